@@ -1,0 +1,184 @@
+"""Everything that can go wrong, as types: the library raises, the command line prints.
+
+    CnnSpecError
+    ├── SpecError        the text is wrong: holds diagnostics, each with its place in the spec
+    ├── DataError        files or arrays do not fit: names the file, the field, expected and found
+    ├── MachineError     the machine stands in the way: full disk, read-only folder, missing library
+    └── InternalError    a mistake of ours: a verifier failed
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from .source import Span, Trail
+
+
+@dataclass(frozen=True)
+class Fix:
+    """One edit that mends a diagnostic: replace the text of ``span`` by ``replacement``."""
+
+    span: Span
+    replacement: str
+
+
+@dataclass(frozen=True)
+class Diagnostic:
+    """One finding: a message at a span, with what helps to understand and mend it.
+
+    Attributes
+    ----------
+    code : the error's name in the catalogue, e.g. ``"shape"`` (docs/errors.md).
+    message : one line, lower case, without a full stop.
+    span : the place of the caret.
+    label : what stands beside the caret.
+    notes : further lines, such as the arithmetic behind a shape.
+    related : other places that matter, each with a text.
+    trail : the blocks and repeats through which the place was reached, outermost first.
+    hint : the mend in words; printed after ``fix:``.
+    fix : the same mend as an edit, where one edit suffices.
+    """
+
+    code: str
+    message: str
+    span: Span
+    label: str = ""
+    notes: tuple[str, ...] = ()
+    related: tuple[tuple[Span, str], ...] = ()
+    trail: Trail = ()
+    hint: str = ""
+    fix: Fix | None = None
+    severity: str = "error"
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the diagnostic as JSON-ready values (lines and columns count from 1)."""
+        return {
+            "code": self.code,
+            "severity": self.severity,
+            "message": self.message,
+            "file": self.span.source.name,
+            "line": self.span.line,
+            "column": self.span.column,
+            "label": self.label,
+            "notes": list(self.notes),
+            "trail": [f"{f.kind} {f.name}, line {f.span.line}" for f in self.trail],
+            "hint": self.hint,
+        }
+
+    def render(self) -> str:
+        """Return the diagnostic as plain text with source lines and carets."""
+        return "\n".join(_render(self))
+
+
+class CnnSpecError(Exception):
+    """Base of all errors that cnnspec raises on purpose."""
+
+    exit_code = 1
+
+
+class SpecError(CnnSpecError):
+    """The spec's text is wrong. ``diagnostics`` holds every finding, in the order of the text."""
+
+    def __init__(self, diagnostics: Sequence[Diagnostic]) -> None:
+        self.diagnostics = tuple(diagnostics)
+        super().__init__("\n\n".join(d.render() for d in self.diagnostics))
+
+
+class DataError(CnnSpecError):
+    """Data, weights or images do not fit: a file and a field, what was expected, what was found."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        path: object = None,
+        field: str = "",
+        expected: str = "",
+        found: str = "",
+        hint: str = "",
+    ) -> None:
+        self.message, self.path, self.field = message, path, field
+        self.expected, self.found, self.hint = expected, found, hint
+        where = f"{path}: " if path is not None else ""
+        lines = [f"{where}{f'{field}: ' if field else ''}{message}"]
+        if expected:
+            lines.append(f"  expected: {expected}")
+        if found:
+            lines.append(f"  found:    {found}")
+        if hint:
+            lines.append(f"  fix: {hint}")
+        super().__init__("\n".join(lines))
+
+
+class MachineError(DataError):
+    """The machine stands in the way: a full disk, a read-only folder, a missing system library."""
+
+
+class InternalError(CnnSpecError):
+    """A mistake of ours: a verifier found an invalid graph or plan. Please report it."""
+
+    exit_code = 3
+
+
+class ShapeRuleError(Exception):
+    """Raised by an op's shape rule; the checker turns it into a diagnostic at the layer's span.
+
+    ``message`` is one line; ``notes`` show the arithmetic; ``hint`` the mend; ``field`` names the op's
+    field at fault, so that the caret can point at its argument.
+    """
+
+    def __init__(self, message: str, *notes: str, hint: str = "", field: str = "") -> None:
+        super().__init__(message)
+        self.message, self.notes, self.hint, self.field = message, notes, hint, field
+
+
+def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:
+    """Return the candidate nearest to a mistyped word, or None when none is near."""
+    known = list(candidates)
+    lowered = {c.lower(): c for c in reversed(known)}
+    close = difflib.get_close_matches(word.lower(), list(lowered), n=1, cutoff=0.6)
+    return lowered[close[0]] if close else None
+
+
+def _render(d: Diagnostic) -> Iterable[str]:
+    source, line, column = d.span.source, d.span.line, d.span.column
+    head = f"{d.severity}[{d.code}]: {d.message}"
+    yield f"{head}{' ' * max(2, 72 - len(head))}{source.name}:{line}:{column}"
+    shown = [(d.span, d.label), *d.related]
+    width = max(len(str(s.line)) for s, _ in shown)
+    gutter = " " * (width + 3)
+    for span, text in shown:
+        code = span.source.line(span.line)
+        start = span.column - 1
+        prefix, indent = _window(code, start)
+        length = max(1, min(span.end - span.start, len(code) - start))
+        length = min(length, max(1, 100 - (start - indent)))
+        yield f"   {span.line:>{width}} | {prefix}{code[indent : indent + 100].replace(chr(9), ' ')}"
+        yield f"{gutter} | {' ' * (start - indent + len(prefix))}{'^' * length} {text}".rstrip()
+    for note in d.notes:
+        yield f"{gutter} | {note}"
+    for frame in reversed(d.trail):
+        call = frame.span.source.line(frame.span.line).strip()
+        yield f"  in {frame.kind} {frame.name}, at line {frame.span.line}: {call[:70]}"
+    if d.hint:
+        yield f"  fix: {d.hint}"
+
+
+def _window(code: str, start: int) -> tuple[str, int]:
+    """Long lines are shown from 40 characters before the caret on."""
+    return ("...", start - 40) if start > 60 else ("", 0)
+
+
+__all__ = [
+    "CnnSpecError",
+    "DataError",
+    "Diagnostic",
+    "Fix",
+    "InternalError",
+    "MachineError",
+    "ShapeRuleError",
+    "SpecError",
+    "did_you_mean",
+]

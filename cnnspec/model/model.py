@@ -1,0 +1,85 @@
+"""The model: named layers with typed ops, wired, shapes inferred. What every later stage starts from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from ..ops.base import Op, Param, Shape
+from ..source import Source, Span, Trail
+from .settings import DataSettings, TrainSettings
+
+INPUT = "input"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One expanded layer.
+
+    Attributes
+    ----------
+    name : unique path such as ``stage1.basic1.conv2`` (labels where the author wrote them, kind and number elsewhere).
+    op : the typed op.
+    inputs : names of the layers it reads, or ``input``.
+    in_shapes, out_shape : shapes of one sample, (H, W, C) or (F,).
+    span : where it is written; ``trail`` how it was reached, outermost first.
+    label : the innermost label that names this very layer, else "".
+    """
+
+    name: str
+    op: Op
+    inputs: tuple[str, ...]
+    in_shapes: tuple[Shape, ...]
+    out_shape: Shape
+    span: Span
+    trail: Trail = ()
+    label: str = ""
+
+    @cached_property
+    def params(self) -> tuple[Param, ...]:
+        return self.op.params(*self.in_shapes)
+
+    @property
+    def macs(self) -> int:
+        return self.op.macs(self.in_shapes, self.out_shape)
+
+
+@dataclass(frozen=True)
+class Expect:
+    """One ``expect`` line: ``metric`` (params, macs, test.accuracy, ...), ``relation``, ``value``."""
+
+    metric: str
+    relation: str
+    value: float
+    span: Span
+
+
+@dataclass(frozen=True)
+class Model:
+    """A checked spec. ``layers`` stand in an order in which inputs come first; ``output`` names the last one."""
+
+    source: Source
+    input_shape: Shape
+    layers: tuple[Layer, ...]
+    output: str
+    classes: int | None
+    data: DataSettings | None
+    train: TrainSettings
+    expects: tuple[Expect, ...] = ()
+    settings: tuple[tuple[str, str], ...] = ()  # what --set changed
+
+    def layer(self, name: str) -> Layer:
+        return self._by_name[name]
+
+    @cached_property
+    def _by_name(self) -> dict[str, Layer]:
+        return {layer.name: layer for layer in self.layers}
+
+    @property
+    def output_shape(self) -> Shape:
+        return self.layer(self.output).out_shape if self.layers else self.input_shape
+
+    @cached_property
+    def params(self) -> dict[str, Param]:
+        """All parameters by their name in weight files: ``LAYER.weight``, ``LAYER.bias``, ..."""
+        return {f"{layer.name}.{p.name}": p for layer in self.layers for p in layer.params}

@@ -1,0 +1,203 @@
+"""What the ``data`` and ``train`` sections say, as typed fields like those of ops.
+
+Each statement of a section has one class here, so that checking, "did you mean" and the manual of settings
+work as they do for layers: ``optimizer sgd lr=0.1`` is the class registered as ("optimizer", "sgd").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from ..ops.base import attr
+from ..source import Span
+
+T = TypeVar("T", bound=type)
+
+# statement -> word -> class: SETTINGS["optimizer"]["sgd"] is SGD
+SETTINGS: dict[str, dict[str, type]] = {}
+
+
+def setting(statement: str, word: str) -> Callable[[T], T]:
+    """Register a settings class under a statement of a section and make it a frozen dataclass."""
+
+    def register(cls: T) -> T:
+        frozen: Any = dataclass(frozen=True)(cls)
+        frozen.word = word
+        SETTINGS.setdefault(statement, {})[word] = frozen
+        return frozen
+
+    return register
+
+
+# ---- loss ---------------------------------------------------------------------------------------
+@setting("loss", "cross_entropy")
+class CrossEntropy:
+    """Softmax cross-entropy of logits, averaged over the batch. Labels are class numbers."""
+
+    smooth: float = attr(
+        "float", "label smoothing in [0, 1): Szegedy et al. 2016, section 7", default=0.0, min=0, max=0.999
+    )
+
+
+@setting("loss", "mse")
+class MeanSquaredError:
+    """Mean of the squared difference to the target; class labels become one-hot targets."""
+
+
+# ---- optimizer ----------------------------------------------------------------------------------
+@setting("optimizer", "sgd")
+class SGD:
+    """Stochastic gradient descent: v = momentum*v + g + decay*w; w -= lr*v (Sutskever et al. 2013)."""
+
+    lr: float = attr("float", "learning rate", default=0.05, min=0)
+    momentum: float = attr("float", "momentum in [0, 1)", default=0.0, min=0, max=0.9999)
+    nesterov: bool = attr("bool", "look ahead: step by g + momentum*v", default=False)
+    decay: float = attr("float", "weight decay, added to the gradient", default=0.0, min=0)
+
+
+@setting("optimizer", "adam")
+class Adam:
+    """Adam (Kingma & Ba 2015, algorithm 1); decay is added to the gradient."""
+
+    lr: float = attr("float", "learning rate", default=1e-3, min=0)
+    beta1: float = attr("float", "decay of the mean gradient", default=0.9, min=0, max=0.999999)
+    beta2: float = attr("float", "decay of the mean squared gradient", default=0.999, min=0, max=0.999999)
+    eps: float = attr("float", "added to the root", default=1e-8, min=0)
+    decay: float = attr("float", "weight decay", default=0.0, min=0)
+
+
+@setting("optimizer", "adamw")
+class AdamW(Adam):
+    """Adam with decoupled weight decay: w -= lr*decay*w (Loshchilov & Hutter 2019)."""
+
+    decay: float = attr("float", "weight decay", default=0.01, min=0)
+
+
+# ---- schedule: `schedule warmup 5 -> cosine` -----------------------------------------------------
+@setting("schedule", "constant")
+class Constant:
+    """The learning rate stays as it is."""
+
+
+@setting("schedule", "step")
+class Step:
+    """The learning rate is multiplied by ``gamma`` every ``every`` epochs."""
+
+    every: int = attr("int", "epochs between two changes", positional=True, min=1)
+    gamma: float = attr("float", "factor of a change", default=0.1, min=0, max=1)
+
+
+@setting("schedule", "cosine")
+class Cosine:
+    """Half a cosine from the learning rate down to ``to`` times it (Loshchilov & Hutter 2017), step by step."""
+
+    to: float = attr("float", "last factor", default=0.0, min=0, max=1)
+
+
+@setting("schedule", "warmup")
+class Warmup:
+    """The learning rate rises in a straight line over the first epochs; stands before another schedule."""
+
+    epochs: int = attr("int", "epochs of rise", positional=True, min=1)
+
+
+# ---- keep, stop ---------------------------------------------------------------------------------
+METRICS = ("train.loss", "train.accuracy", "val.loss", "val.accuracy")
+
+
+@setting("keep", "best")
+class KeepBest:
+    """Also keep the weights of the best epoch, as best.safetensors."""
+
+    on: str = attr("word", "what is compared", default="val.accuracy", choices=METRICS)
+
+
+@setting("stop", "patience")
+class Patience:
+    """Stop when the metric has not improved for so many epochs."""
+
+    patience: int = attr("int", "epochs without improvement", key="patience", min=1)
+    on: str = attr("word", "what is compared", default="val.loss", choices=METRICS)
+
+
+# ---- data sources: `source digits`, `source folders "data/flowers" resize=crop` --------------------
+@setting("source", "digits")
+class Digits:
+    """1,797 handwritten digits, 8x8x1, ten classes (UCI, CC BY 4.0); inside the package."""
+
+
+@setting("source", "fashion_mnist")
+class FashionMnist:
+    """Fashion-MNIST, 28x28x1, ten classes: from ``path``, $CNNSPEC_DATA or Debian's dataset-fashion-mnist."""
+
+    path: str = attr("str", "folder of the four IDX files", positional=True, default="")
+
+
+@setting("source", "mnist")
+class Mnist:
+    """MNIST in the four IDX files of its authors, gz or not, in ``path`` or $CNNSPEC_DATA/mnist."""
+
+    path: str = attr("str", "folder of the four IDX files", positional=True, default="")
+
+
+@setting("source", "idx")
+class Idx:
+    """Any four IDX files named as MNIST's are (train-images..., t10k-images...), gz or not."""
+
+    path: str = attr("str", "folder of the IDX files", positional=True)
+
+
+@setting("source", "folders")
+class Folders:
+    """One folder a class (or train/ and test/ with one folder a class each), any format Pillow reads."""
+
+    path: str = attr("str", "folder", positional=True)
+    resize: str = attr(
+        "word",
+        "to the input size: fit keeps all and pads with black, crop fills and cuts, stretch ignores the aspect",
+        default="crop",
+        choices=("crop", "fit", "stretch"),
+    )
+
+
+@setting("source", "npz")
+class Npz:
+    """A NumPy file with x_train, y_train and, optionally, x_test, y_test; x is [N,H,W,C] or [N,H,W]."""
+
+    path: str = attr("str", "the .npz file", positional=True)
+
+
+@dataclass(frozen=True)
+class Normalize:
+    """x = (pixel/255 - mean) / std, one number for each channel (or one for all)."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """The ``data`` section. ``val`` is the share of the training set kept for validation, in [0, 1)."""
+
+    source: Any  # one of the source classes above
+    val: float = 0.0
+    normalize: Normalize | None = None
+    span: Span | None = None
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """The ``train`` section, defaults filled in. ``schedule`` follows ``warmup_epochs`` of linear rise."""
+
+    loss: Any = CrossEntropy()
+    optimizer: Any = SGD(lr=0.05, momentum=0.9)
+    schedule: Any = Constant()
+    warmup_epochs: int = 0
+    epochs: int = 10
+    batch: int = 64
+    seed: int = 1
+    keep: KeepBest | None = None
+    stop: Patience | None = None
+    span: Span | None = None

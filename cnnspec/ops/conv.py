@@ -1,0 +1,270 @@
+"""Convolution and depthwise convolution: what a spec writes as ``conv 64 3x3`` and ``depthwise 3x3``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from ..errors import ShapeRuleError
+from .activation import ActivationGrad
+from .base import Op, Pair, Param, Shape, attr, layer, op
+from .reduce import ChannelSum
+from .shapes import image, resolve_padding, slide
+
+if TYPE_CHECKING:
+    from ..ir.graph import Builder, Node, Value
+    from ..plan.lower import Emitter
+
+
+class Convolution(Op):
+    """What convolutions share: a window that slides over an image, a weight and an optional bias."""
+
+    kernel_size: Pair
+    stride: Pair
+    padding: str | Pair
+    dilation: Pair
+    bias: bool
+    activation: str
+
+    @property
+    def pads(self) -> Pair:
+        """Rows and columns of zeros on each side."""
+        return resolve_padding(self.padding, self.kernel_size, self.dilation)
+
+    def window(self, x: Shape) -> tuple[Pair, Pair]:
+        (kh, kw), (dh, dw) = self.kernel_size, self.dilation
+        return (dh * (kh - 1) + 1, dw * (kw - 1) + 1), self.stride
+
+    def halo(self, node: Node) -> Mapping[int, Pair]:
+        return {0: self.pads}
+
+    def linear_dy(self, b: Builder, node: Node, dy: Value) -> Value:
+        """Return the gradient before the fused activation."""
+        return b.add(ActivationGrad(self.activation), dy, node.output) if self.activation else dy
+
+
+@layer("conv")
+class Conv(Convolution):
+    """2-D cross-correlation: each filter slides over the image and writes one output channel.
+
+    ``conv 64 3x3`` learns 64 filters of 3 rows and 3 columns over all input channels, plus one bias each:
+
+        y[h, w, k] = b[k] + sum over r, s, c of x[h*stride + r - pad, w*stride + s - pad, c] * w[r, s, c, k]
+
+    Notes
+    -----
+    Output size: floor((size + 2*pad - dilation*(k - 1) - 1) / stride) + 1. Weights are HWIO,
+    [kH, kW, C_in/groups, C_out]. ``pad=same`` puts k//2 zeros on each side; an even kernel must say its pad.
+
+    References
+    ----------
+    LeCun et al. 1998, "Gradient-based learning applied to document recognition", section II.
+    Dumoulin & Visin 2016, "A guide to convolution arithmetic for deep learning".
+    """
+
+    out_channels: int = attr("int", "number of filters, C_out", positional=True, min=1)
+    kernel_size: Pair = attr("size", "rows x columns of a filter", positional=True, key="size", min=1)
+    stride: Pair = attr("size", "rows and columns from one position to the next", default=(1, 1), min=1)
+    padding: str | Pair = attr(
+        "padding", "same, none, or rows and columns of zeros on each side", key="pad", default="same", min=0
+    )
+    dilation: Pair = attr("size", "distance between the taps of a filter", default=(1, 1), min=1)
+    groups: int = attr("int", "split channels into groups that do not see each other", default=1, min=1)
+    bias: bool = attr("bool", "add a learned number to each output channel", default=True)
+    activation: str = attr("hidden", "activation fused into the kernel", default="")
+
+    def infer(self, x: Shape) -> Shape:
+        c = image(x, "conv")[2]
+        for what, channels in (("input", c), ("output", self.out_channels)):
+            if channels % self.groups:
+                raise ShapeRuleError(
+                    f"groups={self.groups} does not divide the {channels} {what} channels",
+                    f"{channels} / {self.groups} leaves {channels % self.groups}",
+                    hint=f"choose groups that divide both {c} and {self.out_channels}",
+                    field="groups",
+                )
+        h, w = slide(x, self.kernel_size, self.stride, self.pads, self.dilation)
+        return h, w, self.out_channels
+
+    def params(self, x: Shape) -> tuple[Param, ...]:
+        kh, kw = self.kernel_size
+        cg = x[2] // self.groups
+        fan_in = kh * kw * cg
+        weight = Param("weight", (kh, kw, cg, self.out_channels), "kaiming_uniform", fan_in)
+        bias = Param("bias", (self.out_channels,), "kaiming_uniform", fan_in)
+        return (weight, bias) if self.bias else (weight,)
+
+    def macs(self, xs: tuple[Shape, ...], y: Shape) -> int:
+        kh, kw = self.kernel_size
+        return y[0] * y[1] * y[2] * kh * kw * (xs[0][2] // self.groups)
+
+    def vjp(self, b: Builder, node: Node, *dys: Value | None) -> list[Value | None]:
+        x, w = node.inputs[:2]
+        assert dys[0] is not None
+        dz = self.linear_dy(b, node, dys[0])
+        h, wd, c = x.sample
+        geometry = (self.kernel_size, self.stride, self.pads, self.dilation, self.groups)
+        dx = b.add(ConvInputGrad(*geometry, (h, wd, c)), dz, w)
+        dw = b.add(ConvWeightGrad(*geometry), x, dz)
+        return [dx, dw, b.add(ChannelSum(), dz)] if self.bias else [dx, dw]
+
+    def lower(self, emit: Emitter, node: Node) -> None:
+        from ..plan.lower_conv import lower_conv
+
+        lower_conv(emit, node, self)
+
+
+@op("conv_input_grad")
+class ConvInputGrad(Op):
+    """Gradient of a convolution in its input: dy, w -> dx, a convolution of dy with the flipped filters."""
+
+    arity = 1
+    kernel_size: Pair = attr("size")
+    stride: Pair = attr("size")
+    padding: Pair = attr("size")
+    dilation: Pair = attr("size")
+    groups: int = attr("int")
+    input_shape: Shape = attr("size")
+
+    def infer(self, dy: Shape) -> Shape:
+        return self.input_shape
+
+    def halo(self, node: Node) -> Mapping[int, Pair]:
+        from ..plan.lower_conv import input_grad_halo
+
+        return {0: input_grad_halo(self, node.inputs[0].sample)}
+
+    def lower(self, emit: Emitter, node: Node) -> None:
+        from ..plan.lower_conv import lower_input_grad
+
+        lower_input_grad(emit, node, self)
+
+
+@op("conv_weight_grad")
+class ConvWeightGrad(Op):
+    """Gradient of a convolution in its weights: x, dy -> dw [kH, kW, C_in/groups, C_out]."""
+
+    arity = 2
+    kernel_size: Pair = attr("size")
+    stride: Pair = attr("size")
+    padding: Pair = attr("size")
+    dilation: Pair = attr("size")
+    groups: int = attr("int")
+
+    def results(self, *inputs: Value) -> list[tuple[tuple[int | str, ...], str]]:
+        x, dy = inputs
+        return [((*self.kernel_size, x.sample[2] // self.groups, dy.sample[2]), "f32")]
+
+    def halo(self, node: Node) -> Mapping[int, Pair]:
+        return {0: self.padding}
+
+    def lower(self, emit: Emitter, node: Node) -> None:
+        from ..plan.lower_conv import lower_weight_grad
+
+        lower_weight_grad(emit, node, self)
+
+
+@layer("depthwise")
+class Depthwise(Convolution):
+    """Depthwise convolution: one filter for each channel, which sees that channel alone.
+
+        y[h, w, c] = b[c] + sum over r, s of x[h*stride + r - pad, w*stride + s - pad, c] * w[r, s, c]
+
+    Notes
+    -----
+    The same as ``conv C size groups=C`` with weights [kH, kW, C], by its own, leaner kernel.
+
+    References
+    ----------
+    Howard et al. 2017, "MobileNets", section 3.1.
+    """
+
+    kernel_size: Pair = attr("size", "rows x columns of a filter", positional=True, key="size", min=1)
+    stride: Pair = attr("size", "rows and columns from one position to the next", default=(1, 1), min=1)
+    padding: str | Pair = attr(
+        "padding", "same, none, or rows and columns of zeros on each side", key="pad", default="same", min=0
+    )
+    dilation: Pair = attr("size", "distance between the taps of a filter", default=(1, 1), min=1)
+    bias: bool = attr("bool", "add a learned number to each channel", default=True)
+    activation: str = attr("hidden", "activation fused into the kernel", default="")
+
+    def infer(self, x: Shape) -> Shape:
+        c = image(x, "depthwise")[2]
+        h, w = slide(x, self.kernel_size, self.stride, self.pads, self.dilation)
+        return h, w, c
+
+    def params(self, x: Shape) -> tuple[Param, ...]:
+        kh, kw = self.kernel_size
+        weight = Param("weight", (kh, kw, x[2]), "kaiming_uniform", kh * kw)
+        bias = Param("bias", (x[2],), "kaiming_uniform", kh * kw)
+        return (weight, bias) if self.bias else (weight,)
+
+    def macs(self, xs: tuple[Shape, ...], y: Shape) -> int:
+        return y[0] * y[1] * y[2] * self.kernel_size[0] * self.kernel_size[1]
+
+    def vjp(self, b: Builder, node: Node, *dys: Value | None) -> list[Value | None]:
+        x, w = node.inputs[:2]
+        assert dys[0] is not None
+        dz = self.linear_dy(b, node, dys[0])
+        h, wd, c = x.sample
+        geometry = (self.kernel_size, self.stride, self.pads, self.dilation)
+        dx = b.add(DepthwiseInputGrad(*geometry, (h, wd, c)), dz, w)
+        dw = b.add(DepthwiseWeightGrad(*geometry), x, dz)
+        return [dx, dw, b.add(ChannelSum(), dz)] if self.bias else [dx, dw]
+
+    def lower(self, emit: Emitter, node: Node) -> None:
+        from ..plan.lower_conv import lower_depthwise
+
+        lower_depthwise(emit, node, self)
+
+
+@op("depthwise_input_grad")
+class DepthwiseInputGrad(Op):
+    """Gradient of a depthwise convolution in its input: dy, w -> dx."""
+
+    kernel_size: Pair = attr("size")
+    stride: Pair = attr("size")
+    padding: Pair = attr("size")
+    dilation: Pair = attr("size")
+    input_shape: Shape = attr("size")
+
+    def infer(self, dy: Shape) -> Shape:
+        return self.input_shape
+
+    def lower(self, emit: Emitter, node: Node) -> None:
+        from ..plan.lower_conv import lower_depthwise_input_grad
+
+        lower_depthwise_input_grad(emit, node, self)
+
+
+@op("depthwise_weight_grad")
+class DepthwiseWeightGrad(Op):
+    """Gradient of a depthwise convolution in its weights: x, dy -> dw [kH, kW, C]."""
+
+    arity = 2
+    kernel_size: Pair = attr("size")
+    stride: Pair = attr("size")
+    padding: Pair = attr("size")
+    dilation: Pair = attr("size")
+
+    def results(self, *inputs: Value) -> list[tuple[tuple[int | str, ...], str]]:
+        return [((*self.kernel_size, inputs[0].sample[2]), "f32")]
+
+    def halo(self, node: Node) -> Mapping[int, Pair]:
+        return {0: self.padding}
+
+    def lower(self, emit: Emitter, node: Node) -> None:
+        from ..plan.lower_conv import lower_depthwise_weight_grad
+
+        lower_depthwise_weight_grad(emit, node, self)
+
+
+__all__ = [
+    "Conv",
+    "ConvInputGrad",
+    "ConvWeightGrad",
+    "Convolution",
+    "Depthwise",
+    "DepthwiseInputGrad",
+    "DepthwiseWeightGrad",
+]

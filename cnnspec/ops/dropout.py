@@ -1,0 +1,53 @@
+"""Dropout: while training, numbers are put to zero at random."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from .base import Op, Shape, attr, layer, op
+
+if TYPE_CHECKING:
+    from ..ir.graph import Builder, Node, Value
+    from ..plan.lower import Emitter
+
+
+@layer("dropout")
+class Dropout(Op):
+    """While training, put each number to zero with probability ``rate`` and divide the others by 1 - rate.
+
+    Which ones is a function of seed, epoch, sample and layer alone, so any run can be replayed. In inference it does
+    nothing. Srivastava et al. 2014.
+    """
+
+    rate: float = attr("float", "share of numbers put to zero, in [0, 1)", positional=True, default=0.5, min=0, max=0.999)
+
+    def infer(self, x: Shape) -> Shape:
+        return x
+
+    def build(self, b: Builder, xs: Sequence[Value], params: Sequence[Value], training: bool) -> Value:
+        if not training or self.rate == 0:
+            return xs[0]
+        b.randoms += 1
+        return b.add(RandomDrop(self.rate, b.randoms), xs[0], b.sample_ids, b.step)
+
+
+@op("random_drop")
+class RandomDrop(Op):
+    """x, sample_ids, step -> x with a share of it at zero; the mask is keyed by (seed, epoch, sample, ``stream``).
+
+    Linear in x, so its gradient is itself: the same mask applied to dy.
+    """
+
+    rate: float = attr("float")
+    stream: int = attr("int")
+
+    def infer(self, x: Shape) -> Shape:
+        return x
+
+    def vjp(self, b: Builder, node: Node, *dys: Value | None) -> list[Value | None]:
+        assert dys[0] is not None
+        return [b.add(self, dys[0], *node.inputs[1:]), None, None]
+
+    def lower(self, emit: Emitter, node: Node) -> None:
+        emit.pointwise("random_drop", node, self.rate, self.stream)

@@ -1,0 +1,90 @@
+"""The dense layer: every output sees every input."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..errors import ShapeRuleError
+from .activation import ActivationGrad
+from .base import Op, Param, Shape, attr, dims, layer, op
+from .reduce import ChannelSum
+
+if TYPE_CHECKING:
+    from ..ir.graph import Builder, Node, Value
+    from ..plan.lower import Emitter
+
+
+@layer("dense")
+class Dense(Op):
+    """Fully connected layer: y = x w + b, with weights [F_in, F_out].
+
+    ``dense 120`` makes 120 numbers, each a weighted sum of all inputs plus a bias. It needs a flat input: write
+    ``flatten`` (or ``avgpool global -> flatten``) before it.
+    """
+
+    units: int = attr("int", "number of outputs", positional=True, min=1)
+    bias: bool = attr("bool", "add a learned number to each output", default=True)
+    activation: str = attr("hidden", "activation fused into the kernel", default="")
+
+    def infer(self, x: Shape) -> Shape:
+        if len(x) != 1:
+            flat = x[0] * x[1] * x[2]
+            raise ShapeRuleError(
+                f"dense needs a flat vector, but gets an image of {dims(x)}",
+                f"flattened it would be {x[0]} * {x[1]} * {x[2]} = {flat} numbers",
+                hint="write  flatten  before dense",
+            )
+        return (self.units,)
+
+    def params(self, x: Shape) -> tuple[Param, ...]:
+        weight = Param("weight", (x[0], self.units), "kaiming_uniform", x[0])
+        bias = Param("bias", (self.units,), "kaiming_uniform", x[0])
+        return (weight, bias) if self.bias else (weight,)
+
+    def macs(self, xs: tuple[Shape, ...], y: Shape) -> int:
+        return xs[0][0] * y[0]
+
+    def vjp(self, b: Builder, node: Node, *dys: Value | None) -> list[Value | None]:
+        x, w = node.inputs[:2]
+        dy = dys[0]
+        assert dy is not None
+        dz = b.add(ActivationGrad(self.activation), dy, node.output) if self.activation else dy
+        dx = b.add(DenseInputGrad(x.sample[0]), dz, w)
+        dw = b.add(DenseWeightGrad(), x, dz)
+        return [dx, dw, b.add(ChannelSum(), dz)] if self.bias else [dx, dw]
+
+    def lower(self, emit: Emitter, node: Node) -> None:
+        from ..plan.lower_conv import lower_dense
+
+        lower_dense(emit, node, self)
+
+
+@op("dense_input_grad")
+class DenseInputGrad(Op):
+    """Gradient of a dense layer in its input: dy, w -> dx = dy w^T."""
+
+    in_features: int = attr("int")
+
+    def infer(self, dy: Shape) -> Shape:
+        return (self.in_features,)
+
+    def lower(self, emit: Emitter, node: Node) -> None:
+        from ..plan.lower_conv import lower_dense_input_grad
+
+        lower_dense_input_grad(emit, node, self)
+
+
+@op("dense_weight_grad")
+class DenseWeightGrad(Op):
+    """Gradient of a dense layer in its weights: x, dy -> dw = x^T dy, [F_in, F_out]."""
+
+    arity = 2
+
+    def results(self, *inputs: Value) -> list[tuple[tuple[int | str, ...], str]]:
+        x, dy = inputs
+        return [((x.sample[0], dy.sample[0]), "f32")]
+
+    def lower(self, emit: Emitter, node: Node) -> None:
+        from ..plan.lower_conv import lower_dense_weight_grad
+
+        lower_dense_weight_grad(emit, node, self)

@@ -1,0 +1,73 @@
+"""Losses: one number a sample, and its gradient for the mean over the batch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .base import Op, Shape, attr, op
+
+if TYPE_CHECKING:
+    from ..ir.graph import Builder, Node, Value
+    from ..plan.lower import Emitter
+
+Results = list[tuple[tuple[int | str, ...], str]]
+
+
+class Loss(Op):
+    """logits, target -> the loss of each sample [N, 1], and 1 where the largest output is the target's, else 0 [N, 1].
+
+    The gradient is of the mean over the samples of the batch.
+    """
+
+    arity = 1
+
+    def results(self, *inputs: Value) -> Results:
+        return [(("N", 1), "f32"), (("N", 1), "f32")]
+
+
+@op("cross_entropy")
+class CrossEntropyLoss(Loss):
+    """Softmax cross-entropy with label smoothing: -sum q log p, q = (1 - smooth) at the label + smooth/K everywhere."""
+
+    smooth: float = attr("float")
+
+    def vjp(self, b: Builder, node: Node, *dys: Value | None) -> list[Value | None]:
+        return [b.add(CrossEntropyGrad(self.smooth), *node.inputs), None]
+
+    def lower(self, emit: Emitter, node: Node) -> None:
+        emit.rows("cross_entropy", node, self.smooth)
+
+
+@op("cross_entropy_grad")
+class CrossEntropyGrad(Op):
+    """logits, target -> (softmax(logits) - q) / N."""
+
+    smooth: float = attr("float")
+
+    def infer(self, logits: Shape) -> Shape:
+        return logits
+
+    def lower(self, emit: Emitter, node: Node) -> None:
+        emit.rows("cross_entropy_grad", node, self.smooth)
+
+
+@op("mse")
+class MeanSquaredErrorLoss(Loss):
+    """Mean over the outputs of (y - target)^2; class labels stand for one-hot targets."""
+
+    def vjp(self, b: Builder, node: Node, *dys: Value | None) -> list[Value | None]:
+        return [b.add(MeanSquaredErrorGrad(), *node.inputs), None]
+
+    def lower(self, emit: Emitter, node: Node) -> None:
+        emit.rows("mse", node)
+
+
+@op("mse_grad")
+class MeanSquaredErrorGrad(Op):
+    """y, target -> 2 (y - target) / (N F)."""
+
+    def infer(self, y: Shape) -> Shape:
+        return y
+
+    def lower(self, emit: Emitter, node: Node) -> None:
+        emit.rows("mse_grad", node)

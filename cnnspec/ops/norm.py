@@ -1,0 +1,166 @@
+"""Batch normalisation: statistics of the batch while training, learned running ones afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from .base import Op, Param, Shape, attr, layer, op
+
+if TYPE_CHECKING:
+    from ..ir.graph import Builder, Node, Value
+    from ..plan.lower import Emitter
+
+Results = list[tuple[tuple[int | str, ...], str]]
+
+
+@layer("bn")
+class BatchNorm(Op):
+    """Batch normalisation: y = weight * (x - mean) / sqrt(var + eps) + bias, for each channel.
+
+    While training, mean and variance are those of the batch (over samples, height and width), and the running
+    ones move towards them: running = (1 - momentum) * running + momentum * batch, the variance unbiased. Afterwards
+    the running ones are used, and the whole layer folds into the convolution before it.
+
+    References
+    ----------
+    Ioffe & Szegedy 2015, "Batch normalization", algorithms 1 and 2.
+    """
+
+    eps: float = attr("float", "added to the variance", default=1e-5, min=0)
+    momentum: float = attr("float", "how far the running statistics move a step", default=0.1, min=0, max=1)
+
+    def infer(self, x: Shape) -> Shape:
+        return x
+
+    def params(self, x: Shape) -> tuple[Param, ...]:
+        c = (x[-1],)
+        return (
+            Param("weight", c, "ones"),
+            Param("bias", c, "zeros"),
+            Param("running_mean", c, "zeros", trainable=False),
+            Param("running_var", c, "ones", trainable=False),
+        )
+
+    def build(self, b: Builder, xs: Sequence[Value], params: Sequence[Value], training: bool) -> Value:
+        if not training:
+            return b.add(self, *xs, *params)
+        weight, bias, running_mean, running_var = params
+        mean, var = b.add_all(BatchStats(), xs[0])
+        hw = xs[0].sample_size // xs[0].sample[-1]
+        b.updates[running_mean.name] = b.add(RunningUpdate(self.momentum, 0), running_mean, mean)
+        b.updates[running_var.name] = b.add(RunningUpdate(self.momentum, hw), running_var, var)
+        return b.add(Normalize(self.eps), xs[0], mean, var, weight, bias)
+
+    def lower(self, emit: Emitter, node: Node) -> None:
+        emit.pointwise("batchnorm", node, self.eps)
+
+
+@op("batch_stats")
+class BatchStats(Op):
+    """x -> mean [C], biased variance [C] over the whole batch; partial sums are merged in a fixed order."""
+
+    def results(self, *inputs: Value) -> Results:
+        c = inputs[0].sample[-1]
+        return [((c,), "f32"), ((c,), "f32")]
+
+    def vjp(self, b: Builder, node: Node, *dys: Value | None) -> list[Value | None]:
+        return [None]  # Normalize's gradient already goes through mean and variance
+
+    def lower(self, emit: Emitter, node: Node) -> None:
+        emit.batch_stats(node)
+
+
+@op("running_update")
+class RunningUpdate(Op):
+    """running, batch -> (1 - momentum)*running + momentum*batch; ``spatial`` > 0 makes the variance unbiased."""
+
+    arity = 2
+    momentum: float = attr("float")
+    spatial: int = attr("int")
+
+    def results(self, *inputs: Value) -> Results:
+        return [(inputs[0].shape, "f32")]
+
+    def vjp(self, b: Builder, node: Node, *dys: Value | None) -> list[Value | None]:
+        return [None, None]
+
+    def lower(self, emit: Emitter, node: Node) -> None:
+        emit.running_update(node, self.momentum, self.spatial)
+
+
+@op("normalize")
+class Normalize(Op):
+    """x, mean, var, weight, bias -> weight * (x - mean) / sqrt(var + eps) + bias."""
+
+    eps: float = attr("float")
+    activation: str = attr("hidden", default="")
+
+    def infer(self, x: Shape) -> Shape:
+        return x
+
+    def vjp(self, b: Builder, node: Node, *dys: Value | None) -> list[Value | None]:
+        from .activation import ActivationGrad
+
+        x, mean, var, weight, _ = node.inputs
+        dy = dys[0]
+        assert dy is not None
+        if self.activation:
+            dy = b.add(ActivationGrad(self.activation), dy, node.output)
+        dbias, dweight = b.add_all(NormalizeSums(self.eps), dy, x, mean, var)
+        dx = b.add(NormalizeGrad(self.eps), dy, x, mean, var, weight, dbias, dweight)
+        return [dx, None, None, dweight, dbias]
+
+    def lower(self, emit: Emitter, node: Node) -> None:
+        from .activation import activation_args
+
+        emit.pointwise("normalize", node, self.eps, *activation_args(self.activation))
+
+
+@op("normalize_sums")
+class NormalizeSums(Op):
+    """dy, x, mean, var -> sum of dy [C], sum of dy * xhat [C]: the gradients of bias and weight."""
+
+    arity = 2
+    eps: float = attr("float")
+
+    def results(self, *inputs: Value) -> Results:
+        c = inputs[0].sample[-1]
+        return [((c,), "f32"), ((c,), "f32")]
+
+    def lower(self, emit: Emitter, node: Node) -> None:
+        emit.normalize_sums(node, self.eps)
+
+
+@op("normalize_grad")
+class NormalizeGrad(Op):
+    """Gradient of batch normalisation in its input, through mean and variance (Ioffe & Szegedy 2015, section 3).
+
+    dx = weight / sqrt(var + eps) * (dy - dbias/M - xhat * dweight/M), M = samples * height * width.
+    """
+
+    eps: float = attr("float")
+
+    def infer(self, dy: Shape) -> Shape:
+        return dy
+
+    def lower(self, emit: Emitter, node: Node) -> None:
+        emit.pointwise("normalize_grad", node, self.eps)
+
+
+@op("fold_batchnorm")
+class FoldBatchNorm(Op):
+    """w, bias?, weight, bias, mean, var -> filters and bias that do the normalisation as they convolve.
+
+    w' = w * g, b' = (b - mean) * g + bias, with g = weight / sqrt(var + eps) for each output channel.
+    """
+
+    has_batch = False
+    eps: float = attr("float")
+    conv_bias: bool = attr("bool")
+
+    def results(self, *inputs: Value) -> Results:
+        return [(inputs[0].shape, "f32"), (inputs[1].shape, "f32")]
+
+    def lower(self, emit: Emitter, node: Node) -> None:
+        emit.fold_batchnorm(node, self.eps, self.conv_bias)

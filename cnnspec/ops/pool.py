@@ -1,0 +1,128 @@
+"""Pooling: the largest or the mean value of each window, channel by channel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..errors import ShapeRuleError
+from .base import Op, Pair, Shape, attr, layer, op
+from .shapes import image, resolve_padding, slide
+
+if TYPE_CHECKING:
+    from ..ir.graph import Builder, Node, Value
+    from ..plan.lower import Emitter
+
+
+class Pool(Op):
+    """A window that slides over each channel. ``kernel_size`` None is the whole image."""
+
+    kernel_size: Pair | None
+    stride: Pair | None
+    padding: str | Pair
+
+    def geometry(self, x: Shape) -> tuple[Pair, Pair, Pair]:
+        """Return kernel size, stride and padding for an input of this shape."""
+        h, w, _ = image(x, self.name)
+        if self.kernel_size is None:
+            return (h, w), (1, 1), (0, 0)
+        pads = resolve_padding(self.padding, self.kernel_size)
+        if any(2 * p > k for p, k in zip(pads, self.kernel_size, strict=True)):
+            raise ShapeRuleError(
+                "the padding is more than half the window, so a window could hold no pixel",
+                hint="pad at most half the window's size",
+                field="padding",
+            )
+        return self.kernel_size, self.stride or self.kernel_size, pads
+
+    def infer(self, x: Shape) -> Shape:
+        kernel, stride, pads = self.geometry(x)
+        h, w = slide(x, kernel, stride, pads)
+        return h, w, x[2]
+
+    def window(self, x: Shape) -> tuple[Pair, Pair]:
+        kernel, stride, _ = self.geometry(x)
+        return kernel, stride
+
+
+@layer("maxpool")
+class MaxPool(Pool):
+    """The largest value of each window. ``maxpool 2`` halves height and width.
+
+    Padding never wins: it counts as minus infinity. Stride is the window's size unless given.
+    """
+
+    kernel_size: Pair = attr("size", "rows x columns of the window", positional=True, key="size", min=1, max=255)
+    stride: Pair | None = attr("size", "from one window to the next; the window's size", default=None, min=1)
+    padding: str | Pair = attr("padding", "same, none, or rows and columns", key="pad", default=(0, 0), min=0)
+
+    def results(self, *inputs: Value) -> list[tuple[tuple[int | str, ...], str]]:
+        """The pooled values, and for each the place of the maximum in its window, row by row."""
+        shape = ("N", *self.infer(inputs[0].sample))
+        kernel = self.kernel_size[0] * self.kernel_size[1]
+        return [(shape, "f32"), (shape, "u8" if kernel <= 255 else "i32")]
+
+    def vjp(self, b: Builder, node: Node, *dys: Value | None) -> list[Value | None]:
+        assert dys[0] is not None
+        x, index = node.inputs[0], node.outputs[1]
+        kernel, stride, pads = self.geometry(x.sample)
+        return [b.add(MaxPoolGrad(kernel, stride, pads, x.sample), dys[0], index)]
+
+    def lower(self, emit: Emitter, node: Node) -> None:
+        kernel, stride, pads = self.geometry(node.inputs[0].sample)
+        emit.pointwise("maxpool", node, *kernel, *stride, *pads)
+
+
+@layer("avgpool")
+class AvgPool(Pool):
+    """The mean of each window; ``avgpool global`` is the mean of the whole image, 1x1xC.
+
+    Padding does not count: windows at the border average the pixels they hold.
+    """
+
+    kernel_size: Pair | None = attr(
+        "window", "rows x columns of the window, or global", positional=True, key="size", min=1
+    )
+    stride: Pair | None = attr("size", "from one window to the next; the window's size", default=None, min=1)
+    padding: str | Pair = attr("padding", "same, none, or rows and columns", key="pad", default=(0, 0), min=0)
+
+    def vjp(self, b: Builder, node: Node, *dys: Value | None) -> list[Value | None]:
+        assert dys[0] is not None
+        x = node.inputs[0]
+        return [b.add(AvgPoolGrad(*self.geometry(x.sample), x.sample), dys[0])]
+
+    def lower(self, emit: Emitter, node: Node) -> None:
+        kernel, stride, pads = self.geometry(node.inputs[0].sample)
+        emit.pointwise("avgpool", node, *kernel, *stride, *pads)
+
+
+@op("maxpool_grad")
+class MaxPoolGrad(Op):
+    """Gradient of max pooling: dy, index -> dx, each dy added where its maximum was."""
+
+    arity = 2
+    kernel_size: Pair = attr("size")
+    stride: Pair = attr("size")
+    padding: Pair = attr("size")
+    input_shape: Shape = attr("size")
+
+    def infer(self, dy: Shape, index: Shape) -> Shape:
+        return self.input_shape
+
+    def lower(self, emit: Emitter, node: Node) -> None:
+        emit.pointwise("maxpool_grad", node, *self.kernel_size, *self.stride, *self.padding)
+
+
+@op("avgpool_grad")
+class AvgPoolGrad(Op):
+    """Gradient of average pooling: dy -> dx, each dy spread evenly over its window."""
+
+    kernel_size: Pair = attr("size")
+    stride: Pair = attr("size")
+    padding: Pair = attr("size")
+    input_shape: Shape = attr("size")
+
+    def infer(self, dy: Shape) -> Shape:
+        return self.input_shape
+
+    def lower(self, emit: Emitter, node: Node) -> None:
+        emit.pointwise("avgpool_grad", node, *self.kernel_size, *self.stride, *self.padding)

@@ -1,0 +1,33 @@
+"""Sums that gradients need: over batch and image to one number a channel, and over the image alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .base import Op, Shape, op
+
+if TYPE_CHECKING:
+    from ..ir.graph import Node, Value
+    from ..plan.lower import Emitter
+
+
+@op("channel_sum")
+class ChannelSum(Op):
+    """dy -> sum over batch, height and width: the gradient of a bias, [C]."""
+
+    def results(self, *inputs: Value) -> list[tuple[tuple[int | str, ...], str]]:
+        return [((inputs[0].sample[-1],), "f32")]
+
+    def lower(self, emit: Emitter, node: Node) -> None:
+        emit.accumulate("channel_sum", node)
+
+
+@op("spatial_sum")
+class SpatialSum(Op):
+    """[N, H, W, C] -> [N, 1, 1, C]: the gradient of a number that was spread over an image."""
+
+    def infer(self, x: Shape) -> Shape:
+        return (1, 1, x[2])
+
+    def lower(self, emit: Emitter, node: Node) -> None:
+        emit.pointwise("spatial_sum", node)
