@@ -1,0 +1,170 @@
+"""The command line: a group whose commands are imported when they are used, and its exit codes.
+
+0 all is well, 1 the spec or the data is wrong, 2 the command is wrong, 3 the mistake is ours,
+130 interrupted by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import click
+
+from .. import __version__
+from ..errors import CnnSpecError, InternalError, did_you_mean
+
+# section -> command -> what it does, in the order of ``cnnspec --help``. Each command is the function ``command``
+# of the module of its name; the sentences stand here so that the list is shown without importing any of them.
+COMMANDS: dict[str, dict[str, str]] = {
+    "Write a spec": {
+        "new": "Start a spec from a template.",
+        "check": "Find every mistake, say how to mend it; --fix does.",
+        "layers": "List the layers, or read the manual of one.",
+    },
+    "Look at it": {
+        "summary": "Shapes, parameters, multiply-adds, layer by layer.",
+        "dump": "Print a stage of the compiler, from tree to plan.",
+    },
+    "Train and run": {
+        "train": "Train, into a run folder; --resume goes on.",
+        "eval": "Measure a trained net and judge its `expect` lines.",
+        "predict": "Classify image files or a folder of them.",
+        "bench": "Time each layer, forward and backward.",
+    },
+    "System": {
+        "doctor": "Check the machine and the installation.",
+        "cache": "Show or clear the compiled kernels.",
+    },
+}
+
+HELP = """Design a convolutional net as text, look at it, train it on this machine's CPU.
+
+A command takes the .cnn file, or the folder of a run, as its first argument.
+
+\b
+  cnnspec new digits my.cnn       a first spec
+  cnnspec summary my.cnn          its shapes and parameters
+  cnnspec train my.cnn            its weights, in a folder runs/my-1
+  cnnspec predict runs/my-1 a.png
+"""
+
+EPILOG = """Completion of commands, options and files in bash (zsh and fish alike):
+
+\b
+  eval "$(_CNNSPEC_COMPLETE=bash_source cnnspec)"
+"""
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands' names and imports a command's module when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name for section in COMMANDS.values() for name in section]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in self.list_commands(ctx):
+            return None
+        command: click.Command = import_module(f".{name}", __package__).command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in self.list_commands(ctx) and not name.startswith("-"):
+            near = did_you_mean(name, self.list_commands(ctx))
+            if name.endswith(".cnn") or os.path.isdir(name):
+                ctx.fail(f"say what to do with it, for example: cnnspec summary {name}")
+            ctx.fail(f"no command {name!r}" + (f": did you mean {near!r}?" if near else ""))
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, section in COMMANDS.items():
+            with formatter.section(title):
+                formatter.write_dl(list(section.items()))
+
+
+def _show_debug(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value:
+        os.environ["CNNSPEC_DEBUG"] = "1"
+
+
+@click.group(
+    cls=LazyGroup,
+    help=HELP,
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
+)
+@click.version_option(__version__, "--version", "-V", message="cnnspec %(version)s")
+@click.option(
+    "--debug",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_show_debug,
+    help="Show a traceback with every error (also: CNNSPEC_DEBUG=1).",
+)
+def cli() -> None:
+    pass
+
+
+def run(args: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code; every error becomes a message on stderr."""
+    try:
+        code = cli.main(args=None if args is None else list(args), prog_name="cnnspec", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except click.exceptions.Exit as stop:
+        return int(stop.exit_code)
+    except click.ClickException as error:
+        error.show()
+        return int(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        print("\ninterrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader has gone (``cnnspec summary net.cnn | head``): say nothing, and keep Python's own
+        # flush at exit from saying something.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except InternalError as error:
+        return _our_mistake(error)
+    except CnnSpecError as error:
+        from . import render
+
+        if os.environ.get("CNNSPEC_DEBUG"):
+            _print_traceback()
+        render.print_error(error)
+        return error.exit_code
+    except MemoryError:
+        print("error: not enough memory; a smaller `batch` needs less", file=sys.stderr)
+        return 1
+    except Exception as error:
+        return _our_mistake(error)
+
+
+def _our_mistake(error: Exception) -> int:
+    if os.environ.get("CNNSPEC_DEBUG"):
+        _print_traceback()
+    text = str(error).strip() or "no message"
+    print(f"internal error: {type(error).__name__}: {text}", file=sys.stderr)
+    print(
+        f"  This is a mistake of cnnspec {__version__}, not yours. Please report it with the spec and the\n"
+        "  output of the same command under CNNSPEC_DEBUG=1.",
+        file=sys.stderr,
+    )
+    return 3
+
+
+def _print_traceback() -> None:
+    import traceback
+
+    traceback.print_exc()
+
+
+def main() -> None:
+    """Entry point of the ``cnnspec`` script."""
+    sys.exit(run())
