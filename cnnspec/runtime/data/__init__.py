@@ -1,0 +1,82 @@
+"""Data sources: ``open_data`` turns the ``data`` section of a spec into splits that training reads."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+from ...errors import DataError
+from ...model.settings import DataSettings
+from ...ops.base import Shape
+from .arrays import dataset_of_arrays
+from .digits import load_digits, open_digits
+from .folders import open_folders
+from .image import load_image
+from .loader import Batch, batches, epoch_order
+from .mnist import open_fashion_mnist, open_idx, open_mnist
+from .npz import open_npz
+from .split import ArraySplit, Dataset, Normalizer, Split, hold_out, normalizer_for
+
+Opener = Callable[[DataSettings, Shape, "int | None", Path], Dataset]
+
+OPENERS: dict[str, Opener] = {
+    "digits": open_digits,
+    "fashion_mnist": open_fashion_mnist,
+    "mnist": open_mnist,
+    "idx": open_idx,
+    "folders": open_folders,
+    "npz": open_npz,
+}
+
+
+def open_data(
+    settings: DataSettings | None,
+    input_shape: Shape,
+    classes: int | None = None,
+    base: Path | str = ".",
+    *,
+    seed: int = 1,
+) -> Dataset:
+    """Open the data of a spec.
+
+    Parameters
+    ----------
+    settings : the ``data`` section.
+    input_shape : (H, W, C) of the spec's input; images have it, or are resized as the source says.
+    classes : outputs of the net, or None when they follow from the data.
+    base : the folder that relative paths start from: that of the spec.
+    seed : fixes which samples are held out for validation.
+
+    Raises
+    ------
+    DataError
+        When files are missing, damaged or do not fit the spec.
+    """
+    if settings is None:
+        raise DataError(
+            "the spec has no data section", field="data", expected="a source", hint="data { source digits }"
+        )
+    opened = OPENERS[settings.source.word](settings, input_shape, classes, Path(base))
+    if settings.val > 0:
+        rest, held = hold_out(opened.train, settings.val, seed)
+        return dataclasses.replace(opened, train=rest, val=held)
+    return opened
+
+
+__all__ = [
+    "OPENERS",
+    "ArraySplit",
+    "Batch",
+    "Dataset",
+    "Normalizer",
+    "Split",
+    "batches",
+    "dataset_of_arrays",
+    "epoch_order",
+    "hold_out",
+    "load_digits",
+    "load_image",
+    "normalizer_for",
+    "open_data",
+]

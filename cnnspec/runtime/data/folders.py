@@ -1,0 +1,241 @@
+"""Image folders, one folder a class: decoded once where they fit in memory, else batch by batch."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...errors import DataError
+from ...model.settings import DataSettings
+from ...ops.base import Shape
+from . import split as limits
+from .image import UnreadableImage, check_channels, check_header, decode_image, image_suffixes
+from .split import ArraySplit, Dataset, Normalizer, Split, normalizer_for
+
+TEST_SHARE = 0.2
+_DECODERS = min(4, os.cpu_count() or 1)
+
+
+class FolderSplit:
+    """Images that are decoded when a batch asks for them."""
+
+    prefetch = True
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        labels: np.ndarray,
+        input_shape: Shape,
+        resize: str,
+        normalizer: Normalizer,
+    ) -> None:
+        self.paths, self.labels = paths, labels
+        self.input_shape, self.resize, self.normalizer = input_shape, resize, normalizer
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batch(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return (x, y) of the images at these positions; see :class:`Split`."""
+        chosen = [self.paths[i] for i in indices]
+        pixels = decode_all(chosen, self.input_shape, self.resize)
+        return self.normalizer(pixels), self.labels[indices]
+
+    def subset(self, indices: np.ndarray) -> FolderSplit:
+        """Return the split of the images at these positions."""
+        chosen = [self.paths[i] for i in indices]
+        return FolderSplit(chosen, self.labels[indices], self.input_shape, self.resize, self.normalizer)
+
+
+def open_folders(settings: DataSettings, input_shape: Shape, classes: int | None, base: Path) -> Dataset:
+    """Open ``root/CLASS/*`` or ``root/train/CLASS/*`` with ``root/test/CLASS/*`` (and ``root/val/CLASS/*``).
+
+    Without a test folder a fifth of each class is the test set: the files whose names' sha256 come first.
+
+    Raises
+    ------
+    DataError
+        When a folder is missing or holds no class, a class is empty, an image cannot be read, or the number
+        of classes is not that of the net.
+    """
+    root = base / Path(settings.source.path).expanduser()
+    if not root.is_dir():
+        found = "a file" if root.exists() else "nothing"
+        raise DataError("the folder does not exist", path=root, field="data: source folders", found=found)
+    check_channels(input_shape, root)
+    parted = (root / "train").is_dir() and any(p.is_dir() for p in (root / "train").iterdir())
+    notes: list[str] = []
+    listed = {"train": list_classes(root / "train" if parted else root, notes)}
+    class_names = tuple(listed["train"])
+    if classes is not None and classes != len(class_names):
+        listing = ", ".join(class_names[:12]) + (", ..." if len(class_names) > 12 else "")
+        raise DataError(
+            "the number of class folders is not the number of the net's outputs",
+            path=root,
+            field="classes",
+            expected=f"{classes} folders",
+            found=f"{len(class_names)}: {listing}",
+            hint="write `dense classes` for the last layer, or mend the folders",
+        )
+    if parted:
+        for part in ("val", "test"):
+            if (root / part).is_dir():
+                listed[part] = list_classes(root / part, notes)
+    else:
+        listed["train"], listed["test"] = divide(listed["train"])
+        notes.append(
+            f"no test folder: a fifth of each class, {_count(listed['test']):,} images, is the test set"
+        )
+    decode = _decoder(root, listed, input_shape, settings)
+    splits: dict[str, Split] = {}
+    digest = hashlib.sha256()
+    for part, by_class in listed.items():
+        strange = [name for name in by_class if name not in class_names]
+        if strange:
+            raise DataError(
+                "a class has no training images",
+                path=root / part / strange[0],
+                field="class",
+                expected=f"one of {', '.join(class_names[:12])}",
+                found=strange[0],
+            )
+        if by_class:
+            splits[part] = decode(part, by_class, class_names, digest)
+    return Dataset(
+        root.name,
+        splits["train"],
+        splits.get("val"),
+        splits.get("test"),
+        class_names,
+        digest.hexdigest(),
+        normalizer_for(settings.normalize, input_shape[-1]),
+        tuple(notes),
+    )
+
+
+def list_classes(root: Path, notes: list[str]) -> dict[str, list[Path]]:
+    """Return the image files of each class folder, both sorted by name; hidden files do not count."""
+    folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    if len(folders) < 2:
+        raise DataError(
+            "classes are folders, and there must be two or more",
+            path=root,
+            field="classes",
+            expected="one folder for each class",
+            found=", ".join(p.name for p in folders) or "no folder",
+        )
+    suffixes = image_suffixes()
+    by_class: dict[str, list[Path]] = {}
+    other: list[Path] = []
+    for folder in folders:
+        files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+        images = [p for p in files if p.suffix.lower() in suffixes]
+        other += [p for p in files if p.suffix.lower() not in suffixes]
+        if not images:
+            raise DataError(
+                "the class folder holds no image",
+                path=folder,
+                field="class",
+                expected="at least one image file",
+                found=f"{len(files)} other files" if files else "an empty folder",
+                hint="remove the folder or fill it",
+            )
+        by_class[folder.name] = images
+    if other:
+        notes.append(
+            f"{len(other):,} files under {root} are no images by their names, such as {other[0].name}"
+        )
+    return by_class
+
+
+def divide(by_class: dict[str, list[Path]]) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
+    """Divide each class 80/20 by the sha256 of CLASS/NAME; two images or more give at least one for the test."""
+    train, test = {}, {}
+    for name, paths in by_class.items():
+        ranked = sorted(paths, key=lambda p: hashlib.sha256(f"{p.parent.name}/{p.name}".encode()).digest())
+        count = max(1, round(TEST_SHARE * len(paths))) if len(paths) > 1 else 0
+        train[name] = sorted(ranked[count:])
+        if count:
+            test[name] = sorted(ranked[:count])
+    return train, test
+
+
+def decode_all(paths: Sequence[Path], input_shape: Shape, resize: str) -> np.ndarray:
+    """Return the pixels uint8[N, H, W, C] of many files; DataError names the unreadable ones.
+
+    Pillow releases the interpreter's lock while it decodes, so threads help.
+    """
+    pixels = np.empty((len(paths), *input_shape), np.uint8)
+
+    def decode(i: int) -> None:
+        pixels[i] = decode_image(paths[i], input_shape, resize)
+
+    _for_each(paths, decode)
+    return pixels
+
+
+def _for_each(paths: Sequence[Path], act: Callable[[int], None]) -> None:
+    def attempt(i: int) -> str | None:
+        try:
+            act(i)
+        except UnreadableImage as error:
+            return str(error)
+        return None
+
+    with ThreadPoolExecutor(_DECODERS, "cnnspec-decode") as pool:
+        failures = [(paths[i], why) for i, why in enumerate(pool.map(attempt, range(len(paths)))) if why]
+    if failures:
+        path, why = failures[0]
+        further = ", ".join(p.name for p, _ in failures[1:6])
+        raise DataError(
+            f"cannot be read as an image: {why}",
+            path=path,
+            field="image",
+            expected=f"{len(paths):,} readable images",
+            found=f"{len(paths) - len(failures):,} readable, {len(failures):,} not"
+            + (f"; also {further}{', ...' if len(failures) > 6 else ''}" if further else ""),
+            hint="replace or remove the file" + ("s" if further else ""),
+        )
+
+
+def _count(by_class: dict[str, list[Path]]) -> int:
+    return sum(map(len, by_class.values()))
+
+
+def _decoder(
+    root: Path, listed: dict[str, dict[str, list[Path]]], input_shape: Shape, settings: DataSettings
+) -> Callable[..., Split]:
+    """Choose, for all parts alike, between decoding now and decoding batch by batch."""
+    normalizer = normalizer_for(settings.normalize, input_shape[-1])
+    resize = settings.source.resize
+    everything = [p for by_class in listed.values() for paths in by_class.values() for p in paths]
+    streamed = len(everything) * math.prod(input_shape) > limits.IN_MEMORY_NBYTES
+    if streamed:
+        _for_each(everything, lambda i: check_header(everything[i]))
+    else:
+        decoded = decode_all(everything, input_shape, resize)
+        row_of = {path: row for row, path in enumerate(everything)}
+
+    def make(part: str, by_class: dict[str, list[Path]], class_names: tuple[str, ...], digest: Any) -> Split:
+        number = {name: i for i, name in enumerate(class_names)}
+        paths = [p for name in by_class for p in by_class[name]]
+        labels = np.array([number[p.parent.name] for p in paths], np.int32)
+        digest.update(f"{part} {class_names}".encode())
+        digest.update(labels.tobytes())
+        if streamed:
+            for p in paths:
+                stat = p.stat()
+                digest.update(f"{p.name} {stat.st_size} {stat.st_mtime_ns};".encode())
+            return FolderSplit(paths, labels, input_shape, resize, normalizer)
+        rows = np.array([row_of[p] for p in paths])
+        digest.update(np.ascontiguousarray(decoded[rows]).data)
+        return ArraySplit(decoded, labels, normalizer, rows, origin=root)
+
+    return make
