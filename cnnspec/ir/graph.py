@@ -109,10 +109,23 @@ class Graph:
 class Builder:
     """Appends nodes and names their values ``0``, ``1``, ... in order."""
 
-    def __init__(self, start: int = 0) -> None:
+    def __init__(self, inputs: dict[str, Value] | None = None, start: int = 0) -> None:
         self.nodes: list[Node] = []
+        self.inputs = inputs or {}
+        self.updates: dict[str, Value] = {}
         self.layer = ""
+        self.randoms = 0  # random streams given out so far
         self._next = start
+
+    @property
+    def step(self) -> Value:
+        """Numbers of this very step, set by the host: see STEP in ir/build.py."""
+        return self.inputs["step"]
+
+    @property
+    def keys(self) -> Value:
+        """One random key for each sample, a function of seed, epoch and sample."""
+        return self.inputs["keys"]
 
     def add(self, op: Op, *inputs: Value) -> Value:
         """Append a node and return its first output."""

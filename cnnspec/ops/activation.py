@@ -31,7 +31,7 @@ class Activation(Op):
         return [b.add(ActivationGrad(self.kind), dys[0], node.output)]
 
     def lower(self, emit: Emitter, node: Node) -> None:
-        emit.pointwise("activation", node, *activation_args(self.kind))
+        emit.map("activation", node, *activation_args(self.kind))
 
 
 def activation_args(kind: str) -> tuple[int, float]:
@@ -82,7 +82,7 @@ class ActivationGrad(Op):
         return dy
 
     def lower(self, emit: Emitter, node: Node) -> None:
-        emit.pointwise("activation_grad", node, *activation_args(self.kind))
+        emit.map("activation_grad", node, *activation_args(self.kind))
 
 
 @layer("softmax")

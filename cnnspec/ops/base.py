@@ -82,6 +82,7 @@ class Param:
     init: str = "zeros"
     fan_in: int = 0
     trainable: bool = True
+    groups: int = 1  # of a convolution's weight
 
     @property
     def size(self) -> int:

@@ -90,7 +90,7 @@ class Conv(Convolution):
         kh, kw = self.kernel_size
         cg = x[2] // self.groups
         fan_in = kh * kw * cg
-        weight = Param("weight", (kh, kw, cg, self.out_channels), "kaiming_uniform", fan_in)
+        weight = Param("weight", (kh, kw, cg, self.out_channels), "kaiming_uniform", fan_in, groups=self.groups)
         bias = Param("bias", (self.out_channels,), "kaiming_uniform", fan_in)
         return (weight, bias) if self.bias else (weight,)
 
@@ -109,7 +109,7 @@ class Conv(Convolution):
         return [dx, dw, b.add(ChannelSum(), dz)] if self.bias else [dx, dw]
 
     def lower(self, emit: Emitter, node: Node) -> None:
-        from ..plan.lower_conv import lower_conv
+        from .conv_lower import lower_conv
 
         lower_conv(emit, node, self)
 
@@ -130,12 +130,12 @@ class ConvInputGrad(Op):
         return self.input_shape
 
     def halo(self, node: Node) -> Mapping[int, Pair]:
-        from ..plan.lower_conv import input_grad_halo
+        from .conv_lower import input_grad_halo
 
         return {0: input_grad_halo(self, node.inputs[0].sample)}
 
     def lower(self, emit: Emitter, node: Node) -> None:
-        from ..plan.lower_conv import lower_input_grad
+        from .conv_lower import lower_input_grad
 
         lower_input_grad(emit, node, self)
 
@@ -159,7 +159,7 @@ class ConvWeightGrad(Op):
         return {0: self.padding}
 
     def lower(self, emit: Emitter, node: Node) -> None:
-        from ..plan.lower_conv import lower_weight_grad
+        from .conv_lower import lower_weight_grad
 
         lower_weight_grad(emit, node, self)
 
@@ -213,7 +213,7 @@ class Depthwise(Convolution):
         return [dx, dw, b.add(ChannelSum(), dz)] if self.bias else [dx, dw]
 
     def lower(self, emit: Emitter, node: Node) -> None:
-        from ..plan.lower_conv import lower_depthwise
+        from .conv_lower import lower_depthwise
 
         lower_depthwise(emit, node, self)
 
@@ -232,7 +232,7 @@ class DepthwiseInputGrad(Op):
         return self.input_shape
 
     def lower(self, emit: Emitter, node: Node) -> None:
-        from ..plan.lower_conv import lower_depthwise_input_grad
+        from .conv_lower import lower_depthwise_input_grad
 
         lower_depthwise_input_grad(emit, node, self)
 
@@ -254,7 +254,7 @@ class DepthwiseWeightGrad(Op):
         return {0: self.padding}
 
     def lower(self, emit: Emitter, node: Node) -> None:
-        from ..plan.lower_conv import lower_depthwise_weight_grad
+        from .conv_lower import lower_depthwise_weight_grad
 
         lower_depthwise_weight_grad(emit, node, self)
 

@@ -29,12 +29,12 @@ class Dropout(Op):
         if not training or self.rate == 0:
             return xs[0]
         b.randoms += 1
-        return b.add(RandomDrop(self.rate, b.randoms), xs[0], b.sample_ids, b.step)
+        return b.add(RandomDrop(self.rate, b.randoms), xs[0], b.keys)
 
 
 @op("random_drop")
 class RandomDrop(Op):
-    """x, sample_ids, step -> x with a share of it at zero; the mask is keyed by (seed, epoch, sample, ``stream``).
+    """x, keys -> x with a share of it at zero; a sample's mask is a function of its key and ``stream``.
 
     Linear in x, so its gradient is itself: the same mask applied to dy.
     """
@@ -47,7 +47,7 @@ class RandomDrop(Op):
 
     def vjp(self, b: Builder, node: Node, *dys: Value | None) -> list[Value | None]:
         assert dys[0] is not None
-        return [b.add(self, dys[0], *node.inputs[1:]), None, None]
+        return [b.add(self, dys[0], node.inputs[1]), None]
 
     def lower(self, emit: Emitter, node: Node) -> None:
-        emit.pointwise("random_drop", node, self.rate, self.stream)
+        emit.random_drop(node, self.rate, self.stream)

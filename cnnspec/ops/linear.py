@@ -54,7 +54,7 @@ class Dense(Op):
         return [dx, dw, b.add(ChannelSum(), dz)] if self.bias else [dx, dw]
 
     def lower(self, emit: Emitter, node: Node) -> None:
-        from ..plan.lower_conv import lower_dense
+        from .conv_lower import lower_dense
 
         lower_dense(emit, node, self)
 
@@ -69,7 +69,7 @@ class DenseInputGrad(Op):
         return (self.in_features,)
 
     def lower(self, emit: Emitter, node: Node) -> None:
-        from ..plan.lower_conv import lower_dense_input_grad
+        from .conv_lower import lower_dense_input_grad
 
         lower_dense_input_grad(emit, node, self)
 
@@ -85,6 +85,6 @@ class DenseWeightGrad(Op):
         return [((x.sample[0], dy.sample[0]), "f32")]
 
     def lower(self, emit: Emitter, node: Node) -> None:
-        from ..plan.lower_conv import lower_dense_weight_grad
+        from .conv_lower import lower_dense_weight_grad
 
         lower_dense_weight_grad(emit, node, self)

@@ -32,7 +32,7 @@ class CrossEntropyLoss(Loss):
     smooth: float = attr("float")
 
     def vjp(self, b: Builder, node: Node, *dys: Value | None) -> list[Value | None]:
-        return [b.add(CrossEntropyGrad(self.smooth), *node.inputs), None]
+        return [b.add(CrossEntropyGrad(self.smooth), *node.inputs, b.step), None]
 
     def lower(self, emit: Emitter, node: Node) -> None:
         emit.rows("cross_entropy", node, self.smooth)
@@ -40,7 +40,7 @@ class CrossEntropyLoss(Loss):
 
 @op("cross_entropy_grad")
 class CrossEntropyGrad(Op):
-    """logits, target -> (softmax(logits) - q) / N."""
+    """logits, target, step -> (softmax(logits) - q) / N; ``step`` holds 1/N."""
 
     smooth: float = attr("float")
 
@@ -56,7 +56,7 @@ class MeanSquaredErrorLoss(Loss):
     """Mean over the outputs of (y - target)^2; class labels stand for one-hot targets."""
 
     def vjp(self, b: Builder, node: Node, *dys: Value | None) -> list[Value | None]:
-        return [b.add(MeanSquaredErrorGrad(), *node.inputs), None]
+        return [b.add(MeanSquaredErrorGrad(), *node.inputs, b.step), None]
 
     def lower(self, emit: Emitter, node: Node) -> None:
         emit.rows("mse", node)
@@ -64,7 +64,7 @@ class MeanSquaredErrorLoss(Loss):
 
 @op("mse_grad")
 class MeanSquaredErrorGrad(Op):
-    """y, target -> 2 (y - target) / (N F)."""
+    """y, target, step -> 2 (y - target) / (N F); ``step`` holds 1/N."""
 
     def infer(self, y: Shape) -> Shape:
         return y

@@ -32,7 +32,7 @@ class Add(Op):
         return [dys[0]] * len(node.inputs)
 
     def lower(self, emit: Emitter, node: Node) -> None:
-        emit.fold_pairs("add", node)
+        emit.add(node)
 
 
 @layer("multiply")
@@ -64,7 +64,7 @@ class Multiply(Op):
         return grads
 
     def lower(self, emit: Emitter, node: Node) -> None:
-        emit.pointwise("multiply", node)
+        emit.multiply(node)
 
 
 @layer("concat")

@@ -53,7 +53,7 @@ class BatchNorm(Op):
         return b.add(Normalize(self.eps), xs[0], mean, var, weight, bias)
 
     def lower(self, emit: Emitter, node: Node) -> None:
-        emit.pointwise("batchnorm", node, self.eps)
+        emit.normalize(node, *(node.inputs[i] for i in (3, 4, 1, 2)), self.eps, 0, 0.0)
 
 
 @op("batch_stats")
@@ -114,7 +114,7 @@ class Normalize(Op):
     def lower(self, emit: Emitter, node: Node) -> None:
         from .activation import activation_args
 
-        emit.pointwise("normalize", node, self.eps, *activation_args(self.activation))
+        emit.normalize(node, *node.inputs[1:], self.eps, *activation_args(self.activation))
 
 
 @op("normalize_sums")
@@ -145,7 +145,7 @@ class NormalizeGrad(Op):
         return dy
 
     def lower(self, emit: Emitter, node: Node) -> None:
-        emit.pointwise("normalize_grad", node, self.eps)
+        emit.normalize_grad(node, self.eps)
 
 
 @op("fold_batchnorm")
@@ -158,9 +158,10 @@ class FoldBatchNorm(Op):
     has_batch = False
     eps: float = attr("float")
     conv_bias: bool = attr("bool")
+    groups: int = attr("int", default=1)
 
     def results(self, *inputs: Value) -> Results:
-        return [(inputs[0].shape, "f32"), (inputs[1].shape, "f32")]
+        return [(inputs[0].shape, "f32"), (inputs[-1].shape, "f32")]
 
     def lower(self, emit: Emitter, node: Node) -> None:
-        emit.fold_batchnorm(node, self.eps, self.conv_bias)
+        emit.fold_batchnorm(node, self.eps, self.conv_bias, self.groups)

@@ -69,7 +69,7 @@ class MaxPool(Pool):
 
     def lower(self, emit: Emitter, node: Node) -> None:
         kernel, stride, pads = self.geometry(node.inputs[0].sample)
-        emit.pointwise("maxpool", node, *kernel, *stride, *pads)
+        emit.pool("maxpool", node, *kernel, *stride, *pads)
 
 
 @layer("avgpool")
@@ -92,7 +92,7 @@ class AvgPool(Pool):
 
     def lower(self, emit: Emitter, node: Node) -> None:
         kernel, stride, pads = self.geometry(node.inputs[0].sample)
-        emit.pointwise("avgpool", node, *kernel, *stride, *pads)
+        emit.pool("avgpool", node, *kernel, *stride, *pads)
 
 
 @op("maxpool_grad")
@@ -109,7 +109,7 @@ class MaxPoolGrad(Op):
         return self.input_shape
 
     def lower(self, emit: Emitter, node: Node) -> None:
-        emit.pointwise("maxpool_grad", node, *self.kernel_size, *self.stride, *self.padding)
+        emit.pool("maxpool_grad", node, *self.kernel_size, *self.stride, *self.padding)
 
 
 @op("avgpool_grad")
@@ -125,4 +125,4 @@ class AvgPoolGrad(Op):
         return self.input_shape
 
     def lower(self, emit: Emitter, node: Node) -> None:
-        emit.pointwise("avgpool_grad", node, *self.kernel_size, *self.stride, *self.padding)
+        emit.pool("avgpool_grad", node, *self.kernel_size, *self.stride, *self.padding)

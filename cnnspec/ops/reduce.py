@@ -19,7 +19,7 @@ class ChannelSum(Op):
         return [((inputs[0].sample[-1],), "f32")]
 
     def lower(self, emit: Emitter, node: Node) -> None:
-        emit.accumulate("channel_sum", node)
+        emit.channel_sum(node)
 
 
 @op("spatial_sum")
@@ -30,4 +30,4 @@ class SpatialSum(Op):
         return (1, 1, x[2])
 
     def lower(self, emit: Emitter, node: Node) -> None:
-        emit.pointwise("spatial_sum", node)
+        emit.spatial_sum(node)

@@ -1,0 +1,56 @@
+"""Reverse-mode differentiation on graphs: a walk from the loss back, which appends gradient nodes.
+
+Each op knows its own gradient as nodes (``Op.vjp``); where a value is used more than once, its gradients are added.
+Griewank & Walther 2008, "Evaluating Derivatives", chapter 3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from .ir.graph import Builder, Graph, Value
+
+
+def differentiate(graph: Graph, *, loss: str = "loss", wanted: tuple[str, ...] | None = None) -> Graph:
+    """Return the graph with an output ``grad:NAME`` for each trainable parameter.
+
+    Parameters
+    ----------
+    graph : a forward graph whose output ``loss`` is the loss of each sample; the gradient is of its mean.
+    loss : the output to start from.
+    wanted : names of values to differentiate in; all trainable parameters when None. Inputs may be named too.
+    """
+    if wanted is None:
+        wanted = tuple(name for name, p in graph.params.items() if p.param.trainable)
+    needed = _reaching(graph, set(wanted))
+    b = Builder({v.name: v for v in graph.inputs}, start=_next_number(graph))
+    target = graph.outputs[loss].name
+    gradients: dict[str, list[Value]] = {}
+    for node in reversed(graph.nodes):
+        dys = [b.sum(gradients[v.name]) if v.name in gradients else None for v in node.outputs]
+        starts_here = any(v.name == target for v in node.outputs)
+        if not starts_here and all(dy is None for dy in dys):
+            continue
+        if not any(v.name in needed for v in node.inputs):
+            continue
+        b.layer = node.layer
+        for value, gradient in zip(node.inputs, node.op.vjp(b, node, *dys), strict=True):
+            if gradient is not None and value.name in needed:
+                gradients.setdefault(value.name, []).append(gradient)
+    b.layer = ""
+    outputs = {f"grad:{name}": b.sum(gradients[name]) for name in wanted if name in gradients}
+    return replace(graph, nodes=(*graph.nodes, *b.nodes), outputs={**graph.outputs, **outputs})
+
+
+def _reaching(graph: Graph, wanted: set[str]) -> set[str]:
+    """Names of values that depend on a wanted one: only these need a gradient."""
+    needed = set(wanted)
+    for node in graph.nodes:
+        if any(v.name in needed for v in node.inputs):
+            needed.update(v.name for v in node.outputs)
+    return needed
+
+
+def _next_number(graph: Graph) -> int:
+    numbers = [int(v.name) for node in graph.nodes for v in node.outputs if v.name.isdigit()]
+    return max(numbers, default=-1) + 1

@@ -1,0 +1,53 @@
+"""Model -> Graph: every layer appends its forward nodes; training adds the loss."""
+
+from __future__ import annotations
+
+from ..model.model import INPUT, Model
+from ..ops.loss import CrossEntropyLoss, MeanSquaredErrorLoss
+from .graph import Builder, Graph, ParamValue, Value
+
+# What the host writes into the input ``step`` before each step.
+STEP = {"inverse_batch": 0, "lr": 1, "correction1": 2, "correction2": 3}
+STEP_SIZE = 16
+
+
+def build_graph(model: Model, *, training: bool, target: str = "i32") -> Graph:
+    """Return the forward graph of a model.
+
+    Parameters
+    ----------
+    model : the checked spec.
+    training : batch statistics and dropout as in training; otherwise as in inference.
+    target : dtype of the target, ``i32`` for class numbers [N] or ``f32`` for arrays [N, F] (mse only).
+
+    Returns
+    -------
+    Graph with inputs ``x`` f32[N,H,W,C], ``target``, ``keys`` i64[N] (random keys of the samples) and ``step``
+    f32[16], and outputs ``logits``, ``loss`` f32[N,1] and ``correct`` f32[N,1].
+    """
+    features = model.output_shape[-1]
+    inputs = {
+        "x": Value("x", ("N", *model.input_shape)),
+        "target": Value("target", ("N", 1) if target == "i32" else ("N", features), target),
+        "keys": Value("keys", ("N", 1), "i64"),
+        "step": Value("step", (STEP_SIZE,)),
+    }
+    b = Builder(inputs)
+    params: dict[str, ParamValue] = {}
+    made = {INPUT: inputs["x"]}
+    for layer in model.layers:
+        b.layer = layer.name
+        own = []
+        for param in layer.params:
+            name = f"{layer.name}.{param.name}"
+            params[name] = ParamValue(Value(name, param.shape), param)
+            own.append(params[name].value)
+        made[layer.name] = layer.op.build(b, [made[name] for name in layer.inputs], own, training)
+    b.layer = ""
+    logits = made[model.output] if model.layers else inputs["x"]
+    outputs = {"logits": logits}
+    if len(logits.sample) == 1:
+        loss = model.train.loss
+        op = MeanSquaredErrorLoss() if loss.word == "mse" else CrossEntropyLoss(loss.smooth)
+        outputs["loss"], outputs["correct"] = b.add_all(op, logits, inputs["target"])
+    return Graph(tuple(inputs.values()), params, tuple(b.nodes), outputs, b.updates)

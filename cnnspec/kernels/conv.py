@@ -1,0 +1,106 @@
+"""Convolution, dense layers and their gradients on the tile: implicit GEMM over NHWC, filters in panels.
+
+Filters lie in panels: [groups][C_out/width][kH][kW*C_in][width], padded with zeros to whole panels.
+"""
+
+from __future__ import annotations
+
+from ._jit import as_float, kernel, stack, store_i64
+from .activate import activate_f32, activate_f64
+from .machine import host
+from .tile import START_BIAS, START_LOAD, START_ZERO, make_tile, shape_of
+
+WIDTHS = (8, 16, 32, 64)
+
+# Bound for each variant by kernel(): the tile, its rows and width, the element's bytes, type and activation.
+tile = ROWS = WIDTH = SIZE = T = stacked = activate = None
+
+
+def conv2d(p, a, n):
+    """Forward: p = x, w, bias, y. Also input gradients (x = dy, flipped filters) and dense layers (a 1x1 image)."""
+    x, w, bias, y = p[0], p[1], p[2], p[3]
+    out_h, out_w = a[0], a[1]
+    x_image, x_row, x_pixel = a[2], a[3], a[4]  # bytes from one output position's window to the next
+    y_image, y_row, y_pixel = a[5], a[6], a[7]
+    taps_h, tap_row, taps_w, tap_pixel, inner = a[8], a[9], a[10], a[11], a[12]
+    groups, x_group, w_group, y_group = a[13], a[14], a[15], a[16]
+    channels, start = a[17], a[18]  # output channels of a group; how sums start
+    code, param, low, high = a[19], T(as_float(a[20])), T(as_float(a[21])), T(as_float(a[22]))
+    total = n * out_h * out_w
+    step = WIDTH * SIZE
+    panel = taps_h * taps_w * inner * step
+    rows = stacked()
+    outs = rows + 8 * ROWS
+    for g in range(groups):
+        for k in range(0, channels, WIDTH):
+            w_at = w + g * w_group + k // WIDTH * panel
+            b_at = bias + g * y_group + k * SIZE
+            x_at = x + g * x_group
+            y_at = y + g * y_group + k * SIZE
+            i = h = c = 0
+            for t in range(0, total, ROWS):
+                for m in range(ROWS):
+                    store_i64(rows + 8 * m, x_at + i * x_image + h * x_row + c * x_pixel)
+                    store_i64(outs + 8 * m, y_at + i * y_image + h * y_row + c * y_pixel)
+                    if t + m + 1 < total:
+                        c += 1
+                        if c == out_w:
+                            c = 0
+                            h += 1
+                            if h == out_h:
+                                h = 0
+                                i += 1
+                tile(
+                    rows, w_at, taps_h, tap_row, taps_w * inner * step, taps_w, tap_pixel, inner * step,
+                    inner, SIZE, step, start, b_at, outs, 0, 0, channels - k, low, high,
+                )  # fmt: skip
+                if code > 2:
+                    activate(outs, min(ROWS, total - t), min(WIDTH, channels - k), code, param)
+
+
+def conv2d_weight_grad(p, a, n):
+    """Weight gradient: p = x, dy, dw; dw += sum over samples and pixels of x times dy."""
+    x, dy, dw = p[0], p[1], p[2]
+    out_h, out_w = a[0], a[1]
+    x_image, x_row, x_pixel = a[2], a[3], a[4]
+    y_image, y_row, y_pixel = a[5], a[6], a[7]
+    taps_h, tap_row, taps_w, tap_pixel, inner = a[8], a[9], a[10], a[11], a[12]
+    groups, x_group, w_group, y_group = a[13], a[14], a[15], a[16]
+    channels, start = a[17], a[18]
+    step = WIDTH * SIZE
+    panel = taps_h * taps_w * inner * step
+    for g in range(groups):
+        for r in range(taps_h):
+            for s in range(taps_w):
+                for i in range(0, inner, ROWS):
+                    for k in range(0, channels, WIDTH):
+                        tile(
+                            x + g * x_group + r * tap_row + s * tap_pixel + i * SIZE,
+                            dy + g * y_group + k * SIZE,
+                            n, x_image, y_image, out_h, x_row, y_row, out_w, x_pixel, y_pixel,
+                            start, 0,
+                            dw + g * w_group + k // WIDTH * panel + ((r * taps_w + s) * inner + i) * step,
+                            step, inner - i, channels - k, T(float("-inf")), T(float("inf")),
+                        )  # fmt: skip
+
+
+def _register() -> None:
+    import numba
+
+    machine = host()
+    for bits, number, run in ((32, numba.float32, activate_f32), (64, numba.float64, activate_f64)):
+        for width in WIDTHS:
+            rows = shape_of(machine, width, bits)[0]
+            common = {"ROWS": rows, "WIDTH": width, "SIZE": bits // 8, "T": number}
+            kernel(
+                f"conv2d.{width}.f{bits}", **common, activate=run, stacked=stack(2 * rows),
+                tile=make_tile(machine, width, bits, unit_rows=False),
+            )(conv2d)  # fmt: skip
+            kernel(
+                f"conv2d_weight_grad.{width}.f{bits}", **common, tile=make_tile(machine, width, bits, unit_rows=True)
+            )(conv2d_weight_grad)
+
+
+_register()
+
+__all__ = ["START_BIAS", "START_LOAD", "START_ZERO", "WIDTHS", "conv2d", "conv2d_weight_grad"]

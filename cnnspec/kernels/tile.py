@@ -1,0 +1,183 @@
+"""The one micro-kernel: a tile of registers that multiplies and adds. conv and dense run on it, both ways.
+
+    acc[m][v] += a[m, i0, i1, i2] * b[i0, i1, i2][v]
+
+``a`` is one number, spread over a vector; ``b`` is a vector. A tile has ``rows`` x ``width`` numbers: each row is an
+output pixel (or a weight), the width runs over channels. Three loops with strides of their own make it implicit
+GEMM on NHWC with nothing copied (see docs/performance.md).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from ._jit import I64, pointer
+from .machine import Machine
+
+I1, I32 = ir.IntType(1), ir.IntType(32)
+
+
+class Vectors:
+    """Emits vector instructions of one element type and number of lanes."""
+
+    def __init__(self, builder: ir.IRBuilder, bits: int, lanes: int, fma: bool) -> None:
+        self.builder, self.lanes, self.fused = builder, lanes, fma
+        self.element = ir.FloatType() if bits == 32 else ir.DoubleType()
+        self.nbytes = bits // 8 * lanes
+        self.type = ir.VectorType(self.element, lanes)
+        self.suffix = f"v{lanes}f{bits}"
+        self.mask_type = ir.VectorType(I1, lanes)
+
+    def _call(self, name: str, result: Any, *args: Any) -> Any:
+        kind = ir.FunctionType(result, [a.type for a in args])
+        return self.builder.call(cgutils.get_or_insert_function(self.builder.module, kind, name), args)
+
+    def spread(self, scalar: Any) -> Any:
+        one = self.builder.insert_element(ir.Constant(self.type, ir.Undefined), scalar, I32(0))
+        zeros = ir.Constant(ir.VectorType(I32, self.lanes), [0] * self.lanes)
+        return self.builder.shuffle_vector(one, ir.Constant(self.type, ir.Undefined), zeros)
+
+    def mask(self, count: Any) -> Any:
+        """The lanes whose number is below ``count``."""
+        wide = ir.VectorType(I64, self.lanes)
+        one = self.builder.insert_element(ir.Constant(wide, ir.Undefined), count, I32(0))
+        zeros = ir.Constant(ir.VectorType(I32, self.lanes), [0] * self.lanes)
+        limit = self.builder.shuffle_vector(one, ir.Constant(wide, ir.Undefined), zeros)
+        return self.builder.icmp_signed("<", ir.Constant(wide, list(range(self.lanes))), limit)
+
+    def load(self, address: Any, offset: int = 0) -> Any:
+        at = self.builder.bitcast(pointer(self.builder, address, offset), ir.PointerType(self.type))
+        return self.builder.load(at, align=4)
+
+    def load_scalar(self, address: Any, offset: int = 0) -> Any:
+        at = self.builder.bitcast(pointer(self.builder, address, offset), ir.PointerType(self.element))
+        return self.builder.load(at, align=4)
+
+    def masked_load(self, address: Any, mask: Any, offset: int = 0) -> Any:
+        at = self.builder.bitcast(pointer(self.builder, address, offset), ir.PointerType(self.type))
+        zero = ir.Constant(self.type, [0.0] * self.lanes)
+        return self._call(f"llvm.masked.load.{self.suffix}.p0", self.type, at, I32(4), mask, zero)
+
+    def masked_store(self, value: Any, address: Any, mask: Any, offset: int = 0) -> None:
+        at = self.builder.bitcast(pointer(self.builder, address, offset), ir.PointerType(self.type))
+        self._call(f"llvm.masked.store.{self.suffix}.p0", ir.VoidType(), value, at, I32(4), mask)
+
+    def fma(self, a: Any, b: Any, c: Any) -> Any:
+        if self.fused:
+            return self._call(f"llvm.fma.{self.suffix}", self.type, a, b, c)
+        return self.builder.fadd(self.builder.fmul(a, b), c)
+
+    def clamp(self, x: Any, low: Any, high: Any) -> Any:
+        """min(max(x, low), high); a NaN stays a NaN."""
+        b = self.builder
+        x = b.select(b.fcmp_ordered(">", low, x), low, x)
+        return b.select(b.fcmp_ordered("<", high, x), high, x)
+
+
+def shape_of(machine: Machine, width: int, bits: int) -> tuple[int, int, int]:
+    """Return rows, vectors a row and lanes of the tile for a panel of ``width`` channels.
+
+    Half of the registers hold sums; at least eight sums are in flight, which hides the latency of the FMA.
+    """
+    lanes = min(machine.vector_bytes * 8 // bits, width)
+    vectors = width // lanes
+    budget = 16 if machine.registers >= 32 else 12
+    return max(1, min(8, budget // vectors)), vectors, lanes
+
+
+START_ZERO, START_BIAS, START_LOAD = 0, 1, 2
+
+
+def make_tile(machine: Machine, width: int, bits: int, *, unit_rows: bool) -> Any:
+    """Return the intrinsic ``tile(a, b, n0, a0, b0, n1, a1, b1, n2, a2, b2, start, bias, out, step, count, valid, low, high)``.
+
+    All addresses and strides are bytes. With ``unit_rows`` (weight gradients) ``a`` is the address of row 0, row m
+    lies m elements behind it, row m of the result at ``out + m*step``, and only the first ``count`` rows are stored.
+    Without (outputs) ``a`` and ``out`` are addresses of tables of int64 with the address of each row.
+    ``start``: zero, the vector at ``bias``, or what ``out`` holds. ``valid``: channels of the panel that exist.
+    """
+    rows, vectors, lanes = shape_of(machine, width, bits)
+    size = bits // 8
+
+    @intrinsic
+    def tile(
+        typingctx: Any, a: Any, b: Any,
+        n0: Any, a0: Any, b0: Any, n1: Any, a1: Any, b1: Any, n2: Any, a2: Any, b2: Any,
+        start: Any, bias: Any, out: Any, step: Any, count: Any, valid: Any, low: Any, high: Any,
+    ) -> Any:  # fmt: skip
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            (a, b, n0, a0, b0, n1, a1, b1, n2, a2, b2, start, bias, out, step, count, valid, low, high) = args
+            vec = Vectors(builder, bits, lanes, machine.fma)
+            masks = [vec.mask(builder.sub(valid, I64(v * lanes))) for v in range(vectors)]
+            acc = [[cgutils.alloca_once(builder, vec.type) for _ in range(vectors)] for _ in range(rows)]
+
+            def table(base: Any, m: int) -> Any:
+                return builder.load(builder.inttoptr(builder.add(base, I64(8 * m)), ir.PointerType(I64)))
+
+            if unit_rows:
+                outs = [builder.add(out, builder.mul(step, I64(m))) for m in range(rows)]
+            else:
+                starts = [table(a, m) for m in range(rows)]
+                outs = [table(out, m) for m in range(rows)]
+
+            zero = ir.Constant(vec.type, [0.0] * lanes)
+            is_bias = builder.icmp_signed("==", start, I64(START_BIAS))
+            is_load = builder.icmp_signed("==", start, I64(START_LOAD))
+            for v in range(vectors):
+                for m in range(rows):
+                    builder.store(zero, acc[m][v])
+            with builder.if_then(is_bias):
+                for v in range(vectors):
+                    first = vec.masked_load(bias, masks[v], v * vec.nbytes)
+                    for m in range(rows):
+                        builder.store(first, acc[m][v])
+            with builder.if_then(is_load):
+                for m in range(rows):
+                    for v in range(vectors):
+                        builder.store(vec.masked_load(outs[m], masks[v], v * vec.nbytes), acc[m][v])
+
+            with cgutils.for_range(builder, n0) as i0:
+                off0, b_0 = builder.mul(i0.index, a0), builder.add(b, builder.mul(i0.index, b0))
+                with cgutils.for_range(builder, n1) as i1:
+                    off1 = builder.add(off0, builder.mul(i1.index, a1))
+                    b_1 = builder.add(b_0, builder.mul(i1.index, b1))
+                    with cgutils.for_range(builder, n2) as i2:
+                        off = builder.add(off1, builder.mul(i2.index, a2))
+                        at = builder.add(b_1, builder.mul(i2.index, b2))
+                        if unit_rows:
+                            bs = [vec.masked_load(at, masks[v], v * vec.nbytes) for v in range(vectors)]
+                        else:
+                            bs = [vec.load(at, v * vec.nbytes) for v in range(vectors)]
+                        for m in range(rows):
+                            if unit_rows:
+                                one = vec.load_scalar(builder.add(a, off), m * size)
+                            else:
+                                one = vec.load_scalar(builder.add(starts[m], off))
+                            spread = vec.spread(one)
+                            for v in range(vectors):
+                                total = vec.fma(spread, bs[v], builder.load(acc[m][v]))
+                                builder.store(total, acc[m][v])
+
+            lows, highs = vec.spread(low), vec.spread(high)
+            for m in range(rows):
+                def put(m: int = m) -> None:
+                    for v in range(vectors):
+                        y = vec.clamp(builder.load(acc[m][v]), lows, highs)
+                        vec.masked_store(y, outs[m], masks[v], v * vec.nbytes)
+
+                if unit_rows:
+                    with builder.if_then(builder.icmp_signed("<", I64(m), count)):
+                        put()
+                else:
+                    put()
+            return context.get_dummy_value()
+
+        floating = types.float32 if bits == 32 else types.float64
+        return types.void(*[types.int64] * 17, floating, floating), codegen
+
+    return tile
