@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -16,8 +17,8 @@ import click
 from .. import __version__
 from ..errors import CnnSpecError, InternalError, did_you_mean
 
-# section -> command -> what it does, in the order of ``cnnspec --help``. Each command is the function ``command``
-# of the module of its name; the sentences stand here so that the list is shown without importing any of them.
+# section -> command -> what it does, in the order of ``cnnspec --help``. Each is the function ``command`` of
+# the module of its name; the sentences stand here so that the list is shown without importing any of them.
 COMMANDS: dict[str, dict[str, str]] = {
     "Write a spec": {
         "new": "Start a spec from a template.",
@@ -45,10 +46,10 @@ HELP = """Design a convolutional net as text, look at it, train it on this machi
 A command takes the .cnn file, or the folder of a run, as its first argument.
 
 \b
-  cnnspec new digits my.cnn       a first spec
-  cnnspec summary my.cnn          its shapes and parameters
-  cnnspec train my.cnn            its weights, in a folder runs/my-1
-  cnnspec predict runs/my-1 a.png
+  cnnspec new digits              write a first spec, digits.cnn
+  cnnspec summary digits.cnn      see its shapes and parameters
+  cnnspec train digits.cnn        learn its weights, in a run folder
+  cnnspec predict RUN a.png       classify a picture
 """
 
 EPILOG = """Completion of commands, options and files in bash (zsh and fish alike):
@@ -82,9 +83,10 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        width = max(map(len, self.list_commands(ctx)))
         for title, section in COMMANDS.items():
             with formatter.section(title):
-                formatter.write_dl(list(section.items()))
+                formatter.write_dl([(name.ljust(width), text) for name, text in section.items()])
 
 
 def _show_debug(ctx: click.Context, param: click.Parameter, value: bool) -> None:
@@ -113,6 +115,9 @@ def cli() -> None:
 
 def run(args: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code; every error becomes a message on stderr."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a sign shows "?" for it
     try:
         code = cli.main(args=None if args is None else list(args), prog_name="cnnspec", standalone_mode=False)
         sys.stdout.flush()

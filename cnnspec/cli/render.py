@@ -1,0 +1,129 @@
+"""What a person sees: diagnostics, tables, live lines. The only module that imports rich.
+
+Colour is a layer on top of plain text: with NO_COLOR, in a pipe or in a file, the same words come without it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING
+
+from ..errors import CnnSpecError, DataError, Diagnostic, SpecError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+
+@cache
+def console(*, stderr: bool = False) -> Console:
+    """Return the console of stdout or stderr; it never wraps nor reformats what we laid out."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
+def width() -> int | None:
+    """Return the columns to lay tables out for: the terminal's, or None (no limit) in a pipe or file."""
+    if not sys.stdout.isatty():
+        return None
+    return max(40, shutil.get_terminal_size((80, 24)).columns)
+
+
+def text(line: str, *styles: tuple[str, str]) -> Text:
+    """Return a line with styles on what patterns match: ``text("a 1", (r"\\d", "bold"))``."""
+    from rich.text import Text
+
+    styled = Text(line)
+    for pattern, style in styles:
+        styled.highlight_regex(pattern, style)
+    return styled
+
+
+def say(line: str = "", style: str = "") -> None:
+    """Print one line to stdout."""
+    console().print(line, style=style or None)
+
+
+def note(line: str) -> None:
+    """Print one line to stderr, where it does not mix with results."""
+    console(stderr=True).print(line, style="dim")
+
+
+# ---- tables -------------------------------------------------------------------------------------
+def print_table(lines: Sequence[str], *, dim: str = "", marks: Sequence[tuple[str, str]] = ()) -> None:
+    """Print the lines of :func:`cnnspec.text.table`: a bold head, a rule, the rows."""
+    out = console()
+    out.print(lines[0], style="bold")
+    out.print("─" * max(map(len, lines)), style="dim")
+    for line in lines[1:]:
+        out.print(text(line, *((dim, "dim"),) if dim else (), *marks))
+
+
+# ---- errors -------------------------------------------------------------------------------------
+_GUTTER = re.compile(r"^(\s*\d*\s*\|)(.*)$")
+
+
+def print_error(error: CnnSpecError) -> None:
+    """Print an error to stderr, coloured where that is a terminal."""
+    if isinstance(error, SpecError):
+        print_diagnostics(error.diagnostics)
+        return
+    out = console(stderr=True)
+    head, *rest = str(error).split("\n")
+    out.print(text(f"error: {head}", ("^error:", "bold red")))
+    for line in rest:
+        style = "green" if line.startswith("  fix:") else ""
+        out.print(line, style=style or None)
+    if not isinstance(error, DataError):
+        return
+
+
+def print_diagnostics(diagnostics: Sequence[Diagnostic]) -> None:
+    """Print findings to stderr, a blank line between them, and how many there are when more than one."""
+    out = console(stderr=True)
+    fits = shutil.get_terminal_size((80, 24)).columns if sys.stderr.isatty() else None
+    for i, d in enumerate(diagnostics):
+        if i:
+            out.print()
+        for line in diagnostic_lines(d, fits):
+            out.print(line)
+    errors = sum(d.severity == "error" for d in diagnostics)
+    if len(diagnostics) > 1:
+        out.print(f"\n{errors} error{'s' if errors != 1 else ''}", style="bold")
+
+
+def diagnostic_lines(d: Diagnostic, columns: int | None) -> list[Text]:
+    """Return a diagnostic's plain rendering with colours; the head is laid out again to fit ``columns``."""
+    head, *rest = d.render().split("\n")
+    where = str(d.span)
+    colour = "red" if d.severity == "error" else "yellow"
+    title = f"{d.severity}[{d.code}]: {d.message}"
+    styles = ((rf"^{d.severity}\[[^]]*\]:", f"bold {colour}"), (re.escape(where) + "$", "cyan"))
+    if columns is None:
+        lines = [text(head, *styles)]
+    elif len(title) + 2 + len(where) <= columns:
+        lines = [text(title + where.rjust(columns - len(title)), *styles)]
+    else:
+        lines = [text(title, *styles), text("  at " + where, *styles)]
+    for line in rest:
+        gutter = _GUTTER.match(line)
+        if gutter and not line.lstrip()[0].isdigit() and "^" in gutter[2]:
+            lines.append(text(line, (r"^\s*\|", "dim"), (r"\^+.*$", f"bold {colour}")))
+        elif gutter:
+            lines.append(text(line, (r"^\s*\d*\s*\|", "dim")))
+        elif line.startswith("  fix:"):
+            lines.append(text(line, (r"^  fix:", "bold green"), (r"(?<=fix:).*", "green")))
+        else:
+            lines.append(text(line, (r"^  in .*", "dim")))
+    return lines
+
+
+def is_plain() -> bool:
+    """Return whether live displays are out of place: no terminal, a dumb one, or continuous integration."""
+    return not sys.stdout.isatty() or os.environ.get("TERM", "") in ("dumb", "") or "CI" in os.environ

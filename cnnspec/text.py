@@ -1,0 +1,102 @@
+"""Numbers and tables as plain text: what is the same with and without colours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def table(
+    head: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    align: str,
+    *,
+    width: int | None = None,
+    shrink: int = 0,
+    gap: int = 2,
+) -> list[str]:
+    """Lay out rows in columns; the first returned line is the head.
+
+    Parameters
+    ----------
+    align : one letter a column, ``l`` or ``r``.
+    width : the widest line wanted, None for any; column ``shrink`` gives way, shortened in the middle.
+    """
+    assert all(len(row) == len(head) == len(align) for row in rows)
+    widths = [max(len(line[i]) for line in (head, *rows)) for i in range(len(head))]
+    if width is not None:
+        over = sum(widths) + gap * (len(widths) - 1) - width
+        if over > 0:
+            widths[shrink] = max(len(head[shrink]), 8, widths[shrink] - over)
+    lines = []
+    for line in (head, *rows):
+        cells = []
+        for text, w, a in zip(line, widths, align, strict=True):
+            text = shorten(text, w)
+            cells.append(text.ljust(w) if a == "l" else text.rjust(w))
+        lines.append((" " * gap).join(cells).rstrip())
+    return lines
+
+
+def shorten(text: str, width: int) -> str:
+    """Return the text with its middle replaced by ``...`` where it is wider than ``width``."""
+    if len(text) <= width:
+        return text
+    tail = max(0, (width - 3) * 2 // 3)
+    head = max(0, width - 3 - tail)
+    return text[:head] + "..." + text[len(text) - tail :]
+
+
+def count(n: int) -> str:
+    """Return a whole number with thousands separated: ``11,689,512``."""
+    return f"{n:,}"
+
+
+def short(n: float, unit: str = "") -> str:
+    """Return a number with three digits and a prefix: ``1.82 G``, ``416 k``, ``12``."""
+    for scale, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(n) >= 0.9995 * scale:
+            return f"{_three(n / scale)} {prefix}{unit}"
+    text = f"{n:.0f}" if float(n).is_integer() else _three(n)
+    return f"{text} {unit}".rstrip()
+
+
+def _three(x: float) -> str:
+    return f"{x:.2f}" if abs(x) < 9.995 else f"{x:.1f}" if abs(x) < 99.95 else f"{x:.0f}"
+
+
+def size(nbytes: float) -> str:
+    """Return a size in binary units: ``44.6 MiB``."""
+    for power, prefix in ((30, "GiB"), (20, "MiB"), (10, "KiB")):
+        if nbytes >= 1 << power:
+            return f"{_three(nbytes / (1 << power))} {prefix}"
+    return f"{nbytes:.0f} B"
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people read it: ``0.8 s``, ``42 s``, ``3:07``, ``1:02:03``."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    hours, rest = divmod(whole, 3600)
+    return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
+
+
+def span_of_time(seconds: float) -> str:
+    """Return a short time with the unit that gives it three digits: ``1.24 ms``, ``87.3 us``."""
+    for scale, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "us")):
+        if seconds >= scale:
+            return f"{_three(seconds / scale)} {unit}"
+    return f"{seconds * 1e9:.0f} ns"
+
+
+def percent(share: float | None) -> str:
+    """Return a share of one as ``98.06 %``; a hyphen for None."""
+    return "-" if share is None else f"{100 * share:.2f} %"
+
+
+def bar(share: float, width: int, *, full: str = "━", empty: str = "") -> str:
+    """Return a bar that fills ``share`` of ``width`` cells."""
+    cells = round(min(max(share, 0.0), 1.0) * width)
+    return full * cells + empty * (width - cells)

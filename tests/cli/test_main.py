@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import cnnspec
+from cnnspec.cli import main
+from cnnspec.errors import DataError, InternalError
+
+
+def test_every_command_of_the_list_exists_under_its_name_and_has_help() -> None:
+    for section in main.COMMANDS.values():
+        for name, sentence in section.items():
+            command = import_module(f"cnnspec.cli.{name}").command
+            assert command.name == name
+            assert command.help, name
+            assert len(sentence) <= 60, f"{name}: too long for 80 columns"
+
+
+@pytest.mark.parametrize("name", [name for section in main.COMMANDS.values() for name in section])
+def test_help_of_each_command_fits_80_columns(cli: Callable[..., Any], name: str) -> None:
+    result = cli(name, "--help")
+    assert result.code == 0
+    assert result.out.startswith(f"Usage: cnnspec {name}")
+    assert max(map(len, result.out.splitlines())) <= 80
+
+
+def test_help_lists_the_sections_and_loads_no_command(cli: Callable[..., Any]) -> None:
+    result = cli("--help")
+    assert result.code == 0
+    for title, section in main.COMMANDS.items():
+        assert f"{title}:" in result.out
+        assert all(f"  {name} " in result.out for name in section)
+    assert max(map(len, result.out.splitlines())) <= 80
+
+
+def test_version(cli: Callable[..., Any]) -> None:
+    assert cli("--version").out == f"cnnspec {cnnspec.__version__}\n"
+
+
+def test_unknown_command_is_a_usage_error_with_the_near_one(cli: Callable[..., Any]) -> None:
+    result = cli("tran", "x.cnn")
+    assert result.code == 2
+    assert "no command 'tran': did you mean 'train'?" in result.err
+
+
+def test_a_spec_without_a_command_is_told_what_to_type(cli: Callable[..., Any]) -> None:
+    result = cli("net.cnn")
+    assert result.code == 2
+    assert "cnnspec summary net.cnn" in result.err
+
+
+def test_unknown_option_is_a_usage_error(cli: Callable[..., Any]) -> None:
+    result = cli("layers", "--jsn")
+    assert result.code == 2
+    assert "--json" in result.err
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    def command(*args: object, **kwargs: object) -> None:
+        raise error
+
+    monkeypatch.setattr(main.cli, "main", command)
+
+
+def test_exit_codes_tell_whose_mistake_it_is(
+    monkeypatch: pytest.MonkeyPatch, cli: Callable[..., Any]
+) -> None:
+    failing(
+        monkeypatch,
+        DataError(
+            "too short", path="a.idx", field="dims", expected="100 bytes", found="99", hint="copy it again"
+        ),
+    )
+    result = cli("train")
+    assert (result.code, result.out) == (1, "")
+    assert result.err == (
+        "error: a.idx: dims: too short\n  expected: 100 bytes\n  found:    99\n  fix: copy it again\n"
+    )
+
+    failing(monkeypatch, InternalError("node 3 has no input"))
+    result = cli("train")
+    assert result.code == 3
+    assert "node 3 has no input" in result.err
+    assert "report" in result.err
+
+    failing(monkeypatch, ZeroDivisionError("oops"))
+    result = cli("train")
+    assert result.code == 3
+    assert "ZeroDivisionError: oops" in result.err
+
+    failing(monkeypatch, KeyboardInterrupt())
+    result = cli("train")
+    assert (result.code, result.err) == (130, "\ninterrupted\n")
+
+    failing(monkeypatch, MemoryError())
+    assert cli("train").code == 1
+
+
+def test_debug_shows_the_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CNNSPEC_DEBUG", "1")
+    failing(monkeypatch, ZeroDivisionError("oops"))
+    assert main.run(["train"]) == 3
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    command = [sys.executable, "-m", "cnnspec", "layers", "--json"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()
+    err = process.stderr.read()
+    process.stderr.close()
+    assert process.wait() == 141
+    assert err == b""
+
+
+def test_output_that_the_terminal_cannot_show_is_no_error() -> None:
+    command = [sys.executable, "-m", "cnnspec", "layers", "conv"]
+    done = subprocess.run(command, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_completion_knows_the_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    from click.shell_completion import ShellComplete
+
+    complete = ShellComplete(main.cli, {}, "cnnspec", "_CNNSPEC_COMPLETE")
+    assert [c.value for c in complete.get_completions([], "su")] == ["summary"]
+    assert "--json" in [c.value for c in complete.get_completions(["layers"], "--")]
+
+
+def test_python_dash_m_runs_the_same_program(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "cnnspec", "--version"], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.stdout == f"cnnspec {cnnspec.__version__}\n"

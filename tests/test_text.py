@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import pytest
+
+from cnnspec.text import bar, count, duration, percent, short, shorten, size, span_of_time, table
+
+
+def test_table_aligns_columns_and_shortens_the_one_that_gives_way() -> None:
+    rows = [("stage1.basic1.residual.conv1", "9,408"), ("fc", "1")]
+    assert table(("Layer", "Param #"), rows, "lr") == [
+        "Layer                         Param #",
+        "stage1.basic1.residual.conv1    9,408",
+        "fc                                  1",
+    ]
+    narrow = table(("Layer", "Param #"), rows, "lr", width=25)
+    assert narrow[1] == "stage...al.conv1    9,408"
+    assert max(map(len, narrow)) <= 25
+
+
+def test_shorten_keeps_the_end_which_tells_layers_apart() -> None:
+    assert shorten("abcdefghij", 10) == "abcdefghij"
+    assert shorten("abcdefghijk", 9) == "ab...hijk"
+    assert len(shorten("x" * 99, 17)) == 17
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (12, "12"),
+        (999, "999"),
+        (1000, "1.00 k"),
+        (999_600, "1.00 M"),
+        (1_814_073_344, "1.81 G"),
+        (0.5, "0.50"),
+    ],
+)
+def test_short_numbers_have_three_digits(value: float, text: str) -> None:
+    assert short(value) == text
+
+
+def test_units() -> None:
+    assert short(2.5e9, "FLOP/s") == "2.50 GFLOP/s"
+    assert count(11_689_512) == "11,689,512"
+    assert size(46_758_048) == "44.6 MiB"
+    assert size(12) == "12 B"
+    assert percent(0.98061) == "98.06 %"
+    assert percent(None) == "-"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.04, "0.0 s"), (9.94, "9.9 s"), (42, "42 s"), (187, "3:07"), (3723, "1:02:03")]
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(2.0, "2.00 s"), (1.24e-3, "1.24 ms"), (8.7e-5, "87.0 us"), (3e-8, "30 ns")]
+)
+def test_spans_of_time(seconds: float, text: str) -> None:
+    assert span_of_time(seconds) == text
+
+
+def test_bar_stays_inside_its_cells() -> None:
+    assert bar(0.5, 4, full="#", empty="-") == "##--"
+    assert bar(1.7, 4, full="#") == "####"
+    assert bar(-1, 4, full="#") == ""
