@@ -1,0 +1,103 @@
+"""Finds grammar/cnn.lark and turns it into a parser, on first use.
+
+Building the LALR(1) table takes longer than all else that ``summary`` does, so the finished table is kept in
+the user's cache folder as JSON, under a name made from the grammar's text and Lark's version. The file holds
+numbers and patterns, nothing that runs; one that cannot be read is built anew, one that cannot be written is
+done without.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import lark
+from lark.grammar import Rule
+from lark.lexer import TerminalDef, Token
+
+OPENING = {"LPAR", "LSQB"}
+CLOSING = {"RPAR", "RSQB"}
+
+
+def grammar_path() -> Path:
+    """Return the grammar: inside the package (as the wheel has it), else beside it (in a checkout)."""
+    package = Path(__file__).resolve().parent.parent
+    inside = package / "grammar" / "cnn.lark"
+    return inside if inside.is_file() else package.parent / "grammar" / "cnn.lark"
+
+
+def cache_folder() -> Path:
+    """Return the folder for what can be computed again: $CNNSPEC_CACHE, else the user's cache folder."""
+    if os.environ.get("CNNSPEC_CACHE"):
+        return Path(os.environ["CNNSPEC_CACHE"])
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "cnnspec"
+
+
+class DropNewlines:
+    """Drops the newlines inside ( ) and [ ], where a line break means nothing."""
+
+    always_accept = ("_NL",)
+
+    def process(self, tokens: Iterable[Token]) -> Iterator[Token]:
+        depth = 0
+        for token in tokens:
+            if token.type in OPENING:
+                depth += 1
+            elif token.type in CLOSING:
+                depth -= 1
+            elif token.type == "_NL" and depth > 0:
+                continue
+            yield token
+
+
+@functools.cache
+def build_parser() -> lark.Lark:
+    """Return the parser of specs, from the cached table where there is one."""
+    text = grammar_path().read_text(encoding="utf-8")
+    version = f"{lark.__version__} {sys.version_info[:2]}"
+    digest = hashlib.sha256(f"{version}\n{text}".encode()).hexdigest()[:16]
+    try:
+        path = cache_folder() / f"grammar-{digest}.json"
+        return _load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError):
+        pass
+    parser = lark.Lark(
+        text, parser="lalr", lexer="contextual", start="spec", maybe_placeholders=True, postlex=DropNewlines()
+    )
+    _save(parser, digest)
+    return parser
+
+
+def _save(parser: lark.Lark, digest: str) -> None:
+    """Write the table beside its final name and move it there, so that no reader sees half a file."""
+    data, memo = parser.memo_serialize([TerminalDef, Rule])
+    data["options"]["postlex"] = None
+    try:
+        folder = cache_folder()
+        folder.mkdir(parents=True, exist_ok=True)
+        draft = folder / f"grammar-{digest}.{os.getpid()}.draft"
+        draft.write_text(json.dumps({"data": data, "memo": memo}), encoding="utf-8")
+        draft.replace(folder / f"grammar-{digest}.json")
+    except (OSError, RuntimeError, TypeError):
+        pass  # a read-only home costs a fraction of a second, no more
+
+
+def _load(text: str) -> lark.Lark:
+    """Return a parser from a table that ``_save`` wrote (JSON turns the numbers of states into text)."""
+    stored = json.loads(text)
+    table = stored["data"]["parser"]["parser"]
+    table["tokens"] = _with_int_keys(table["tokens"])
+    table["states"] = {int(k): _with_int_keys(v) for k, v in table["states"].items()}
+    load: Callable[..., lark.Lark] = lark.Lark._load_from_dict  # type: ignore[attr-defined]
+    return load(stored["data"], _with_int_keys(stored["memo"]), postlex=DropNewlines())
+
+
+def _with_int_keys(table: dict[str, Any]) -> dict[int, Any]:
+    return {int(k): v for k, v in table.items()}

@@ -1,0 +1,308 @@
+"""Text to syntax tree: guards first, then Lark, then plain nodes with spans."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import Any
+
+from lark import Token, Tree
+from lark.exceptions import UnexpectedInput
+
+from ..errors import Diagnostic, SpecError
+from ..source import Source, Span
+from . import ast
+from .grammar import build_parser
+from .recovery import Recovery
+
+MAX_BYTES = 1_000_000
+MAX_NESTING = 50  # brackets within brackets; the deepest published nets need six
+MAX_DIGITS = 40
+
+RESERVED = frozenset(
+    "for in if else block repeat filter param use defaults expect input data train sweep classes".split()
+)
+
+_MULTIPLIERS = {"k": 10**3, "M": 10**6, "G": 10**9}
+_BRACKETS = re.compile(r'"[^"\n]*"|#[^\n]*|[(\[{]|[)\]}]')
+
+
+def parse(source: Source) -> tuple[ast.Spec, list[Diagnostic]]:
+    """Return the syntax tree of a spec, and what is wrong with its syntax.
+
+    Where a statement cannot be read, a :class:`ast.Broken` stands in its place, so that the rest of the file
+    can still be judged.
+
+    Raises
+    ------
+    SpecError
+        If the text cannot be looked at at all: too large, NUL bytes, absurdly deep nesting.
+    """
+    _refuse_what_is_no_spec(source)
+    recovery = Recovery(source)
+    parser = build_parser()
+    try:
+        tree: Any = parser.parse(source.text, on_error=recovery)
+    except UnexpectedInput:
+        tree = Tree("spec", [])
+    except RecursionError:
+        raise AssertionError("the nesting guard lets too much through") from None
+    builder = _Builder(source)
+    spec = builder.spec(tree)
+    found = [*recovery.diagnostics, *builder.diagnostics]
+    return spec, sorted(found, key=lambda d: d.span.start)
+
+
+def _refuse_what_is_no_spec(source: Source) -> None:
+    size = len(source.text)
+    if size > MAX_BYTES:
+        raise too_large(source.name, size, source.text[:80].split("\n")[0])
+    nul = source.text.find("\0")
+    if nul >= 0:
+        raise SpecError(
+            [
+                Diagnostic(
+                    "encoding",
+                    "a NUL character stands in the text; this is no spec",
+                    Span(source, nul, nul + 1),
+                    "expected text, found a NUL",
+                    hint="specs are plain UTF-8 text; was another file meant?",
+                )
+            ]
+        )
+    open_at: list[int] = []
+    for match in _BRACKETS.finditer(source.text):
+        if match.group() in ("(", "[", "{"):
+            open_at.append(match.start())
+            if len(open_at) > MAX_NESTING:
+                here = Span(source, match.start(), match.end())
+                message = f"brackets are nested more than {MAX_NESTING} deep"
+                raise SpecError([Diagnostic("nesting", message, here, hint="split the net into blocks")])
+        elif match.group() in (")", "]", "}") and open_at:
+            open_at.pop()
+
+
+def too_large(name: str, nbytes: int, first_line: str = "") -> SpecError:
+    """Return the error for a file that is too large to be a spec; nothing but its first line was read."""
+    message = f"the file has {nbytes:,} bytes, and a spec may have at most {MAX_BYTES:,}"
+    here = Span(Source(name, first_line[:80]), 0, 1)
+    return SpecError([Diagnostic("too-large", message, here, hint="was another file meant? weights and data are not specs")])
+
+
+class _Builder:
+    """Turns Lark's tree into our nodes; the methods are named after the rules of the grammar."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.diagnostics: list[Diagnostic] = []
+
+    def span(self, start: Token | ast.Node | Span, end: Token | ast.Node | Span | None = None) -> Span:
+        first, last = self._range(start), self._range(end if end is not None else start)
+        return Span(self.source, first[0], max(first[1], last[1]))
+
+    def _range(self, at: Token | ast.Node | Span) -> tuple[int, int]:
+        if isinstance(at, Token):
+            return at.start_pos or 0, at.end_pos or 0
+        span = at if isinstance(at, Span) else at.span
+        return span.start, span.end
+
+    # ---- statements -----------------------------------------------------------------------------
+    def spec(self, tree: Tree) -> ast.Spec:
+        return ast.Spec(self.source, self.statements(tree.children))
+
+    def statements(self, children: list[Any]) -> tuple[ast.Statement, ...]:
+        return tuple(getattr(self, child.data)(child.children) for child in children if isinstance(child, Tree))
+
+    def broken(self, children: list[Any]) -> ast.Broken:
+        return ast.Broken(self.span(children[0], children[-1]))
+
+    def declaration(self, children: list[Any]) -> ast.Declaration:
+        word, *rest = children
+        arguments = self.arguments(rest)
+        end = arguments[-1] if arguments else word
+        return ast.Declaration(self.span(word, end), str(word), self.span(word), arguments)
+
+    def param(self, children: list[Any]) -> ast.ParamStatement:
+        word, name, _, value = children
+        expr = self.expr(value)
+        self.refuse_reserved(name, "a parameter")
+        return ast.ParamStatement(self.span(word, expr), str(name), self.span(name), expr)
+
+    def setting(self, children: list[Any]) -> ast.Setting:
+        name, _, value = children
+        expr = self.expr(value)
+        return ast.Setting(self.span(name, expr), str(name), self.span(name), expr)
+
+    def block(self, children: list[Any]) -> ast.Block:
+        word, name, parameters, body_tree = children
+        self.refuse_reserved(name, "a block")
+        given = self.parameters(parameters.children) if parameters is not None else ()
+        body = self.body_of(body_tree)
+        return ast.Block(self.span(word, body), str(name), self.span(name), given, body)
+
+    def parameters(self, children: list[Any]) -> tuple[ast.Parameter, ...]:
+        return tuple(self.parameter(child.children) for child in children if isinstance(child, Tree))
+
+    def parameter(self, children: list[Any]) -> ast.Parameter:
+        name, _, value = children
+        self.refuse_reserved(name, "a parameter")
+        default = self.expr(value) if value is not None else None
+        return ast.Parameter(self.span(name, default or name), str(name), default)
+
+    def expect(self, children: list[Any]) -> ast.ExpectStatement:
+        word, metric, relation, value = children
+        expr = self.expr(value)
+        return ast.ExpectStatement(
+            self.span(word, expr), str(metric), self.span(metric), str(relation), expr
+        )
+
+    def section(self, children: list[Any]) -> ast.Section:
+        word, body_tree = children
+        body = self.body_of(body_tree)
+        return ast.Section(self.span(word, body), str(word), self.span(word), body)
+
+    def flow(self, children: list[Any]) -> ast.Flow:
+        label_tree, *rest = children
+        label, label_span = "", None
+        steps = tuple(self.step(child.children) for child in rest if isinstance(child, Tree))
+        start: Any = steps[0]
+        if label_tree is not None:
+            name = start = label_tree.children[0]
+            label, label_span = str(name), self.span(name)
+            self.refuse_reserved(name, "a label")
+        return ast.Flow(self.span(start, steps[-1]), label, label_span, steps)
+
+    def step(self, children: list[Any]) -> ast.Step:
+        name, *rest = children
+        trees = [child for child in rest if isinstance(child, Tree)]
+        arguments = self.arguments([t for t in trees if t.data not in ("body", "table", "clause")])
+        bodies = [self.body_of(t) for t in trees if t.data in ("body", "table")]
+        clauses = tuple(self.clause(t.children) for t in trees if t.data == "clause")
+        end: Any = next((x for x in (clauses[-1:], bodies, arguments[-1:]) if x), (name,))[-1]
+        return ast.Step(
+            self.span(name, end), str(name), self.span(name), arguments, bodies[0] if bodies else None, clauses
+        )
+
+    def clause(self, children: list[Any]) -> ast.Clause:
+        name, body_tree = children
+        body = self.body_of(body_tree)
+        return ast.Clause(self.span(name, body), str(name), self.span(name), body)
+
+    def body_of(self, tree: Tree) -> ast.Body | ast.Table:
+        opening, *inner, closing = tree.children
+        span = self.span(opening, closing)
+        if tree.data == "body":
+            return ast.Body(span, self.statements(inner), self.span(opening))
+        rows = tuple(self.row(child.children) for child in inner if isinstance(child, Tree))
+        return ast.Table(span, rows, self.span(opening))
+
+    def row(self, children: list[Any]) -> ast.Row:
+        bar, *rest = children
+        statements = self.statements(rest)
+        return ast.Row(self.span(bar, statements[-1] if statements else bar), statements)
+
+    # ---- arguments and expressions ---------------------------------------------------------------
+    def arguments(self, children: list[Any]) -> tuple[ast.Argument, ...]:
+        return tuple(self.argument(child) for child in children if child is not None)
+
+    def argument(self, tree: Tree) -> ast.Argument:
+        if tree.data == "keyed":
+            key, _, value = tree.children
+            assert isinstance(key, Token)
+            expr = self.expr(value)
+            return ast.Argument(self.span(key, expr), str(key), expr, self.span(key))
+        expr = self.expr(tree.children[0])
+        return ast.Argument(expr.span, "", expr)
+
+    def expr(self, tree: Any) -> ast.Expr:
+        result: ast.Expr = getattr(self, tree.data)(tree.children)
+        return result
+
+    def number(self, children: list[Any]) -> ast.Number:
+        token = children[0]
+        return ast.Number(self.span(token), self._number(token))
+
+    def _number(self, token: Token) -> int | float:
+        if len(token) > MAX_DIGITS:
+            return self._not_a_number(token, f"the number has {len(token):,} digits; {MAX_DIGITS} are enough")
+        digits, last = (token[:-1], token[-1]) if token[-1] in "kMG%" else (str(token), "")
+        exact = Decimal(digits)
+        if exact.adjusted() > MAX_DIGITS or exact.adjusted() < -400:
+            return self._not_a_number(token, f"`{token}` is beyond all that a net could use")
+        if last == "%":
+            return float(exact / 100)
+        exact *= _MULTIPLIERS.get(last, 1)
+        whole = exact == exact.to_integral_value() and not (last == "" and re.search(r"[.eE]", digits))
+        return int(exact) if whole else float(exact)
+
+    def _not_a_number(self, token: Token, message: str) -> int:
+        self.diagnostics.append(Diagnostic("arithmetic", message, self.span(token)))
+        return 1
+
+    def size(self, children: list[Any]) -> ast.Size:
+        token = children[0]
+        if len(token) > MAX_DIGITS:
+            self._not_a_number(token, f"the size has {len(token):,} characters; {MAX_DIGITS} are enough")
+            return ast.Size(self.span(token), (1, 1))
+        return ast.Size(self.span(token), tuple(int(d) for d in token.split("x")))
+
+    def text(self, children: list[Any]) -> ast.Text:
+        return ast.Text(self.span(children[0]), children[0][1:-1])
+
+    def name(self, children: list[Any]) -> ast.Name:
+        return ast.Name(self.span(children[0]), str(children[0]))
+
+    def arithmetic(self, children: list[Any]) -> ast.Arithmetic:
+        first = self.expr(children[0])
+        rest: list[tuple[str, ast.Expr]] = []
+        end = first
+        for operator, tree in zip(children[1::2], children[2::2], strict=True):
+            operand = self.expr(tree)
+            if operator == "-":
+                self.refuse_leading_minus(end, operator, operand)
+            rest.append((str(operator), operand))
+            end = operand
+        return ast.Arithmetic(self.span(first, end), first, tuple(rest))
+
+    def refuse_leading_minus(self, left: ast.Expr, minus: Token, right: ast.Expr) -> None:
+        """`conv 8 -1` would quietly mean `conv 7`; whoever writes it means something else."""
+        start, end = minus.start_pos or 0, minus.end_pos or 0
+        if left.span.end < start and end == right.span.start:
+            self.diagnostics.append(
+                Diagnostic(
+                    "syntax",
+                    "is this a subtraction or a negative number?",
+                    self.span(minus, right),
+                    "a space before the minus and none after it",
+                    hint=f"write {left.span.text} - {right.span.text} to subtract, (-{right.span.text}) for a second value",
+                )
+            )
+
+    def negative(self, children: list[Any]) -> ast.Negative:
+        operand = self.expr(children[1])
+        return ast.Negative(self.span(children[0], operand), operand)
+
+    def group(self, children: list[Any]) -> ast.Group:
+        return ast.Group(self.span(children[0], children[2]), self.expr(children[1]))
+
+    def call(self, children: list[Any]) -> ast.Call:
+        arguments = tuple(self.expr(child) for child in children if isinstance(child, Tree))
+        return ast.Call(self.span(children[0], children[-1]), str(children[0]), arguments)
+
+    def list(self, children: list[Any]) -> ast.ListOf:
+        items = tuple(self.expr(child) for child in children if isinstance(child, Tree))
+        return ast.ListOf(self.span(children[0], children[-1]), items)
+
+    # ---- names ----------------------------------------------------------------------------------
+    def refuse_reserved(self, name: Token, what: str) -> None:
+        if name in RESERVED or "." in name:
+            why = "is a reserved word" if name in RESERVED else "has a dot"
+            better = f"{name}_" if name in RESERVED else name.replace(".", "_")
+            self.diagnostics.append(
+                Diagnostic(
+                    "reserved",
+                    f"`{name}` {why} and cannot name {what}",
+                    self.span(name),
+                    hint=f"choose another name, such as {better}",
+                )
+            )
