@@ -9,7 +9,7 @@ import numpy as np
 from ...model.settings import Normalize
 from ...ops.base import Shape
 from .npz import check_arrays, white_of
-from .split import ArraySplit, Dataset, check_labels, hold_out, normalizer_for
+from .split import ArraySplit, Dataset, Split, check_labels, hold_out, normalizer_for
 
 
 def dataset_of_arrays(
@@ -58,13 +58,16 @@ def dataset_of_arrays(
         digest.update(labels.tobytes())
         normalizer = normalizer_for(normalize, input_shape[-1], white_of(images))
         splits[part] = ArraySplit(images, labels, normalizer, origin="arrays")
-    train, held = splits["train"], splits.get("val")
+    train: Split = splits["train"]
+    held: Split | None = splits.get("val")
     if held is None and val > 0:
-        rest, picked = hold_out(train, val, seed)
-        return _dataset(rest, picked, splits.get("test"), classes, digest.hexdigest(), normalize, input_shape)
-    return _dataset(train, held, splits.get("test"), classes, digest.hexdigest(), normalize, input_shape)
-
-
-def _dataset(train, val, test, classes, fingerprint, normalize, input_shape) -> Dataset:  # type: ignore[no-untyped-def]
-    names = tuple(map(str, range(classes or 0)))
-    return Dataset("arrays", train, val, test, names, fingerprint, normalizer_for(normalize, input_shape[-1]))
+        train, held = hold_out(train, val, seed)
+    return Dataset(
+        "arrays",
+        train,
+        held,
+        splits.get("test"),
+        tuple(map(str, range(classes or 0))),
+        digest.hexdigest(),
+        normalizer_for(normalize, input_shape[-1]),
+    )

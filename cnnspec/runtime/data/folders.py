@@ -156,7 +156,7 @@ def list_classes(root: Path, notes: list[str]) -> dict[str, list[Path]]:
 
 
 def divide(by_class: dict[str, list[Path]]) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
-    """Divide each class 80/20 by the sha256 of CLASS/NAME; two images or more give at least one for the test."""
+    """Divide each class 80/20 by the sha256 of CLASS/NAME; where two are, one is for testing."""
     train, test = {}, {}
     for name, paths in by_class.items():
         ranked = sorted(paths, key=lambda p: hashlib.sha256(f"{p.parent.name}/{p.name}".encode()).digest())

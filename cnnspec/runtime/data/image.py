@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -42,8 +41,9 @@ def decode_image(path: Path, input_shape: Shape, resize: str = "crop") -> np.nda
     ----------
     path : a file of any format that Pillow reads; its EXIF orientation is applied.
     input_shape : (H, W, C); C = 1 gives grey by ITU-R 601-2 luma, C = 3 gives RGB. Alpha is dropped.
-    resize : ``crop`` fills and cuts evenly, ``fit`` keeps all and pads with black, ``stretch`` ignores the aspect.
-        Bilinear, over all pixels that fall into a target pixel. An image of the right size is left as it is.
+    resize : ``crop`` fills and cuts evenly, ``fit`` keeps all and pads with black, ``stretch`` ignores
+        the aspect. Bilinear, over all pixels that fall into a target pixel. An image of the right size is
+        left as it is.
 
     Raises
     ------
@@ -54,16 +54,14 @@ def decode_image(path: Path, input_shape: Shape, resize: str = "crop") -> np.nda
 
     height, width, channels = input_shape
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of odd metadata; the pixels are what counts
-            with Image.open(path) as opened:
-                image: Image.Image = ImageOps.exif_transpose(opened)
-                if image.mode.startswith(
-                    "I"
-                ):  # 16 bits a pixel: keep the upper eight, where Pillow would clip
-                    wide = np.asarray(image).clip(0, 65535)
-                    image = Image.fromarray((wide.astype(np.uint16) >> 8).astype(np.uint8))
-                image = image.convert("L" if channels == 1 else "RGB")
+        with Image.open(path) as opened:
+            image: Image.Image = ImageOps.exif_transpose(opened)
+            if image.mode.startswith("I"):  # 16 bits a pixel: keep the upper eight, where Pillow would clip
+                wide = np.asarray(image).clip(0, 65535)
+                image = Image.fromarray((wide.astype(np.uint16) >> 8).astype(np.uint8))
+            if image.mode == "P":  # the way on which transparent entries keep their colour
+                image = image.convert("RGBA")
+            image = image.convert("L" if channels == 1 else "RGB")
     except FileNotFoundError:
         raise UnreadableImage("the file does not exist") from None
     except Exception as error:  # decoders of two dozen formats raise whatever they meet
@@ -95,9 +93,7 @@ def check_header(path: Path) -> None:
     from PIL import Image
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(path):
-                pass
+        with Image.open(path):
+            pass
     except Exception as error:
         raise UnreadableImage(str(error) or type(error).__name__) from None

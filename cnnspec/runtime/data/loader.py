@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -27,7 +27,7 @@ def epoch_order(n: int, seed: int, epoch: int) -> np.ndarray:
     return keyed(seed, "shuffle", epoch).permutation(n).astype(np.int64, copy=False)
 
 
-def batches(split: Split, order: np.ndarray, size: int, start: int = 0) -> Iterator[Batch]:
+def batches(split: Split, order: np.ndarray, size: int, start: int = 0) -> Generator[Batch, None, None]:
     """Yield the batches of ``order`` from batch number ``start`` on; the last one may be short."""
     steps = -(-len(order) // size)
 

@@ -1,4 +1,4 @@
-"""NumPy archives: x_train, y_train and, optionally, x_test, y_test. Stored members are memory-mapped when large."""
+"""NumPy archives: x_train, y_train and, optionally, x_test, y_test; large stored members are mapped."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import struct
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -194,7 +195,7 @@ def read_npy(archive: zipfile.ZipFile, name: str, path: Path) -> np.ndarray:
                 expected=f"{nbytes:,} bytes for {list(shape)} of {dtype}",
                 found=f"{info.file_size - start:,} bytes",
             )
-        order = "F" if fortran else "C"
+        order: Literal["C", "F"] = "F" if fortran else "C"
         if nbytes > limits.IN_MEMORY_NBYTES and info.compress_type == zipfile.ZIP_STORED:
             offset = _data_offset(path, info) + start
             return np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=shape, order=order)

@@ -1,0 +1,82 @@
+"""How good a net is on a split: mean loss, accuracy, and which classes it takes for which."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from .data.loader import batches
+from .data.split import Split
+
+
+class Evaluable(Protocol):
+    """What evaluation needs of a network (runtime/network.py)."""
+
+    def eval_step(self, x: np.ndarray, target: np.ndarray) -> Any: ...
+
+    def predict(self, x: np.ndarray) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The result on one split.
+
+    Attributes
+    ----------
+    loss : mean over the samples.
+    accuracy : share of samples whose largest logit is the label's, in [0, 1]; NaN where targets are numbers.
+    images, seconds : how many samples, and the wall time they took.
+    confusion : int64[classes, classes], rows the true class, columns the predicted one, where asked for.
+    """
+
+    loss: float
+    accuracy: float
+    images: int
+    seconds: float
+    confusion: np.ndarray | None = None
+
+    def metrics(self, part: str) -> dict[str, float]:
+        """Return ``{part}.loss`` and, for classes, ``{part}.accuracy``."""
+        found = {f"{part}.loss": self.loss}
+        if not np.isnan(self.accuracy):
+            found[f"{part}.accuracy"] = self.accuracy
+        return found
+
+    @property
+    def class_accuracy(self) -> np.ndarray:
+        """Accuracy float64[classes] of each true class; NaN for a class without samples."""
+        assert self.confusion is not None, "evaluate(..., classes=K) counts the confusion"
+        total = self.confusion.sum(axis=1)
+        return np.where(total > 0, np.diag(self.confusion) / np.maximum(total, 1), np.nan)
+
+
+def evaluate(network: Evaluable, split: Split, batch: int, classes: int | None = None) -> Evaluation:
+    """Return loss and accuracy of a network on a split, in inference mode.
+
+    Parameters
+    ----------
+    network : a compiled network.
+    split : the samples, taken in their order.
+    batch : samples a step; at most what the network was made for.
+    classes : also count the confusion between so many classes (a second forward pass).
+    """
+    started = time.perf_counter()
+    is_classes = split.labels.ndim == 1
+    loss_sum, correct = 0.0, 0
+    confusion = np.zeros((classes, classes), np.int64) if classes else None
+    for part in batches(split, np.arange(len(split)), batch):
+        result = network.eval_step(part.x, part.y)
+        loss_sum += float(result.loss) * len(part.y)
+        correct += int(result.correct)
+        if confusion is not None:
+            np.add.at(confusion, (part.y, network.predict(part.x).argmax(axis=1)), 1)
+    return Evaluation(
+        loss_sum / len(split),
+        correct / len(split) if is_classes else float("nan"),
+        len(split),
+        time.perf_counter() - started,
+        confusion,
+    )

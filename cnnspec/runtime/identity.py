@@ -1,0 +1,72 @@
+"""What makes two specs the same net: one line a layer, and the sha256 of those lines."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
+
+from ..model.model import Model
+from ..model.settings import DataSettings, TrainSettings
+from ..ops.base import Shape, attrs_of
+
+
+def shape_text(shape: Shape | Sequence[int]) -> str:
+    """Return ``28x28x1`` for (28, 28, 1)."""
+    return "x".join(map(str, shape))
+
+
+def net_lines(model: Model) -> tuple[str, ...]:
+    """Return the canonical description of a net, one line for the input and each layer.
+
+    Two models with equal lines compute the same function of equal weights. Comments, names of blocks, the
+    ``data`` and ``train`` sections do not enter.
+    """
+    lines = [f"input {shape_text(model.input_shape)}"]
+    for layer in model.layers:
+        fields = [
+            f"{a.key}={_plain(getattr(layer.op, name))}"
+            for name, a in attrs_of(type(layer.op)).items()
+            if a.kind != "hidden"
+        ]
+        words = [f"{layer.name}:", layer.op.name, *fields]
+        lines.append(f"{' '.join(words)} of {', '.join(layer.inputs)} -> {shape_text(layer.out_shape)}")
+    return tuple(lines)
+
+
+def sha256_of_lines(lines: Sequence[str]) -> str:
+    """Return the identity of a net."""
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def spec_sha256(model: Model) -> str:
+    """Return the sha256 of the spec's text and of what ``--set`` changed."""
+    return hashlib.sha256(json.dumps([model.source.text, list(model.settings)]).encode()).hexdigest()
+
+
+def train_settings(settings: TrainSettings, data: DataSettings | None = None) -> dict[str, str]:
+    """Return what steers the course of training as texts by key, such as ``optimizer.lr``."""
+    found: dict[str, str] = {}
+    for f in dataclasses.fields(settings):
+        value = getattr(settings, f.name)
+        if f.name == "span":
+            continue
+        word = getattr(value, "word", None)
+        if word is None:
+            found[f.name] = _plain(value)
+            continue
+        found[f.name] = word
+        for name in attrs_of(type(value)):
+            found[f"{f.name}.{name}"] = _plain(getattr(value, name))
+    if data is not None:
+        found["data.val"] = _plain(data.val)
+        found["data.normalize"] = _plain(data.normalize)
+    return found
+
+
+def _plain(value: object) -> str:
+    """Texts that do not depend on how a number was written: 1 and 1.0 differ, 0.10 and 0.1 do not."""
+    if isinstance(value, tuple) and value and all(isinstance(v, int) for v in value):
+        return shape_text(value)
+    return str(value).replace("\n", " ")
