@@ -55,6 +55,8 @@ def signature(word: str, cls: type) -> str:
             parts.append(f"{a.key}={name.upper()}")
         else:
             parts.append(f"[{a.key}={shown(a.default) or '...'}]")
+    if getattr(cls, "arity", 1) != 1:
+        parts.append("{ | BRANCH | BRANCH ... }")
     return " ".join(parts)
 
 

@@ -9,11 +9,11 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
-from ..errors import CnnSpecError, DataError, Diagnostic, SpecError
+from ..errors import CnnSpecError, Diagnostic, SpecError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -51,8 +51,8 @@ def say(line: str = "", style: str = "") -> None:
 
 
 def note(line: str) -> None:
-    """Print one line to stderr, where it does not mix with results."""
-    console(stderr=True).print(line, style="dim")
+    """Print a remark to stderr, where it does not mix with results."""
+    console(stderr=True).print(text(f"note: {line}", ("^note:", "bold yellow")))
 
 
 # ---- tables -------------------------------------------------------------------------------------
@@ -80,8 +80,6 @@ def print_error(error: CnnSpecError) -> None:
     for line in rest:
         style = "green" if line.startswith("  fix:") else ""
         out.print(line, style=style or None)
-    if not isinstance(error, DataError):
-        return
 
 
 def print_diagnostics(diagnostics: Sequence[Diagnostic]) -> None:
@@ -124,6 +122,38 @@ def diagnostic_lines(d: Diagnostic, columns: int | None) -> list[Text]:
     return lines
 
 
+# ---- live lines ---------------------------------------------------------------------------------
 def is_plain() -> bool:
     """Return whether live displays are out of place: no terminal, a dumb one, or continuous integration."""
     return not sys.stdout.isatty() or os.environ.get("TERM", "") in ("dumb", "") or "CI" in os.environ
+
+
+class LiveLine:
+    """The last line of the terminal, redrawn eight times a second from ``line()`` and gone in the end.
+
+    What is printed meanwhile through :func:`say` stands above it.
+    """
+
+    def __init__(self, line: Callable[[], str]) -> None:
+        from rich.live import Live
+
+        self._line = line
+        self._live = Live(
+            console=console(),
+            get_renderable=self._draw,
+            refresh_per_second=8,
+            transient=True,
+            redirect_stderr=False,
+        )
+
+    def _draw(self) -> Text:
+        drawn = text(self._line(), ("━+", "cyan"), ("┄+", "dim"), (r"^epoch \S+", "bold"))
+        drawn.truncate(console().width, overflow="ellipsis")
+        drawn.no_wrap = True
+        return drawn
+
+    def start(self) -> None:
+        self._live.start()
+
+    def stop(self) -> None:
+        self._live.stop()

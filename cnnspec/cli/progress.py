@@ -1,0 +1,148 @@
+"""A training run as a person follows it: a line that lives in a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..text import bar, count, duration, percent
+from . import render
+
+if TYPE_CHECKING:
+    from ..runtime.events import RunInfo
+    from ..runtime.train import TrainResult
+
+PLAIN_EVERY = 30.0  # seconds between two lines of one epoch where nothing can be redrawn
+
+# title, width and text of each column of the table of epochs
+COLUMNS = (
+    ("epoch", 7, lambda row, epochs: f"{row['epoch']}/{epochs}"),
+    ("loss", 7, lambda row, epochs: number(row.get("train.loss"))),
+    ("accuracy", 8, lambda row, epochs: percent(row.get("train.accuracy"))),
+    ("val loss", 8, lambda row, epochs: number(row.get("val.loss"))),
+    ("val acc", 8, lambda row, epochs: percent(row.get("val.accuracy"))),
+    ("lr", 8, lambda row, epochs: number(row.get("lr"))),
+    ("images/s", 8, lambda row, epochs: speed(row)),
+    ("time", 7, lambda row, epochs: duration(row.get("seconds", 0.0))),
+)
+
+
+def number(x: float | None) -> str:
+    """Return a loss or rate in at most seven signs."""
+    if x is None:
+        return "-"
+    return f"{x:.4f}" if 1e-3 <= abs(x) < 1000 or x == 0 else f"{x:.1e}"
+
+
+def speed(row: Mapping[str, Any]) -> str:
+    """Return images per second of an epoch's row."""
+    per_second = row.get("images_per_second")
+    return "-" if not per_second else count(round(per_second))
+
+
+class TrainingView:
+    """A :class:`~cnnspec.runtime.events.Reporter` that shows a run; ``quiet`` leaves only what must be known.
+
+    Where stdout is no terminal (or TERM is dumb, or CI is set) nothing is redrawn: each epoch is one line.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self.live: render.LiveLine | None = None
+        self.info: RunInfo | None = None
+        self.headed = False
+        self.with_val = False
+        self.state = ""
+        self.told = time.monotonic()
+
+    def __enter__(self) -> TrainingView:
+        if not self.quiet and not render.is_plain():
+            self.live = render.LiveLine(lambda: self.state)
+            self.live.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self.live:
+            self.live.stop()
+            self.live = None
+
+    # ---- the run's events -----------------------------------------------------------------------
+    def on_start(self, info: RunInfo) -> None:
+        self.info = info
+        self.with_val = info.dataset.val is not None
+        model, data = info.model, info.dataset
+        parts = [f"{count(len(data.train))} training"]
+        parts += [f"{count(len(data.val))} validation"] if data.val is not None else []
+        parts += [f"{count(len(data.test))} test"] if data.test is not None else []
+        weights = sum(p.size for p in model.params.values() if p.trainable)
+        lines = [
+            f"{model.source.name}: {count(weights)} weights to learn, {info.epochs} epochs of "
+            f"{count(info.steps_per_epoch)} steps",
+            f"{data.name}: {', '.join(parts)} images, {data.classes} classes",
+        ]
+        if info.resumed:
+            lines.append(f"going on from epoch {info.epoch}, step {info.step}")
+        if not self.quiet:
+            for line in lines:
+                render.say(line)
+            for text in data.notes:
+                self.on_note(text)
+            render.say()
+            for row in info.history:
+                self.on_epoch(row)
+        self.state = "getting ready"
+
+    def on_compile(self, done: int, total: int) -> None:
+        self.state = f"compiling kernels {done}/{total}, once per machine"
+        if self.live is None and not self.quiet and (done in (1, total) or self._due()):
+            render.say(self.state)
+
+    def on_step(
+        self, epoch: int, step: int, steps: int, images: int, loss: float, accuracy: float, seconds: float
+    ) -> None:
+        assert self.info is not None
+        rate = images / seconds if seconds > 0 else 0.0
+        left = (steps - step) + (self.info.epochs - epoch) * self.info.steps_per_epoch
+        each = seconds / step if step else 0.0
+        columns = shutil.get_terminal_size((80, 24)).columns
+        words = (
+            f"{step}/{steps}  loss {number(loss)}  acc {100 * accuracy:.1f} %  "
+            f"{count(round(rate))} images/s  {duration(left * each)} left"
+        )
+        head = f"epoch {epoch}/{self.info.epochs}"
+        room = min(24, columns - len(head) - len(words) - 6)
+        drawn = bar(step / max(1, steps), room, empty="┄") + "  " if room >= 4 else ""
+        self.state = f"{head}  {drawn}{words}"
+        if self.live is None and not self.quiet and step < steps and self._due():
+            render.say(f"{head}  {words}")
+
+    def on_epoch(self, row: Mapping[str, Any]) -> None:
+        assert self.info is not None
+        self.told = time.monotonic()
+        if self.quiet:
+            return
+        shown = [c for c in COLUMNS if self.with_val or not c[0].startswith("val")]
+        if not self.headed:
+            self.headed = True
+            render.say(" ".join(title.rjust(width) for title, width, _ in shown).rstrip(), "bold")
+        cells = [cell(row, self.info.epochs).rjust(width) for _, width, cell in shown]
+        render.say(" ".join(cells) + ("  best" if row.get("best") else ""))
+
+    def on_note(self, text: str) -> None:
+        if self.quiet:
+            render.note(text)
+        else:
+            render.say(f"note: {text}", "yellow")
+
+    def on_end(self, result: TrainResult) -> None:
+        self.state = ""
+
+    def _due(self) -> bool:
+        """Return whether plain output has been silent for long."""
+        now = time.monotonic()
+        if now - self.told < PLAIN_EVERY:
+            return False
+        self.told = now
+        return True
