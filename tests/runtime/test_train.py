@@ -1,0 +1,325 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+
+import numpy as np
+import pytest
+from runtime_fakes import FakeNetwork, digits_model, with_train
+
+from cnnspec.errors import DataError
+from cnnspec.model.settings import (
+    SGD,
+    Cosine,
+    DataSettings,
+    Digits,
+    Folders,
+    KeepBest,
+    Patience,
+    TrainSettings,
+)
+from cnnspec.runtime import train as module
+from cnnspec.runtime.diverged import TrainingDiverged
+from cnnspec.runtime.events import Silent
+from cnnspec.runtime.run_folder import open_run_folder
+from cnnspec.runtime.train import has_stalled, is_better, train
+
+VAL = DataSettings(Digits(), val=0.1)
+FULL = TrainSettings(
+    epochs=4,
+    batch=100,
+    optimizer=SGD(lr=0.5, momentum=0.9),
+    schedule=Cosine(),
+    warmup_epochs=1,
+    keep=KeepBest(),
+)
+
+
+@pytest.fixture(autouse=True)
+def _no_expects(monkeypatch):
+    monkeypatch.setattr(module, "judge_expects", lambda model, history, test: ())
+
+
+class Recorder(Silent):
+    def __init__(self):
+        self.events, self.notes, self.steps = [], [], []
+
+    def on_start(self, info):
+        self.events.append(("start", info.epoch, info.step))
+
+    def on_compile(self, done, total):
+        self.events.append(("compile", done, total))
+
+    def on_step(self, *values):
+        self.steps.append(values)
+
+    def on_epoch(self, row):
+        self.events.append(("epoch", row["epoch"]))
+
+    def on_note(self, text):
+        self.notes.append(text)
+
+    def on_end(self, result):
+        self.events.append(("end", result.status))
+
+
+def run(model, tmp_path=None, *, network=FakeNetwork, **more):
+    return train(model, out=tmp_path, make_network=network, **more)
+
+
+def untimed(history):
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in history]
+
+
+def same_weights(a, b):
+    pa, pb = a.parameters(), b.parameters()
+    return pa.keys() == pb.keys() and all((pa[k] == pb[k]).all() for k in pa)
+
+
+def test_it_learns_and_writes_one_folder(tmp_path):
+    recorder = Recorder()
+    result = run(digits_model(FULL, VAL), tmp_path / "runs", reporter=recorder)
+    assert result.status == "finished" and result.test["test.accuracy"] > 0.9
+    folder = open_run_folder(result.folder)
+    assert sorted(p.name for p in result.folder.iterdir()) == [
+        "best.safetensors",
+        "last.safetensors",
+        "manifest.json",
+        "metrics.jsonl",
+        "spec.cnn",
+    ]
+    assert folder.history() == list(result.history)
+    assert [row["epoch"] for row in folder.history()] == [1, 2, 3, 4]
+    assert folder.manifest["result"]["test.accuracy"] == result.test["test.accuracy"]
+    assert recorder.events == [
+        ("start", 1, 0),
+        ("compile", 1, 1),
+        *(("epoch", e) for e in (1, 2, 3, 4)),
+        ("end", "finished"),
+    ]
+    assert recorder.steps[-1][:4] == (4, 13, 13, 1295)  # the short last batch is there
+    assert recorder.steps[-1][4] == result.history[-1]["train.loss"]
+
+
+def test_every_sample_once_an_epoch_in_another_order_each_time():
+    network = run(digits_model(FULL, VAL)).network
+    epochs = [np.concatenate([ids for e, _, ids in network.calls if e == epoch]) for epoch in (1, 2, 3, 4)]
+    assert all(sorted(ids) == list(range(1295)) for ids in epochs)
+    assert not (epochs[0] == epochs[1]).all()
+    assert [len(ids) for e, _, ids in network.calls if e == 1] == [100] * 12 + [95]
+
+
+def test_same_seed_same_weights_other_seed_other_weights():
+    model = digits_model(FULL, VAL)
+    first, again = run(model), run(model)
+    other = run(with_train(model, seed=2))
+    assert same_weights(first.network, again.network) and untimed(first.history) == untimed(again.history)
+    assert not same_weights(first.network, other.network)
+
+
+@pytest.mark.parametrize("steps", [1, 7, 13, 14, 26, 51, 52])
+def test_stopped_and_resumed_equals_left_alone(tmp_path, steps):
+    model = digits_model(FULL, VAL)
+    alone = run(model, tmp_path / "alone")
+    stopped = run(model, tmp_path / "stopped", stop_after_steps=steps)
+    assert stopped.status == "interrupted" and stopped.test == {}
+    resumed = run(model, resume=stopped.folder)
+    assert resumed.folder == stopped.folder
+    assert same_weights(alone.network, resumed.network)
+    assert untimed(resumed.history) == untimed(alone.history)
+    assert resumed.best == alone.best and resumed.test == alone.test
+    assert untimed(open_run_folder(resumed.folder).history()) == untimed(alone.history)
+
+
+class Killed(BaseException):
+    pass
+
+
+def test_killed_without_a_word_and_resumed_equals_left_alone(tmp_path):
+    """Killed twice: the run goes on from the checkpoint inside the epoch and repeats the steps after it."""
+    model = digits_model(FULL, VAL)
+    alone = run(model, tmp_path / "alone")
+
+    class Dies(FakeNetwork):
+        def after_step(self):
+            if len(self.calls) == 17:
+                raise Killed
+
+    with pytest.raises(Killed):
+        run(model, tmp_path / "killed", network=Dies, checkpoint_seconds=0.0)
+    folder = next((tmp_path / "killed").iterdir())
+    with pytest.raises(Killed):
+        train(model, resume=folder, make_network=Dies, checkpoint_seconds=1e9)
+    resumed = run(model, resume=folder / "last.safetensors")
+    assert same_weights(alone.network, resumed.network)
+    assert untimed(resumed.history) == untimed(alone.history)
+    assert len(resumed.network.calls) == 52 - 26  # from the start of epoch 3, where it was saved last
+
+
+def test_a_row_written_after_the_checkpoint_was_lost_is_not_kept_twice(tmp_path):
+    model = digits_model(FULL, VAL)
+    stopped = run(model, tmp_path, stop_after_steps=14)
+    folder = open_run_folder(stopped.folder)
+    folder.add_row({"epoch": 2, "train.loss": 9.0})
+    resumed = run(model, resume=stopped.folder)
+    assert [row["epoch"] for row in open_run_folder(resumed.folder).history()] == [1, 2, 3, 4]
+
+
+def test_a_finished_run_resumes_to_the_same_result(tmp_path):
+    model = digits_model(FULL, VAL)
+    first = run(model, tmp_path)
+    again = run(model, resume=first.folder)
+    assert again.network.calls == [] and again.test == first.test and again.history == first.history
+
+
+def test_more_epochs_may_be_asked_for(tmp_path):
+    model = digits_model(with_train(digits_model(), epochs=1).train)
+    first = run(model, tmp_path)
+    recorder = Recorder()
+    more = run(with_train(model, epochs=2), resume=first.folder, reporter=recorder)
+    assert [row["epoch"] for row in more.history] == [1, 2]
+    assert "train epochs was 1 and is now 2" in recorder.notes
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "expected", "found"),
+    [
+        ({"batch": 32}, "train: batch", "100", "32"),
+        ({"seed": 5}, "train: seed", "1", "5"),
+        ({"optimizer": SGD(lr=0.1, momentum=0.9)}, "train: optimizer.lr", "0.5", "0.1"),
+    ],
+)
+def test_resume_refuses_other_settings(tmp_path, changes, field, expected, found):
+    model = digits_model(FULL, VAL)
+    stopped = run(model, tmp_path, stop_after_steps=2)
+    with pytest.raises(DataError) as caught:
+        run(with_train(model, **changes), resume=stopped.folder)
+    assert (caught.value.field, caught.value.expected, caught.value.found) == (field, expected, found)
+
+
+def test_resume_refuses_other_data_and_bare_weights(tmp_path):
+    model = digits_model(FULL, VAL)
+    stopped = run(model, tmp_path, stop_after_steps=20)
+    with pytest.raises(DataError, match="weights only") as caught:
+        run(model, resume=stopped.folder / "best.safetensors")
+    assert "last.safetensors" in caught.value.hint
+    data = module.open_data(VAL, (8, 8, 1), 10)
+    with pytest.raises(DataError, match="data has changed"):
+        run(model, resume=stopped.folder, data=dataclasses.replace(data, fingerprint="other"))
+
+
+def test_keep_best_tests_the_best_epoch(tmp_path):
+    """A rate that explodes late: the last epoch is worse than the best, and the best is what is tested."""
+
+    class Spoiled(FakeNetwork):
+        def after_step(self):
+            if self.calls[-1][0] == 3:
+                self.weights = {k: np.zeros_like(v) for k, v in self.weights.items()}
+
+    model = digits_model(dataclasses.replace(FULL, epochs=3), VAL)
+    kept = run(model, tmp_path, network=Spoiled)
+    in_memory = run(model, network=Spoiled)
+    assert kept.best["epoch"] == 2 and kept.best["metric"] == "val.accuracy"
+    assert kept.test["test.accuracy"] > 0.8 > kept.history[-1]["val.accuracy"]
+    assert in_memory.test == kept.test and in_memory.folder is None
+
+
+def test_early_stop(tmp_path):
+    class Frozen(FakeNetwork):
+        def after_step(self):
+            if self.calls[-1][0] > 2:
+                self.weights = {k: np.zeros_like(v) for k, v in self.weights.items()}
+
+    settings = dataclasses.replace(FULL, epochs=50, stop=Patience(3), keep=None)
+    model = digits_model(settings, VAL)
+    result = run(model, tmp_path, network=Frozen)
+    assert result.status == "early_stop" and len(result.history) == 5
+    assert len(run(model, resume=result.folder, network=Frozen).history) == 5
+
+
+def test_patience_counts_epochs_without_improvement():
+    rows = [{"val.loss": v} for v in (1.0, 0.5, 0.6, 0.5)]
+    assert [has_stalled(rows[:n], Patience(2)) for n in range(5)] == [False, False, False, False, True]
+    assert not has_stalled(rows, None)
+    assert (
+        is_better("val.loss", 1, 2) and not is_better("val.accuracy", 1, 2) and is_better("val.loss", 9, None)
+    )
+
+
+@pytest.mark.parametrize("changes", [{"keep": KeepBest()}, {"stop": Patience(2)}])
+def test_a_metric_of_validation_needs_a_validation_split(changes):
+    with pytest.raises(DataError, match="no validation split") as caught:
+        run(with_train(digits_model(), **changes))
+    assert caught.value.hint == "data { split val=10% }" and "on=val." in caught.value.field
+
+
+def test_nan_stops_with_the_layer_its_line_and_the_checkpoint(tmp_path):
+    class Explodes(FakeNetwork):
+        nan_at = (2, 5)
+
+    model = digits_model(FULL, VAL)
+    with pytest.raises(TrainingDiverged) as caught:
+        run(model, tmp_path, network=Explodes)
+    error = caught.value
+    text = str(error)
+    assert (error.epoch, error.step, error.layer) == (2, 5, "dense1")
+    assert "the loss became NaN in epoch 2, step 5 of 13" in text
+    assert "digits.cnn:3:1" in text and "dense classes" in text
+    assert "dense1 is the first layer whose output is not finite" in text
+    assert "lr=0.05 instead of lr=0.5" in text
+    assert str(error.checkpoint) in text and error.checkpoint.is_file()
+    stopped = run(model, resume=error.checkpoint.parent, stop_after_steps=0)
+    assert len(stopped.history) == 1  # what was kept is the end of epoch 1
+
+
+def test_infinite_validation_loss_stops_too(tmp_path):
+    class Explodes(FakeNetwork):
+        def eval_step(self, x, target):
+            return dataclasses.replace(super().eval_step(x, target), loss=float("inf"))
+
+    with pytest.raises(TrainingDiverged, match="infinite in validation after epoch 1"):
+        run(digits_model(FULL, VAL), tmp_path, network=Explodes)
+
+
+def test_first_ctrl_c_finishes_the_step_saves_and_says_how_to_resume(tmp_path):
+    class Interrupted(FakeNetwork):
+        def after_step(self):
+            if len(self.calls) == 5:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    model = digits_model(FULL, VAL)
+    recorder = Recorder()
+    before = signal.getsignal(signal.SIGINT)
+    result = run(model, tmp_path, network=Interrupted, reporter=recorder)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert result.status == "interrupted" and recorder.events[-1] == ("end", "interrupted")
+    assert f"cnnspec train --resume {result.folder}" in recorder.notes[-1]
+    assert "epoch 1 after step 5 of 13" in recorder.notes[-1]
+    assert same_weights(run(model, resume=result.folder).network, run(model).network)
+
+
+def test_second_ctrl_c_ends_at_once(tmp_path):
+    class Impatient(FakeNetwork):
+        def after_step(self):
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(digits_model(FULL, VAL), tmp_path, network=Impatient)
+
+
+def test_bad_data_leaves_no_run_folder(tmp_path):
+    model = digits_model(data=DataSettings(Folders(str(tmp_path / "nothing"))))
+    with pytest.raises(DataError):
+        run(model, tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_metrics_are_json_lines(tmp_path):
+    result = run(digits_model(FULL, VAL), tmp_path)
+    rows = [json.loads(line) for line in (result.folder / "metrics.jsonl").read_text().splitlines()]
+    assert rows[0].keys() == {
+        "epoch", "lr", "train.loss", "train.accuracy", "val.loss", "val.accuracy", "seconds",
+    }  # fmt: skip
