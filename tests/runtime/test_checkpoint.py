@@ -1,0 +1,241 @@
+from __future__ import annotations
+
+import dataclasses
+import errno
+import json
+import os
+import stat
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from runtime_fakes import FakeNetwork, digits_model
+
+from cnnspec.errors import DataError, MachineError
+from cnnspec.ops.activation import Relu, Tanh
+from cnnspec.runtime import checkpoint as module
+from cnnspec.runtime.checkpoint import (
+    Progress,
+    load_checkpoint,
+    load_weights,
+    save_checkpoint,
+    save_weights,
+)
+
+
+def parameters(model, seed=1):
+    return FakeNetwork(model, batch=1, seed=seed).parameters()
+
+
+def saved(tmp_path, model, name="last.safetensors"):
+    path = tmp_path / name
+    network = FakeNetwork(model, batch=1, seed=1)
+    progress = Progress(seed=1, epoch=3, step=7, loss_sum=0.1 + 0.2, history=[{"train.loss": 1 / 3}])
+    save_checkpoint(path, model, network.parameters(), network.optimizer_state(), progress)
+    return path
+
+
+def test_everything_comes_back_to_the_bit(tmp_path):
+    model = digits_model()
+    path = saved(tmp_path, model)
+    back = load_checkpoint(path, model)
+    for name, value in parameters(model).items():
+        assert (back.parameters[name] == value).all() and back.parameters[name].dtype == value.dtype
+    assert back.optimizer.keys() == {"dense1.weight", "dense1.bias"}
+    assert back.progress == Progress(
+        seed=1, epoch=3, step=7, loss_sum=0.1 + 0.2, history=[{"train.loss": 1 / 3}]
+    )
+
+
+def test_a_transposed_weight_is_saved_as_it_reads(tmp_path):
+    model = digits_model()
+    weight = np.arange(640, dtype=np.float32).reshape(10, 64).T
+    assert not weight.flags.c_contiguous
+    step = np.array(5, np.int64)
+    save_checkpoint(
+        tmp_path / "w.safetensors", model, {**parameters(model), "dense1.weight": weight}, {"t": step}
+    )
+    back = load_checkpoint(tmp_path / "w.safetensors", model)
+    assert (back.parameters["dense1.weight"] == weight).all()
+    assert back.optimizer["t"].shape == () and back.optimizer["t"] == 5
+
+
+def test_equal_content_gives_equal_bytes(tmp_path):
+    model = digits_model()
+    assert saved(tmp_path, model, "a").read_bytes() == saved(tmp_path, model, "b").read_bytes()
+
+
+def test_the_file_mode_follows_the_umask(tmp_path):
+    before = os.umask(0o027)
+    try:
+        path = saved(tmp_path, digits_model())
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+@pytest.mark.parametrize("keep", [0, 5, 300, -1])
+def test_cut_short(tmp_path, keep):
+    model = digits_model()
+    path = saved(tmp_path, model)
+    save_weights(tmp_path / "best.safetensors", model, parameters(model))
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(DataError) as caught:
+        load_checkpoint(path, model)
+    assert "cut short" in caught.value.message and caught.value.path == path
+    assert caught.value.hint == f"use {tmp_path / 'best.safetensors'}"
+    (tmp_path / "best.safetensors").write_bytes(b"")
+    with pytest.raises(DataError, match="no other checkpoint"):
+        load_checkpoint(path, model)
+
+
+def test_not_a_safetensors_file(tmp_path):
+    path = tmp_path / "last.safetensors"
+    path.write_bytes(b"PK\x03\x04 something else entirely")
+    with pytest.raises(DataError, match="not a safetensors file") as caught:
+        load_checkpoint(path)
+    assert "PK" in caught.value.found
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(DataError, match="does not exist"):
+        load_checkpoint(tmp_path / "last.safetensors")
+
+
+def test_a_safetensors_file_of_someone_else(tmp_path):
+    from safetensors.numpy import save_file
+
+    model = digits_model()
+    save_file(parameters(model), tmp_path / "w.safetensors", {"format": "np"})
+    with pytest.raises(DataError, match="not written by cnnspec") as caught:
+        load_checkpoint(tmp_path / "w.safetensors", model)
+    assert caught.value.found == "format"
+    back = load_weights(tmp_path / "w.safetensors", model)  # bare weights ask for names and shapes only
+    assert (back["dense1.weight"] == parameters(model)["dense1.weight"]).all()
+
+
+def test_newer_version(tmp_path, monkeypatch):
+    model = digits_model()
+    monkeypatch.setattr(module, "VERSION", 9)
+    path = saved(tmp_path, model)
+    monkeypatch.undo()
+    with pytest.raises(DataError, match="newer cnnspec") as caught:
+        load_checkpoint(path, model)
+    assert caught.value.found == "9"
+
+
+def test_of_another_spec_names_the_layer_that_differs(tmp_path):
+    path = saved(tmp_path, digits_model())
+    with pytest.raises(DataError, match="belongs to another spec") as caught:
+        load_checkpoint(path, digits_model(units=12))
+    assert caught.value.field == "layer dense1"
+    assert "12" in caught.value.expected and caught.value.found.endswith("-> 10")
+    model = digits_model()
+    act = dataclasses.replace(model.layers[1], name="act", inputs=("dense1",), in_shapes=((10,),))
+    relu = dataclasses.replace(
+        model, layers=(*model.layers, dataclasses.replace(act, op=Relu())), output="act"
+    )
+    tanh = dataclasses.replace(
+        model, layers=(*model.layers, dataclasses.replace(act, op=Tanh())), output="act"
+    )
+    with pytest.raises(DataError) as caught:
+        load_checkpoint(path, relu)
+    assert (caught.value.field, caught.value.found) == ("layer act", "no further layer")
+    save_weights(tmp_path / "relu", relu, parameters(relu))
+    with pytest.raises(DataError) as caught:
+        load_checkpoint(tmp_path / "relu", tanh)
+    assert "tanh" in caught.value.expected and "relu" in caught.value.found
+    with pytest.raises(DataError) as caught:
+        load_checkpoint(tmp_path / "relu", model)
+    assert (caught.value.field, caught.value.expected) == ("layer act", "no further layer")
+
+
+def test_weights_that_do_not_fit(tmp_path):
+    from safetensors.numpy import save_file
+
+    model = digits_model()
+    good = parameters(model)
+    path = tmp_path / "w.safetensors"
+
+    def refused(tensors):
+        save_file(tensors, path)
+        with pytest.raises(DataError) as caught:
+            load_weights(path, model)
+        return caught.value
+
+    error = refused({**good, "dense1.weight": np.zeros((64, 12), np.float32)})
+    assert (error.field, error.expected, error.found) == ("dense1.weight", "64x10", "64x12")
+    error = refused({"dense1.weigth": good["dense1.weight"], "dense1.bias": good["dense1.bias"]})
+    assert error.field == "dense1.weight" and "there is dense1.weigth" in error.found
+    error = refused({**good, "dense2.bias": good["dense1.bias"]})
+    assert error.field == "dense2.bias"
+    error = refused({**good, "dense1.bias": np.zeros(10, np.int32)})
+    assert (error.field, error.found) == ("dense1.bias", "int32")
+
+
+def test_metadata_is_one_key_of_json(tmp_path):
+    from safetensors import safe_open
+
+    with safe_open(str(saved(tmp_path, digits_model())), framework="np") as opened:
+        metadata = opened.metadata()
+        assert set(opened.keys()) >= {"dense1.weight", "optimizer/dense1.weight"}
+    assert list(metadata) == ["cnnspec"]
+    assert json.loads(metadata["cnnspec"])["net"][0] == "input 8x8x1"
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace", "chmod"])
+def test_a_full_disk_keeps_the_old_file_and_leaves_no_other(tmp_path, monkeypatch, call):
+    model = digits_model()
+    path = saved(tmp_path, model)
+    before = path.read_bytes()
+
+    def full(*args, **more):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, call, full)
+    with pytest.raises(MachineError, match="disk is full") as caught:
+        save_checkpoint(path, model, parameters(model, seed=2))
+    monkeypatch.undo()
+    assert caught.value.path == path and "kept" in caught.value.message and "bytes" in caught.value.expected
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["last.safetensors"]
+    load_checkpoint(path, model)
+
+
+LIMITED = """
+import resource, signal, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from runtime_fakes import digits_model
+from cnnspec.errors import MachineError
+from cnnspec.runtime.files import write_atomically
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+try:
+    write_atomically(Path(sys.argv[1]), b"new" * 100_000)
+except MachineError as error:
+    print(error.message)
+"""
+
+
+def test_a_write_that_the_system_really_refuses(tmp_path):
+    """A limit on the file size stops the write half way, as a full disk does."""
+    path = tmp_path / "last.safetensors"
+    path.write_bytes(b"old")
+    here = os.path.dirname(__file__)
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(path), here], capture_output=True, text=True, check=True
+    )
+    assert "disk is full" in done.stdout
+    assert path.read_bytes() == b"old" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
+    def read_only(*args, **more):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr("tempfile.mkstemp", read_only)
+    with pytest.raises(MachineError, match="cannot be written") as caught:
+        saved(tmp_path, digits_model())
+    assert "Read-only" in caught.value.found and "--out" in caught.value.hint
