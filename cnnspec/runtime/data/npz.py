@@ -98,7 +98,7 @@ def check_arrays(
     x: np.ndarray, y: np.ndarray, part: str, input_shape: Shape, path: object
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return (x [N, H, W, C], y int32[N] or float32[N, F]), or raise DataError naming what does not fit."""
-    if x.dtype not in (np.uint8, np.float16, np.float32, np.float64):
+    if x.dtype.newbyteorder("=") not in (np.uint8, np.float16, np.float32, np.float64):
         raise DataError(
             "the dtype is not one of images",
             path=path,

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+from cnnspec.errors import DataError
+from cnnspec.model.settings import DataSettings, Digits
+from cnnspec.runtime.data import (
+    ArraySplit,
+    Normalizer,
+    batches,
+    epoch_order,
+    hold_out,
+    load_digits,
+    open_data,
+)
+
+IMAGES = np.arange(100, dtype=np.uint8).reshape(100, 1, 1, 1)
+
+
+def split(labels=None, prefetch=False):
+    made = ArraySplit(IMAGES, np.arange(100, dtype=np.int32) % 7 if labels is None else labels, Normalizer())
+    made.prefetch = prefetch
+    return made
+
+
+def pixels(part):
+    return np.round(part.batch(np.arange(len(part)))[0].ravel() * 255).astype(int)
+
+
+def test_digits():
+    images, labels = load_digits()
+    assert images.shape == (1797, 8, 8, 1) and images.max() == 16 and images.min() == 0
+    data = open_data(DataSettings(Digits()), (8, 8, 1), 10)
+    assert (len(data.train), len(data.test), data.classes) == (1438, 359, 10)
+    x, y = data.train.batch(np.arange(1438))
+    assert x.min() == 0 and x.max() == 1
+    rows = data.train.rows
+    assert (x * 16 == images[rows]).all() and (y == labels[rows]).all()
+    assert set(rows).isdisjoint(data.test.rows) and len(set(rows) | set(data.test.rows)) == 1797
+    share = np.bincount(data.test.labels) / np.bincount(labels)
+    assert abs(share - 0.2).max() < 0.01
+    assert data.normalizer.white == 255  # of image files, whose white is 255
+
+
+def test_digits_are_8x8():
+    with pytest.raises(DataError) as caught:
+        open_data(DataSettings(Digits()), (28, 28, 1), 10)
+    assert caught.value.hint == "input 8x8x1"
+
+
+def test_no_data_section():
+    with pytest.raises(DataError, match="no data section"):
+        open_data(None, (8, 8, 1), 10)
+
+
+def test_hold_out_is_a_stratified_partition_fixed_by_the_seed():
+    rest, held = hold_out(split(), 0.2, 1)
+    assert len(held) == 20 and sorted([*pixels(rest), *pixels(held)]) == list(range(100))
+    assert set(np.bincount(held.labels)) <= {2, 3, 4}
+    assert (pixels(held) == pixels(hold_out(split(), 0.2, 1)[1])).all()
+    assert set(pixels(held)) != set(pixels(hold_out(split(), 0.2, 2)[1]))
+
+
+def test_hold_out_of_nothing_is_refused():
+    with pytest.raises(DataError, match="empty") as caught:
+        hold_out(split(), 0.001, 1)
+    assert caught.value.field == "data: split val"
+
+
+def test_val_share_of_a_spec_depends_on_the_seed():
+    one, two = (open_data(DataSettings(Digits(), val=0.1), (8, 8, 1), 10, seed=s) for s in (1, 2))
+    assert len(one.val) == len(two.val) == 143 and len(one.train) == 1295
+    assert (one.val.rows != two.val.rows).any() and (one.test.rows == two.test.rows).all()
+
+
+@pytest.mark.parametrize("prefetch", [False, True])
+@pytest.mark.parametrize("start", [0, 2, 14, 15])
+def test_batches_in_order_with_the_short_last_one(prefetch, start):
+    order = epoch_order(100, 1, 1)
+    seen = list(batches(split(prefetch=prefetch), order, 7, start))
+    assert [b.step for b in seen] == list(range(start, 15))
+    if seen:
+        assert len(seen[-1].y) == 2
+        assert (np.concatenate([b.sample_ids for b in seen]) == order[start * 7 :]).all()
+        values = np.concatenate([np.round(b.x.ravel() * 255) for b in seen])
+        assert (values == order[start * 7 :]).all()
+        assert all((b.y == b.sample_ids % 7).all() for b in seen)
+
+
+def test_errors_of_the_background_thread_arrive_and_no_thread_stays():
+    class Breaks(ArraySplit):
+        def batch(self, indices):
+            if indices[0] >= 20:
+                raise DataError("broken", path="x")
+            return super().batch(indices)
+
+    broken = Breaks(IMAGES, np.zeros(100, np.int32), Normalizer())
+    broken.prefetch = True
+    got = []
+    with pytest.raises(DataError, match="broken"):
+        for b in batches(broken, np.arange(100), 10):
+            got.append(b.step)
+    assert got == [0, 1]
+    assert not [t for t in threading.enumerate() if t.name.startswith("cnnspec-batches")]
+
+
+def test_order_is_a_permutation_of_seed_and_epoch():
+    assert sorted(epoch_order(50, 1, 1)) == list(range(50))
+    assert (epoch_order(50, 1, 3) == epoch_order(50, 1, 3)).all()
+    assert (epoch_order(50, 1, 3) != epoch_order(50, 1, 4)).any()
+    assert (epoch_order(50, 1, 3) != epoch_order(50, 2, 3)).any()
+    assert epoch_order(50, 1, 1).dtype == np.int64
