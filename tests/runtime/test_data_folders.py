@@ -107,7 +107,7 @@ def test_empty_class_folder(tmp_path):
     error = refused(tmp_path)
     assert error.path == tmp_path / "bird" and error.found == "an empty folder"
     (tmp_path / "bird" / "readme.txt").write_text("none yet")
-    assert refused(tmp_path).found == "1 other files"
+    assert refused(tmp_path).found == "1 file of other kinds"
 
 
 def test_files_that_are_no_images_are_told(tmp_path):
@@ -115,7 +115,7 @@ def test_files_that_are_no_images_are_told(tmp_path):
     (tmp_path / "cat" / "notes.txt").write_text("")
     (tmp_path / "cat" / ".hidden.png").write_text("")
     notes = open_folders(tmp_path).notes
-    assert any("1 files" in note and "notes.txt" in note for note in notes)
+    assert any("left out 1 file " in note and "notes.txt" in note for note in notes)
 
 
 def test_folders_that_do_not_fit(tmp_path):

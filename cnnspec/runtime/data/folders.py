@@ -144,14 +144,12 @@ def list_classes(root: Path, notes: list[str]) -> dict[str, list[Path]]:
                 path=folder,
                 field="class",
                 expected="at least one image file",
-                found=f"{len(files)} other files" if files else "an empty folder",
+                found=f"{_files(len(files))} of other kinds" if files else "an empty folder",
                 hint="remove the folder or fill it",
             )
         by_class[folder.name] = images
     if other:
-        notes.append(
-            f"{len(other):,} files under {root} are no images by their names, such as {other[0].name}"
-        )
+        notes.append(f"{root}: left out {_files(len(other))} not named as an image, such as {other[0].name}")
     return by_class
 
 
@@ -192,6 +190,7 @@ def _for_each(paths: Sequence[Path], act: Callable[[int], None]) -> None:
     with ThreadPoolExecutor(_DECODERS, "cnnspec-decode") as pool:
         failures = [(paths[i], why) for i, why in enumerate(pool.map(attempt, range(len(paths)))) if why]
     if failures:
+        failures.sort()
         path, why = failures[0]
         further = ", ".join(p.name for p, _ in failures[1:6])
         raise DataError(
@@ -203,6 +202,10 @@ def _for_each(paths: Sequence[Path], act: Callable[[int], None]) -> None:
             + (f"; also {further}{', ...' if len(failures) > 6 else ''}" if further else ""),
             hint="replace or remove the file" + ("s" if further else ""),
         )
+
+
+def _files(n: int) -> str:
+    return f"{n:,} file{'' if n == 1 else 's'}"
 
 
 def _count(by_class: dict[str, list[Path]]) -> int:
