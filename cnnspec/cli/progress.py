@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..text import bar, count, duration, percent
@@ -17,15 +18,15 @@ if TYPE_CHECKING:
 PLAIN_EVERY = 30.0  # seconds between two lines of one epoch where nothing can be redrawn
 
 # title, width and text of each column of the table of epochs
-COLUMNS = (
-    ("epoch", 7, lambda row, epochs: f"{row['epoch']}/{epochs}"),
-    ("loss", 7, lambda row, epochs: number(row.get("train.loss"))),
-    ("accuracy", 8, lambda row, epochs: percent(row.get("train.accuracy"))),
-    ("val loss", 8, lambda row, epochs: number(row.get("val.loss"))),
-    ("val acc", 8, lambda row, epochs: percent(row.get("val.accuracy"))),
-    ("lr", 8, lambda row, epochs: number(row.get("lr"))),
-    ("images/s", 8, lambda row, epochs: speed(row)),
-    ("time", 7, lambda row, epochs: duration(row.get("seconds", 0.0))),
+COLUMNS: tuple[tuple[str, int, Callable[[Mapping[str, Any], RunInfo], str]], ...] = (
+    ("epoch", 7, lambda row, info: f"{row['epoch']}/{info.epochs}"),
+    ("loss", 7, lambda row, info: number(row.get("train.loss"))),
+    ("accuracy", 8, lambda row, info: percent(row.get("train.accuracy"))),
+    ("val loss", 8, lambda row, info: number(row.get("val.loss"))),
+    ("val acc", 8, lambda row, info: percent(row.get("val.accuracy"))),
+    ("lr", 8, lambda row, info: number(row.get("lr"))),
+    ("images/s", 8, lambda row, info: speed(row, info)),
+    ("time", 7, lambda row, info: duration(row.get("seconds", 0.0))),
 )
 
 
@@ -35,11 +36,11 @@ def number(x: float | None) -> str:
         return "-"
     return f"{x:.4f}" if 1e-3 <= abs(x) < 1000 or x == 0 else f"{x:.1e}"
 
+def speed(row: Mapping[str, Any], info: RunInfo) -> str:
+    """Return the training images per second of an epoch's row."""
+    seconds = row.get("seconds", 0.0)
+    return count(round(len(info.dataset.train) / seconds)) if seconds else "-"
 
-def speed(row: Mapping[str, Any]) -> str:
-    """Return images per second of an epoch's row."""
-    per_second = row.get("images_per_second")
-    return "-" if not per_second else count(round(per_second))
 
 
 class TrainingView:
@@ -54,6 +55,7 @@ class TrainingView:
         self.info: RunInfo | None = None
         self.headed = False
         self.with_val = False
+        self.best: float | None = None
         self.state = ""
         self.told = time.monotonic()
 
@@ -87,8 +89,6 @@ class TrainingView:
         if not self.quiet:
             for line in lines:
                 render.say(line)
-            for text in data.notes:
-                self.on_note(text)
             render.say()
             for row in info.history:
                 self.on_epoch(row)
@@ -107,8 +107,9 @@ class TrainingView:
         left = (steps - step) + (self.info.epochs - epoch) * self.info.steps_per_epoch
         each = seconds / step if step else 0.0
         columns = shutil.get_terminal_size((80, 24)).columns
+        acc = "" if math.isnan(accuracy) else f"acc {100 * accuracy:.1f} %  "
         words = (
-            f"{step}/{steps}  loss {number(loss)}  acc {100 * accuracy:.1f} %  "
+            f"{step}/{steps}  loss {number(loss)}  {acc}"
             f"{count(round(rate))} images/s  {duration(left * each)} left"
         )
         head = f"epoch {epoch}/{self.info.epochs}"
@@ -127,8 +128,8 @@ class TrainingView:
         if not self.headed:
             self.headed = True
             render.say(" ".join(title.rjust(width) for title, width, _ in shown).rstrip(), "bold")
-        cells = [cell(row, self.info.epochs).rjust(width) for _, width, cell in shown]
-        render.say(" ".join(cells) + ("  best" if row.get("best") else ""))
+        cells = [cell(row, self.info).rjust(width) for _, width, cell in shown]
+        render.say(" ".join(cells) + ("  best" if self._is_best(row) else ""))
 
     def on_note(self, text: str) -> None:
         if self.quiet:
@@ -138,6 +139,17 @@ class TrainingView:
 
     def on_end(self, result: TrainResult) -> None:
         self.state = ""
+
+    def _is_best(self, row: Mapping[str, Any]) -> bool:
+        """Return whether the weights of this epoch were kept as the best so far."""
+        from ..runtime.train import is_better
+
+        assert self.info is not None
+        keep = self.info.model.train.keep
+        if keep is None or keep.on not in row or not is_better(keep.on, row[keep.on], self.best):
+            return False
+        self.best = row[keep.on]
+        return True
 
     def _due(self) -> bool:
         """Return whether plain output has been silent for long."""

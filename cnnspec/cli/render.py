@@ -11,7 +11,7 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import CnnSpecError, Diagnostic, SpecError
 
@@ -65,6 +65,16 @@ def print_table(lines: Sequence[str], *, dim: str = "", marks: Sequence[tuple[st
         out.print(text(line, *((dim, "dim"),) if dim else (), *marks))
 
 
+def print_verdicts(verdicts: Sequence[Any]) -> None:
+    """Print the judged ``expect`` lines of a spec: what was written, what was found."""
+    for v in verdicts:
+        mark, style = ("ok    ", "green") if v.ok else ("FAILED", "bold red")
+        expect = v.expect
+        where = "" if v.ok else f"  ({expect.span})"
+        line = f"{mark} {' '.join(expect.span.text.split())}: found {v.shown}{where}"
+        console().print(text(line, (f"^{mark}", style)))
+
+
 # ---- errors -------------------------------------------------------------------------------------
 _GUTTER = re.compile(r"^(\s*\d*\s*\|)(.*)$")
 
@@ -73,6 +83,10 @@ def print_error(error: CnnSpecError) -> None:
     """Print an error to stderr, coloured where that is a terminal."""
     if isinstance(error, SpecError):
         print_diagnostics(error.diagnostics)
+        return
+    placed = getattr(error, "diagnostic", None)
+    if placed is not None:
+        print_diagnostics([placed])
         return
     out = console(stderr=True)
     head, *rest = str(error).split("\n")

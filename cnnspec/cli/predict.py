@@ -1,0 +1,159 @@
+"""``cnnspec predict``: the classes of image files, with their probabilities as bars."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ..errors import DataError
+from ..text import bar, percent, shorten
+from .target import Target, open_target, threads_option, weights_option
+
+if TYPE_CHECKING:
+    import numpy as np
+
+BATCH = 64
+
+
+@click.command(name="predict")
+@click.argument("target", metavar="RUN|SPEC", type=click.Path(path_type=Path))
+@click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--top", type=click.IntRange(1), metavar="K", help="Classes to show for each image (3; 1 for many)."
+)
+@click.option(
+    "--invert",
+    is_flag=True,
+    help="Turn dark into light: for ink on paper, where the net knows light on dark.",
+)
+@weights_option
+@threads_option
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def command(
+    target: Path,
+    images: tuple[Path, ...],
+    top: int | None,
+    invert: bool,
+    weights: Path | None,
+    threads: int | None,
+    as_json: bool,
+) -> int:
+    """Classify image files, or all images of a folder, with the weights of RUN.
+
+    Images are resized and normalised as in training. An image that cannot be read is reported, the others are
+    classified all the same, and the exit code is 1.
+
+    \b
+      cnnspec predict runs/digits-20260102-030405 seven.png
+      cnnspec predict runs/flowers-20260102-030405 photos/ --top 1
+    """
+    from . import render
+
+    opened = open_target(target)
+    files = list(image_files(images))
+    network = opened.open_network(weights, batch=min(BATCH, len(files)), threads=threads)
+    names = class_names(opened)
+    shown = min(top or (3 if len(files) <= 8 else 1), len(names))
+    results: list[dict[str, object]] = []
+    failed = 0
+    for paths, pixels in read_batches(opened, files):
+        bad = [(p, x) for p, x in zip(paths, pixels, strict=True) if isinstance(x, DataError)]
+        good = [(p, x) for p, x in zip(paths, pixels, strict=True) if not isinstance(x, DataError)]
+        for _, error in bad:
+            render.print_error(error)
+        failed += len(bad)
+        if not good:
+            continue
+        probabilities = classify(opened, network, [x for _, x in good], invert)
+        for (path, _), p in zip(good, probabilities, strict=True):
+            best = p.argsort()[::-1][:shown]
+            ranked = [(names[i], float(p[i])) for i in best]
+            if as_json:
+                results.append(
+                    {"file": str(path), "top": [{"class": n, "probability": q} for n, q in ranked]}
+                )
+            else:
+                print_prediction(path, ranked)
+    if as_json:
+        json.dump(results, sys.stdout, indent=1)
+        click.echo()
+    return 1 if failed else 0
+
+
+def image_files(paths: Sequence[Path]) -> Iterator[Path]:
+    """Yield the files named, and those of folders with the name of an image, in order."""
+    from ..runtime.data.image import image_suffixes
+
+    for path in paths:
+        if not path.is_dir():
+            yield path
+            continue
+        suffixes = image_suffixes()
+        found = sorted(p for p in path.rglob("*") if p.is_file() and p.suffix.lower() in suffixes)
+        if not found:
+            raise DataError("the folder holds no image", path=path, expected="files such as .png or .jpg")
+        yield from found
+
+
+def read_batches(
+    opened: Target, files: Sequence[Path]
+) -> Iterator[tuple[list[Path], list[np.ndarray | DataError]]]:
+    """Yield files and their pixels uint8[H, W, C] (or the error) a batch at a time."""
+    from ..runtime.data import load_image
+
+    model = opened.model
+    resize = getattr(model.data.source, "resize", "crop") if model.data is not None else "crop"
+    for start in range(0, len(files), BATCH):
+        paths = list(files[start : start + BATCH])
+        pixels: list[np.ndarray | DataError] = []
+        for path in paths:
+            try:
+                pixels.append(load_image(path, model.input_shape, resize))
+            except DataError as error:
+                pixels.append(error)
+        yield paths, pixels
+
+
+def classify(opened: Target, network: object, pixels: Sequence[object], invert: bool) -> np.ndarray:
+    """Return probabilities float32[n, classes] of images uint8[H, W, C]."""
+    import numpy as np
+
+    from ..runtime.data import normalizer_for
+
+    model = opened.model
+    x = np.stack([np.asarray(p) for p in pixels])
+    if invert:
+        x = 255 - x
+    normalizer = normalizer_for(model.data.normalize if model.data else None, model.input_shape[-1])
+    logits = network.predict(normalizer(x))  # type: ignore[attr-defined]
+    e = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+def class_names(opened: Target) -> Sequence[str]:
+    """Return the names of the classes: those the run has seen, else their numbers."""
+    outputs = opened.model.output_shape[-1]
+    if opened.run is not None:
+        names = opened.run.manifest.get("class_names") or ()
+        if len(names) == outputs:
+            return tuple(map(str, names))
+    return tuple(map(str, range(outputs)))
+
+
+def print_prediction(path: Path, ranked: Sequence[tuple[str, float]]) -> None:
+    """Print one image's classes: a line where one is wanted, else a bar for each."""
+    from . import render
+
+    if len(ranked) == 1:
+        name, p = ranked[0]
+        render.say(f"{shorten(str(path), 44):<44}  {name:<20} {percent(p):>9}")
+        return
+    render.say(str(path), "bold")
+    width = max(len(name) for name, _ in ranked)
+    for name, p in ranked:
+        render.say(f"  {name:<{width}}  {bar(p, 40, empty=' ')}  {percent(p):>8}")

@@ -1,0 +1,157 @@
+"""What commands share: the first argument, a .cnn file or a run folder, and common options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from ..errors import DataError
+
+if TYPE_CHECKING:
+    from ..compiler import Compiler
+    from ..model.model import Model
+    from ..runtime.data import Dataset
+    from ..runtime.network import Network
+    from ..runtime.run_folder import RunFolder
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def set_option(f: F) -> F:
+    """Add ``--set KEY=VALUE``."""
+    text = "Change a `param` or a setting: width=0.5, train.batch=32. May be repeated."
+    return click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help=text)(f)
+
+
+def threads_option(f: F) -> F:
+    """Add ``--threads N``."""
+    text = "Threads of the kernels; one for each core unless said."
+    return click.option("--threads", type=click.IntRange(1), metavar="N", help=text)(f)
+
+
+def weights_option(f: F) -> F:
+    """Add ``--weights FILE``."""
+    text = "Weights to use; those of the run unless said."
+    path: Any = click.Path(dir_okay=False, path_type=Path)
+    return click.option("--weights", type=path, metavar="FILE", help=text)(f)
+
+
+def pairs(sets: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Return ``KEY=VALUE`` texts as pairs."""
+    found = []
+    for text in sets:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip() or not value.strip():
+            raise click.BadParameter(
+                f"{text!r} is not KEY=VALUE, such as train.epochs=5", param_hint="'--set'"
+            )
+        found.append((key.strip(), value.strip()))
+    return tuple(found)
+
+
+def epochs_and_seed(epochs: int | None, seed: int | None) -> tuple[str, ...]:
+    """Return the settings behind the options ``--epochs`` and ``--seed``."""
+    named = (("train.epochs", epochs), ("train.seed", seed))
+    return tuple(f"{key}={value}" for key, value in named if value is not None)
+
+
+@dataclass(frozen=True)
+class Target:
+    """The first argument of a command, opened.
+
+    Attributes
+    ----------
+    compiler : the spec on its road; ``model`` is its checked form.
+    run : the run folder, None for a plain spec.
+    weights : the file that was named, where that was one, else None.
+    """
+
+    compiler: Compiler
+    run: RunFolder | None = None
+    weights: Path | None = None
+
+    @property
+    def model(self) -> Model:
+        return self.compiler.model
+
+    def open_data(self) -> Dataset:
+        """Open the data of the spec; relative paths start from the folder of the spec that was trained."""
+        from ..runtime.data import open_data
+        from ..runtime.run_folder import base_of
+
+        model = self.model
+        base = self.run.base if self.run is not None else base_of(model)
+        return open_data(model.data, model.input_shape, model.classes, base, seed=model.train.seed)
+
+    def open_network(self, weights: Path | None, *, batch: int | None = None, threads: int | None) -> Network:
+        """Return a network with the weights of the run, or of the named file."""
+        from ..runtime.checkpoint import load_weights
+        from ..runtime.network import Network
+
+        if weights is None:
+            if self.run is None:
+                raise no_run(Path(self.model.source.name), "a spec alone has no weights")
+            weights = self.weights or self.run.weights
+        loaded = load_weights(weights, self.model)
+        network = Network(self.model, batch=batch or self.model.train.batch, threads=threads)
+        network.compile(training=False)
+        network.load_parameters(loaded)
+        return network
+
+
+def no_run(path: Path, message: str) -> click.UsageError:
+    """Return the error for a command that needs a run, with a run of this spec where one is near."""
+    runs = sorted(Path("runs").glob(f"{path.stem}-*/spec.cnn"), key=lambda p: p.stat().st_mtime)
+    near = (
+        f"; the latest of {path.name} is {runs[-1].parent}" if runs else f"; make one: cnnspec train {path}"
+    )
+    return click.UsageError(message + near)
+
+
+def open_target(path: Path, sets: tuple[str, ...] = ()) -> Target:
+    """Open a .cnn file, a run folder, or a .safetensors file in one.
+
+    Raises
+    ------
+    SpecError
+        When the spec is wrong.
+    DataError
+        When there is no such file or folder.
+    """
+    from ..compiler import load
+
+    changes = pairs(sets)
+    if path.suffix == ".safetensors" or path.is_dir():
+        from ..runtime.run_folder import open_run_folder
+
+        weights = path if path.suffix == ".safetensors" else None
+        if weights is not None and not weights.is_file():
+            raise DataError("the file does not exist", path=path, hint=near_files(path))
+        run = open_run_folder(path.parent if weights else path)
+        changed = {key for key, _ in changes}
+        kept = tuple(pair for pair in run.settings if pair[0] not in changed)
+        return Target(load(run.spec_path, kept + changes), run, weights)
+    if not path.exists():
+        raise DataError(
+            "the file does not exist",
+            path=path,
+            expected="a .cnn file or a run folder",
+            hint=near_files(path),
+        )
+    return Target(load(path, changes))
+
+
+def near_files(path: Path) -> str:
+    """Return words on which specs there are where one was not found."""
+    from ..errors import did_you_mean
+
+    folder = path.parent if path.parent.is_dir() else Path()
+    specs = sorted(p.name for p in folder.glob("*.cnn"))
+    near = did_you_mean(path.name, specs) or did_you_mean(path.name + ".cnn", specs)
+    if near:
+        return f"did you mean {folder / near}?"
+    return f"there is {', '.join(specs[:5])}" if specs else "cnnspec new digits  writes a first spec"

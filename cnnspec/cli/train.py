@@ -1,0 +1,141 @@
+"""``cnnspec train``: from a spec to a run folder, or on with a run that was stopped."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ..text import duration, percent
+from .target import epochs_and_seed, no_run, open_target, set_option, threads_option
+
+if TYPE_CHECKING:
+    from ..runtime.train import TrainResult
+
+
+@click.command(name="train")
+@click.argument("target", metavar="SPEC|RUN", type=click.Path(path_type=Path))
+@set_option
+@click.option("--resume", is_flag=True, help="Go on with the run folder RUN, exactly where it stopped.")
+@click.option("--epochs", type=click.IntRange(1), metavar="N", help="Short for --set train.epochs=N.")
+@click.option("--seed", type=click.IntRange(0), metavar="N", help="Short for --set train.seed=N.")
+@click.option("--steps", type=click.IntRange(1), metavar="N", help="Stop after N steps, as Ctrl-C would.")
+@click.option("--out", type=click.Path(path_type=Path), default="runs", show_default=True, metavar="DIR",
+              help="Where the run folder is made.")  # fmt: skip
+@threads_option
+@click.option("--quiet", "-q", is_flag=True, help="Print the result only.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, and nothing else.")
+def command(
+    target: Path,
+    sets: tuple[str, ...],
+    resume: bool,
+    epochs: int | None,
+    seed: int | None,
+    steps: int | None,
+    out: Path,
+    threads: int | None,
+    quiet: bool,
+    as_json: bool,
+) -> int:
+    """Train the net of SPEC as its `train` section says.
+
+    The run folder holds the spec, the metrics of each epoch, and the weights: last.safetensors, and
+    best.safetensors where the spec says `keep best`. Ctrl-C finishes the step, saves, and says how to go on.
+    The exit code is 1 when an `expect` line of the spec fails.
+
+    \b
+      cnnspec train digits.cnn
+      cnnspec train digits.cnn --epochs 5 --set train.optimizer.lr=0.1
+      cnnspec train --resume runs/digits-20260102-030405
+    """
+    from . import render
+    from .progress import TrainingView
+
+    if resume and seed is not None:
+        raise click.UsageError("--seed cannot change when a run goes on")
+    opened = open_target(target, (*sets, *epochs_and_seed(epochs, seed)))
+    if resume and opened.run is None:
+        raise no_run(target, "--resume goes on with a run folder")
+    from ..runtime.train import train
+
+    with TrainingView(quiet=quiet or as_json) as view:
+        result = train(
+            opened.model,
+            out=out,
+            resume=opened.weights or target if resume else None,
+            reporter=view,
+            threads=threads,
+            stop_after_steps=steps,
+        )
+    if as_json:
+        json.dump(as_dict(result), sys.stdout, indent=1)
+        click.echo()
+    else:
+        print_result(result)
+    if result.status == "interrupted" and steps is None:
+        return 130
+    if not result.ok:
+        if not as_json:
+            render.note("the training is done, but the spec expected more")
+        return 1
+    return 0
+
+
+def as_dict(result: TrainResult) -> dict[str, object]:
+    """Return a run's result as JSON-ready values."""
+    return {
+        "status": result.status,
+        "run": str(result.folder) if result.folder else None,
+        "epochs": len(result.history),
+        "seconds": round(result.seconds, 3),
+        "history": list(result.history),
+        "best": result.best,
+        "test": result.test,
+        "expects": [verdict_dict(v) for v in result.verdicts],
+        "ok": result.ok,
+    }
+
+
+def verdict_dict(verdict: object) -> dict[str, object]:
+    """Return a judged ``expect`` line as JSON-ready values."""
+    expect = verdict.expect  # type: ignore[attr-defined]
+    return {
+        "metric": expect.metric,
+        "relation": expect.relation,
+        "value": expect.value,
+        "found": verdict.found,  # type: ignore[attr-defined]
+        "ok": verdict.ok,  # type: ignore[attr-defined]
+        "line": expect.span.line,
+    }
+
+
+def print_result(result: TrainResult) -> None:
+    """Print what the run came to, where it lies, and what to type next."""
+    from . import render
+
+    render.say()
+    rows: list[tuple[str, str]] = []
+    if result.status == "early_stop":
+        rows.append(("stopped early", f"after {len(result.history)} epochs"))
+    if result.best is not None:
+        value = result.best["value"]
+        text = percent(value) if result.best["metric"].endswith("accuracy") else f"{value:.4f}"
+        rows.append(("best epoch", f"{result.best['epoch']}, {result.best['metric']} {text}"))
+    if "test.accuracy" in result.test:
+        rows.append(("test accuracy", percent(result.test["test.accuracy"])))
+    if "test.loss" in result.test:
+        rows.append(("test loss", f"{result.test['test.loss']:.4f}"))
+    rows.append(("time", duration(result.seconds)))
+    if result.folder is not None:
+        rows.append(("run folder", str(result.folder)))
+    width = max(len(title) for title, _ in rows)
+    for title, text in rows:
+        render.say(f"{title:<{width}}  {text}", "bold" if title == "test accuracy" else "")
+    render.print_verdicts(result.verdicts)
+    if result.folder is not None and result.status != "interrupted":
+        render.say()
+        render.say(f"next: cnnspec predict {result.folder} IMAGE...")
+        render.say(f"      cnnspec eval {result.folder} --confusion")
