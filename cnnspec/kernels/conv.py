@@ -20,15 +20,14 @@ def conv2d(p, a, n):
     """Forward: p = x, w, bias, y. Also input gradients (x = dy, flipped filters) and dense layers (a 1x1 image)."""
     x, w, bias, y = p[0], p[1], p[2], p[3]
     out_h, out_w = a[0], a[1]
-    x_image, x_row, x_pixel = a[2], a[3], a[4]  # bytes from one output position's window to the next
-    y_image, y_row, y_pixel = a[5], a[6], a[7]
-    taps_h, tap_row, taps_w, tap_pixel, inner = a[8], a[9], a[10], a[11], a[12]
-    groups, x_group, w_group, y_group = a[13], a[14], a[15], a[16]
-    channels, start = a[17], a[18]  # output channels of a group; how sums start
-    code, param, low, high = a[19], T(as_float(a[20])), T(as_float(a[21])), T(as_float(a[22]))
+    x_image, x_row, x_pixel = a[2] * SIZE, a[3] * SIZE, a[4] * SIZE  # from one output position's window to the next
+    y_image, y_row, y_pixel = a[5] * SIZE, a[6] * SIZE, a[7] * SIZE
+    taps_h, tap_row, taps_w, tap_pixel, inner = a[8], a[9] * SIZE, a[10], a[11] * SIZE, a[12]
+    groups, x_group, w_group, y_group = a[13], a[14] * SIZE, a[15] * SIZE, a[16] * SIZE
+    channels, start, panel = a[17], a[18], a[19] * SIZE  # output channels of a group; how sums start; panel to panel
+    code, param, low, high = a[20], T(as_float(a[21])), T(as_float(a[22])), T(as_float(a[23]))
     total = n * out_h * out_w
     step = WIDTH * SIZE
-    panel = taps_h * taps_w * inner * step
     rows = stacked()
     outs = rows + 8 * ROWS
     for g in range(groups):
@@ -59,20 +58,19 @@ def conv2d(p, a, n):
 
 
 def conv2d_weight_grad(p, a, n):
-    """Weight gradient: p = x, dy, dw; dw += sum over samples and pixels of x times dy."""
+    """Weight gradient: p = x, dy, dw; the sum over samples and pixels of x times dy, for ``rows`` of each tap's inner."""
     x, dy, dw = p[0], p[1], p[2]
     out_h, out_w = a[0], a[1]
-    x_image, x_row, x_pixel = a[2], a[3], a[4]
-    y_image, y_row, y_pixel = a[5], a[6], a[7]
-    taps_h, tap_row, taps_w, tap_pixel, inner = a[8], a[9], a[10], a[11], a[12]
-    groups, x_group, w_group, y_group = a[13], a[14], a[15], a[16]
-    channels, start = a[17], a[18]
+    x_image, x_row, x_pixel = a[2] * SIZE, a[3] * SIZE, a[4] * SIZE
+    y_image, y_row, y_pixel = a[5] * SIZE, a[6] * SIZE, a[7] * SIZE
+    taps_h, tap_row, taps_w, tap_pixel, inner = a[8], a[9] * SIZE, a[10], a[11] * SIZE, a[12]
+    groups, x_group, w_group, y_group = a[13], a[14] * SIZE, a[15] * SIZE, a[16] * SIZE
+    channels, start, panel, rows = a[17], a[18], a[19] * SIZE, a[20]
     step = WIDTH * SIZE
-    panel = taps_h * taps_w * inner * step
     for g in range(groups):
         for r in range(taps_h):
             for s in range(taps_w):
-                for i in range(0, inner, ROWS):
+                for i in range(0, rows, ROWS):
                     for k in range(0, channels, WIDTH):
                         tile(
                             x + g * x_group + r * tap_row + s * tap_pixel + i * SIZE,
@@ -80,7 +78,7 @@ def conv2d_weight_grad(p, a, n):
                             n, x_image, y_image, out_h, x_row, y_row, out_w, x_pixel, y_pixel,
                             start, 0,
                             dw + g * w_group + k // WIDTH * panel + ((r * taps_w + s) * inner + i) * step,
-                            step, inner - i, channels - k, T(float("-inf")), T(float("inf")),
+                            step, rows - i, channels - k, T(float("-inf")), T(float("inf")),
                         )  # fmt: skip
 
 

@@ -58,8 +58,18 @@ class MaxPool(Pool):
     def results(self, *inputs: Value) -> list[tuple[tuple[int | str, ...], str]]:
         """The pooled values, and for each the place of the maximum in its window, row by row."""
         shape = ("N", *self.infer(inputs[0].sample))
-        kernel = self.kernel_size[0] * self.kernel_size[1]
-        return [(shape, "f32"), (shape, "u8" if kernel <= 255 else "i32")]
+        return [(shape, "f32"), (shape, "u8")]
+
+    def infer(self, x: Shape) -> Shape:
+        rows, columns = self.kernel_size
+        if rows * columns > 256:
+            raise ShapeRuleError(
+                f"the window holds {rows * columns} pixels, and maxpool takes at most 256",
+                f"{rows} x {columns} = {rows * columns}",
+                hint="pool twice, or use avgpool",
+                field="kernel_size",
+            )
+        return super().infer(x)
 
     def vjp(self, b: Builder, node: Node, *dys: Value | None) -> list[Value | None]:
         assert dys[0] is not None

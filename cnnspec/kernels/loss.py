@@ -1,0 +1,145 @@
+"""Softmax and losses, vector by vector. Arguments: features, then the sample stride of each operand."""
+
+from __future__ import annotations
+
+import math
+
+from ._jit import as_float, i32_at
+from .activate import exp_f32, exp_f64
+from .pointwise import register
+
+at = T = exp = None
+
+
+def softmax(p, a, n):
+    """p = x, y."""
+    x, y = at(p[0]), at(p[1])
+    for i in range(n):
+        f, to = i * a[1], i * a[2]
+        high = x[f]
+        for k in range(1, a[0]):
+            high = max(high, x[f + k])
+        total = T(0)
+        for k in range(a[0]):
+            y[to + k] = exp(x[f + k] - high)
+            total += y[to + k]
+        for k in range(a[0]):
+            y[to + k] /= total
+
+
+def softmax_grad(p, a, n):
+    """p = dy, y, dx; dx = y * (dy - sum(dy * y))."""
+    dy, y, dx = at(p[0]), at(p[1]), at(p[2])
+    for i in range(n):
+        d, f, to = i * a[1], i * a[2], i * a[3]
+        total = T(0)
+        for k in range(a[0]):
+            total += dy[d + k] * y[f + k]
+        for k in range(a[0]):
+            dx[to + k] = y[f + k] * (dy[d + k] - total)
+
+
+def cross_entropy(p, a, n):
+    """p = logits, label, loss, correct: strides of the four, smooth. The sums are in float64; there are few."""
+    x, label, loss, correct = at(p[0]), i32_at(p[1]), at(p[2]), at(p[3])
+    features, smooth = a[0], as_float(a[5])
+    for i in range(n):
+        f, best = i * a[1], 0
+        for k in range(1, features):
+            if x[f + k] > x[f + best]:
+                best = k
+        high = float(x[f + best])
+        total, mean, finite = 0.0, 0.0, 0.0
+        for k in range(features):
+            total += math.exp(float(x[f + k]) - high)
+            mean += float(x[f + k]) - high
+            finite += 0.0 * float(x[f + k])
+        t = label[i * a[2]]
+        log_total = math.log(total)
+        at_label = log_total - (float(x[f + t]) - high)
+        loss[i * a[3]] = T((1.0 - smooth) * at_label + smooth * (log_total - mean / features) + finite)
+        correct[i * a[4]] = T(1) if best == t else T(0)
+
+
+def cross_entropy_grad(p, a, n):
+    """p = logits, label, step, dx: strides of logits, label, (step), dx, then smooth."""
+    x, label, step, dx = at(p[0]), i32_at(p[1]), at(p[2]), at(p[3])
+    features, smooth = a[0], as_float(a[5])
+    share = float(step[0])
+    for i in range(n):
+        f, to = i * a[1], i * a[4]
+        high = float(x[f])
+        for k in range(1, features):
+            high = max(high, float(x[f + k]))
+        total = 0.0
+        for k in range(features):
+            total += math.exp(float(x[f + k]) - high)
+        t = label[i * a[2]]
+        for k in range(features):
+            q = smooth / features + (1.0 - smooth if k == t else 0.0)
+            dx[to + k] = T((math.exp(float(x[f + k]) - high) / total - q) * share)
+
+
+def mse(p, a, n):
+    """p = y, target, loss, correct: strides of the four. Correct: the largest output stands where the target's does."""
+    y, target, loss, correct = at(p[0]), at(p[1]), at(p[2]), at(p[3])
+    for i in range(n):
+        f, g, best, wanted = i * a[1], i * a[2], 0, 0
+        total = 0.0
+        for k in range(a[0]):
+            d = float(y[f + k]) - float(target[g + k])
+            total += d * d
+            best = k if y[f + k] > y[f + best] else best
+            wanted = k if target[g + k] > target[g + wanted] else wanted
+        loss[i * a[3]] = T(total / a[0])
+        correct[i * a[4]] = T(1) if best == wanted else T(0)
+
+
+def mse_grad(p, a, n):
+    """p = y, target, step, dx."""
+    y, target, step, dx = at(p[0]), at(p[1]), at(p[2]), at(p[3])
+    share = T(2) * step[0] / T(a[0])
+    for i in range(n):
+        for k in range(a[0]):
+            dx[i * a[4] + k] = (y[i * a[1] + k] - target[i * a[2] + k]) * share
+
+
+def mse__onehot(p, a, n):
+    """The same for class numbers."""
+    y, label, loss, correct = at(p[0]), i32_at(p[1]), at(p[2]), at(p[3])
+    for i in range(n):
+        f, t, best = i * a[1], label[i * a[2]], 0
+        total = 0.0
+        for k in range(a[0]):
+            d = float(y[f + k]) - (1.0 if k == t else 0.0)
+            total += d * d
+            best = k if y[f + k] > y[f + best] else best
+        loss[i * a[3]] = T(total / a[0])
+        correct[i * a[4]] = T(1) if best == t else T(0)
+
+
+def mse_grad__onehot(p, a, n):
+    """The same for class numbers."""
+    y, label, step, dx = at(p[0]), i32_at(p[1]), at(p[2]), at(p[3])
+    share = T(2) * step[0] / T(a[0])
+    for i in range(n):
+        t = label[i * a[2]]
+        for k in range(a[0]):
+            dx[i * a[4] + k] = (y[i * a[1] + k] - (T(1) if k == t else T(0))) * share
+
+
+def finish_loss(p, a, n):
+    """p = loss, correct, totals; totals = sum of losses and of hits over the batch, in the samples' order."""
+    loss, correct, totals = at(p[0]), at(p[1]), at(p[2])
+    total, hits = 0.0, 0.0
+    for i in range(n):
+        total += float(loss[i * a[0]])
+        hits += float(correct[i * a[1]])
+    totals[0] = T(total)
+    totals[1] = T(hits)
+
+
+register(
+    softmax, softmax_grad, cross_entropy, cross_entropy_grad, mse, mse_grad, mse__onehot, mse_grad__onehot, finish_loss,
+    exp=(exp_f32, exp_f64),
+)  # fmt: skip

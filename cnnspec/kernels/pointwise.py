@@ -1,0 +1,183 @@
+"""Kernels that touch each number once or a few times: activations, sums, copies, dropout. All strides are elements.
+
+Arguments of maps: rows, inner, then image and row stride of each operand; a row is ``inner`` numbers side by side.
+"""
+
+from __future__ import annotations
+
+from ._jit import as_float, f32_at, f64_at, i64_at, kernel
+from .activate import apply_f32, apply_f64, slope_f32, slope_f64
+
+# Bound for each element type by register(): how to read an address, the type, activation functions.
+at = T = apply = slope = None
+
+
+def fill(p, a, n):
+    """p = y; a = count, value."""
+    y, value = at(p[0]), T(as_float(a[1]))
+    for i in range(a[0]):
+        y[i] = value
+
+
+def fill_pixels(p, a, n):
+    """p = y; zeros in every pixel of a grid: a = height, width, channels, image, row, pixel."""
+    y = at(p[0])
+    for i in range(n):
+        for h in range(a[0]):
+            for w in range(a[1]):
+                start = i * a[3] + h * a[4] + w * a[5]
+                for c in range(a[2]):
+                    y[start + c] = T(0)
+
+
+def clear_halo(p, a, n):
+    """p = y from the first number of its halo on; a = image, row, height, halo rows, halo columns * channels."""
+    y = at(p[0])
+    image, row, height, above, left = a[0], a[1], a[2], a[3], a[4]
+    for i in range(n):
+        start = i * image
+        for k in range(above * row):
+            y[start + k] = T(0)
+        for h in range(height):
+            first = start + (above + h) * row
+            last = first + row - left
+            for k in range(left):
+                y[first + k] = T(0)
+            for k in range(left):
+                y[last + k] = T(0)
+        start += (above + height) * row
+        for k in range(above * row):
+            y[start + k] = T(0)
+
+
+def activation(p, a, n):
+    """p = x, y; y = f(x): a = rows, inner, x_image, x_row, y_image, y_row, code, parameter."""
+    x, y = at(p[0]), at(p[1])
+    code, param = a[6], T(as_float(a[7]))
+    for i in range(n):
+        for h in range(a[0]):
+            from_x, to_y = i * a[2] + h * a[3], i * a[4] + h * a[5]
+            for k in range(a[1]):
+                y[to_y + k] = apply(code, x[from_x + k], param)
+
+
+def activation_grad(p, a, n):
+    """p = dy, y, dx; dx = dy * f'(y): strides of dy, y and dx, code, parameter."""
+    dy, y, dx = at(p[0]), at(p[1]), at(p[2])
+    code, param = a[8], T(as_float(a[9]))
+    for i in range(n):
+        for h in range(a[0]):
+            d, f, to = i * a[2] + h * a[3], i * a[4] + h * a[5], i * a[6] + h * a[7]
+            for k in range(a[1]):
+                dx[to + k] = dy[d + k] * slope(code, y[f + k], param)
+
+
+def add(p, a, n):
+    """p = x, z, y; y = x + z."""
+    x, z, y = at(p[0]), at(p[1]), at(p[2])
+    for i in range(n):
+        for h in range(a[0]):
+            f, g, to = i * a[2] + h * a[3], i * a[4] + h * a[5], i * a[6] + h * a[7]
+            for k in range(a[1]):
+                y[to + k] = x[f + k] + z[g + k]
+
+
+def multiply(p, a, n):
+    """p = x, z, y; y = x * z."""
+    x, z, y = at(p[0]), at(p[1]), at(p[2])
+    for i in range(n):
+        for h in range(a[0]):
+            f, g, to = i * a[2] + h * a[3], i * a[4] + h * a[5], i * a[6] + h * a[7]
+            for k in range(a[1]):
+                y[to + k] = x[f + k] * z[g + k]
+
+
+def scale_channels(p, a, n):
+    """p = x, z, y; y = x * z, z one number a channel: a = height, width, channels, x strides, z image, y strides."""
+    x, z, y = at(p[0]), at(p[1]), at(p[2])
+    for i in range(n):
+        g = i * a[6]
+        for h in range(a[0]):
+            for w in range(a[1]):
+                f, to = i * a[3] + h * a[4] + w * a[5], i * a[7] + h * a[8] + w * a[9]
+                for c in range(a[2]):
+                    y[to + c] = x[f + c] * z[g + c]
+
+
+def copy(p, a, n):
+    """p = x, y; a = height, width, channels, x strides, y strides."""
+    x, y = at(p[0]), at(p[1])
+    for i in range(n):
+        for h in range(a[0]):
+            for w in range(a[1]):
+                f, to = i * a[3] + h * a[4] + w * a[5], i * a[6] + h * a[7] + w * a[8]
+                for c in range(a[2]):
+                    y[to + c] = x[f + c]
+
+
+def spatial_sum(p, a, n):
+    """p = x, y; y = sum of x over the image: a = height, width, channels, x strides, y image."""
+    x, y = at(p[0]), at(p[1])
+    for i in range(n):
+        to = i * a[6]
+        for c in range(a[2]):
+            y[to + c] = T(0)
+        for h in range(a[0]):
+            for w in range(a[1]):
+                f = i * a[3] + h * a[4] + w * a[5]
+                for c in range(a[2]):
+                    y[to + c] += x[f + c]
+
+
+def channel_sum(p, a, n):
+    """p = dy, db; db += sum over samples and pixels: a = height, width, channels, dy strides."""
+    dy, db = at(p[0]), at(p[1])
+    for i in range(n):
+        for h in range(a[0]):
+            for w in range(a[1]):
+                f = i * a[3] + h * a[4] + w * a[5]
+                for c in range(a[2]):
+                    db[c] += dy[f + c]
+
+
+def random_drop(p, a, n):
+    """p = x, keys, y; a = rows, inner, x image and row, y image and row, keys image, rate, stream.
+
+    The random number of element j is a mix of the sample's key, the stream and j (the finaliser of SplitMix64, Steele
+    et al. 2014), so the mask depends on nothing else.
+    """
+    x, keys, y = at(p[0]), i64_at(p[1]), at(p[2])
+    rate = as_float(a[7])
+    keep = T(1.0 / (1.0 - rate))
+    limit = rate * 9007199254740992.0  # 2^53
+    for i in range(n):
+        key = keys[i * a[6]] ^ (a[8] * 0x632BE59BD9B4E019)
+        j = 0
+        for h in range(a[0]):
+            f, to = i * a[2] + h * a[3], i * a[4] + h * a[5]
+            for k in range(a[1]):
+                z = key + (j + k + 1) * -7046029254386353131
+                z = (z ^ ((z >> 30) & 0x3FFFFFFFF)) * -4658895280553007687
+                z = (z ^ ((z >> 27) & 0x1FFFFFFFFF)) * -7723592293110705685
+                z = z ^ ((z >> 31) & 0x1FFFFFFFF)
+                u = (z >> 11) & 0x1FFFFFFFFFFFFF
+                y[to + k] = x[f + k] * keep if u >= limit else T(0)
+            j += a[1]
+
+
+def register(*templates, **more):
+    """Register templates for both element types; ``more`` adds bindings as pairs (float32, float64)."""
+    import numba
+
+    sides = ((numba.float32, f32_at, apply_f32, slope_f32, 4), (numba.float64, f64_at, apply_f64, slope_f64, 8))
+    for side, (number, reader, f, df, size) in enumerate(sides):
+        extra = {name: pair[side] for name, pair in more.items()}
+        for template in templates:
+            name = template.__name__.replace("__", ".")
+            kernel(f"{name}.f{8 * size}", T=number, at=reader, apply=f, slope=df, SIZE=size, **extra)(template)
+
+
+register(
+    fill, fill_pixels, clear_halo, activation, activation_grad, add, multiply, scale_channels, copy, spatial_sum,
+    channel_sum, random_drop,
+)  # fmt: skip

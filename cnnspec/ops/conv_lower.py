@@ -1,0 +1,280 @@
+"""How convolutions and dense layers become calls of one kernel: strides, taps and start addresses, no copies.
+
+``conv2d`` computes, for each output pixel, the sum over taps and channels of x times filter; whatever can be said as
+such a sum is: dense layers (one pixel), input gradients (dy against flipped filters; one call for each phase of the
+stride), weight gradients (the same tile with the roles of pixel and channel exchanged).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from .activation import activation_args
+from .base import Pair, Shape
+from .filters import FilterLayout, filter_layout
+
+if TYPE_CHECKING:
+    from ..ir.graph import Node
+    from ..plan.lower import Emitter
+    from ..plan.plan import Operand
+    from .conv import Conv, ConvInputGrad, ConvWeightGrad, Depthwise, DepthwiseInputGrad, DepthwiseWeightGrad
+    from .linear import Dense, DenseInputGrad, DenseWeightGrad
+
+ZERO, BIAS, LOAD = 0, 1, 2  # how the sums of a tile start; kernels/tile.py
+BOUNDS = {"relu": (0.0, math.inf), "relu6": (0.0, 6.0)}
+INNER, START = 12, 18  # places in the arguments of conv2d
+SPLIT_BYTES = 64 * 1024  # weights from here on have one gradient, cut into blocks, not one for each shard
+
+
+def _size(layout: FilterLayout, item: int = 4) -> int:
+    return layout.size * item
+
+
+def _activation(kind: str) -> tuple[int | float, ...]:
+    """Return code, parameter and the bounds within which the tile itself keeps its sums."""
+    return (*activation_args(kind), *BOUNDS.get(kind, (-math.inf, math.inf)))
+
+
+def _taps(layout: FilterLayout, dilation: Pair, row: int, pixel: int, groups: int) -> tuple[int, ...]:
+    """Return taps_h, tap_row, taps_w, tap_pixel, inner: filter rows are one run of memory where nothing lies between."""
+    if dilation[1] == 1 and groups == 1:
+        return layout.taps_h, dilation[0] * row, 1, 0, layout.taps_w * layout.inner
+    return layout.taps_h, dilation[0] * row, layout.taps_w, dilation[1] * pixel, layout.inner
+
+
+def lower_conv(emit: Emitter, node: Node, op: Conv) -> None:
+    """y = act(w * x + b)."""
+    x, w, *bias = node.inputs
+    lx, ly = emit.layout(x), emit.layout(node.output)
+    layout = filter_layout(w.sample, op.groups)
+    assert layout is not None
+    start = lx.origin - op.pads[0] * lx.row - op.pads[1] * lx.channels
+    args = (
+        ly.height, ly.width,
+        lx.image, op.stride[0] * lx.row, op.stride[1] * lx.channels,
+        *emit.strides(node.output),
+        *_taps(layout, op.dilation, lx.row, lx.channels, op.groups),
+        op.groups, layout.inner, layout.group_size, layout.channels,
+        layout.channels, BIAS if bias else ZERO, layout.panel_size, *_activation(op.activation),
+    )  # fmt: skip
+    operands = [emit.image(x, at=start), emit.whole(w), emit.whole(bias[0] if bias else w), emit.image(node.output, write=True)]
+    emit.call(f"conv2d.{layout.width}", operands, args, flops=2 * op.macs((x.sample,), node.output.sample))
+
+
+@dataclass(frozen=True)
+class Phase:
+    """The rows (or columns) of dx that see the same taps: first, first + stride, ..."""
+
+    first: int  # first row of dx
+    count: int  # rows of dx
+    tap: int  # first tap that reaches it
+    tap_step: int  # from one such tap to the next
+    taps: int
+    start: int  # row of dy that the last of these taps (the first after flipping) reads for the first row of dx
+    dilation: int  # rows of dy between two taps
+
+
+def phases(size: int, kernel: int, stride: int, pad: int, dilation: int) -> Iterator[Phase]:
+    """Yield the phases of one axis: dx[i] = sum over taps r with (i + pad - r*dilation) divisible by the stride."""
+    g = math.gcd(stride, dilation)
+    tap_step, step = stride // g, dilation // g
+    for residue in range(stride):
+        first = (residue - pad) % stride
+        count = -(-(size - first) // stride) if first < size else 0
+        reaching = [r for r in range(min(kernel, tap_step)) if (first + pad - r * dilation) % stride == 0]
+        if not count:
+            continue
+        if not reaching:
+            yield Phase(first, count, 0, tap_step, 0, 0, step)
+            continue
+        tap = reaching[0]
+        taps = -(-(kernel - tap) // tap_step)
+        last = tap + (taps - 1) * tap_step
+        yield Phase(first, count, tap, tap_step, taps, (first + pad - last * dilation) // stride, step)
+
+
+def input_grad_halo(op: ConvInputGrad, dy: Shape) -> Pair:
+    """Return the zeros that the phases read around dy."""
+    halo = []
+    for axis in (0, 1):
+        need = 0
+        for p in phases(op.input_shape[axis], op.kernel_size[axis], op.stride[axis], op.padding[axis], op.dilation[axis]):
+            if p.taps:
+                end = p.start + (p.count - 1) + (p.taps - 1) * p.dilation
+                need = max(need, -p.start, end - (dy[axis] - 1))
+        halo.append(need)
+    return halo[0], halo[1]
+
+
+def lower_input_grad(emit: Emitter, node: Node, op: ConvInputGrad) -> None:
+    """dx = dy * flipped w: one convolution of stride 1 for each phase of the stride."""
+    dy, w = node.inputs
+    dx = node.output
+    ly, lx = emit.layout(dy), emit.layout(dx)
+    source = filter_layout(w.sample, op.groups)
+    assert source is not None
+    axes = [list(phases(op.input_shape[a], op.kernel_size[a], op.stride[a], op.padding[a], op.dilation[a])) for a in (0, 1)]
+    for ph in axes[0]:
+        for pw in axes[1]:
+            at = lx.origin + ph.first * lx.row + pw.first * lx.channels
+            target = emit.image(dx, at=at, write=True)
+            if not ph.taps or not pw.taps:
+                args = (ph.count, pw.count, lx.channels, lx.image, op.stride[0] * lx.row, op.stride[1] * lx.channels)
+                emit.call("fill_pixels", [target], args)
+                continue
+            flipped = FilterLayout(op.groups, ph.taps, pw.taps, source.channels, source.inner)
+            filters = emit.scratch("flipped", -(-flipped.size // 256) * 256)
+            emit.call(
+                "flip_filters", [emit.whole(w), emit.whole(filters, write=True)],
+                (
+                    op.groups, source.taps_w, source.inner, source.channels, source.width, source.panel_size,
+                    source.group_size, ph.tap, ph.tap_step, ph.taps, pw.tap, pw.tap_step, pw.taps,
+                    flipped.width, flipped.panels, flipped.panel_size, flipped.group_size,
+                ),
+                domain=1,
+            )  # fmt: skip
+            start = ly.origin + ph.start * ly.row + pw.start * ly.channels
+            args = (
+                ph.count, pw.count, ly.image, ly.row, ly.channels,
+                lx.image, op.stride[0] * lx.row, op.stride[1] * lx.channels,
+                *_taps(flipped, (ph.dilation, pw.dilation), ly.row, ly.channels, op.groups),
+                op.groups, flipped.inner, flipped.group_size, flipped.channels,
+                flipped.channels, ZERO, flipped.panel_size, *_activation(""),
+            )  # fmt: skip
+            flops = 2 * ph.count * pw.count * op.groups * flipped.channels * ph.taps * pw.taps * flipped.inner
+            operands = [emit.image(dy, at=start), emit.whole(filters), emit.whole(filters), target]
+            emit.call(f"conv2d.{flipped.width}", operands, args, flops=flops)
+
+
+def lower_weight_grad(emit: Emitter, node: Node, op: ConvWeightGrad) -> None:
+    """dw[r, s, c, k] += sum over samples and pixels of x[.., c] dy[.., k], in one copy for each shard."""
+    x, dy = node.inputs
+    lx, ly = emit.layout(x), emit.layout(dy)
+    layout = filter_layout(node.output.sample, op.groups)
+    assert layout is not None
+    start = lx.origin - op.padding[0] * lx.row - op.padding[1] * lx.channels
+    args = (
+        ly.height, ly.width,
+        lx.image, op.stride[0] * lx.row, op.stride[1] * lx.channels,
+        *emit.strides(dy),
+        *_taps(layout, op.dilation, lx.row, lx.channels, op.groups),
+        op.groups, layout.inner, layout.group_size, layout.channels,
+        layout.channels, LOAD, layout.panel_size,
+    )  # fmt: skip
+    args = (*args, args[INNER])
+    flops = 2 * ly.height * ly.width * op.groups * layout.channels * layout.taps_h * layout.taps_w * layout.inner
+    name = f"conv2d_weight_grad.{layout.width}"
+    operands: list[Operand] = [emit.image(x, at=start), emit.image(dy)]
+    if _size(layout) < SPLIT_BYTES or op.groups > 1:
+        total = emit.gradient(node.output, emit.buffer_size(node.output, op.groups))
+        emit.call(name, [*operands, emit.whole(total, write=True)], args, flops=flops)
+        return
+    _split_over_rows(emit, name, operands, node, layout, args, flops)
+
+
+def _split_over_rows(
+    emit: Emitter, name: str, operands: list[Operand], node: Node, layout: FilterLayout, args: tuple[int, ...], flops: int
+) -> None:
+    """Large filters: blocks of filter rows, each over the whole batch in order, so that one copy is enough."""
+    x, dy = operands
+    inner = args[INNER]
+    blocks = max((b for b in range(1, 17) if inner % b == 0), key=lambda b: (inner // b % 8 == 0, b))
+    rows = inner // blocks
+    total = emit.buffer(node.output)
+    reach = layout.size - inner * layout.width + rows * layout.width
+    operands = [replace(x, block=rows), dy, emit.part(total, rows * layout.width, reach)]
+    emit.call(name, operands, (*args[:START], ZERO, layout.panel_size, rows), domain=blocks, flops=flops)
+
+
+def _dense_args(x_image: int, y_image: int, layout: FilterLayout, start: int) -> tuple[int, ...]:
+    return (
+        1, 1, x_image, 0, 0, y_image, 0, 0, 1, 0, 1, 0, layout.inner,
+        1, 0, 0, 0, layout.channels, start, layout.panel_size,
+    )  # fmt: skip
+
+
+def lower_dense(emit: Emitter, node: Node, op: Dense) -> None:
+    """A convolution of one pixel, whose rows are samples."""
+    x, w, *bias = node.inputs
+    layout = filter_layout(w.sample)
+    assert layout is not None
+    args = (*_dense_args(emit.layout(x).image, emit.layout(node.output).image, layout, BIAS if bias else ZERO),)
+    operands = [emit.image(x), emit.whole(w), emit.whole(bias[0] if bias else w), emit.image(node.output, write=True)]
+    flops = 2 * layout.inner * layout.channels
+    emit.call(f"conv2d.{layout.width}", operands, (*args, *_activation(op.activation)), flops=flops)
+
+
+def lower_dense_input_grad(emit: Emitter, node: Node, op: DenseInputGrad) -> None:
+    """dx = dy w^T, with the transposed weight packed anew."""
+    dy, w = node.inputs
+    source = filter_layout(w.sample)
+    assert source is not None
+    flipped = FilterLayout(1, 1, 1, source.channels, source.inner)
+    filters = emit.scratch("flipped", -(-flipped.size // 256) * 256)
+    emit.call(
+        "flip_filters", [emit.whole(w), emit.whole(filters, write=True)],
+        (
+            1, 1, source.inner, source.channels, source.width, source.panel_size, source.group_size,
+            0, 1, 1, 0, 1, 1, flipped.width, flipped.panels, flipped.panel_size, flipped.group_size,
+        ),
+        domain=1,
+    )  # fmt: skip
+    args = (*_dense_args(emit.layout(dy).image, emit.layout(node.output).image, flipped, ZERO), *_activation(""))
+    operands = [emit.image(dy), emit.whole(filters), emit.whole(filters), emit.image(node.output, write=True)]
+    emit.call(f"conv2d.{flipped.width}", operands, args, flops=2 * flipped.inner * flipped.channels)
+
+
+def lower_dense_weight_grad(emit: Emitter, node: Node, op: DenseWeightGrad) -> None:
+    """dw = x^T dy: blocks of inputs over the whole batch, or one copy for each shard where it is small."""
+    x, dy = node.inputs
+    layout = filter_layout(node.output.sample)
+    assert layout is not None
+    name = f"conv2d_weight_grad.{layout.width}"
+    flops = 2 * layout.inner * layout.channels
+    args = (*_dense_args(emit.layout(x).image, emit.layout(dy).image, layout, LOAD), layout.inner)
+    operands = [emit.image(x), emit.image(dy)]
+    if _size(layout) < SPLIT_BYTES:
+        total = emit.gradient(node.output, emit.buffer_size(node.output))
+        emit.call(name, [*operands, emit.whole(total, write=True)], args, flops=flops)
+    else:
+        _split_over_rows(emit, name, operands, node, layout, args, flops)
+
+
+# ---- depthwise ------------------------------------------------------------------------------------
+def lower_depthwise(emit: Emitter, node: Node, op: Depthwise) -> None:
+    x, w, *bias = node.inputs
+    lx, ly = emit.layout(x), emit.layout(node.output)
+    start = lx.origin - op.pads[0] * lx.row - op.pads[1] * lx.channels
+    args = (
+        ly.height, ly.width, ly.channels, lx.image, lx.row, lx.channels, *emit.strides(node.output),
+        *op.kernel_size, *op.stride, *op.dilation, 1 if bias else 0, *activation_args(op.activation),
+    )  # fmt: skip
+    operands = [emit.image(x, at=start), emit.whole(w), emit.whole(bias[0] if bias else w), emit.image(node.output, write=True)]
+    emit.call("depthwise", operands, args, flops=2 * op.macs((x.sample,), node.output.sample))
+
+
+def lower_depthwise_input_grad(emit: Emitter, node: Node, op: DepthwiseInputGrad) -> None:
+    dy, w = node.inputs
+    lx, ly = emit.layout(node.output), emit.layout(dy)
+    args = (
+        lx.height, lx.width, lx.channels, ly.height, ly.width, *emit.strides(dy), *emit.strides(node.output),
+        *op.kernel_size, *op.stride, *op.padding, *op.dilation,
+    )  # fmt: skip
+    flops = 2 * ly.height * ly.width * ly.channels * op.kernel_size[0] * op.kernel_size[1]
+    emit.call("depthwise_input_grad", [emit.image(dy), emit.whole(w), emit.image(node.output, write=True)], args, flops=flops)
+
+
+def lower_depthwise_weight_grad(emit: Emitter, node: Node, op: DepthwiseWeightGrad) -> None:
+    x, dy = node.inputs
+    lx, ly = emit.layout(x), emit.layout(dy)
+    start = lx.origin - op.padding[0] * lx.row - op.padding[1] * lx.channels
+    total = emit.gradient(node.output, emit.buffer_size(node.output))
+    args = (
+        ly.height, ly.width, ly.channels, lx.image, lx.row, lx.channels, *emit.strides(dy),
+        *op.kernel_size, *op.stride, *op.dilation,
+    )  # fmt: skip
+    flops = 2 * ly.height * ly.width * ly.channels * op.kernel_size[0] * op.kernel_size[1]
+    emit.call("depthwise_weight_grad", [emit.image(x, at=start), emit.image(dy), emit.whole(total, write=True)], args, flops=flops)

@@ -1,0 +1,121 @@
+"""Graph -> Plan: lower, add the optimizer, schedule, place, verify."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..ir.graph import Graph
+from .lower import CHUNKS, Emitter
+from .memory import find_lifetimes, place_arena, place_locals
+from .plan import PARAM, SHARED, Buffer, KernelCall, Operand, Plan
+from .schedule import schedule
+from .verify import verify_plan
+
+
+@dataclass(frozen=True)
+class Update:
+    """What an optimizer is to a plan: a kernel, the names of its states and its numbers."""
+
+    kernel: str
+    states: tuple[str, ...]
+    numbers: tuple[int | float, ...]
+
+
+def compile_plan(
+    graph: Graph,
+    *,
+    batch: int,
+    dtype: str = "f32",
+    update: Update | None = None,
+    keep: Sequence[str] = (),
+    parameters: dict[str, int] | None = None,
+) -> Plan:
+    """Return the plan of a graph.
+
+    Parameters
+    ----------
+    batch : most samples of a run.
+    dtype : ``f32``, or ``f64`` for gradient checks.
+    update : the optimizer that ends each step; needs outputs ``grad:NAME`` in the graph.
+    keep : names of values whose contents must outlast the run (outputs always do).
+    parameters : byte offset of each parameter (and state ``NAME@STATE``); laid out here when None.
+    """
+    emit = Emitter(graph, dtype)
+    emit.lower()
+    outputs = {name: emit.buffer(v) for name, v in graph.outputs.items() if not name.startswith("grad:")}
+    gradients = {}
+    for name, v in graph.outputs.items():
+        if name.startswith("grad:"):
+            b = emit.buffer(v)
+            gradients[name.removeprefix("grad:")] = (b, emit.copies(b.name))
+    if "loss" in graph.outputs:
+        outputs["totals"] = _add_totals(emit, graph)
+    if update is not None:
+        _add_update(emit, gradients, outputs["totals"], update)
+    for b in (*outputs.values(), *(emit.buffers[n] for n in keep)):
+        b.pinned = True
+    if update is None:
+        for b, _ in gradients.values():
+            b.pinned = True
+    segments = schedule([*emit.prologue, *emit.calls])
+    used = find_lifetimes(segments)
+    for b in emit.buffers.values():
+        if b.pinned and b.name not in used:
+            used[b.name] = b
+            b.first, b.last = 0, sum(len(s.calls) for s in segments)
+    prepared: set[str] = set()
+    if not gradients:
+        prepared = {o.buffer.name for s in segments if s.prepare for c in s.calls for o in c.operands if o.write}
+    arena = place_arena(list(used.values()), batch, prepared)
+    workspace = place_locals(segments, batch)
+    space = _place_parameters(used, parameters)
+    inputs = {v.name: emit.buffers[v.name] for v in graph.inputs}
+    plan = Plan(
+        batch, dtype, segments, used, emit.layouts, arena, workspace, inputs, outputs, gradients, space
+    )
+    verify_plan(plan)
+    return plan
+
+
+def _add_totals(emit: Emitter, graph: Graph) -> Buffer:
+    """Emit the sum of losses and hits, one number each for the host."""
+    loss, correct = graph.outputs["loss"], graph.outputs["correct"]
+    totals = emit.scratch("totals", 64, SHARED)
+    operands = [emit.image(loss), emit.image(correct), emit.whole(totals, write=True)]
+    emit.call("finish_loss", operands, (emit.layout(loss).image, emit.layout(correct).image), 1)
+    return totals
+
+
+def _add_update(emit: Emitter, gradients: dict[str, tuple[Buffer, int]], totals: Buffer, update: Update) -> None:
+    """Emit one call for each parameter, all cut into the same number of blocks, so that they share one segment."""
+    for name, (gradient, number) in gradients.items():
+        w = emit.buffers[name]
+        block = w.elements // CHUNKS
+        states = [emit._new(f"{name}@{state}", emit.dtype, w.elements, PARAM, pinned=True) for state in update.states]
+        emit.calls.append(
+            KernelCall(
+                f"{update.kernel}.{emit.dtype}",
+                (
+                    Operand(gradient, 0, block, block),
+                    Operand(w, 0, block, block, True),
+                    *(Operand(s, 0, block, block, True) for s in states),
+                    Operand(totals, 0, totals.elements),
+                    Operand(emit.buffers["step"], 0, emit.buffers["step"].elements),
+                ),
+                (block, w.elements, number, *update.numbers),
+                CHUNKS,
+                layer=name.rpartition(".")[0],
+                backward=True,
+            )
+        )
+
+
+def _place_parameters(buffers: dict[str, Buffer], offsets: dict[str, int] | None) -> int:
+    """Give parameters and states their places in the parameter space; return its bytes."""
+    end = 0
+    for name, b in buffers.items():
+        if b.kind == PARAM:
+            b.offset = end if offsets is None else offsets[name]
+            end = max(end, b.offset + b.nbytes)
+    return end

@@ -1,0 +1,349 @@
+"""Graph -> kernel calls. Ops reach this as ``emit``: buffers for values, layouts, and the common forms of calls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..ir.graph import Graph, Node, Value
+from ..ops.base import Pair
+from ..ops.filters import filter_layout
+from .plan import BATCH, BATCHED, PARAM, PARTIAL, SHARDS, SHARED, Buffer, ImageLayout, KernelCall, Operand
+
+CHUNKS = 16  # blocks that parameters are cut into
+PAD = 256  # every parameter and channel vector is a multiple of this many elements
+
+
+def padded(n: int) -> int:
+    return -(-n // PAD) * PAD
+
+
+class Emitter:
+    """Collects the calls of one graph and gives buffers to its values."""
+
+    def __init__(self, graph: Graph, dtype: str = "f32") -> None:
+        self.graph, self.dtype = graph, dtype
+        self.calls: list[KernelCall] = []
+        self.buffers: dict[str, Buffer] = {}
+        self.layouts: dict[str, ImageLayout] = {}
+        self.prologue: list[KernelCall] = []
+        self.layer = ""
+        self.backward = False
+        self._alias: dict[str, str] = {}
+        self._cleared: set[str] = set()
+        self._halos = self._find_halos()
+        self._updates = {v.name: name for name, v in graph.updates.items()}
+        self._copies: dict[str, int] = {}
+        for v in graph.inputs:
+            self._new(v.name, self._dtype(v), self._elements(v), BATCHED if v.has_batch else SHARED, pinned=True)
+        for name, p in graph.params.items():
+            self._new(name, dtype, parameter_size(p.value.sample, p.param.groups), PARAM, pinned=True)
+
+    def lower(self) -> None:
+        """Let every node emit its calls."""
+        forward_ends = next((i for i, n in enumerate(self.graph.nodes) if n.op.name.endswith("_grad")), None)
+        for i, node in enumerate(self.graph.nodes):
+            self.layer = node.layer
+            self.backward = forward_ends is not None and i >= forward_ends
+            node.op.lower(self, node)
+        self.layer = ""
+
+    # ---- values and buffers -----------------------------------------------------------------------
+    def _find_halos(self) -> dict[str, Pair]:
+        halos: dict[str, Pair] = {}
+        for node in self.graph.nodes:
+            for index, (h, w) in node.op.halo(node).items():
+                name = node.inputs[index].name
+                old = halos.get(name, (0, 0))
+                halos[name] = (max(h, old[0]), max(w, old[1]))
+        return halos
+
+    def _dtype(self, v: Value) -> str:
+        return self.dtype if v.dtype == "f32" else v.dtype
+
+    def _elements(self, v: Value) -> int:
+        return self.layout(v).image if v.has_batch else padded(v.sample_size)
+
+    def _new(self, name: str, dtype: str, elements: int, kind: str, pinned: bool = False) -> Buffer:
+        assert name not in self.buffers, name
+        self.buffers[name] = Buffer(name, dtype, elements, kind, pinned)
+        return self.buffers[name]
+
+    def layout(self, v: Value) -> ImageLayout:
+        """Return the layout of a batched value; a vector is an image of one pixel."""
+        root = self._alias.get(v.name, v.name)
+        if root not in self.layouts:
+            shape = v.sample if len(v.sample) == 3 else (1, 1, v.sample_size)
+            self.layouts[root] = ImageLayout(shape[0], shape[1], shape[2], self._halos.get(root, (0, 0)))
+        known = self.layouts[root]
+        if root == v.name:
+            return known
+        shape = v.sample if len(v.sample) == 3 else (1, 1, v.sample_size)
+        return ImageLayout(shape[0], shape[1], shape[2])
+
+    def buffer(self, v: Value, kind: str = "") -> Buffer:
+        """Return the buffer of a value, made on first use."""
+        name = self._alias.get(v.name, v.name)
+        if name in self._updates:  # a running statistic is written in place
+            return self.buffers[self._updates[name]]
+        if name not in self.buffers:
+            if v.has_batch:
+                self._new(name, self._dtype(v), self.layout(v).image, BATCHED)
+            else:
+                size = parameter_size(v.sample) if len(v.sample) in (2, 4) else padded(v.sample_size)
+                self._new(name, self._dtype(v), size, kind or SHARED)
+        return self.buffers[name]
+
+    def scratch(self, hint: str, elements: int, kind: str = SHARED) -> Buffer:
+        """Return a fresh buffer for the op's own use; per shard when ``kind`` is PARTIAL."""
+        return self._new(f"{hint}#{len(self.buffers)}", self.dtype, elements, kind)
+
+    def alias(self, new: Value, old: Value) -> None:
+        """Let a value be another name of an existing one."""
+        self._alias[new.name] = self._alias.get(old.name, old.name)
+
+    def gradient(self, v: Value, size: int) -> Buffer:
+        """Return the buffer a parameter's gradient is added up in: one copy for each shard, zero at first."""
+        if v.name not in self.buffers:
+            self._copies[v.name] = SHARDS
+            b = self._new(v.name, self.dtype, size, PARTIAL)
+            zero = KernelCall(self._kernel("fill"), (Operand(b, 0, size, 0, True),), (size, 0.0), SHARDS)
+            self.prologue.append(zero)
+        return self.buffers[v.name]
+
+    def copies(self, name: str) -> int:
+        """How many copies of a gradient there are to add up."""
+        return self._copies.get(name, 1)
+
+    # ---- operands ---------------------------------------------------------------------------------
+    def image(self, v: Value, *, write: bool = False, at: int | None = None, extent: int = 0) -> Operand:
+        """Return a batched value as an operand, from its first pixel (or element ``at``) on."""
+        layout = self.layout(v)
+        start = layout.origin if at is None else at
+        return Operand(self.buffer(v), start, extent or layout.image - start, 0, write)
+
+    def whole(self, v: Value | Buffer, *, write: bool = False, block: int = 0) -> Operand:
+        """Return a value without a batch, a parameter or a scratch buffer as an operand."""
+        b = v if isinstance(v, Buffer) else self.buffer(v)
+        return Operand(b, 0, block or b.elements, block, write)
+
+    @staticmethod
+    def part(b: Buffer, block: int, extent: int) -> Operand:
+        """Return the part of a buffer that a block writes: ``extent`` elements, ``block`` further for each block."""
+        return Operand(b, 0, extent, block, True)
+
+    @staticmethod
+    def buffer_size(v: Value, groups: int = 1) -> int:
+        """Elements of a weight or its gradient in memory."""
+        return parameter_size(v.sample, groups)
+
+    # ---- calls ------------------------------------------------------------------------------------
+    def _kernel(self, name: str) -> str:
+        return f"{name}.{self.dtype}"
+
+    def call(
+        self, kernel: str, operands: Sequence[Operand], args: Sequence[int | float] = (), domain: int = BATCH, flops: int = 0
+    ) -> None:
+        """Append a call; buffers with a halo are cleared around before they are first written."""
+        for o in operands:
+            layout = self.layouts.get(o.buffer.name)
+            if o.write and layout and layout.halo != (0, 0) and o.buffer.name not in self._cleared:
+                self._clear_halo(o.buffer, layout)
+        self.calls.append(
+            KernelCall(self._kernel(kernel), tuple(operands), tuple(args), domain, self.layer, self.backward, flops)
+        )
+
+    def _clear_halo(self, buffer: Buffer, layout: ImageLayout) -> None:
+        self._cleared.add(buffer.name)
+        args = (layout.image, layout.row, layout.height, layout.halo[0], layout.halo[1] * layout.channels)
+        operand = Operand(buffer, 0, layout.image, 0, True)
+        self.calls.append(
+            KernelCall(self._kernel("clear_halo"), (operand,), args, BATCH, self.layer, self.backward)
+        )
+
+    def strides(self, v: Value) -> tuple[int, int, int]:
+        """Elements from one sample, row and pixel to the next."""
+        layout = self.layout(v)
+        return layout.image, layout.row, layout.channels
+
+    def map(self, kernel: str, node: Node, *args: int | float) -> None:
+        """Emit a kernel that works number by number on inputs and output of one shape, in the longest rows there are."""
+        values = [*node.inputs, node.output]
+        layouts = [self.layout(v) for v in values]
+        first = layouts[0]
+        if all(x.halo == (0, 0) for x in layouts):
+            rows, inner = 1, first.height * first.width * first.channels
+        else:
+            rows, inner = first.height, first.width * first.channels
+        strides = [n for x in layouts for n in (x.image, x.row)]
+        operands = [self.image(v) for v in node.inputs] + [self.image(node.output, write=True)]
+        self.call(kernel, operands, (rows, inner, *strides, *args))
+
+    def add(self, node: Node) -> None:
+        """Emit the sum of two or more values, pair by pair."""
+        total, *others = node.inputs
+        for other in others:
+            self.map("add", Node(node.op, (total, other), node.outputs, node.layer))
+            total = node.output
+
+    def multiply(self, node: Node) -> None:
+        a, b = node.inputs
+        if a.sample == b.sample:
+            self.map("multiply", node)
+            return
+        if a.sample_size < b.sample_size:
+            a, b = b, a
+        layout = self.layout(a)
+        args = (layout.height, layout.width, layout.channels, *self.strides(a), self.layout(b).image, *self.strides(node.output))
+        self.call("scale_channels", [self.image(a), self.image(b), self.image(node.output, write=True)], args)
+
+    def copy_channels(self, source: Value, target: Value, start: int, to: int, count: int) -> None:
+        """Copy ``count`` channels from channel ``start`` of one value to channel ``to`` of another."""
+        x, y = self.layout(source), self.layout(target)
+        operands = [
+            self.image(source, at=x.origin + start, extent=x.image - x.origin - start),
+            self.image(target, at=y.origin + to, extent=y.image - y.origin - to, write=True),
+        ]
+        self.call("copy", operands, (x.height, x.width, count, *self.strides(source), *self.strides(target)))
+
+    def alias_or_copy(self, node: Node) -> None:
+        """Give the same numbers another shape: free where no halo lies between them."""
+        x, y = node.inputs[0], node.output
+        if self.layout(x).halo == (0, 0) and self._halos.get(y.name, (0, 0)) == (0, 0):
+            self.alias(y, x)
+            return
+        a, b = (x, y) if len(x.sample) == 3 else (y, x)  # a is the image
+        layout = self.layout(a)
+        flat = (self.layout(b).image, layout.width * layout.channels, layout.channels)
+        strides = {a.name: self.strides(a), b.name: flat}
+        operands = [self.image(x), self.image(y, write=True)]
+        self.call("copy", operands, (layout.height, layout.width, layout.channels, *strides[x.name], *strides[y.name]))
+
+    def pool(self, kernel: str, node: Node, *args: int) -> None:
+        """Emit a pooling kernel or its gradient; the image is what the window slides over."""
+        values = [*node.inputs, *node.outputs]
+        big, small = (values[-1], values[0]) if kernel.endswith("_grad") else (values[0], node.output)
+        x, y = self.layout(big), self.layout(small)
+        strides = [n for v in values for n in self.strides(v)]
+        operands = [self.image(v) for v in node.inputs] + [self.image(v, write=True) for v in node.outputs]
+        self.call(kernel, operands, (x.height, x.width, x.channels, y.height, y.width, *args, *strides))
+
+    def rows(self, kernel: str, node: Node, *args: float) -> None:
+        """Emit a kernel that works vector by vector: softmax and losses."""
+        operands = [self.image(v) if v.has_batch else self.whole(v) for v in node.inputs]
+        operands += [self.image(v, write=True) for v in node.outputs]
+        strides = [self.layout(v).image if v.has_batch else 0 for v in (*node.inputs, *node.outputs)]
+        self.call(f"{kernel}{self._target(node)}", operands, (node.inputs[0].sample_size, *strides, *args))
+
+    @staticmethod
+    def _target(node: Node) -> str:
+        return ".onehot" if node.op.name.startswith("mse") and node.inputs[1].dtype == "i32" else ""
+
+    def random_drop(self, node: Node, rate: float, stream: int) -> None:
+        x, keys = node.inputs
+        layout = self.layout(x)
+        args = (layout.height, layout.width * layout.channels, *self.strides(x)[:2], *self.strides(node.output)[:2])
+        operands = [self.image(x), self.image(keys), self.image(node.output, write=True)]
+        self.call("random_drop", operands, (*args, self.layout(keys).image, rate, stream))
+
+    def spatial_sum(self, node: Node) -> None:
+        x, y = node.inputs[0], node.output
+        layout = self.layout(x)
+        args = (layout.height, layout.width, layout.channels, *self.strides(x), self.layout(y).image)
+        self.call("spatial_sum", [self.image(x), self.image(y, write=True)], args)
+
+    def channel_sum(self, node: Node) -> None:
+        """Emit the gradient of a bias: added up in one copy for each shard."""
+        dy = node.inputs[0]
+        layout = self.layout(dy)
+        total = self.gradient(node.output, padded(layout.channels))
+        args = (layout.height, layout.width, layout.channels, *self.strides(dy))
+        self.call("channel_sum", [self.image(dy), self.whole(total, write=True)], args)
+
+    # ---- batch normalisation ------------------------------------------------------------------------
+    def batch_stats(self, node: Node) -> None:
+        """Emit mean and variance: merged group by group in each shard, then shard by shard (Chan et al. 1983)."""
+        x = node.inputs[0]
+        layout = self.layout(x)
+        size = padded(layout.channels)
+        partial = self.scratch("stats", padded(2 * size + 1), PARTIAL)
+        self.prologue.append(
+            KernelCall(self._kernel("fill"), (self.whole(partial, write=True),), (partial.elements, 0.0), SHARDS)
+        )
+        args = (layout.height, layout.width, layout.channels, *self.strides(x), size)
+        self.call("batch_stats", [self.image(x), self.whole(partial, write=True)], args)
+        merged = [self.whole(partial), *(self.whole(v, write=True) for v in node.outputs)]
+        self.call("merge_stats", merged, (layout.channels, size, partial.elements, SHARDS), 1)
+
+    def running_update(self, node: Node, momentum: float, spatial: int) -> None:
+        running, batch = node.inputs
+        operands = [self.whole(batch), self.whole(running, write=True)]
+        self.call("running_update", operands, (running.sample_size, spatial, momentum), 1)
+
+    def normalize(
+        self, node: Node, mean: Value, var: Value, weight: Value, bias: Value, eps: float, code: int, param: float
+    ) -> None:
+        """Emit scale and shift from the statistics, once, then y = x * scale + shift and the activation."""
+        x, y = node.inputs[0], node.output
+        layout = self.layout(x)
+        affine = self.scratch("affine", 2 * padded(layout.channels))
+        operands = [self.whole(v) for v in (mean, var, weight, bias)] + [self.whole(affine, write=True)]
+        self.call("normalize_affine", operands, (layout.channels, padded(layout.channels), eps), 1)
+        args = (layout.height, layout.width, layout.channels, *self.strides(x), *self.strides(y))
+        operands = [self.image(x), self.whole(affine), self.image(y, write=True)]
+        self.call("affine", operands, (*args, padded(layout.channels), code, param))
+
+    def normalize_sums(self, node: Node, eps: float) -> None:
+        """Emit sum of dy and of dy * xhat: one partial sum for each shard, then their total."""
+        dy, x, mean, var = node.inputs
+        layout = self.layout(x)
+        size = padded(layout.channels)
+        partial = self.scratch("sums", 2 * size, PARTIAL)
+        self.prologue.append(
+            KernelCall(self._kernel("fill"), (self.whole(partial, write=True),), (partial.elements, 0.0), SHARDS)
+        )
+        args = (layout.height, layout.width, layout.channels, *self.strides(dy), *self.strides(x), size)
+        operands = [self.image(dy), self.image(x), self.whole(mean), self.whole(partial, write=True)]
+        self.call("normalize_sums", operands, args)
+        operands = [self.whole(partial), self.whole(var), *(self.whole(v, write=True) for v in node.outputs)]
+        self.call("merge_sums", operands, (layout.channels, size, partial.elements, SHARDS, eps), 1)
+
+    def normalize_grad(self, node: Node, eps: float) -> None:
+        """Emit dx = A dy + B x + C: the three numbers of each channel once, then the image."""
+        dy, x, *channel = node.inputs
+        layout = self.layout(x)
+        size = padded(layout.channels)
+        factors = self.scratch("factors", 3 * size)
+        operands = [self.whole(v) for v in channel] + [self.whole(factors, write=True)]
+        self.call("normalize_factors", operands, (layout.channels, size, layout.height * layout.width, eps), 1)
+        args = (
+            layout.height, layout.width, layout.channels,
+            *self.strides(dy), *self.strides(x), *self.strides(node.output), size,
+        )  # fmt: skip
+        self.call("affine2", [self.image(dy), self.image(x), self.whole(factors), self.image(node.output, write=True)], args)
+
+    def fold_batchnorm(self, node: Node, eps: float, conv_bias: bool, groups: int) -> None:
+        weight, *rest = node.inputs
+        bias = rest.pop(0) if conv_bias else None
+        lay = filter_layout(weight.sample, groups)
+        channels = weight.sample[-1]
+        if lay is None:  # depthwise: plain [kH * kW, C]
+            args: tuple[int | float, ...] = (1, 1, weight.sample_size // channels, channels, channels, 0, channels)
+        else:
+            args = (lay.groups, lay.panels, lay.panel_size // lay.width, lay.width, lay.panel_size, lay.group_size, lay.channels)
+        folded = self.buffer(node.outputs[0])
+        folded.elements = self.buffer(weight).elements
+        operands = [self.whole(weight), *(self.whole(v) for v in ([bias] if bias else []))]
+        operands += [self.whole(v) for v in rest] + [self.whole(v, write=True) for v in node.outputs]
+        name = "fold_batchnorm" if bias else "fold_batchnorm.nobias"
+        self.call(name, operands, (*args, eps), 1)
+
+
+def parameter_size(shape: Sequence[int], groups: int = 1) -> int:
+    """Elements of a parameter in memory: panels where it has them, padded for blocks."""
+    layout = filter_layout(tuple(shape), groups)
+    if layout is not None:
+        return padded(layout.size)
+    n = 1
+    for d in shape:
+        n *= d
+    return padded(n)

@@ -1,0 +1,100 @@
+"""Lifetimes to offsets: every buffer gets a place, and places are shared by those that are never alive together.
+
+A value that lives inside one batch segment needs room for a group of samples only, in the workspace of a thread; all
+others lie in the arena. Offsets are found greedily, largest first, as in Pisarchyk & Lee 2020, "Efficient memory
+management for deep neural net inference", section 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .plan import BATCH, BATCHED, LOCAL, PARAM, PARTIAL, SHARDS, Buffer, Segment
+
+CACHE_BYTES = 512 * 1024  # what a group may touch: half of the second-level cache of the machines measured
+
+
+def find_lifetimes(segments: Sequence[Segment]) -> dict[str, Buffer]:
+    """Set ``first`` and ``last`` of each buffer to positions in the schedule, and return those that are used."""
+    used: dict[str, Buffer] = {}
+    spans: dict[str, tuple[int, int]] = {}
+    position = 0
+    for number, segment in enumerate(segments):
+        for call in segment.calls:
+            for operand in call.operands:
+                b = operand.buffer
+                if b.name not in used:
+                    used[b.name] = b
+                    b.first = position
+                    spans[b.name] = (number, number)
+                b.last = position
+                spans[b.name] = (spans[b.name][0], number)
+            position += 1
+    bounds = _bounds(segments)
+    for name, b in used.items():
+        begin, end = spans[name]
+        if b.kind == BATCHED and not b.pinned and begin == end and segments[begin].domain == BATCH:
+            b.kind = LOCAL
+        elif b.kind != LOCAL:  # shards run apart: a segment's buffers are all alive from its start to its end
+            b.first, b.last = bounds[begin][0], bounds[end][1]
+        if b.pinned or b.kind == PARAM:
+            b.first, b.last = 0, position
+    return used
+
+
+def _bounds(segments: Sequence[Segment]) -> list[tuple[int, int]]:
+    bounds, position = [], 0
+    for segment in segments:
+        bounds.append((position, position + len(segment.calls) - 1))
+        position += len(segment.calls)
+    return bounds
+
+
+def copies(b: Buffer, batch: int) -> int:
+    """How many copies of a buffer the arena holds."""
+    return {BATCHED: batch, PARTIAL: SHARDS}.get(b.kind, 1)
+
+
+def place_arena(buffers: Sequence[Buffer], batch: int, keep: set[str]) -> int:
+    """Give offsets to all but locals and parameters; return the arena's bytes. ``keep``: never share these."""
+    placed = [b for b in buffers if b.kind not in (LOCAL, PARAM)]
+    end = max((b.last for b in placed), default=0)
+    items = []
+    for b in placed:
+        first, last = (0, end) if b.name in keep else (b.first, b.last)
+        items.append((b.nbytes * copies(b, batch), first, last, b))
+    return _place(items)
+
+
+def place_locals(segments: Sequence[Segment], batch: int) -> int:
+    """Choose the group of each batch segment, give offsets to its locals; return bytes of a thread's workspace."""
+    workspace = 0
+    for segment in segments:
+        if segment.domain != BATCH:
+            continue
+        touched = {o.buffer.name: o.buffer for c in segment.calls for o in c.operands}
+        local = [b for b in touched.values() if b.kind == LOCAL]
+        alive = _place([(b.nbytes, b.first, b.last, b) for b in local])
+        streamed = sum(b.nbytes for b in touched.values() if b.kind == BATCHED)
+        per_sample = max(1, alive + streamed // max(1, len(segment.calls)) * 2)
+        samples = -(-batch // SHARDS)
+        segment.group = max(1, min(samples, CACHE_BYTES // per_sample))
+        workspace = max(workspace, _place([(b.nbytes * segment.group, b.first, b.last, b) for b in local]))
+    return workspace
+
+
+def _place(items: list[tuple[int, int, int, Buffer]]) -> int:
+    """Set offsets, largest first, each at the lowest place free while it is alive; return the end of the last."""
+    done: list[tuple[int, int, int, int]] = []  # offset, size, first, last
+    total = 0
+    for size, first, last, buffer in sorted(items, key=lambda item: (-item[0], item[1], item[3].name)):
+        rivals = sorted((o, s) for o, s, f, e in done if f <= last and first <= e)
+        offset = 0
+        for rival, width in rivals:
+            if offset + size <= rival:
+                break
+            offset = max(offset, rival + width)
+        buffer.offset = offset
+        done.append((offset, size, first, last))
+        total = max(total, offset + size)
+    return total

@@ -1,0 +1,171 @@
+"""The plan: kernel calls, by name, on buffers at offsets. It prints as text; the runner makes a table of it.
+
+Work is cut the same way whatever the number of threads, so results are the same to the last bit:
+
+- a *batch* segment cuts the samples into ``SHARDS`` shards; each shard goes through all calls of the segment a few
+  samples (``group``) at a time, so that what they hand on stays in the cache;
+- a *block* segment cuts something else (filters, parameters) into blocks, each of which sees the whole batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+SHARDS = 8  # fixed: the order of all sums follows from it
+ALIGN = 64  # bytes; a cache line and a vector
+BATCH = 0  # the domain of calls that are cut by samples; n > 0 means n blocks
+
+ITEM = {"f32": 4, "f64": 8, "i32": 4, "i64": 8, "u8": 1}
+
+# Where a buffer lives: in the arena with one copy a sample, in the workspace of a thread with one copy a sample of a
+# group, in the arena once, once for each shard, in the parameters, or in the gradients.
+BATCHED, LOCAL, SHARED, PARTIAL, PARAM = "batched", "local", "shared", "partial", "param"
+
+
+@dataclass
+class Buffer:
+    """A piece of memory. ``elements`` counts one sample (batched, local), one shard (partial) or all (others).
+
+    The planner sets ``kind`` of batched values to local where it can, and ``offset`` (bytes; for locals in the
+    workspace). ``first`` and ``last`` are the positions in the schedule between which it is alive.
+    """
+
+    name: str
+    dtype: str
+    elements: int
+    kind: str
+    pinned: bool = False  # read or written by the host: alive all the time
+    offset: int = -1
+    first: int = -1
+    last: int = -1
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of one copy, a multiple of ALIGN."""
+        return -(-self.elements * ITEM[self.dtype] // ALIGN) * ALIGN
+
+
+@dataclass(frozen=True)
+class Operand:
+    """What a call reads or writes: a buffer from ``offset`` on, ``extent`` elements of it (one sample, one block).
+
+    ``block`` is how many elements further each block (or shard) of a block segment starts.
+    """
+
+    buffer: Buffer
+    offset: int = 0
+    extent: int = 0
+    block: int = 0
+    write: bool = False
+
+
+@dataclass(frozen=True)
+class KernelCall:
+    """One call of a kernel. ``domain`` is BATCH or a number of blocks; ``backward`` is for reports only."""
+
+    kernel: str
+    operands: tuple[Operand, ...]
+    args: tuple[int | float, ...]
+    domain: int
+    layer: str = ""
+    backward: bool = False
+    flops: int = 0  # of one sample in a batch segment, else of the whole call for one sample
+
+    @property
+    def reads(self) -> Iterator[Buffer]:
+        return (o.buffer for o in self.operands if not o.write)
+
+    @property
+    def writes(self) -> Iterator[Buffer]:
+        return (o.buffer for o in self.operands if o.write)
+
+
+@dataclass
+class Segment:
+    """Calls that run without a barrier between them. ``group``: samples at a time (batch segments)."""
+
+    domain: int
+    calls: list[KernelCall] = field(default_factory=list)
+    group: int = 1
+    prepare: bool = False  # depends on parameters alone: inference runs it once
+
+
+@dataclass(frozen=True)
+class ImageLayout:
+    """How one sample lies in memory: rows of pixels of channels, with a halo of zeros around."""
+
+    height: int
+    width: int
+    channels: int
+    halo: tuple[int, int] = (0, 0)
+
+    @property
+    def row(self) -> int:
+        """Elements from one row to the next."""
+        return (self.width + 2 * self.halo[1]) * self.channels
+
+    @property
+    def image(self) -> int:
+        """Elements of one sample, a multiple of 16, so that samples start on cache lines."""
+        return -(-(self.height + 2 * self.halo[0]) * self.row // 16) * 16
+
+    @property
+    def origin(self) -> int:
+        """Elements before the first pixel inside the halo."""
+        return self.halo[0] * self.row + self.halo[1] * self.channels
+
+
+@dataclass
+class Plan:
+    """A schedule with memory laid out.
+
+    Attributes
+    ----------
+    batch : most samples a run may have.
+    dtype : ``f32`` or ``f64``, the type of all floating buffers.
+    segments : in order.
+    buffers : all of them, by name.
+    layouts : layout of each batched value, by value name.
+    arena, workspace : bytes, shared and for each thread.
+    inputs, outputs : graph input or result -> buffer.
+    gradients : parameter name -> (buffer, copies that must be added).
+    """
+
+    batch: int
+    dtype: str
+    segments: list[Segment]
+    buffers: dict[str, Buffer]
+    layouts: dict[str, ImageLayout]
+    arena: int
+    workspace: int
+    inputs: dict[str, Buffer]
+    outputs: dict[str, Buffer]
+    gradients: dict[str, tuple[Buffer, int]] = field(default_factory=dict)
+    parameters: int = 0  # bytes of the parameter space that the offsets of PARAM buffers point into
+
+    @property
+    def kernels(self) -> list[str]:
+        """Names of the kernels it needs, in order of first use."""
+        return list(dict.fromkeys(c.kernel for s in self.segments for c in s.calls))
+
+    def __str__(self) -> str:
+        lines = [
+            f"plan batch={self.batch} dtype={self.dtype} arena={self.arena} bytes "
+            f"workspace={self.workspace} bytes a thread parameters={self.parameters} bytes"
+        ]
+        for i, s in enumerate(self.segments):
+            cut = f"batch shards={SHARDS} group={s.group}" if s.domain == BATCH else f"blocks={s.domain}"
+            lines.append(f"segment {i} {cut}{' prepare' if s.prepare else ''}")
+            for c in s.calls:
+                reads = " ".join(_show(o) for o in c.operands if not o.write)
+                writes = " ".join(_show(o) for o in c.operands if o.write)
+                args = " ".join(f"{a:g}" if isinstance(a, float) else str(a) for a in c.args)
+                lines.append(f"  {writes} = {c.kernel} {reads} [{args}]{f'  ; {c.layer}' if c.layer else ''}")
+        return "\n".join(lines) + "\n"
+
+
+def _show(o: Operand) -> str:
+    where = f"{o.buffer.kind}@{o.buffer.offset}" if o.buffer.offset >= 0 else o.buffer.kind
+    inside = f"+{o.offset}" if o.offset else ""
+    return f"{o.buffer.name}({where}{inside})"

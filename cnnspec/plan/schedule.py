@@ -1,0 +1,78 @@
+"""Calls -> segments: what may run without a barrier is put together, in an order that respects every dependence.
+
+A batch call runs sample by sample, so it may follow another in the same segment even where it reads what that one
+writes. A block call sees the whole batch: whatever it needs must have been finished by a barrier.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .plan import BATCH, PARAM, PARTIAL, SHARED, KernelCall, Segment
+
+
+def schedule(calls: Sequence[KernelCall]) -> list[Segment]:
+    """Return the calls as segments: block calls as soon as they can run, else batch calls as far as they can go."""
+    after = dependences(calls)
+    left = list(range(len(calls)))
+    done: set[int] = set()
+    segments: list[Segment] = []
+    while left:
+        ready = [i for i in left if calls[i].domain != BATCH and after[i] <= done]
+        picked = _pick(calls, after, left, done, calls[ready[0]].domain if ready else BATCH)
+        segments.append(Segment(calls[picked[0]].domain, [calls[i] for i in picked]))
+        done.update(picked)
+        left = [i for i in left if i not in done]
+    _mark_prepare(segments)
+    return segments
+
+
+def dependences(calls: Sequence[KernelCall]) -> list[set[int]]:
+    """Return for each call the earlier calls that must come before it: one of the two writes what both touch."""
+    writers: dict[str, list[int]] = {}
+    readers: dict[str, list[int]] = {}
+    after: list[set[int]] = []
+    for i, call in enumerate(calls):
+        before: set[int] = set()
+        for b in call.reads:
+            before.update(writers.get(b.name, ()))
+        for b in call.writes:
+            before.update(writers.get(b.name, ()))
+            before.update(readers.get(b.name, ()))
+        before.discard(i)
+        after.append(before)
+        for b in call.reads:
+            readers.setdefault(b.name, []).append(i)
+        for b in call.writes:
+            writers.setdefault(b.name, []).append(i)
+    return after
+
+
+def _pick(
+    calls: Sequence[KernelCall], after: Sequence[set[int]], left: Sequence[int], done: set[int], domain: int
+) -> list[int]:
+    """Return the calls of a domain that can run now. Batch calls and single blocks may follow each other."""
+    chained = domain in (BATCH, 1)
+    now = set(done)
+    picked = []
+    for i in left:
+        if calls[i].domain == domain and after[i] <= (now if chained else done):
+            picked.append(i)
+            now.add(i)
+    return picked
+
+
+def _mark_prepare(segments: list[Segment]) -> None:
+    """Mark segments whose calls depend on parameters alone: inference runs them once."""
+    fixed: set[str] = set()
+    for segment in segments:
+        if segment.domain == BATCH:
+            continue
+        touched = [b for c in segment.calls for b in c.reads]
+        written = [b for c in segment.calls for b in c.writes]
+        names = {b.name for b in written}
+        if all(b.kind == PARAM or b.name in fixed or b.name in names for b in touched) and all(
+            b.kind in (SHARED, PARTIAL) for b in written
+        ):
+            segment.prepare = True
+            fixed |= names

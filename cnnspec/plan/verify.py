@@ -1,0 +1,64 @@
+"""The proof that a plan touches only what is its own. A wrong offset would be a crash, so it runs before every plan."""
+
+from __future__ import annotations
+
+from ..errors import InternalError
+from .memory import copies
+from .plan import BATCH, BATCHED, ITEM, LOCAL, PARAM, PARTIAL, SHARDS, Buffer, KernelCall, Operand, Plan, Segment
+from .schedule import dependences
+
+
+def verify_plan(plan: Plan) -> None:
+    """Raise InternalError unless operands lie inside their buffers, live buffers lie apart, and order is kept."""
+    for segment in plan.segments:
+        for call in segment.calls:
+            for operand in call.operands:
+                _inside(segment, call, operand)
+    for kind, limit in ((LOCAL, plan.workspace), (PARAM, plan.parameters), ("", plan.arena)):
+        group = [b for b in plan.buffers.values() if b.offset >= 0 and (b.kind == kind or (not kind and _in_arena(b)))]
+        _apart(plan, group, limit)
+    _ordered(plan)
+
+
+def _in_arena(b: Buffer) -> bool:
+    return b.kind not in (LOCAL, PARAM)
+
+
+def _inside(segment: Segment, call: KernelCall, o: Operand) -> None:
+    end = o.offset + o.extent
+    if segment.domain != BATCH and o.buffer.kind != PARTIAL:
+        end += o.block * (segment.domain - 1)
+    if o.offset < 0 or o.extent <= 0 or end > o.buffer.elements:
+        raise InternalError(
+            f"invalid plan: {call.kernel} of layer {call.layer or '-'} touches elements {o.offset} to {end} of "
+            f"{o.buffer.name}, which has {o.buffer.elements}; please report this"
+        )
+    if segment.domain == BATCH and o.write and o.buffer.kind not in (BATCHED, LOCAL, PARTIAL):
+        raise InternalError(f"invalid plan: shards of {call.kernel} all write {o.buffer.name}; please report this")
+
+
+def _span(plan: Plan, b: Buffer) -> tuple[int, int]:
+    if b.kind == LOCAL:
+        group = max(s.group for s in plan.segments if any(o.buffer is b for c in s.calls for o in c.operands))
+        return b.offset, b.offset + b.nbytes * group
+    return b.offset, b.offset + b.nbytes * copies(b, plan.batch)
+
+
+def _apart(plan: Plan, buffers: list[Buffer], limit: int) -> None:
+    spans = [(b, *_span(plan, b)) for b in buffers]
+    for i, (b, start, end) in enumerate(spans):
+        if start % 64 or end > limit or b.elements * ITEM[b.dtype] > b.nbytes:
+            raise InternalError(f"invalid plan: {b.name} ends at byte {end} of {limit}; please report this")
+        for other, other_start, other_end in spans[:i]:
+            if start < other_end and other_start < end and b.first <= other.last and other.first <= b.last:
+                raise InternalError(f"invalid plan: {b.name} and {other.name} are alive and overlap; please report this")
+
+
+def _ordered(plan: Plan) -> None:
+    """Block calls of one segment must not depend on each other, unless there is one block, which runs in order."""
+    for segment in plan.segments:
+        if segment.domain > 1:
+            for call, before in zip(segment.calls, dependences(segment.calls), strict=True):
+                if before:
+                    raise InternalError(f"invalid plan: {call.kernel} needs a barrier before it; please report this")
+    assert SHARDS > 0

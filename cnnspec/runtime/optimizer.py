@@ -1,0 +1,29 @@
+"""Optimizer settings -> what a plan needs of them, and the numbers of each step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..ir.build import STEP
+from ..model.settings import SGD, Adam, AdamW
+from ..plan.compile import Update
+
+
+def update_of(settings: Any) -> Update:
+    """Return kernel, states and fixed numbers of an optimizer."""
+    if isinstance(settings, SGD):
+        numbers = (float(settings.momentum), int(settings.nesterov), float(settings.decay))
+        return Update("sgd", ("velocity",), numbers)
+    assert isinstance(settings, Adam)
+    decoupled = int(isinstance(settings, AdamW))
+    floats = (settings.beta1, settings.beta2, settings.eps, settings.decay)
+    return Update("adam", ("mean", "square"), (*map(float, floats), decoupled))
+
+
+def step_numbers(settings: Any, lr: float, step: int, samples: int) -> dict[int, float]:
+    """Return what the input ``step`` holds: by place, the numbers of step 1, 2, ... on so many samples."""
+    numbers = {STEP["inverse_batch"]: 1.0 / samples, STEP["lr"]: lr}
+    if isinstance(settings, Adam):
+        numbers[STEP["correction1"]] = 1.0 - settings.beta1**step
+        numbers[STEP["correction2"]] = 1.0 - settings.beta2**step
+    return numbers

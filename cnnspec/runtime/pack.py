@@ -1,0 +1,35 @@
+"""Parameters between their two forms: as files and users see them, and in panels as kernels read them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..ops.filters import filter_layout
+
+
+def pack(array: np.ndarray, groups: int, memory: np.ndarray) -> None:
+    """Write a parameter (HWIO, [F_in, F_out], or any other shape) into its memory; the filling becomes zero."""
+    layout = filter_layout(array.shape, groups)
+    memory[:] = 0
+    if layout is None:
+        memory[: array.size] = array.reshape(-1)
+        return
+    rows = layout.panel_size // layout.width
+    grouped = np.zeros((layout.groups, rows, layout.panels * layout.width), memory.dtype)
+    flat = array.reshape(rows, layout.groups, layout.channels)
+    grouped[:, :, : layout.channels] = flat.transpose(1, 0, 2)
+    panels = grouped.reshape(layout.groups, rows, layout.panels, layout.width).transpose(0, 2, 1, 3)
+    memory[: layout.size] = panels.reshape(-1)
+
+
+def unpack(memory: np.ndarray, shape: Sequence[int], groups: int) -> np.ndarray:
+    """Return a parameter of the given shape from its memory, as an array of its own."""
+    layout = filter_layout(tuple(shape), groups)
+    if layout is None:
+        return memory[: int(np.prod(shape))].reshape(shape).copy()
+    rows = layout.panel_size // layout.width
+    panels = memory[: layout.size].reshape(layout.groups, layout.panels, rows, layout.width).transpose(0, 2, 1, 3)
+    grouped = panels.reshape(layout.groups, rows, layout.panels * layout.width)[:, :, : layout.channels]
+    return np.ascontiguousarray(grouped.transpose(1, 0, 2)).reshape(shape)

@@ -1,0 +1,122 @@
+"""Runs a plan: allocates its memory, turns its calls into tables of addresses, and walks them in one call."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+
+import numpy as np
+
+from ..errors import MachineError
+from ..kernels import load
+from ..plan.plan import BATCH, BATCHED, ITEM, LOCAL, PARAM, PARTIAL, SHARDS, Buffer, KernelCall, Operand, Plan
+from . import threads
+
+NUMPY = {"f32": np.float32, "f64": np.float64, "i32": np.int32, "i64": np.int64, "u8": np.uint8}
+ARENA, PARAMETERS, WORKSPACE = 0, 1, 2
+SLACK = 256  # bytes behind each memory: vectors may read (never write) a little past the end
+
+
+def allocate(nbytes: int) -> np.ndarray:
+    """Return zeroed bytes that start on a cache line, with slack behind them; MachineError where there is no memory."""
+    try:
+        raw = np.zeros(nbytes + SLACK + 64, np.uint8)
+    except MemoryError as error:
+        raise MachineError(
+            "not enough memory", expected=f"{nbytes / 2**20:,.0f} MiB", hint="use a smaller batch"
+        ) from error
+    start = -raw.ctypes.data % 64
+    return raw[start : start + nbytes + SLACK]
+
+
+def bits(value: int | float) -> int:
+    """Return an argument as the int64 that kernels read: floats by their bits."""
+    return struct.unpack("q", struct.pack("d", value))[0] if isinstance(value, float) else value
+
+
+class Runner:
+    """One plan, ready to run.
+
+    Parameters
+    ----------
+    plan : a verified plan.
+    parameters : bytes shared with other plans of the same net, or None for memory of its own.
+    threads_ : threads to use; None for all cores. Results do not depend on it.
+    """
+
+    def __init__(self, plan: Plan, parameters: np.ndarray | None = None, threads_: int | None = None) -> None:
+        self.plan = plan
+        self.threading = threads.choose(threads_)
+        self.arena = allocate(plan.arena)
+        self.parameters = allocate(plan.parameters) if parameters is None else parameters
+        self.workspace = allocate(plan.workspace * self.threading.count)
+        self._walk: Callable[..., None] | None = None
+
+    def compile(self, progress: Callable[[int, int], None] | None = None) -> None:
+        """Load the kernels (compiling those this machine has never seen) and build the tables."""
+        if self._walk is not None:
+            return
+        addresses = load.load_kernels(self.plan.kernels, progress)
+        calls, operands, segments = [], [], []
+        arguments: list[int] = []
+        places = []
+        position = 0
+        for segment in self.plan.segments:
+            first = position
+            for call in segment.calls:
+                places.append(len(arguments))
+                arguments.extend(bits(a) for a in call.args)
+                calls.append([addresses[call.kernel], len(operands), len(call.operands), 0])
+                operands.extend(self._operand(segment.domain, call, o) for o in call.operands)
+                position += 1
+            segments.append([first, position, segment.domain, segment.group, int(segment.prepare)])
+        self._arguments = np.array(arguments or [0], np.int64)
+        self._calls = np.array(calls, np.int64).reshape(-1, 4)
+        self._calls[:, 3] = self._arguments.ctypes.data + 8 * np.array(places, np.int64)
+        self._operands = np.array(operands, np.int64).reshape(-1, 5)
+        self._segments = np.array(segments, np.int64).reshape(-1, 5)
+        memories = (self.arena, self.parameters, self.workspace)
+        self._bases = np.array([m.ctypes.data for m in memories], np.int64)
+        self._pointers = np.zeros((self.threading.count, 64), np.int64)
+        self.spent = np.zeros((self.threading.count, max(1, len(calls))), np.int64)
+        self._walk = load.load_walker()
+
+    def _operand(self, domain: int, call: KernelCall, o: Operand) -> list[int]:
+        b = o.buffer
+        item = ITEM[b.dtype]
+        base = {PARAM: PARAMETERS, LOCAL: WORKSPACE}.get(b.kind, ARENA)
+        sample = b.nbytes if b.kind == BATCHED and domain == BATCH else 0
+        shard = b.nbytes if b.kind == PARTIAL and not o.block else o.block * item
+        thread = self.plan.workspace if b.kind == LOCAL else 0
+        return [base, b.offset + o.offset * item, sample, shard, thread]
+
+    def run(self, n: int, *, prepare: bool = True, profile: bool = False) -> None:
+        """Run the plan on the first ``n`` samples of its inputs. ``prepare``: also what depends on parameters alone."""
+        import numba
+
+        self.compile()
+        assert self._walk is not None and 0 < n <= self.plan.batch
+        numba.set_num_threads(self.threading.count)
+        self._walk(
+            self._segments, self._calls, self._operands, self._bases, n, SHARDS, int(prepare), self._pointers,
+            self.spent, int(profile),
+        )  # fmt: skip
+
+    def view(self, buffer: Buffer) -> np.ndarray:
+        """Return a buffer in the arena or the parameters as an array: [copies, elements]."""
+        assert buffer.kind != LOCAL, f"{buffer.name} lives in a workspace"
+        memory = self.parameters if buffer.kind == PARAM else self.arena
+        copies = {BATCHED: self.plan.batch, PARTIAL: SHARDS}.get(buffer.kind, 1)
+        raw = memory[buffer.offset : buffer.offset + buffer.nbytes * copies].view(NUMPY[buffer.dtype])
+        return raw.reshape(copies, -1)
+
+    def image(self, name: str) -> np.ndarray:
+        """Return a batched value as an array [batch, H, W, C] that shares its memory, without the halo."""
+        layout = self.plan.layouts[name]
+        flat = self.view(self.plan.buffers[name])
+        size = flat.itemsize
+        return np.lib.stride_tricks.as_strided(
+            flat[:, layout.origin :],
+            (flat.shape[0], layout.height, layout.width, layout.channels),
+            (flat.strides[0], layout.row * size, layout.channels * size, size),
+        )
