@@ -107,16 +107,7 @@ def load_checkpoint(path: Path | str, model: Model | None = None) -> Checkpoint:
     """
     path = Path(path)
     tensors, content = _read(path)
-    version = content.get("version")
-    if not isinstance(version, int) or version > VERSION:
-        raise DataError(
-            "the file was written by a newer cnnspec",
-            path=path,
-            field="version",
-            expected=f"{VERSION} or older",
-            found=str(version),
-            hint="update cnnspec",
-        )
+    _check_version(path, content)
     net = tuple(map(str, content.get("net", ())))
     if model is not None:
         _check_net(path, net, model)
@@ -139,14 +130,17 @@ def save_weights(path: Path | str, model: Model, parameters: Mapping[str, np.nda
     save_checkpoint(Path(path), model, parameters)
 
 
-def load_weights(path: Path | str, model: Model) -> dict[str, np.ndarray]:
-    """Return the parameters of a file that fits a model by names and shapes.
+def load_weights(path: Path | str, model: Model, *, any_net: bool = False) -> dict[str, np.ndarray]:
+    """Return the parameters of a checkpoint, of bare weights, or of another tool's safetensors file.
 
-    Unlike :func:`load_checkpoint` this asks for nothing else, so weights of other tools and of specs that
-    differ in layers without weights load as well.
+    Names and shapes must fit. A file of cnnspec must also be of the very same net, since equal shapes with
+    another activation would compute nonsense; ``any_net`` waives that.
     """
     path = Path(path)
-    tensors, _ = _read(path, own=False)
+    tensors, content = _read(path, own=False)
+    if content and not any_net:
+        _check_version(path, content)
+        _check_net(path, tuple(map(str, content.get("net", ()))), model)
     parameters = {name: value for name, value in tensors.items() if not name.startswith(_OPTIMIZER)}
     _check_parameters(path, parameters, model)
     return {name: parameters[name].astype(np.float32, copy=False) for name in model.params}
@@ -163,7 +157,7 @@ def _read(path: Path, own: bool = True) -> tuple[dict[str, np.ndarray], dict[str
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
         raise _unreadable(path, str(error)) from None
-    if not own:
+    if not own and _KEY not in metadata:
         return tensors, {}
     try:
         content = json.loads(metadata[_KEY])
@@ -220,6 +214,19 @@ def _is_whole(path: Path) -> bool:
             return True
     except (SafetensorError, OSError):
         return False
+
+
+def _check_version(path: Path, content: Mapping[str, Any]) -> None:
+    version = content.get("version")
+    if not isinstance(version, int) or version > VERSION:
+        raise DataError(
+            "the file was written by a newer cnnspec",
+            path=path,
+            field="version",
+            expected=f"{VERSION} or older",
+            found=str(version),
+            hint="update cnnspec",
+        )
 
 
 def _check_net(path: Path, net: tuple[str, ...], model: Model) -> None:

@@ -94,7 +94,14 @@ class RunFolder:
         write_atomically(self.path / MANIFEST, _json(self.manifest))
 
 
-def new_run_folder(out: Path | str, model: Model, *, data_sha256: str, threads: int | None) -> RunFolder:
+def new_run_folder(
+    out: Path | str,
+    model: Model,
+    *,
+    data_sha256: str,
+    class_names: Sequence[str] = (),
+    threads: int | None = None,
+) -> RunFolder:
     """Make ``OUT/NAME-YYYYmmdd-HHMMSS`` with the spec and the manifest in it.
 
     Raises
@@ -118,7 +125,7 @@ def new_run_folder(out: Path | str, model: Model, *, data_sha256: str, threads: 
         raise cannot_write(path, error, 0) from None
     folder = RunFolder(path)
     write_atomically(folder.spec_path, model.source.text.encode())
-    write_atomically(path / MANIFEST, _json(_manifest(model, data_sha256, threads)))
+    write_atomically(path / MANIFEST, _json(_manifest(model, data_sha256, class_names, threads)))
     return folder
 
 
@@ -160,7 +167,9 @@ def base_of(model: Model) -> Path:
     return file.resolve().parent if file.is_file() else Path.cwd()
 
 
-def _manifest(model: Model, data_sha256: str, threads: int | None) -> dict[str, Any]:
+def _manifest(
+    model: Model, data_sha256: str, class_names: Sequence[str], threads: int | None
+) -> dict[str, Any]:
     return {
         "spec": model.source.name,
         "base": str(base_of(model)),
@@ -169,6 +178,7 @@ def _manifest(model: Model, data_sha256: str, threads: int | None) -> dict[str, 
         "spec_sha256": spec_sha256(model),
         "net_sha256": sha256_of_lines(net_lines(model)),
         "data_sha256": data_sha256,
+        "class_names": list(class_names),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "threads": threads,
         "machine": {"cpu": cpu_name(), "system": platform.platform()},

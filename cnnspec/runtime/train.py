@@ -118,7 +118,9 @@ def train(
         file = Path(str(resume)) if str(resume).endswith(".safetensors") else folder.last
         progress = _restore(file, model, network, progress, reporter)
     elif out is not None:
-        folder = new_run_folder(out, model, data_sha256=data.fingerprint, threads=threads)
+        folder = new_run_folder(
+            out, model, data_sha256=data.fingerprint, class_names=data.class_names, threads=threads
+        )
     run = _Run(
         model, data, network, progress, folder, reporter, threads, checkpoint_seconds, resume is not None
     )

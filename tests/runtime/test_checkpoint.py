@@ -146,6 +146,9 @@ def test_of_another_spec_names_the_layer_that_differs(tmp_path):
     with pytest.raises(DataError) as caught:
         load_checkpoint(tmp_path / "relu", tanh)
     assert "tanh" in caught.value.expected and "relu" in caught.value.found
+    with pytest.raises(DataError, match="belongs to another spec"):
+        load_weights(tmp_path / "relu", tanh)
+    assert load_weights(tmp_path / "relu", tanh, any_net=True).keys() == parameters(tanh).keys()
     with pytest.raises(DataError) as caught:
         load_checkpoint(tmp_path / "relu", model)
     assert (caught.value.field, caught.value.expected) == ("layer act", "no further layer")

@@ -12,7 +12,7 @@ from cnnspec.runtime.run_folder import base_of, new_run_folder, open_run_folder,
 
 def make(tmp_path, **changes):
     model = dataclasses.replace(digits_model(name="specs/my net.cnn"), **changes)
-    return new_run_folder(tmp_path / "runs", model, data_sha256="abc", threads=2)
+    return new_run_folder(tmp_path / "runs", model, data_sha256="abc", class_names=("a", "b"), threads=2)
 
 
 def test_name_and_content(tmp_path):
@@ -23,6 +23,7 @@ def test_name_and_content(tmp_path):
     assert again.settings == (("width", "0.5"), ("train.epochs", "3"))
     manifest = again.manifest
     assert manifest["seed"] == 1 and manifest["data_sha256"] == "abc" and manifest["threads"] == 2
+    assert manifest["class_names"] == ["a", "b"]
     assert manifest["versions"].keys() >= {"cnnspec", "numpy", "numba", "python"}
     assert manifest["machine"]["cpu"]
     assert len(manifest["spec_sha256"]) == len(manifest["net_sha256"]) == 64
