@@ -127,10 +127,14 @@ class Patience:
 class Digits:
     """1,797 handwritten digits, 8x8x1, ten classes (UCI, CC BY 4.0); inside the package."""
 
+    classes, shape = 10, (8, 8, 1)  # what check can know without opening a file
+
 
 @setting("source", "fashion_mnist")
 class FashionMnist:
     """Fashion-MNIST, 28x28x1, ten classes: from ``path``, $CNNSPEC_DATA or Debian's dataset-fashion-mnist."""
+
+    classes, shape = 10, (28, 28, 1)
 
     path: str = attr("str", "folder of the four IDX files", positional=True, default="")
 
@@ -138,6 +142,8 @@ class FashionMnist:
 @setting("source", "mnist")
 class Mnist:
     """MNIST in the four IDX files of its authors, gz or not, in ``path`` or $CNNSPEC_DATA/mnist."""
+
+    classes, shape = 10, (28, 28, 1)
 
     path: str = attr("str", "folder of the four IDX files", positional=True, default="")
 
@@ -169,12 +175,48 @@ class Npz:
     path: str = attr("str", "the .npz file", positional=True)
 
 
-@dataclass(frozen=True)
+# ---- statements of one form: the word of the registry is empty -------------------------------------
+@setting("normalize", "")
 class Normalize:
     """x = (pixel/255 - mean) / std, one number for each channel (or one for all)."""
 
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    mean: tuple[float, ...] = attr("floats", "subtracted, one number a channel or one for all")
+    std: tuple[float, ...] = attr("floats", "divided by, one number a channel or one for all", min=1e-12)
+
+
+@setting("split", "")
+class Split:
+    """How much of the training set is kept for validation, drawn by the seed."""
+
+    val: float = attr("float", "share of the training set kept for validation", min=0, max=0.99)
+
+
+@setting("epochs", "")
+class Epochs:
+    """How often training goes through the training set."""
+
+    epochs: int = attr("int", "rounds through the training set", positional=True, min=1, max=1_000_000)
+
+
+@setting("batch", "")
+class Batch:
+    """How many samples one step looks at; the last batch of an epoch may be shorter."""
+
+    batch: int = attr("int", "samples a step", positional=True, min=1, max=1_000_000)
+
+
+@setting("seed", "")
+class Seed:
+    """The number that all randomness starts from: weights, shuffling, dropout, the validation split."""
+
+    seed: int = attr("int", "start of all randomness", positional=True, min=0, max=2**63 - 1)
+
+
+# which statements each section holds
+SECTIONS = {
+    "data": ("source", "split", "normalize"),
+    "train": ("loss", "optimizer", "schedule", "epochs", "batch", "seed", "keep", "stop"),
+}
 
 
 @dataclass(frozen=True)

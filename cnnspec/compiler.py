@@ -1,0 +1,159 @@
+"""The road from text to result in one place: an object whose stages are computed on first use.
+
+    text --parse--> ast --check--> model --build--> graph --passes--> plan
+
+Asking for ``summary`` stops at the model and touches no array.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+
+from .errors import DataError, Diagnostic, SpecError, did_you_mean
+from .model.check import check
+from .model.model import Model
+from .model.summary import Summary, summarize
+from .source import Source, Span
+from .syntax import ast
+from .syntax.parser import MAX_BYTES, parse, too_large
+
+
+class Compiler:
+    """One spec on its way from text to weights.
+
+    Parameters
+    ----------
+    source : the spec's text and name.
+    settings : parameters and settings to change, by name, each as text: ``{"train.epochs": "3"}``.
+
+    Examples
+    --------
+    >>> from cnnspec.compiler import Compiler
+    >>> Compiler.from_text("input 8x8x1; flatten -> dense 10".replace("; ", chr(10))).summary.params
+    650
+    """
+
+    def __init__(self, source: Source, settings: Mapping[str, str] | None = None) -> None:
+        self.source = source
+        self.settings = {name: str(value) for name, value in (settings or {}).items()}
+
+    @classmethod
+    def from_path(cls, path: str | Path, settings: Mapping[str, str] | None = None) -> Compiler:
+        """Return the compiler for a file.
+
+        Raises
+        ------
+        DataError
+            If there is no such file, or it cannot be read.
+        SpecError
+            If it is too large for a spec or not UTF-8.
+        """
+        return cls(read_source(Path(path)), settings)
+
+    @classmethod
+    def from_text(
+        cls, text: str, settings: Mapping[str, str] | None = None, name: str = "<text>"
+    ) -> Compiler:
+        """Return the compiler for a spec given as text."""
+        return cls(Source(name, text), settings)
+
+    @cached_property
+    def _parsed(self) -> tuple[ast.Spec, list[Diagnostic]]:
+        return parse(self.source)
+
+    @property
+    def ast(self) -> ast.Spec:
+        """The syntax tree. Raises SpecError where the text cannot be read."""
+        spec, errors = self._parsed
+        if errors:
+            raise SpecError(errors)
+        return spec
+
+    @cached_property
+    def model(self) -> Model:
+        """The checked net. Raises SpecError with every error of the text."""
+        spec, errors = self._parsed
+        return check(spec, errors, self.settings)
+
+    @cached_property
+    def summary(self) -> Summary:
+        """Shapes, parameters and costs, layer by layer."""
+        return summarize(self.model)
+
+
+def read_source(path: Path) -> Source:
+    """Return the text of a spec file; too large, unreadable and non-UTF-8 files are told apart."""
+    name = str(path)
+    try:
+        size = path.stat().st_size
+        if path.is_dir():
+            raise DataError("this is a folder, not a spec", path=path, hint="name a .cnn file")
+        with path.open("rb") as file:
+            if size > MAX_BYTES:
+                raise too_large(name, size, file.read(80).decode("utf-8", "replace").split("\n")[0])
+            data = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise DataError("there is no such file", path=path, hint=_other_specs(path)) from None
+    except OSError as error:
+        raise DataError(f"the file cannot be read: {error.strerror}", path=path) from None
+    if len(data) > MAX_BYTES:  # not a plain file: a pipe has no size of its own
+        raise too_large(name, len(data), data[:80].decode("utf-8", "replace").split("\n")[0])
+    return decode(name, data)
+
+
+def decode(name: str, data: bytes) -> Source:
+    """Return the text of a spec from its bytes. Raises SpecError at the first byte that is not UTF-8."""
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        start = error.start + (3 if data.startswith(b"\xef\xbb\xbf") else 0)
+        readable = data[:start].decode("utf-8", "replace")
+        line_end = data.find(b"\n", start)
+        rest = data[start : line_end if line_end >= 0 else len(data)].decode("latin-1")
+        source = Source(name, readable + "".join(c if c.isprintable() else "?" for c in rest))
+        here = Span(source, len(readable), len(readable) + 1)
+        raise SpecError(
+            [
+                Diagnostic(
+                    "encoding",
+                    "the file is not UTF-8",
+                    here,
+                    f"byte 0x{data[start]:02X} at offset {start} is not UTF-8",
+                    hint="save the file as UTF-8 in your editor",
+                )
+            ]
+        ) from None
+    return Source(name, text)
+
+
+def apply_fixes(source: Source, diagnostics: Iterable[Diagnostic]) -> tuple[str, int]:
+    """Return the text with the edits of the diagnostics applied, and how many were.
+
+    Edits that overlap one before them are left for another run.
+    """
+    edits = sorted(
+        {(d.fix.span.start, d.fix.span.end, d.fix.replacement) for d in diagnostics
+         if d.fix is not None and d.fix.span.source == source}
+    )  # fmt: skip
+    parts, position, applied = [], 0, 0
+    last_start = -1
+    for start, end, replacement in edits:
+        if start < position or start == last_start:
+            continue
+        parts += [source.text[position:start], replacement]
+        position, last_start = end, start
+        applied += 1
+    return "".join([*parts, source.text[position:]]), applied
+
+
+def _other_specs(path: Path) -> str:
+    try:
+        names = [p.name for p in path.resolve().parent.glob("*.cnn")]
+    except OSError:
+        names = []
+    near = did_you_mean(path.name, names) or did_you_mean(path.name + ".cnn", names)
+    if near:
+        return f"did you mean {path.parent / near}?"
+    return "cnnspec new digits  writes a first spec" if not names else f"here are: {', '.join(sorted(names)[:8])}"

@@ -1,0 +1,347 @@
+"""Arguments of layers and settings: matched to declared fields, typed, and every misfit told.
+
+All that is known about a layer here is its declaration, :func:`cnnspec.ops.base.attrs_of`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import Diagnostic, Fix, did_you_mean
+from ..ops.base import REQUIRED, Attr, dims
+from ..source import Span
+from ..syntax import ast
+from .values import Dims, Fault, LabelValue, NotKnown, Scope, Value, Word, describe, evaluate, unknown_name
+
+YES_NO = {"yes": True, "no": False}
+NEARLY_YES_NO = {"true": "yes", "on": "yes", "false": "no", "off": "no", "none": "no"}
+
+
+@dataclass
+class Bound:
+    """Typed values by field name, and the span each was written at."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    spans: dict[str, Span] = field(default_factory=dict)
+    known: bool = True  # false when a value depends on what an earlier error left unknown
+
+
+def written(attrs: Mapping[str, Attr]) -> dict[str, Attr]:
+    """Return the fields that a spec may write."""
+    return {name: a for name, a in attrs.items() if a.kind != "hidden"}
+
+
+def format_default(value: Any) -> str:
+    """Return a default as a spec would write it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        if value == (0, 0):
+            return "none"
+        return str(value[0]) if len(set(value)) == 1 else dims(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def signature(name: str, attrs: Mapping[str, Attr]) -> str:
+    """Return the form of a layer or setting in one line: ``conv OUT_CHANNELS SIZE stride=1 pad=same``."""
+    parts = [name]
+    for a in written(attrs).values():
+        if a.positional:
+            parts.append(a.key.upper() if a.default is REQUIRED else f"[{a.key.upper()}]")
+        elif a.default is REQUIRED:
+            parts.append(f"{a.key}=...")
+        elif a.default is not None:
+            parts.append(f"{a.key}={format_default(a.default)}")
+        else:
+            parts.append(f"[{a.key}=...]")
+    return " ".join(parts)
+
+
+def bind(
+    name: str,
+    attrs: Mapping[str, Attr],
+    arguments: Sequence[ast.Argument],
+    head: Span,
+    scope: Scope,
+    report: Callable[[Diagnostic], None],
+    *,
+    partial: bool = False,
+) -> Bound | None:
+    """Match arguments to fields and type them; report every misfit and return None if there was one.
+
+    ``partial`` asks for no required field (``defaults conv bias=no``).
+    """
+    fields = written(attrs)
+    by_key = {a.key: f for f, a in fields.items()}
+    waiting = [f for f, a in fields.items() if a.positional]
+    bound, good = Bound(), True
+    given: dict[str, ast.Argument] = {}
+    for argument in arguments:
+        if argument.key:
+            target = by_key.get(argument.key)
+            if target is None:
+                report(_unknown_key(name, attrs, argument, by_key))
+                good = False
+                continue
+        else:
+            target = next((f for f in waiting if f not in given), None)
+            if target is None:
+                report(_surplus(name, attrs, argument, scope))
+                good = False
+                continue
+        if target in given:
+            report(
+                Diagnostic(
+                    "duplicate",
+                    f"{name} gets `{fields[target].key}` twice",
+                    argument.span,
+                    "given again here",
+                    related=((given[target].span, "first given here"),),
+                    hint="delete one of the two",
+                )
+            )
+            good = False
+            continue
+        given[target] = argument
+        try:
+            bound.values[target] = convert(name, fields[target], argument.value, scope)
+            bound.spans[target] = argument.span
+        except Fault as fault:
+            report(fault.diagnostic)
+            good = False
+        except NotKnown:
+            bound.known = False
+    if not partial:
+        for f, a in fields.items():
+            if a.default is REQUIRED and f not in given:
+                if good:  # a misfit above explains a gap better than the gap itself
+                    report(_missing(name, attrs, a, head))
+                good = False
+    return bound if good else None
+
+
+def _unknown_key(
+    name: str, attrs: Mapping[str, Attr], argument: ast.Argument, known: Iterable[str]
+) -> Diagnostic:
+    near = did_you_mean(argument.key, known)
+    span = argument.key_span or argument.span
+    return Diagnostic(
+        "unknown-key",
+        f"{name} has no `{argument.key}`",
+        span,
+        f"known keys: {', '.join(known) or 'none'}",
+        hint=f"did you mean `{near}`?" if near else f"the form is  {signature(name, attrs)}",
+        fix=Fix(span, near) if near else None,
+    )
+
+
+def _surplus(name: str, attrs: Mapping[str, Attr], argument: ast.Argument, scope: Scope) -> Diagnostic:
+    fields = written(attrs)
+    positional = [a.key for a in fields.values() if a.positional]
+    wanted = f"{len(positional)} bare argument{'s' if len(positional) != 1 else ''}" if positional else "no bare argument"
+    keys = [a.key for a in fields.values()]
+    hint = f"the form is  {signature(name, attrs)}"
+    if isinstance(argument.value, ast.Name) and argument.value.name in keys:
+        hint = f"write  {argument.value.name}=...  to set it"
+    return Diagnostic(
+        "surplus-argument",
+        f"{name} takes {wanted}; `{argument.span.text[:40]}` is one too many",
+        argument.span,
+        f"expected {'nothing more' if positional else 'keys only' if keys else 'nothing'} after {name}",
+        hint=hint,
+    )
+
+
+def _missing(name: str, attrs: Mapping[str, Attr], missing: Attr, head: Span) -> Diagnostic:
+    example = {"size": "3x3", "window": "2", "int": "64", "float": "0.1", "str": '"path"'}.get(missing.kind, "...")
+    end = Span(head.source, head.end, head.end)
+    form = f"  {head.text} {'' if missing.positional else missing.key + '='}{example}"
+    return Diagnostic(
+        "missing-argument",
+        f"{name} needs its {missing.key}: {missing.doc}" if missing.doc else f"{name} needs its {missing.key}",
+        Span(head.source, max(head.start, end.start - 1), end.end) if head.end - head.start > 40 else head,
+        f"expected {missing.key} after this",
+        hint=f"write{form}" if "\n" not in form else f"the form is  {signature(name, attrs)}",
+    )
+
+
+# ---- typing -------------------------------------------------------------------------------------
+def convert(name: str, a: Attr, expr: ast.Expr, scope: Scope) -> Any:
+    """Return the typed value of one argument.
+
+    Raises
+    ------
+    Fault
+        If the value is of the wrong type, out of range or no known word.
+    NotKnown
+        If it depends on what an earlier error left unknown.
+    """
+    value = evaluate(expr, scope)
+    typed = _KINDS[a.kind](name, a, expr, value, scope)
+    for part in typed if isinstance(typed, tuple) else (typed,):
+        if isinstance(part, (int, float)) and not isinstance(part, bool):
+            _check_range(name, a, expr, part)
+    return typed
+
+
+def _check_range(name: str, a: Attr, expr: ast.Expr, value: int | float) -> None:
+    too_low = a.min is not None and value < a.min
+    too_high = a.max is not None and value > a.max
+    if not (too_low or too_high):
+        return
+    if a.min is not None and a.max is not None:
+        wanted = f"between {a.min:g} and {a.max:g}"
+    elif too_low:
+        wanted = f"at least {a.min:g}"
+    else:
+        wanted = f"at most {a.max:g}"
+    message = f"`{a.key}` of {name} must be {wanted}"
+    raise Fault(Diagnostic("range", message, expr.span, f"expected {wanted}, found {describe(value)}"))
+
+
+def _wrong_type(name: str, a: Attr, expr: ast.Expr, value: Value, wanted: str, scope: Scope) -> Fault:
+    if isinstance(value, Word) and not a.choices and a.kind in ("int", "float", "size", "floats"):
+        return Fault(unknown_name(value.name, expr.span, scope))
+    message = f"`{a.key}` of {name} must be {wanted}"
+    return Fault(Diagnostic("type", message, expr.span, f"expected {wanted}, found {describe(value)}", hint=_about(a)))
+
+
+def _about(a: Attr) -> str:
+    return f"{a.key}: {a.doc}" if a.doc else ""
+
+
+def _unknown_value(name: str, a: Attr, expr: ast.Expr, found: str, words: Sequence[str]) -> Fault:
+    near = did_you_mean(found, words)
+    replaceable = near and expr.span.text == found
+    return Fault(
+        Diagnostic(
+            "unknown-value",
+            f"`{a.key}` of {name} cannot be `{found}`",
+            expr.span,
+            f"expected {_one_of(words)}",
+            hint=f"did you mean `{near}`?" if near else _about(a),
+            fix=Fix(expr.span, near) if near and replaceable else None,
+        )
+    )
+
+
+def _one_of(words: Sequence[str]) -> str:
+    return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def _whole(name: str, a: Attr, expr: ast.Expr, value: Value, scope: Scope, wanted: str) -> int:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, float):
+        message = f"`{a.key}` of {name} must be {wanted}"
+        raise Fault(
+            Diagnostic(
+                "type",
+                message,
+                expr.span,
+                f"expected {wanted}, found {describe(value)}",
+                hint=f"round it: floor({expr.span.text}), ceil(...) or round8(...)"
+                if len(expr.span.text) < 30
+                else "round it with floor, ceil or round8",
+            )
+        )
+    if not isinstance(value, int):
+        raise _wrong_type(name, a, expr, value, wanted, scope)
+    return value
+
+
+def _int(name: str, a: Attr, expr: ast.Expr, value: Value, scope: Scope) -> int:
+    return _whole(name, a, expr, value, scope, "a whole number")
+
+
+def _float(name: str, a: Attr, expr: ast.Expr, value: Value, scope: Scope) -> float:
+    if not isinstance(value, (int, float)):
+        raise _wrong_type(name, a, expr, value, "a number", scope)
+    return float(value)
+
+
+def _bool(name: str, a: Attr, expr: ast.Expr, value: Value, scope: Scope) -> bool:
+    word = value.name if isinstance(value, Word) else describe(value)
+    if word in YES_NO:
+        return YES_NO[word]
+    meant = NEARLY_YES_NO.get(word.lower(), {"1": "yes", "0": "no"}.get(word))
+    message = f"`{a.key}` of {name} is yes or no"
+    raise Fault(
+        Diagnostic(
+            "unknown-value" if isinstance(value, Word) else "type",
+            message,
+            expr.span,
+            f"expected yes or no, found {describe(value)}",
+            hint=f"did you mean `{meant}`?" if meant else _about(a),
+            fix=Fix(expr.span, meant) if meant else None,
+        )
+    )
+
+
+def _word(name: str, a: Attr, expr: ast.Expr, value: Value, scope: Scope) -> str:
+    if not isinstance(value, (Word, LabelValue)):
+        raise _wrong_type(name, a, expr, value, _one_of(a.choices), scope)
+    if value.name not in a.choices:
+        raise _unknown_value(name, a, expr, value.name, a.choices)
+    return value.name
+
+
+def _size(name: str, a: Attr, expr: ast.Expr, value: Value, scope: Scope) -> tuple[int, int]:
+    if isinstance(value, Dims):
+        if len(value.dims) != 2:
+            message = f"`{a.key}` of {name} is rows x columns"
+            raise Fault(
+                Diagnostic("type", message, expr.span, f"expected two numbers, found {describe(value)}", hint=_about(a))
+            )
+        return value.dims[0], value.dims[1]
+    side = _whole(name, a, expr, value, scope, "a size such as 3x3 or 3")
+    return side, side
+
+
+def _window(name: str, a: Attr, expr: ast.Expr, value: Value, scope: Scope) -> tuple[int, int] | None:
+    if isinstance(value, Word):
+        if value.name != "global":
+            raise _unknown_value(name, a, expr, value.name, ("global", "a size such as 2 or 3x3"))
+        return None
+    return _size(name, a, expr, value, scope)
+
+
+def _padding(name: str, a: Attr, expr: ast.Expr, value: Value, scope: Scope) -> tuple[int, int] | str:
+    if isinstance(value, Word):
+        if value.name not in ("same", "none"):
+            raise _unknown_value(name, a, expr, value.name, ("same", "none", "a size such as 1 or 1x2"))
+        return "same" if value.name == "same" else (0, 0)
+    return _size(name, a, expr, value, scope)
+
+
+def _str(name: str, a: Attr, expr: ast.Expr, value: Value, scope: Scope) -> str:
+    if isinstance(value, str):
+        return value
+    quoted = Fix(expr.span, f'"{expr.span.text}"')
+    message = f"`{a.key}` of {name} is a text in double quotes"
+    hint = f"write {quoted.replacement}"
+    found = f"expected a text, found {describe(value)}"
+    raise Fault(Diagnostic("type", message, expr.span, found, hint=hint, fix=quoted))
+
+
+def _floats(name: str, a: Attr, expr: ast.Expr, value: Value, scope: Scope) -> tuple[float, ...]:
+    items = value if isinstance(value, tuple) else (value,)
+    parts = expr.items if isinstance(expr, ast.ListOf) else (expr,) * len(items)
+    if not items:
+        raise Fault(Diagnostic("type", f"`{a.key}` of {name} is empty", expr.span, "expected one number or more"))
+    return tuple(_float(name, a, part, item, scope) for part, item in zip(parts, items, strict=True))
+
+
+_KINDS: dict[str, Callable[[str, Attr, ast.Expr, Value, Scope], Any]] = {
+    "int": _int,
+    "float": _float,
+    "bool": _bool,
+    "word": _word,
+    "size": _size,
+    "window": _window,
+    "padding": _padding,
+    "str": _str,
+    "floats": _floats,
+}

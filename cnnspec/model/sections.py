@@ -1,0 +1,320 @@
+"""The ``data`` and ``train`` sections: statements typed by the registry of settings, as layers are by theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ..errors import Diagnostic, Fix, did_you_mean
+from ..ops.base import Shape, attrs_of, dims
+from ..source import Span
+from ..syntax import ast
+from .arguments import bind, written
+from .settings import SECTIONS, SETTINGS, Constant, DataSettings, TrainSettings, Warmup
+from .values import Scope, Value
+
+Report = Callable[[Diagnostic], None]
+
+
+@dataclass(frozen=True)
+class Override:
+    """One ``--set train.optimizer.lr=0.1``: a whole statement (``key`` empty) or one argument of it."""
+
+    section: str
+    statement: str
+    key: str
+    step: tuple[ast.Step, ...]  # the statement as it would stand in the section
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A typed statement and where it stands."""
+
+    value: Any
+    span: Span
+
+
+@dataclass
+class SectionReader:
+    """Reads one section; what fits is in ``found``, by statement."""
+
+    word: str
+    variables: Mapping[str, Value]
+    report: Report
+    found: dict[str, Statement] = field(default_factory=dict)
+    warmup: int = 0
+    lost: bool = False
+
+    def read(self, section: ast.Section | None, overrides: Sequence[Override]) -> None:
+        """Type every statement of the section, ``--set`` applied."""
+        flows: dict[str, tuple[ast.Step, ...]] = {}
+        for steps in self._statements(section):
+            name = steps[0].name
+            if name in flows:
+                self._report(
+                    Diagnostic(
+                        "duplicate",
+                        f"`{name}` is said twice",
+                        steps[0].name_span,
+                        "said again here",
+                        related=((flows[name][0].name_span, "first said here"),),
+                        hint="delete one of the two",
+                    )
+                )
+                continue
+            flows[name] = steps
+        for change in overrides:
+            flows[change.statement] = self._changed(flows.get(change.statement), change)
+        for name, steps in flows.items():
+            self._statement(name, steps)
+
+    def _report(self, diagnostic: Diagnostic) -> None:
+        self.lost = True
+        self.report(diagnostic)
+
+    def _statements(self, section: ast.Section | None) -> list[tuple[ast.Step, ...]]:
+        """Return the statements that belong here, as steps."""
+        if section is None:
+            return []
+        if isinstance(section.body, ast.Table):
+            self._report(Diagnostic("structure", f"the {self.word} section has no rows", section.body.brace))
+            return []
+        good = []
+        for statement in section.body.statements:
+            if isinstance(statement, ast.Broken):
+                self.lost = True
+            elif not isinstance(statement, ast.Flow):
+                word = statement.span.text.split()[0]
+                message = f"`{word}` does not belong in the {self.word} section"
+                hint = "move it out of the braces"
+                if isinstance(statement, ast.Setting):
+                    message, hint = f"`{word}` is set without `=`", f"write  {word} {statement.value.span.text}"
+                self._report(Diagnostic("structure", message, statement.span, hint=hint))
+            elif statement.label_span is not None:
+                self._report(Diagnostic("structure", "settings have no label", statement.label_span))
+            elif self._belongs(statement.steps):
+                good.append(statement.steps)
+        return good
+
+    def _belongs(self, steps: tuple[ast.Step, ...]) -> bool:
+        name, known = steps[0].name, SECTIONS[self.word]
+        if name not in known:
+            other = next((s for s, words in SECTIONS.items() if name in words), None)
+            near = did_you_mean(name, known)
+            hint = f"did you mean `{near}`?" if near else f"known here: {', '.join(known)}"
+            if other:
+                hint = f"write it inside  {other} {{ ... }}"
+            self._report(
+                Diagnostic(
+                    "unknown-setting",
+                    f"the {self.word} section has no `{name}`",
+                    steps[0].name_span,
+                    f"expected one of {', '.join(known)}",
+                    hint=hint,
+                    fix=Fix(steps[0].name_span, near) if near and not other else None,
+                )
+            )
+            return False
+        for step in steps:
+            if step.body is not None:
+                self._report(Diagnostic("structure", f"{step.name} takes no {{ }}", step.body.brace))
+                return False
+        if len(steps) > 1 and name != "schedule":
+            self._report(Diagnostic("structure", f"{name} is one thing, not a chain", steps[1].name_span))
+            return False
+        return True
+
+    # ---- one statement --------------------------------------------------------------------------
+    def _statement(self, name: str, steps: tuple[ast.Step, ...]) -> None:
+        parts = [self._part(name, step, first=i == 0) for i, step in enumerate(steps)]
+        if any(part is None for part in parts):
+            return
+        span = steps[0].span.to(steps[-1].span) if steps[0].span.source is steps[-1].span.source else steps[0].span
+        values = [part for part in parts if part is not None]
+        if name == "schedule":
+            self._schedule(values, steps, span)
+        else:
+            self.found[name] = Statement(values[0], span)
+
+    def _schedule(self, values: list[Any], steps: tuple[ast.Step, ...], span: Span) -> None:
+        if isinstance(values[0], Warmup):
+            self.warmup = values[0].epochs
+            values, steps = values[1:], steps[1:]
+        if len(values) > 1 or any(isinstance(v, Warmup) for v in values):
+            message = "a schedule is a warmup, then one other"
+            self._report(Diagnostic("structure", message, steps[-1].head, hint="write  schedule warmup 5 -> cosine"))
+            return
+        self.found["schedule"] = Statement(values[0] if values else Constant(), span)
+
+    def _part(self, name: str, step: ast.Step, *, first: bool) -> Any:
+        """Return the typed value of one step of a statement, or None after reporting."""
+        classes = SETTINGS[name]
+        scope = Scope(self.variables, in_net=False)
+        word, title, arguments = "", name, step.arguments
+        if "" not in classes:
+            chosen = self._word(name, step, classes) if first else self._later_word(name, step, classes)
+            if chosen is None:
+                return None
+            word, title = chosen, f"{name} {chosen}"
+            arguments = step.arguments[1:] if first and not _is_written_by_key(step, classes) else step.arguments
+        cls = classes[word]
+        bound = bind(title, attrs_of(cls), arguments, step.head, scope, self._report)
+        if bound is None or not bound.known:
+            self.lost = True
+            return None
+        return cls(**bound.values)
+
+    def _word(self, name: str, step: ast.Step, classes: Mapping[str, type]) -> str | None:
+        words = ", ".join(classes)
+        if _is_written_by_key(step, classes):  # `stop patience=15` says its word as a key
+            return step.arguments[0].key
+        if not step.arguments or step.arguments[0].key or not isinstance(step.arguments[0].value, ast.Name):
+            found = f"`{step.arguments[0].span.text[:40]}`" if step.arguments else "nothing"
+            self._report(
+                Diagnostic(
+                    "missing-argument",
+                    f"{name} needs to know which",
+                    step.head,
+                    f"expected {words} after {name}, found {found}",
+                    hint=f"write  {name} {next(iter(classes))}",
+                )
+            )
+            return None
+        return self._known_word(name, step.arguments[0].value.name, step.arguments[0].span, classes)
+
+    def _later_word(self, name: str, step: ast.Step, classes: Mapping[str, type]) -> str | None:
+        return self._known_word(name, step.name, step.name_span, classes)
+
+    def _known_word(self, name: str, word: str, span: Span, classes: Mapping[str, type]) -> str | None:
+        if word in classes:
+            return word
+        near = did_you_mean(word, classes)
+        self._report(
+            Diagnostic(
+                "unknown-value",
+                f"{name} cannot be `{word}`",
+                span,
+                f"expected one of {', '.join(classes)}",
+                hint=f"did you mean `{near}`?" if near else "",
+                fix=Fix(span, near) if near else None,
+            )
+        )
+        return None
+
+    # ---- --set ----------------------------------------------------------------------------------
+    def _changed(self, steps: tuple[ast.Step, ...] | None, change: Override) -> tuple[ast.Step, ...]:
+        """Return a statement with one ``--set`` applied."""
+        if not change.key:
+            return change.step
+        argument = change.step[0].arguments[0]
+        if steps is None:
+            steps = (self._default_step(change),)
+        last = steps[-1]
+        classes = SETTINGS[change.statement]
+        bare = len(steps) == 1 and "" not in classes and not _is_written_by_key(last, classes)
+        head, rest = (last.arguments[:1], last.arguments[1:]) if bare else ((), last.arguments)
+        value = head[0].value if head else None
+        word = value.name if isinstance(value, ast.Name) else last.name if len(steps) > 1 else ""
+        cls = classes.get("" if "" in classes else word) if word or "" in classes else None
+        if cls is not None:
+            rest = _without(cls, rest, change.key)
+        elif _is_written_by_key(last, classes):
+            rest = tuple(a for a in rest if a.key != change.key)
+        return (*steps[:-1], replace(last, arguments=(*head, *rest, argument)))
+
+    def _default_step(self, change: Override) -> ast.Step:
+        """Return the statement that holds where the section does not say one: ``optimizer sgd``, ..."""
+        step = change.step[0]
+        default = getattr(TrainSettings(), change.statement, None)
+        word = getattr(default, "word", "")
+        if not word:
+            return replace(step, arguments=())
+        declared = attrs_of(type(default))
+        arguments = [ast.Argument(step.name_span, "", ast.Name(step.name_span, word))]
+        for f, a in declared.items():
+            value = getattr(default, f)
+            if value != a.default and isinstance(value, (int, float)) and a.key != change.key:
+                arguments.append(ast.Argument(step.name_span, a.key, ast.Number(step.name_span, value)))
+        return replace(step, arguments=tuple(arguments))
+
+
+def _is_written_by_key(step: ast.Step, classes: Mapping[str, type]) -> bool:
+    """Whether a statement says its word as a key: ``stop patience=15``."""
+    return bool(step.arguments) and step.arguments[0].key in classes
+
+
+def _without(cls: type, arguments: tuple[ast.Argument, ...], key: str) -> tuple[ast.Argument, ...]:
+    """Return the arguments but for the one of this key, be it written bare or by key."""
+    positional = [a.key for a in written(attrs_of(cls)).values() if a.positional]
+    kept = []
+    for argument in arguments:
+        name = argument.key or (positional.pop(0) if positional else "")
+        if name != key:
+            kept.append(replace(argument, key=name) if name else argument)
+    return tuple(kept)
+
+
+def data_settings(
+    reader: SectionReader, section: ast.Section | None, input_shape: Shape | None
+) -> DataSettings | None:
+    """Return the ``data`` section as typed settings, or None where there is none (or it is wrong)."""
+    found = reader.found
+    if "source" not in found:
+        if section is not None and not reader.lost:
+            message = "the data section needs a source"
+            hint = "write  source digits  (or fashion_mnist, mnist, idx, folders, npz)"
+            reader.report(Diagnostic("missing-argument", message, section.word_span, hint=hint))
+        return None
+    source = found["source"].value
+    wanted = getattr(source, "shape", None)
+    if wanted is not None and input_shape is not None and input_shape != wanted:
+        reader.report(
+            Diagnostic(
+                "shape",
+                f"{source.word} holds images of {dims(wanted)}, but the input is {dims(input_shape)}",
+                found["source"].span,
+                f"its images are {dims(wanted)}",
+                hint=f"write  input {dims(wanted)}",
+            )
+        )
+    normalize = found["normalize"].value if "normalize" in found else None
+    if normalize is not None and input_shape is not None:
+        for name, numbers in (("mean", normalize.mean), ("std", normalize.std)):
+            if len(numbers) not in (1, input_shape[2]):
+                message = f"`{name}` has {len(numbers)} numbers, and the input {input_shape[2]} channels"
+                label = f"expected 1 or {input_shape[2]} numbers, found {len(numbers)}"
+                reader.report(Diagnostic("shape", message, found["normalize"].span, label))
+    return DataSettings(
+        source,
+        found["split"].value.val if "split" in found else 0.0,
+        normalize,
+        section.span if section is not None else found["source"].span,
+    )
+
+
+def train_settings(reader: SectionReader, section: ast.Section | None, data: DataSettings | None) -> TrainSettings:
+    """Return the ``train`` section as typed settings, defaults filled in."""
+    found, default = reader.found, TrainSettings()
+    for name in ("keep", "stop"):
+        metric = found[name].value.on if name in found else ""
+        if metric.startswith("val.") and data is not None and data.val == 0:
+            message = f"`{name}` looks at {metric}, but nothing is kept for validation"
+            hint = "add  split val=10%  to the data section, or look at train.loss"
+            reader.report(Diagnostic("structure", message, found[name].span, hint=hint))
+    epochs = found["epochs"].value.epochs if "epochs" in found else default.epochs
+    if reader.warmup > epochs:
+        message = f"the warmup of {reader.warmup} epochs is longer than the {epochs} epochs of training"
+        reader.report(Diagnostic("range", message, found["schedule"].span))
+    return TrainSettings(
+        loss=found["loss"].value if "loss" in found else default.loss,
+        optimizer=found["optimizer"].value if "optimizer" in found else default.optimizer,
+        schedule=found["schedule"].value if "schedule" in found else default.schedule,
+        warmup_epochs=reader.warmup,
+        epochs=epochs,
+        batch=found["batch"].value.batch if "batch" in found else default.batch,
+        seed=found["seed"].value.seed if "seed" in found else default.seed,
+        keep=found["keep"].value if "keep" in found else None,
+        stop=found["stop"].value if "stop" in found else None,
+        span=section.span if section is not None else None,
+    )

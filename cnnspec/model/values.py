@@ -1,0 +1,271 @@
+"""What an expression of a spec stands for, and how it is worked out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Union
+
+from ..errors import Diagnostic, did_you_mean
+from ..ops.base import Shape, dims
+from ..source import Span
+from ..syntax import ast
+
+LARGEST = 10**18  # beyond it no size, count or cost of a net is meant
+
+
+@dataclass(frozen=True)
+class Word:
+    """A name that stands for itself, such as ``same`` or ``val.accuracy``."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Dims:
+    """A size such as 3x3."""
+
+    dims: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class LabelValue:
+    """A label handed to a block, so that ``from`` can read it there."""
+
+    name: str
+    target: Any
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """A value that an error elsewhere keeps us from knowing; whatever depends on it is not judged."""
+
+
+Value = Union[int, float, str, Word, Dims, LabelValue, Unknown, tuple]
+UNKNOWN = Unknown()
+
+
+class Fault(Exception):
+    """An expression or argument is wrong; holds the diagnostic."""
+
+    def __init__(self, diagnostic: Diagnostic) -> None:
+        super().__init__(diagnostic.message)
+        self.diagnostic = diagnostic
+
+
+class NotKnown(Exception):
+    """The value depends on something that an earlier error left unknown."""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What names mean at one place: variables, labels, and the shapes behind ``in`` and ``here``."""
+
+    variables: Mapping[str, Value] = field(default_factory=dict)
+    labels: Mapping[str, Any] = field(default_factory=dict)
+    entering: Shape | None = None  # of the block (in.c); None where unknown
+    here: Shape | None = None  # of this very step (here.c)
+    in_net: bool = True  # false in sections and declarations, where nothing enters
+
+
+def describe(value: Value) -> str:
+    """Return a value as messages name it."""
+    if isinstance(value, Word):
+        return f"the word `{value.name}`"
+    if isinstance(value, Dims):
+        return f"the size {dims(value.dims)}"
+    if isinstance(value, LabelValue):
+        return f"the label `{value.name}`"
+    if isinstance(value, str):
+        return f'the text "{value[:40]}"'
+    if isinstance(value, tuple):
+        return "a list"
+    return f"{value:.12g}" if isinstance(value, float) else f"{value}"
+
+
+def evaluate(expr: ast.Expr, scope: Scope) -> Value:
+    """Return the value of an expression.
+
+    Raises
+    ------
+    Fault
+        If it has none: unknown names in arithmetic, division by zero, numbers beyond all use.
+    NotKnown
+        If it depends on what an earlier error left unknown.
+    """
+    if isinstance(expr, ast.Number):
+        return expr.value
+    if isinstance(expr, ast.Size):
+        return Dims(expr.dims)
+    if isinstance(expr, ast.Text):
+        return expr.value
+    if isinstance(expr, ast.Name):
+        return _name(expr, scope)
+    if isinstance(expr, ast.Group):
+        return evaluate(expr.inner, scope)
+    if isinstance(expr, ast.ListOf):
+        return tuple(evaluate(item, scope) for item in expr.items)
+    if isinstance(expr, ast.Negative):
+        return _bounded(-number(expr.operand, scope), expr.span)
+    if isinstance(expr, ast.Call):
+        return _call(expr, scope)
+    return _arithmetic(expr, scope)
+
+
+def number(expr: ast.Expr, scope: Scope) -> int | float:
+    """Return the value of an expression that must be a number."""
+    value = evaluate(expr, scope)
+    if isinstance(value, (int, float)):
+        return value
+    if isinstance(value, Word):
+        raise Fault(unknown_name(value.name, expr.span, scope))
+    raise Fault(
+        Diagnostic("type", "arithmetic needs numbers", expr.span, f"expected a number, found {describe(value)}")
+    )
+
+
+def unknown_name(name: str, span: Span, scope: Scope) -> Diagnostic:
+    """Return the diagnostic for a name that stands for no number here."""
+    known = [*scope.variables, *(("in.c", "in.h", "in.w", "here.c", "here.h", "here.w") if scope.in_net else ())]
+    near = did_you_mean(name, known)
+    hint = f"did you mean `{near}`?" if near else ""
+    if not near:
+        hint = f"known here: {', '.join(known)}" if known else f"give it a value at the top:  param {name} = 1"
+    from ..errors import Fix
+
+    return Diagnostic(
+        "unknown-name",
+        f"unknown name `{name}`",
+        span,
+        "no parameter of this name is known here",
+        hint=hint,
+        fix=Fix(span, near) if near and span.text == name else None,
+    )
+
+
+def _name(expr: ast.Name, scope: Scope) -> Value:
+    name = expr.name
+    if name in scope.variables:
+        value = scope.variables[name]
+        if isinstance(value, Unknown):
+            raise NotKnown
+        return value
+    head, _, axis = name.partition(".")
+    if head in ("in", "here") and axis:
+        return _dimension(expr, head, axis, scope)
+    if name in scope.labels:
+        return LabelValue(name, scope.labels[name])
+    if name == "classes":
+        raise Fault(
+            Diagnostic(
+                "classes",
+                "the number of classes is not known",
+                expr.span,
+                "neither a data source with known classes nor a `classes` line says it",
+                hint="add a line such as  classes 10  or  data { source digits }",
+            )
+        )
+    return Word(name)
+
+
+def _dimension(expr: ast.Name, head: str, axis: str, scope: Scope) -> int:
+    if axis not in ("h", "w", "c"):
+        near = {"channels": "c", "height": "h", "width": "w", "x": "w", "y": "h"}.get(axis, "c")
+        raise Fault(
+            Diagnostic(
+                "unknown-name",
+                f"unknown name `{expr.name}`",
+                expr.span,
+                f"`{head}` has .h, .w and .c",
+                hint=f"did you mean `{head}.{near}`?",
+            )
+        )
+    if not scope.in_net:
+        raise Fault(
+            Diagnostic(
+                "unknown-name", f"`{expr.name}` means nothing here", expr.span, "only layers have something that enters"
+            )
+        )
+    shape = scope.entering if head == "in" else scope.here
+    if shape is None:
+        raise NotKnown
+    if len(shape) == 1 and axis != "c":
+        raise Fault(
+            Diagnostic(
+                "shape", f"`{expr.name}`: a flat vector of {shape[0]} has no height or width", expr.span,
+                hint=f"use {head}.c for its length",
+            )
+        )  # fmt: skip
+    return shape["hwc".index(axis)] if len(shape) == 3 else shape[0]
+
+
+def _arithmetic(expr: ast.Arithmetic, scope: Scope) -> int | float:
+    result = number(expr.first, scope)
+    for operator, operand in expr.rest:
+        right = number(operand, scope)
+        span = Span(expr.span.source, expr.span.start, operand.span.end)
+        if operator in ("/", "//") and right == 0:
+            raise Fault(Diagnostic("arithmetic", "division by zero", span, f"{operand.span.text} is 0"))
+        result = _bounded(_OPERATORS[operator](result, right), span)
+    return result
+
+
+def _divide(a: float, b: float) -> int | float:
+    quotient = a / b
+    return int(quotient) if isinstance(a, int) and isinstance(b, int) and a % b == 0 else quotient
+
+
+_OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
+    "+": lambda a, b: a + b,
+    "-": lambda a, b: a - b,
+    "*": lambda a, b: a * b,
+    "/": _divide,
+    "//": lambda a, b: a // b,
+}
+
+
+def _bounded(value: int | float, span: Span) -> int | float:
+    if not abs(value) <= LARGEST:  # also catches nan
+        raise Fault(
+            Diagnostic("arithmetic", "the number is beyond all that a net could use", span, f"more than {LARGEST:.0e}")
+        )
+    return value
+
+
+def round8(value: float) -> int:
+    """Round to a multiple of 8, at least 8 and never below 90 % of the value (Sandler et al. 2018, MobileNetV2)."""
+    rounded = max(8, math.floor(value + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * value else rounded
+
+
+# name -> (function, fewest arguments, most arguments)
+FUNCTIONS: dict[str, tuple[Callable[..., int | float], int, int]] = {
+    "round8": (round8, 1, 1),
+    "round": (lambda x: math.floor(x + 0.5), 1, 1),
+    "floor": (math.floor, 1, 1),
+    "ceil": (math.ceil, 1, 1),
+    "min": (min, 1, 99),
+    "max": (max, 1, 99),
+}
+
+
+def _call(expr: ast.Call, scope: Scope) -> int | float:
+    if expr.function not in FUNCTIONS:
+        near = did_you_mean(expr.function, FUNCTIONS)
+        raise Fault(
+            Diagnostic(
+                "unknown-name",
+                f"unknown function `{expr.function}`",
+                expr.span,
+                f"known functions: {', '.join(FUNCTIONS)}",
+                hint=f"did you mean `{near}`?" if near else "",
+            )
+        )
+    function, fewest, most = FUNCTIONS[expr.function]
+    if not fewest <= len(expr.arguments) <= most:
+        wanted = "one number" if most == 1 else "one number or more"
+        raise Fault(
+            Diagnostic("type", f"{expr.function} takes {wanted}, but gets {len(expr.arguments)}", expr.span)
+        )
+    return _bounded(function(*(number(a, scope) for a in expr.arguments)), expr.span)
