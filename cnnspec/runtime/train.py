@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DataError
+from ..errors import DataError, Diagnostic
 from ..model.model import Model
 from ..model.settings import KeepBest, Patience
 from .checkpoint import Progress, load_checkpoint, save_checkpoint
@@ -45,7 +45,7 @@ class TrainResult:
         ``val.loss``, ``val.accuracy``, ``seconds``.
     best : {"metric", "value", "epoch"} where the spec says ``keep best``; ``network`` then holds its weights.
     test : ``test.loss`` and ``test.accuracy``, empty without a test split or when interrupted.
-    verdicts : the spec's ``expect`` lines, judged; empty when interrupted.
+    unmet : a diagnostic for each ``expect`` line of the spec that does not hold; empty when interrupted.
     network : the trained network.
     """
 
@@ -54,7 +54,7 @@ class TrainResult:
     history: tuple[dict[str, Any], ...]
     best: dict[str, Any] | None
     test: dict[str, float]
-    verdicts: tuple[Any, ...]
+    unmet: tuple[Diagnostic, ...]
     seconds: float
     network: Any
     dataset: Dataset
@@ -62,7 +62,7 @@ class TrainResult:
     @property
     def ok(self) -> bool:
         """True unless an ``expect`` line failed."""
-        return all(verdict.ok for verdict in self.verdicts)
+        return not self.unmet
 
 
 def train(
@@ -300,14 +300,14 @@ class _Run:
             )
         return self._result("interrupted", {}, ())
 
-    def _result(self, status: str, test: dict[str, float], verdicts: Sequence[Any]) -> TrainResult:
+    def _result(self, status: str, test: dict[str, float], unmet: Sequence[Diagnostic]) -> TrainResult:
         return TrainResult(
             status,
             self.folder.path if self.folder else None,
             tuple(self.progress.history),
             self.progress.best,
             test,
-            tuple(verdicts),
+            tuple(unmet),
             time.monotonic() - self.started,
             self.network,
             self.data,
@@ -361,12 +361,12 @@ def has_stalled(history: Sequence[Mapping[str, Any]], stop: Patience | None) -> 
 
 def judge_expects(
     model: Model, history: Sequence[Mapping[str, Any]], test: Mapping[str, float]
-) -> tuple[Any, ...]:
+) -> tuple[Diagnostic, ...]:
     """Judge the spec's ``expect`` lines by the last epoch's metrics and those of the test."""
     from ..model.expects import judge
 
     measured = {k: v for k, v in (history[-1] if history else {}).items() if "." in k}
-    return tuple(judge(model, {**measured, **test}))
+    return tuple(judge(model.expects, {**measured, **test}))
 
 
 def _folder_to_resume(resume: Path | str) -> RunFolder:
