@@ -27,6 +27,7 @@ from .identity import train_settings
 from .interrupt import Interrupt
 from .run_folder import RunFolder, base_of, new_run_folder, open_run_folder
 from .schedule import learning_rate
+from .verdicts import Verdict, verdicts
 
 REPORT_SECONDS = 0.05  # between two calls of on_step
 CHECKPOINT_SECONDS = 60.0  # between two checkpoints inside an epoch
@@ -283,7 +284,9 @@ class _Run:
         test: dict[str, float] = {}
         if self.data.test is not None:
             test = evaluate(self.network, self.data.test, self.settings.batch).metrics("test")
-        result = self._result(status, test, judge_expects(self.model, self.progress.history, test))
+        result = self._result(
+            status, test, verdicts(self.model, measured_of(self.progress.history, self.progress.best, test))
+        )
         if self.folder is not None:
             self.folder.update_manifest(
                 result={"status": status, "epochs": len(result.history), "best": result.best, **test}
@@ -359,14 +362,12 @@ def has_stalled(history: Sequence[Mapping[str, Any]], stop: Patience | None) -> 
     return len(history) - best_epoch >= stop.patience
 
 
-def judge_expects(
-    model: Model, history: Sequence[Mapping[str, Any]], test: Mapping[str, float]
-) -> tuple[Diagnostic, ...]:
-    """Judge the spec's ``expect`` lines by the last epoch's metrics and those of the test."""
-    from ..model.expects import judge
-
-    measured = {k: v for k, v in (history[-1] if history else {}).items() if "." in k}
-    return tuple(judge(model.expects, {**measured, **test}))
+def measured_of(
+    history: Sequence[Mapping[str, Any]], best: Mapping[str, Any] | None, test: Mapping[str, float]
+) -> dict[str, float]:
+    """Return what is known of the final weights: the metrics of their epoch, and those of the test."""
+    row = history[best["epoch"] - 1] if best is not None else history[-1] if history else {}
+    return {**{key: value for key, value in row.items() if "." in key}, **test}
 
 
 def _folder_to_resume(resume: Path | str) -> RunFolder:

@@ -10,6 +10,7 @@ import pytest
 from runtime_fakes import FakeNetwork, digits_model, with_train
 
 from cnnspec.errors import DataError
+from cnnspec.model.model import Expect
 from cnnspec.model.settings import (
     SGD,
     Cosine,
@@ -35,11 +36,6 @@ FULL = TrainSettings(
     warmup_epochs=1,
     keep=KeepBest(),
 )
-
-
-@pytest.fixture(autouse=True)
-def _no_expects(monkeypatch):
-    monkeypatch.setattr(module, "judge_expects", lambda model, history, test: ())
 
 
 class Recorder(Silent):
@@ -315,6 +311,23 @@ def test_bad_data_leaves_no_run_folder(tmp_path):
     with pytest.raises(DataError):
         run(model, tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
+
+
+def test_expect_lines_are_judged_by_the_weights_that_are_kept(tmp_path):
+    model = digits_model(FULL, VAL)
+    span = model.layers[0].span
+    lines = (
+        Expect("test.accuracy", ">=", 0.9, span),
+        Expect("val.accuracy", ">", 1.0, span),
+        Expect("params", "==", 1.0, span),  # known before training, and judged there
+    )
+    result = run(dataclasses.replace(model, expects=lines), tmp_path)
+    assert [(v.expect.metric, v.ok) for v in result.verdicts] == [
+        ("test.accuracy", True),
+        ("val.accuracy", False),
+    ]
+    assert not result.ok and "val.accuracy" in result.verdicts[1].diagnostic.message
+    assert result.verdicts[1].found == result.best["value"]
 
 
 def test_metrics_are_json_lines(tmp_path):
