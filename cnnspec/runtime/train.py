@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError, Diagnostic
+from ..model.expects import judge
 from ..model.model import Model
 from ..model.settings import KeepBest, Patience
 from .checkpoint import Progress, load_checkpoint, save_checkpoint
@@ -27,7 +28,6 @@ from .identity import train_settings
 from .interrupt import Interrupt
 from .run_folder import RunFolder, base_of, new_run_folder, open_run_folder
 from .schedule import learning_rate
-from .verdicts import Verdict, verdicts
 
 REPORT_SECONDS = 0.05  # between two calls of on_step
 CHECKPOINT_SECONDS = 60.0  # between two checkpoints inside an epoch
@@ -285,7 +285,9 @@ class _Run:
         if self.data.test is not None:
             test = evaluate(self.network, self.data.test, self.settings.batch).metrics("test")
         result = self._result(
-            status, test, verdicts(self.model, measured_of(self.progress.history, self.progress.best, test))
+            status,
+            test,
+            judge(self.model.expects, measured_of(self.progress.history, self.progress.best, test)),
         )
         if self.folder is not None:
             self.folder.update_manifest(
