@@ -18,7 +18,7 @@ def print_graph(graph: Graph) -> str:
     """Return the graph as text, one line for each input, parameter, node and result."""
     lines = [f"input {_typed(v)}" for v in graph.inputs]
     for p in graph.params.values():
-        marks = "" if p.param.trainable else " frozen"
+        marks = ("" if p.param.trainable else " frozen") + (f" groups={p.param.groups}" if p.param.groups > 1 else "")
         lines.append(f"param {_typed(p.value)}{marks}")
     lines.extend(print_node(node) for node in graph.nodes)
     lines.extend(f"output {name} = {v}" for name, v in graph.outputs.items())
@@ -56,9 +56,11 @@ def parse_graph(text: str) -> Graph:
             if word == "input":
                 inputs.append(_parse_typed(rest, values))
             elif word == "param":
-                typed, _, mark = rest.partition(" ")
-                v = _parse_typed(typed, values)
-                params[v.name] = ParamValue(v, Param(v.name.rpartition(".")[2], v.sample, trainable=mark != "frozen"))
+                typed, _, marks = rest.partition("] ")
+                v = _parse_typed(typed.rstrip("]") + "]", values)
+                groups = int(marks.partition("groups=")[2] or 1)
+                own = Param(v.name.rpartition(".")[2], v.sample, trainable="frozen" not in marks, groups=groups)
+                params[v.name] = ParamValue(v, own)
             elif word in results:
                 name, _, v_name = rest.partition(" = ")
                 results[word][name] = values[v_name.lstrip("%")]

@@ -185,7 +185,7 @@ def _split_over_rows(
     rows = inner // blocks
     total = emit.buffer(node.output)
     reach = layout.size - inner * layout.width + rows * layout.width
-    operands = [replace(x, block=rows), dy, emit.part(total, rows * layout.width, reach)]
+    operands = [replace(x, block=rows, extent=x.extent - rows * (blocks - 1)), dy, emit.part(total, rows * layout.width, reach)]
     emit.call(name, operands, (*args[:START], ZERO, layout.panel_size, rows), domain=blocks, flops=flops)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..ir.graph import Graph
 from .lower import CHUNKS, Emitter
 from .memory import find_lifetimes, place_arena, place_locals
-from .plan import PARAM, SHARED, Buffer, KernelCall, Operand, Plan
+from .plan import PARAM, SHARED, Buffer, KernelCall, Operand, Plan, Segment
 from .schedule import schedule
 from .verify import verify_plan
 
@@ -51,14 +51,15 @@ def compile_plan(
             gradients[name.removeprefix("grad:")] = (b, emit.copies(b.name))
     if "loss" in graph.outputs:
         outputs["totals"] = _add_totals(emit, graph)
-    if update is not None:
-        _add_update(emit, gradients, outputs["totals"], update)
+    updates = Segment(CHUNKS, _updates(emit, gradients, outputs["totals"], update) if update else [])
     for b in (*outputs.values(), *(emit.buffers[n] for n in keep)):
         b.pinned = True
     if update is None:
         for b, _ in gradients.values():
             b.pinned = True
     segments = schedule([*emit.prologue, *emit.calls])
+    if updates.calls:
+        segments.append(updates)
     used = find_lifetimes(segments)
     for b in emit.buffers.values():
         if b.pinned and b.name not in used:
@@ -87,13 +88,16 @@ def _add_totals(emit: Emitter, graph: Graph) -> Buffer:
     return totals
 
 
-def _add_update(emit: Emitter, gradients: dict[str, tuple[Buffer, int]], totals: Buffer, update: Update) -> None:
-    """Emit one call for each parameter, all cut into the same number of blocks, so that they share one segment."""
+def _updates(
+    emit: Emitter, gradients: dict[str, tuple[Buffer, int]], totals: Buffer, update: Update
+) -> list[KernelCall]:
+    """Return one call for each parameter, all cut into the same number of blocks, so that they share one segment."""
+    calls = []
     for name, (gradient, number) in gradients.items():
         w = emit.buffers[name]
         block = w.elements // CHUNKS
         states = [emit._new(f"{name}@{state}", emit.dtype, w.elements, PARAM, pinned=True) for state in update.states]
-        emit.calls.append(
+        calls.append(
             KernelCall(
                 f"{update.kernel}.{emit.dtype}",
                 (
@@ -109,6 +113,7 @@ def _add_update(emit: Emitter, gradients: dict[str, tuple[Buffer, int]], totals:
                 backward=True,
             )
         )
+    return calls
 
 
 def _place_parameters(buffers: dict[str, Buffer], offsets: dict[str, int] | None) -> int:

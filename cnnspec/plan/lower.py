@@ -147,17 +147,18 @@ class Emitter:
         for o in operands:
             layout = self.layouts.get(o.buffer.name)
             if o.write and layout and layout.halo != (0, 0) and o.buffer.name not in self._cleared:
-                self._clear_halo(o.buffer, layout)
+                self._clear_halo(o.buffer, layout, tuple(r.buffer for r in operands if not r.write))
         self.calls.append(
             KernelCall(self._kernel(kernel), tuple(operands), tuple(args), domain, self.layer, self.backward, flops)
         )
 
-    def _clear_halo(self, buffer: Buffer, layout: ImageLayout) -> None:
+    def _clear_halo(self, buffer: Buffer, layout: ImageLayout, waits: tuple[Buffer, ...]) -> None:
+        """Emit zeros around an image, no earlier than the call that fills it: so its memory is not held for long."""
         self._cleared.add(buffer.name)
         args = (layout.image, layout.row, layout.height, layout.halo[0], layout.halo[1] * layout.channels)
         operand = Operand(buffer, 0, layout.image, 0, True)
         self.calls.append(
-            KernelCall(self._kernel("clear_halo"), (operand,), args, BATCH, self.layer, self.backward)
+            KernelCall(self._kernel("clear_halo"), (operand,), args, BATCH, self.layer, self.backward, waits=waits)
         )
 
     def strides(self, v: Value) -> tuple[int, int, int]:

@@ -70,11 +70,13 @@ class KernelCall:
     domain: int
     layer: str = ""
     backward: bool = False
-    flops: int = 0  # of one sample in a batch segment, else of the whole call for one sample
+    flops: int = 0  # for one sample
+    waits: tuple[Buffer, ...] = ()  # not read, but what must be made before
 
     @property
     def reads(self) -> Iterator[Buffer]:
-        return (o.buffer for o in self.operands if not o.write)
+        yield from (o.buffer for o in self.operands if not o.write)
+        yield from self.waits
 
     @property
     def writes(self) -> Iterator[Buffer]:
