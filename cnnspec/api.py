@@ -1,11 +1,11 @@
 """The Python front: a spec as an object that can be looked at, trained, measured and asked.
 
-    >>> net = parse("input 8x8x1 -> flatten -> dense 10")
+    >>> net = parse("input 8x8x1\n flatten -> dense 10")
     >>> net.params
     650
 
-Everything here is a thin layer over the parts that the command line uses; arrays and kernels are loaded when they
-are first needed.
+Everything here is a thin layer over the parts that the command line uses; arrays and kernels are loaded when
+they are first needed.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from .compiler import Compiler
     from .model.model import Model
     from .runtime.data import Dataset
-    from .runtime.events import Reporter
     from .runtime.evaluate import Evaluation
+    from .runtime.events import Reporter
     from .runtime.network import Network
     from .runtime.train import TrainResult
 
@@ -36,7 +36,8 @@ def load(path: str | Path, **settings: object) -> Net:
     Parameters
     ----------
     path : a .cnn file, or a folder that training has written.
-    settings : what ``--set`` changes on the command line, e.g. ``width=0.5``; dotted names as ``**{"train.epochs": 5}``.
+    settings : what ``--set`` changes on the command line, e.g. ``width=0.5``; dotted names as
+        ``**{"train.epochs": 5}``.
 
     Raises
     ------
@@ -51,16 +52,16 @@ def load(path: str | Path, **settings: object) -> Net:
     >>> net.input_shape, net.output_shape
     ((8, 8, 1), (10,))
     """
-    from .compiler import load as load_spec
+    from .compiler import Compiler
 
     path = Path(path)
-    changes = tuple((key, str(value)) for key, value in settings.items())
+    changes = {key: str(value) for key, value in settings.items()}
     if not path.is_dir():
-        return Net(load_spec(path, changes))
+        return Net(Compiler.from_path(path, changes))
     from .runtime.run_folder import run_of
 
     run, weights = run_of(path)
-    net = Net(load_spec(run.spec_path, (*run.settings, *changes)))
+    net = Net(Compiler.from_path(run.spec_path, {**dict(run.settings), **changes}))
     net.base = run.base
     return net.load(weights)
 
@@ -73,16 +74,16 @@ def parse(text: str, **settings: object) -> Net:
     >>> print(parse("input 6x6x1 -> conv 2 3x3 -> relu").output_shape)
     (6, 6, 2)
     """
-    from .compiler import parse as parse_spec
+    from .compiler import Compiler
 
-    return Net(parse_spec(text, tuple((key, str(value)) for key, value in settings.items())))
+    return Net(Compiler.from_text(text, {key: str(value) for key, value in settings.items()}))
 
 
 class Net:
     """A checked spec and, once it was trained or loaded, its weights.
 
-    Made by :func:`load` and :func:`parse`. Weights that were neither trained nor loaded are the spec's initial ones,
-    as its ``seed`` says.
+    Made by :func:`load` and :func:`parse`. Weights that were neither trained nor loaded are the spec's
+    initial ones, as its ``seed`` says.
     """
 
     def __init__(self, compiler: Compiler) -> None:
@@ -122,13 +123,24 @@ class Net:
 
         Examples
         --------
-        >>> print(parse("input 8x8x1 -> flatten -> dense 10").summary().splitlines()[0])
-        Layer    Output Shape  Param #  Mult-Adds  Sees  Line
+        >>> print(parse("input 4x4x1\\n flatten -> dense 10").summary())
+        <text>: 4x4x1 -> 10
+        <BLANKLINE>
+        Layer      Output Shape  Param #  Mult-Adds  Sees  Line
+        flatten              16        -          -   1x1     2
+        dense                10      170        160   4x4     2
+        <BLANKLINE>
+        Total params  170
+        Mult-Adds     160 an image
+        Weights       680 B
+        Activations   104 B an image
         """
-        from .model.summary import summarize
-        from .text import table
+        from .summary_text import summary_table, summary_title, summary_totals
 
-        raise NotImplementedError
+        summary = self._compiler.summary
+        return "\n".join(
+            [summary_title(summary), "", *summary_table(summary, 80), "", *summary_totals(summary)]
+        )
 
     # ---- training -------------------------------------------------------------------------------
     def train(
@@ -146,8 +158,8 @@ class Net:
 
         Parameters
         ----------
-        x : uint8[N, H, W, C] (divided by 255) or float32[N, H, W, C] (used as they are); the spec's ``data`` section
-            when None.
+        x : uint8[N, H, W, C] (divided by 255) or float32[N, H, W, C] (used as they are); the spec's ``data``
+            section when None.
         y : int[N], classes counted from 0; float32[N, F] for ``loss mse``.
         validation, test : pairs (x, y) to measure on after each epoch, and at the end.
         out : where to make a run folder; nothing is written when None.
@@ -209,7 +221,9 @@ class Net:
         else:
             part = getattr(self._open_data(), split, None)
             if part is None:
-                raise DataError(f"the data has no {split} split", field="split", expected="test, val or train")
+                raise DataError(
+                    f"the data has no {split} split", field="split", expected="test, val or train"
+                )
         batch = self.model.train.batch
         return evaluate(self._network(batch), part, batch)
 
@@ -365,4 +379,3 @@ class Net:
 
 
 __all__ = ["Net", "load", "parse"]
-

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import Any
 
 import click
 
@@ -25,13 +26,15 @@ def info(as_json: bool) -> None:
     """Show where the compiled kernels are and how much room they take."""
     from ..kernels import cache
 
-    found = cache.info()
+    found: dict[str, Any] = cache.info()
     if as_json:
-        json.dump(found, sys.stdout, indent=1, default=str)
+        json.dump(found, sys.stdout, indent=1)
         click.echo()
         return
-    for key, value in found.items():
-        click.echo(f"  {key:<10} {size(value) if key == 'nbytes' else value}")
+    click.echo(f"folder    {found['folder']}")
+    click.echo(f"kernels   {found['kernels']}")
+    click.echo(f"size      {size(found['bytes'])}, all versions {size(found['bytes_of_all_versions'])}")
+    click.echo(f"writable  {'yes' if found['writable'] else 'no: kernels are compiled anew in each process'}")
 
 
 @command.command(name="clear")
@@ -39,6 +42,5 @@ def clear() -> None:
     """Remove the compiled kernels of every version."""
     from ..kernels import cache
 
-    before = cache.info()
-    cache.clear()
-    click.echo(f"removed {size(before.get('nbytes', 0))} from {before.get('folder', cache.cache_dir())}")
+    freed = cache.clear()
+    click.echo(f"removed {size(freed)} from {cache.cache_root()}" if freed else "the cache was empty")

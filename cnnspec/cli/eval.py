@@ -12,6 +12,7 @@ import click
 
 from ..errors import DataError
 from ..text import count, duration, percent, shorten, table
+from .expects import print_verdicts, verdicts
 from .target import open_target, set_option, threads_option, weights_option
 
 if TYPE_CHECKING:
@@ -47,7 +48,6 @@ def command(
       cnnspec eval runs/digits-20260102-030405
       cnnspec eval digits.cnn --weights best.safetensors --confusion
     """
-    from ..model.expects import judge
     from ..runtime.evaluate import evaluate
     from . import render
 
@@ -61,11 +61,9 @@ def command(
     classes = data.classes if part.labels.ndim == 1 and (confusion or as_json) else None
     found = evaluate(network, part, opened.model.train.batch, classes)
     metrics = found.metrics(split)
-    verdicts = judge(opened.model, metrics)
-    ok = all(v.ok for v in verdicts)
+    judged = verdicts(opened.model, metrics)
+    ok = all(v.ok for v in judged)
     if as_json:
-        from .train import verdict_dict
-
         result = {
             "split": split,
             "images": found.images,
@@ -74,7 +72,7 @@ def command(
             "seconds": round(found.seconds, 4),
             "classes": list(data.class_names),
             "confusion": found.confusion.tolist() if found.confusion is not None else None,
-            "expects": [verdict_dict(v) for v in verdicts],
+            "expects": [v.as_dict() for v in judged],
             "ok": ok,
         }
         json.dump(result, sys.stdout, indent=1)
@@ -87,7 +85,7 @@ def command(
     if found.confusion is not None:
         render.say()
         print_confusion(found.confusion, data.class_names)
-    render.print_verdicts(verdicts)
+    print_verdicts(judged)
     return 0 if ok else 1
 
 

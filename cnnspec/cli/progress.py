@@ -36,11 +36,11 @@ def number(x: float | None) -> str:
         return "-"
     return f"{x:.4f}" if 1e-3 <= abs(x) < 1000 or x == 0 else f"{x:.1e}"
 
+
 def speed(row: Mapping[str, Any], info: RunInfo) -> str:
     """Return the training images per second of an epoch's row."""
     seconds = row.get("seconds", 0.0)
     return count(round(len(info.dataset.train) / seconds)) if seconds else "-"
-
 
 
 class TrainingView:

@@ -11,7 +11,7 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import CnnSpecError, Diagnostic, SpecError
 
@@ -28,11 +28,9 @@ def console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
-def width() -> int | None:
-    """Return the columns to lay tables out for: the terminal's, or None (no limit) in a pipe or file."""
-    if not sys.stdout.isatty():
-        return None
-    return max(40, shutil.get_terminal_size((80, 24)).columns)
+def width() -> int:
+    """Return the columns to lay tables out for: the terminal's, and 80 in a pipe or file."""
+    return max(40, shutil.get_terminal_size((80, 24)).columns) if sys.stdout.isatty() else 80
 
 
 def text(line: str, *styles: tuple[str, str]) -> Text:
@@ -60,19 +58,14 @@ def print_table(lines: Sequence[str], *, dim: str = "", marks: Sequence[tuple[st
     """Print the lines of :func:`cnnspec.text.table`: a bold head, a rule, the rows."""
     out = console()
     out.print(lines[0], style="bold")
-    out.print("─" * max(map(len, lines)), style="dim")
+    rule(max(map(len, lines)))
     for line in lines[1:]:
         out.print(text(line, *((dim, "dim"),) if dim else (), *marks))
 
 
-def print_verdicts(verdicts: Sequence[Any]) -> None:
-    """Print the judged ``expect`` lines of a spec: what was written, what was found."""
-    for v in verdicts:
-        mark, style = ("ok    ", "green") if v.ok else ("FAILED", "bold red")
-        expect = v.expect
-        where = "" if v.ok else f"  ({expect.span})"
-        line = f"{mark} {' '.join(expect.span.text.split())}: found {v.shown}{where}"
-        console().print(text(line, (f"^{mark}", style)))
+def rule(columns: int) -> None:
+    """Print a thin line."""
+    console().print("─" * columns, style="dim")
 
 
 # ---- errors -------------------------------------------------------------------------------------

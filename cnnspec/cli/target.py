@@ -122,36 +122,15 @@ def open_target(path: Path, sets: tuple[str, ...] = ()) -> Target:
     DataError
         When there is no such file or folder.
     """
-    from ..compiler import load
+    from ..compiler import Compiler
 
-    changes = pairs(sets)
+    changes = dict(pairs(sets))
     if path.suffix == ".safetensors" or path.is_dir():
         from ..runtime.run_folder import open_run_folder
 
         weights = path if path.suffix == ".safetensors" else None
         if weights is not None and not weights.is_file():
-            raise DataError("the file does not exist", path=path, hint=near_files(path))
+            raise DataError("the file does not exist", path=path)
         run = open_run_folder(path.parent if weights else path)
-        changed = {key for key, _ in changes}
-        kept = tuple(pair for pair in run.settings if pair[0] not in changed)
-        return Target(load(run.spec_path, kept + changes), run, weights)
-    if not path.exists():
-        raise DataError(
-            "the file does not exist",
-            path=path,
-            expected="a .cnn file or a run folder",
-            hint=near_files(path),
-        )
-    return Target(load(path, changes))
-
-
-def near_files(path: Path) -> str:
-    """Return words on which specs there are where one was not found."""
-    from ..errors import did_you_mean
-
-    folder = path.parent if path.parent.is_dir() else Path()
-    specs = sorted(p.name for p in folder.glob("*.cnn"))
-    near = did_you_mean(path.name, specs) or did_you_mean(path.name + ".cnn", specs)
-    if near:
-        return f"did you mean {folder / near}?"
-    return f"there is {', '.join(specs[:5])}" if specs else "cnnspec new digits  writes a first spec"
+        return Target(Compiler.from_path(run.spec_path, {**dict(run.settings), **changes}), run, weights)
+    return Target(Compiler.from_path(path, changes))

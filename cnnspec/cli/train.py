@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 import click
 
 from ..text import duration, percent
+from .expects import Verdict, print_verdicts, verdicts
 from .target import epochs_and_seed, no_run, open_target, set_option, threads_option
 
 if TYPE_CHECKING:
+    from ..model.model import Model
     from ..runtime.train import TrainResult
 
 
@@ -51,7 +53,6 @@ def command(
       cnnspec train digits.cnn --epochs 5 --set train.optimizer.lr=0.1
       cnnspec train --resume runs/digits-20260102-030405
     """
-    from . import render
     from .progress import TrainingView
 
     if resume and seed is not None:
@@ -71,20 +72,18 @@ def command(
             stop_after_steps=steps,
         )
     if as_json:
-        json.dump(as_dict(result), sys.stdout, indent=1)
+        json.dump(as_dict(result, opened.model), sys.stdout, indent=1)
         click.echo()
     else:
-        print_result(result)
+        print_result(result, opened.model)
     if result.status == "interrupted" and steps is None:
         return 130
     if not result.ok:
-        if not as_json:
-            render.note("the training is done, but the spec expected more")
         return 1
     return 0
 
 
-def as_dict(result: TrainResult) -> dict[str, object]:
+def as_dict(result: TrainResult, model: Model) -> dict[str, object]:
     """Return a run's result as JSON-ready values."""
     return {
         "status": result.status,
@@ -94,25 +93,19 @@ def as_dict(result: TrainResult) -> dict[str, object]:
         "history": list(result.history),
         "best": result.best,
         "test": result.test,
-        "expects": [verdict_dict(v) for v in result.verdicts],
+        "expects": [v.as_dict() for v in judged(result, model)],
         "ok": result.ok,
     }
 
 
-def verdict_dict(verdict: object) -> dict[str, object]:
-    """Return a judged ``expect`` line as JSON-ready values."""
-    expect = verdict.expect  # type: ignore[attr-defined]
-    return {
-        "metric": expect.metric,
-        "relation": expect.relation,
-        "value": expect.value,
-        "found": verdict.found,  # type: ignore[attr-defined]
-        "ok": verdict.ok,  # type: ignore[attr-defined]
-        "line": expect.span.line,
-    }
+def judged(result: TrainResult, model: Model) -> list[Verdict]:
+    """Judge the spec's ``expect`` lines by the last epoch and the test."""
+    if result.status == "interrupted":
+        return []
+    return verdicts(model, {**(result.history[-1] if result.history else {}), **result.test})
 
 
-def print_result(result: TrainResult) -> None:
+def print_result(result: TrainResult, model: Model) -> None:
     """Print what the run came to, where it lies, and what to type next."""
     from . import render
 
@@ -134,7 +127,7 @@ def print_result(result: TrainResult) -> None:
     width = max(len(title) for title, _ in rows)
     for title, text in rows:
         render.say(f"{title:<{width}}  {text}", "bold" if title == "test accuracy" else "")
-    render.print_verdicts(result.verdicts)
+    print_verdicts(judged(result, model))
     if result.folder is not None and result.status != "interrupted":
         render.say()
         render.say(f"next: cnnspec predict {result.folder} IMAGE...")

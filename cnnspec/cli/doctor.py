@@ -1,0 +1,173 @@
+"""``cnnspec doctor``: what this machine offers, what is missing, and whether a small net really trains."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+
+import click
+
+from .. import __version__
+from ..errors import CnnSpecError
+
+OK, NOTE, BAD = "ok", "note", "BAD"
+PROBE = """
+input 8x8x1
+conv 4 3x3 -> relu
+maxpool 2
+flatten
+dense classes
+data { source digits }
+train {
+  optimizer sgd lr=0.1
+  epochs 1
+  batch 64
+}
+"""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report: what was looked at, how it is, and what mends it."""
+
+    topic: str
+    state: str
+    text: str
+    advice: str = ""
+
+
+@click.command(name="doctor")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def command(as_json: bool) -> int:
+    """Check the machine and the installation, and train a small net for a moment.
+
+    The exit code is 1 when something is found that keeps cnnspec from working.
+    """
+    from . import render
+
+    findings: list[Finding] = []
+    for check in CHECKS:
+        for finding in guarded(check):
+            findings.append(finding)
+            if as_json:
+                continue
+            colour = {OK: "green", NOTE: "yellow", BAD: "bold red"}[finding.state]
+            line = f"{finding.state:<4}  {finding.topic:<10}  {finding.text}"
+            render.console().print(render.text(line, (f"^{finding.state}", colour)))
+            if finding.advice:
+                render.say(f"{'':<18}{finding.advice}")
+    if as_json:
+        json.dump([asdict(f) for f in findings], sys.stdout, indent=1)
+        click.echo()
+    return 1 if any(f.state == BAD for f in findings) else 0
+
+
+def guarded(check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    """Run a check; what it cannot survive is its finding."""
+    topic = (check.__doc__ or "").partition(":")[0].lower()
+    try:
+        yield from check()
+    except CnnSpecError as error:
+        yield Finding(topic, BAD, str(error).replace("\n", "; "))
+    except Exception as error:
+        yield Finding(topic, BAD, f"{type(error).__name__}: {error}")
+
+
+def check_versions() -> Iterator[Finding]:
+    """Versions: of Python and of what cnnspec computes with."""
+    from ..runtime.run_folder import versions
+
+    bits = "64-bit" if sys.maxsize > 2**32 else "32-bit"
+    python = f"Python {platform.python_version()} ({bits}) on {platform.system()} {platform.machine()}"
+    good = sys.version_info >= (3, 10) and bits == "64-bit"
+    yield Finding("python", OK if good else BAD, python, "" if good else "Python 3.10 or newer, 64-bit")
+    found = {name: v for name, v in versions().items() if name not in ("cnnspec", "python")}
+    missing = [name for name, version in found.items() if version == "unknown"]
+    text = f"cnnspec {__version__}, " + ", ".join(
+        f"{name} {v}" for name, v in found.items() if v != "unknown"
+    )
+    advice = f"missing: {', '.join(missing)}; pip install cnnspec" if missing else ""
+    yield Finding("packages", BAD if missing else OK, text, advice)
+
+
+def check_processor() -> Iterator[Finding]:
+    """Processor: its vector unit, cores and threads."""
+    from ..kernels.machine import host
+    from ..runtime.run_folder import cpu_name
+    from ..runtime.threads import available_cores, choose
+
+    machine = host()
+    lanes = machine.vector_bytes // 4
+    yield Finding("processor", OK, f"{cpu_name()} ({machine.cpu})")
+    fma = "with" if machine.fma else "without"
+    state = OK if machine.fma else NOTE
+    advice = "" if machine.fma else "training works, several times slower than on a processor with FMA"
+    yield Finding(
+        "vectors", state, f"{machine.path}: {lanes} numbers at once, {fma} fused multiply-add", advice
+    )
+    threading = choose()
+    text = f"{threading.count} of {available_cores()} cores, by {threading.layer}"
+    yield Finding("threads", NOTE if threading.note else OK, text, threading.note)
+
+
+def check_cache() -> Iterator[Finding]:
+    """Cache: of compiled kernels."""
+    from ..kernels import cache
+    from ..text import size
+
+    found: dict = cache.info()
+    text = f"{found['kernels']} kernels, {size(found['bytes'])}, in {found['folder']}"
+    if found["writable"]:
+        yield Finding("cache", OK, text)
+    else:
+        advice = (
+            "kernels are compiled anew in each process; CNNSPEC_CACHE=DIR names a folder you may write to"
+        )
+        yield Finding("cache", NOTE, f"cannot be written: {found['folder']}", advice)
+
+
+def check_data() -> Iterator[Finding]:
+    """Data: what is there without a path in the spec."""
+    from ..compiler import Compiler
+    from ..runtime.data import open_data
+
+    yield Finding("data", OK, "digits: built in")
+    for name, shape in (("fashion_mnist", "28x28x1"), ("mnist", "28x28x1")):
+        text = f"input {shape}\nflatten -> dense 10\ndata {{ source {name} }}\n"
+        model = Compiler.from_text(text).model
+        try:
+            opened = open_data(model.data, model.input_shape, 10)
+            yield Finding("data", OK, f"{name}: {len(opened.train):,} training images")
+        except CnnSpecError as error:
+            yield Finding("data", NOTE, f"{name}: not found", getattr(error, "hint", ""))
+
+
+def check_training() -> Iterator[Finding]:
+    """Training: an epoch of a small net on the digits."""
+    from ..compiler import Compiler
+    from ..runtime.train import train
+
+    model = Compiler.from_text(PROBE).model
+    result = train(model, out=None)
+    loss = result.history[-1]["train.loss"]
+    good = loss < 2.0
+    text = f"an epoch of a small net: loss {loss:.2f} in {result.history[-1]['seconds']:.2f} s"
+    yield Finding(
+        "training", OK if good else BAD, text, "" if good else "it should fall below 2; please report it"
+    )
+
+
+def check_terminal() -> Iterator[Finding]:
+    """Terminal: whether live lines and colours appear."""
+    from . import render
+
+    colours = "no colours (NO_COLOR)" if os.environ.get("NO_COLOR") else "colours"
+    text = "plain lines" if render.is_plain() else f"live lines, {colours}, {render.width()} columns"
+    yield Finding("terminal", OK, text)
+
+
+CHECKS = (check_versions, check_processor, check_cache, check_data, check_terminal, check_training)

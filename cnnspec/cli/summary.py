@@ -1,0 +1,43 @@
+"""``cnnspec summary``: shapes, parameters and costs, layer by layer."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from .target import open_target, set_option
+
+
+@click.command(name="summary")
+@click.argument("target", metavar="SPEC|RUN", type=click.Path(path_type=Path))
+@set_option
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def command(target: Path, sets: tuple[str, ...], as_json: bool) -> None:
+    """Show what each layer of SPEC makes, how many parameters it has and what it costs.
+
+    Mult-Adds are multiply-accumulates of one image, forward. Sees is the receptive field: the rows and columns
+    of the input that one output looks at. Line is the line of the spec. Where full names are too wide for the
+    terminal, layers stand indented under their stage or block.
+
+    \b
+      cnnspec summary net.cnn
+      cnnspec summary net.cnn --set width=0.5
+    """
+    summary = open_target(target, sets).compiler.summary
+    if as_json:
+        json.dump(summary.to_json(), sys.stdout, indent=1)
+        click.echo()
+        return
+    from ..summary_text import summary_table, summary_title, summary_totals
+    from . import render
+
+    lines = summary_table(summary, render.width())
+    render.say(summary_title(summary))
+    render.say()
+    render.print_table(lines, dim=r" -(?= |$)")
+    render.rule(max(map(len, lines)))
+    for line in summary_totals(summary):
+        render.say(line)

@@ -1,0 +1,84 @@
+"""The summary of a model as a table of text; the command line adds colours to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .text import count, short, size, table
+
+if TYPE_CHECKING:
+    from .model.summary import Row, Summary
+
+NUMBERS = ("Output Shape", "Param #", "Mult-Adds", "Sees", "Line")
+
+
+def summary_table(summary: Summary, width: int | None = None) -> list[str]:
+    """Return the head and the lines of a summary.
+
+    Each layer is one line under its full name. Where that is wider than ``width``, the names become a tree: a
+    line for each stage or block, and its layers indented below.
+    """
+    flat = [(row.name, detail(row), *numbers(row)) for row in summary.rows]
+    lines = table(("Layer", "", *NUMBERS), flat, "ll" + "r" * len(NUMBERS))
+    if width is None or max(map(len, lines)) <= width:
+        return lines
+    tree: list[tuple[str, ...]] = []
+    path: list[str] = []
+    for row in summary.rows:
+        *groups, name = row.name.split(".")
+        shared = 0
+        while shared < min(len(path), len(groups)) and path[shared] == groups[shared]:
+            shared += 1
+        for depth in range(shared, len(groups)):
+            tree.append((" " * depth + groups[depth], *[""] * len(NUMBERS)))
+        path = groups
+        tree.append((f"{' ' * len(groups)}{name} {detail(row)}".rstrip(), *numbers(row)))
+    head, align = ("Layer", *NUMBERS), "l" + "r" * len(NUMBERS)
+    lines = table(head, tree, align)
+    return lines if max(map(len, lines)) <= width else table(head, tree, align, width=width, gap=1)
+
+
+def numbers(row: Row) -> tuple[str, ...]:
+    """Return the columns of numbers of one layer; a hyphen for none."""
+    return (
+        dims(row.out_shape),
+        count(row.params) if row.params else "-",
+        short(row.macs) if row.macs else "-",
+        dims(row.receptive_field),
+        str(row.line),
+    )
+
+
+def detail(row: Row) -> str:
+    """Return the arguments that other columns do not show, after the kind where the name does not tell it."""
+    words = row.detail.split()
+    if words and words[0] == str(row.out_shape[-1]):
+        words = words[1:]  # filters and units stand in the output shape
+    words = [
+        w for w in words if w != "bias=no" and not (w == "pad=0" and (row.kind != "conv" or "1x1" in words))
+    ]
+    if row.name.rpartition(".")[2].rstrip("0123456789") != row.kind:
+        words.insert(0, row.kind)
+    return " ".join(words)
+
+
+def summary_title(summary: Summary) -> str:
+    """Return what goes in and what comes out."""
+    return f"{summary.name}: {dims(summary.input_shape)} -> {dims(summary.output_shape)}"
+
+
+def summary_totals(summary: Summary) -> list[str]:
+    """Return the totals: what a reader compares with a paper, and what it costs in memory."""
+    fixed = summary.params - summary.trainable_params
+    lines = [
+        ("Total params", count(summary.params) + (f" ({count(fixed)} of them fixed)" if fixed else "")),
+        ("Mult-Adds", f"{short(summary.macs)} an image"),
+        ("Weights", size(summary.weight_bytes)),
+        ("Activations", f"{size(summary.activation_bytes)} an image"),
+    ]
+    return [f"{title:<13} {text}" for title, text in lines]
+
+
+def dims(shape: tuple[int, ...]) -> str:
+    """Return a shape as users write it: ``28x28x16``."""
+    return "x".join(map(str, shape))
