@@ -1,8 +1,12 @@
-"""The pipelines: plain lists of passes."""
+"""The pipelines: plain lists of passes, and the two graphs that they make of a model."""
 
 from __future__ import annotations
 
-from .base import Pass
+from ..autodiff import differentiate
+from ..ir.build import build_graph
+from ..ir.graph import Graph
+from ..model.model import Model
+from .base import Pass, run_pipeline
 from .dead_code import DeadCode
 from .fold_batchnorm import FoldNormalisation
 from .fuse_activation import FuseActivation
@@ -10,3 +14,14 @@ from .fuse_activation import FuseActivation
 INFERENCE: tuple[Pass, ...] = (FoldNormalisation(), FuseActivation(), DeadCode())
 FORWARD: tuple[Pass, ...] = (FuseActivation(),)  # before differentiation
 TRAINING: tuple[Pass, ...] = (DeadCode(),)  # after it
+
+
+def inference_graph(model: Model, target: str = "i32") -> Graph:
+    """Return the graph of inference: batch norms folded, activations fused."""
+    return run_pipeline(build_graph(model, training=False, target=target), INFERENCE)
+
+
+def training_graph(model: Model, target: str = "i32") -> Graph:
+    """Return the graph of one training step without the optimizer: forward, loss and gradients."""
+    forward = run_pipeline(build_graph(model, training=True, target=target), FORWARD)
+    return run_pipeline(differentiate(forward), TRAINING)

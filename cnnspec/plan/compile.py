@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 from ..ir.graph import Graph
 from .lower import CHUNKS, Emitter
 from .memory import find_lifetimes, place_arena, place_locals
-from .plan import PARAM, SHARED, Buffer, KernelCall, Operand, Plan, Segment
+from .optimizer import Update
+from .plan import PARAM, SHARED, STATE, Buffer, KernelCall, Operand, Plan, Segment
 from .schedule import schedule
 from .verify import verify_plan
-
-
-@dataclass(frozen=True)
-class Update:
-    """What an optimizer is to a plan: a kernel, the names of its states and its numbers."""
-
-    kernel: str
-    states: tuple[str, ...]
-    numbers: tuple[int | float, ...]
 
 
 def compile_plan(
@@ -29,7 +20,7 @@ def compile_plan(
     dtype: str = "f32",
     update: Update | None = None,
     keep: Sequence[str] = (),
-    parameters: dict[str, int] | None = None,
+    parameters: Mapping[str, int] | None = None,
 ) -> Plan:
     """Return the plan of a graph.
 
@@ -39,7 +30,7 @@ def compile_plan(
     dtype : ``f32``, or ``f64`` for gradient checks.
     update : the optimizer that ends each step; needs outputs ``grad:NAME`` in the graph.
     keep : names of values whose contents must outlast the run (outputs always do).
-    parameters : byte offset of each parameter (and state ``NAME@STATE``); laid out here when None.
+    parameters : byte offset of each parameter, for plans that share them; laid out here when None.
     """
     emit = Emitter(graph, dtype)
     emit.lower()
@@ -52,7 +43,7 @@ def compile_plan(
     if "loss" in graph.outputs:
         outputs["totals"] = _add_totals(emit, graph)
     updates = Segment(CHUNKS, _updates(emit, gradients, outputs["totals"], update) if update else [])
-    for b in (*outputs.values(), *(emit.buffers[n] for n in keep)):
+    for b in (*outputs.values(), *(emit.buffers[n] for n in keep if n in emit.buffers)):
         b.pinned = True
     if update is None:
         for b, _ in gradients.values():
@@ -70,11 +61,10 @@ def compile_plan(
         prepared = {o.buffer.name for s in segments if s.prepare for c in s.calls for o in c.operands if o.write}
     arena = place_arena(list(used.values()), batch, prepared)
     workspace = place_locals(segments, batch)
-    space = _place_parameters(used, parameters)
+    space = _place_in_order(used, PARAM, parameters)
+    states = _place_in_order(used, STATE)
     inputs = {v.name: emit.buffers[v.name] for v in graph.inputs}
-    plan = Plan(
-        batch, dtype, segments, used, emit.layouts, arena, workspace, inputs, outputs, gradients, space
-    )
+    plan = Plan(batch, dtype, segments, used, emit.layouts, arena, workspace, inputs, outputs, gradients, space, states)
     verify_plan(plan)
     return plan
 
@@ -96,7 +86,7 @@ def _updates(
     for name, (gradient, number) in gradients.items():
         w = emit.buffers[name]
         block = w.elements // CHUNKS
-        states = [emit._new(f"{name}@{state}", emit.dtype, w.elements, PARAM, pinned=True) for state in update.states]
+        states = [emit.state(f"{name}@{state}", w.elements) for state in update.states]
         calls.append(
             KernelCall(
                 f"{update.kernel}.{emit.dtype}",
@@ -116,11 +106,11 @@ def _updates(
     return calls
 
 
-def _place_parameters(buffers: dict[str, Buffer], offsets: dict[str, int] | None) -> int:
-    """Give parameters and states their places in the parameter space; return its bytes."""
+def _place_in_order(buffers: dict[str, Buffer], kind: str, offsets: Mapping[str, int] | None = None) -> int:
+    """Give parameters or states their places, one after another unless given; return the bytes of all."""
     end = 0
     for name, b in buffers.items():
-        if b.kind == PARAM:
+        if b.kind == kind:
             b.offset = end if offsets is None else offsets[name]
             end = max(end, b.offset + b.nbytes)
     return end

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ..ir.graph import Graph, Node, Value
-from ..ops.base import Pair
+from ..ops.base import Pair, Param
 from ..ops.filters import filter_layout
-from .plan import BATCH, BATCHED, PARAM, PARTIAL, SHARDS, SHARED, Buffer, ImageLayout, KernelCall, Operand
+from .plan import BATCH, BATCHED, ITEM, PARAM, PARTIAL, SHARDS, SHARED, STATE, Buffer, ImageLayout, KernelCall, Operand
 
 CHUNKS = 16  # blocks that parameters are cut into
 PAD = 256  # every parameter and channel vector is a multiple of this many elements
@@ -96,6 +96,10 @@ class Emitter:
     def scratch(self, hint: str, elements: int, kind: str = SHARED) -> Buffer:
         """Return a fresh buffer for the op's own use; per shard when ``kind`` is PARTIAL."""
         return self._new(f"{hint}#{len(self.buffers)}", self.dtype, elements, kind)
+
+    def state(self, name: str, elements: int) -> Buffer:
+        """Return the buffer of one state of the optimizer."""
+        return self._new(name, self.dtype, elements, STATE, pinned=True)
 
     def alias(self, new: Value, old: Value) -> None:
         """Let a value be another name of an existing one."""
@@ -337,6 +341,15 @@ class Emitter:
         operands += [self.whole(v) for v in rest] + [self.whole(v, write=True) for v in node.outputs]
         name = "fold_batchnorm" if bias else "fold_batchnorm.nobias"
         self.call(name, operands, (*args, eps), 1)
+
+
+def parameter_space(params: Mapping[str, Param], dtype: str = "f32") -> tuple[dict[str, int], int]:
+    """Return the byte offset of each parameter, and the bytes of all: the same for every plan of a net."""
+    offsets, end = {}, 0
+    for name, p in params.items():
+        offsets[name] = end
+        end += parameter_size(p.shape, p.groups) * ITEM[dtype]
+    return offsets, end
 
 
 def parameter_size(shape: Sequence[int], groups: int = 1) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .plan import BATCH, BATCHED, LOCAL, PARAM, PARTIAL, SHARDS, Buffer, Segment
+from .plan import BATCH, BATCHED, LOCAL, PARAM, PARTIAL, SHARDS, STATE, Buffer, Segment
 
 CACHE_BYTES = 512 * 1024  # what a group may touch: half of the second-level cache of the machines measured
 
@@ -37,7 +37,7 @@ def find_lifetimes(segments: Sequence[Segment]) -> dict[str, Buffer]:
             b.kind = LOCAL
         elif b.kind != LOCAL:  # shards run apart: a segment's buffers are all alive from its start to its end
             b.first, b.last = bounds[begin][0], bounds[end][1]
-        if b.pinned or b.kind == PARAM:
+        if b.pinned or b.kind in (PARAM, STATE):
             b.first, b.last = 0, position
     return used
 
@@ -56,8 +56,8 @@ def copies(b: Buffer, batch: int) -> int:
 
 
 def place_arena(buffers: Sequence[Buffer], batch: int, keep: set[str]) -> int:
-    """Give offsets to all but locals and parameters; return the arena's bytes. ``keep``: never share these."""
-    placed = [b for b in buffers if b.kind not in (LOCAL, PARAM)]
+    """Give offsets to all but locals, parameters and states; return the arena's bytes. ``keep``: never share these."""
+    placed = [b for b in buffers if b.kind not in (LOCAL, PARAM, STATE)]
     end = max((b.last for b in placed), default=0)
     items = []
     for b in placed:

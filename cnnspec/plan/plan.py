@@ -19,8 +19,8 @@ BATCH = 0  # the domain of calls that are cut by samples; n > 0 means n blocks
 ITEM = {"f32": 4, "f64": 8, "i32": 4, "i64": 8, "u8": 1}
 
 # Where a buffer lives: in the arena with one copy a sample, in the workspace of a thread with one copy a sample of a
-# group, in the arena once, once for each shard, in the parameters, or in the gradients.
-BATCHED, LOCAL, SHARED, PARTIAL, PARAM = "batched", "local", "shared", "partial", "param"
+# group, in the arena once, in the arena once for each shard, among the parameters, or among the optimizer's states.
+BATCHED, LOCAL, SHARED, PARTIAL, PARAM, STATE = "batched", "local", "shared", "partial", "param", "state"
 
 
 @dataclass
@@ -144,7 +144,8 @@ class Plan:
     inputs: dict[str, Buffer]
     outputs: dict[str, Buffer]
     gradients: dict[str, tuple[Buffer, int]] = field(default_factory=dict)
-    parameters: int = 0  # bytes of the parameter space that the offsets of PARAM buffers point into
+    parameters: int = 0  # bytes of all parameters
+    states: int = 0  # bytes of the optimizer's states
 
     @property
     def kernels(self) -> list[str]:
@@ -154,7 +155,7 @@ class Plan:
     def __str__(self) -> str:
         lines = [
             f"plan batch={self.batch} dtype={self.dtype} arena={self.arena} bytes "
-            f"workspace={self.workspace} bytes a thread parameters={self.parameters} bytes"
+            f"workspace={self.workspace} bytes a thread parameters={self.parameters} bytes states={self.states} bytes"
         ]
         for i, s in enumerate(self.segments):
             cut = f"batch shards={SHARDS} group={s.group}" if s.domain == BATCH else f"blocks={s.domain}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..errors import InternalError
 from .memory import copies
-from .plan import BATCH, BATCHED, ITEM, LOCAL, PARAM, PARTIAL, SHARDS, Buffer, KernelCall, Operand, Plan, Segment
+from .plan import BATCH, BATCHED, ITEM, LOCAL, PARAM, PARTIAL, SHARDS, STATE, Buffer, KernelCall, Operand, Plan, Segment
 from .schedule import dependences
 
 
@@ -14,14 +14,14 @@ def verify_plan(plan: Plan) -> None:
         for call in segment.calls:
             for operand in call.operands:
                 _inside(segment, call, operand)
-    for kind, limit in ((LOCAL, plan.workspace), (PARAM, plan.parameters), ("", plan.arena)):
+    for kind, limit in ((LOCAL, plan.workspace), (PARAM, plan.parameters), (STATE, plan.states), ("", plan.arena)):
         group = [b for b in plan.buffers.values() if b.offset >= 0 and (b.kind == kind or (not kind and _in_arena(b)))]
         _apart(plan, group, limit)
     _ordered(plan)
 
 
 def _in_arena(b: Buffer) -> bool:
-    return b.kind not in (LOCAL, PARAM)
+    return b.kind not in (LOCAL, PARAM, STATE)
 
 
 def _inside(segment: Segment, call: KernelCall, o: Operand) -> None:

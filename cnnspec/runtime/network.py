@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
-from ..autodiff import differentiate
 from ..errors import DataError
 from ..ir.build import build_graph
-from ..ir.graph import Graph
+from ..kernels.load import load_kernels
 from ..model.model import Model
 from ..passes.base import run_pipeline
-from ..passes.pipelines import FORWARD, INFERENCE, TRAINING
+from ..passes.pipelines import TRAINING, inference_graph, training_graph
 from ..plan.compile import compile_plan
-from ..plan.plan import Plan
+from ..plan.lower import parameter_size, parameter_space
+from ..plan.optimizer import step_numbers, update_of
+from ..plan.plan import STATE, Buffer
 from .initialize import initial
-from .optimizer import step_numbers, update_of
 from .pack import pack, unpack
 from .runner import NUMPY, Runner, allocate
 
@@ -29,17 +29,6 @@ class StepResult:
 
     loss: float
     correct: int
-
-
-def training_graph(model: Model, target: str = "i32") -> Graph:
-    """Return the graph of one training step without the optimizer: forward, loss and gradients."""
-    graph = run_pipeline(build_graph(model, training=True, target=target), FORWARD)
-    return run_pipeline(differentiate(graph), TRAINING)
-
-
-def inference_graph(model: Model, target: str = "i32") -> Graph:
-    """Return the graph of inference: batch norms folded, activations fused."""
-    return run_pipeline(build_graph(model, training=False, target=target), INFERENCE)
 
 
 def sample_keys(seed: int, epoch: int, sample_ids: np.ndarray) -> np.ndarray:
@@ -80,38 +69,28 @@ class Network:
         self.threads = threads
         self.steps = 0
         self._prepared = False
-        self._memory = allocate(self._training_plan.parameters)
+        self._offsets, nbytes = parameter_space(model.params, dtype)
+        self._memory = allocate(nbytes)
         self.load_parameters({name: initial(p, name, self.seed) for name, p in model.params.items()})
-
-    @cached_property
-    def _training_plan(self) -> Plan:
-        graph = training_graph(self.model, self.target)
-        return compile_plan(
-            graph, batch=self.batch, dtype=self.dtype, update=update_of(self.model.train.optimizer)
-        )
-
-    @cached_property
-    def _space(self) -> dict[str, int]:
-        """Byte offset of each parameter and optimizer state."""
-        return {name: b.offset for name, b in self._training_plan.buffers.items() if b.kind == "param"}
 
     @cached_property
     def training(self) -> Runner:
         """The plan of a training step."""
-        return Runner(self._training_plan, self._memory, self.threads)
+        graph = training_graph(self.model, self.target)
+        update = update_of(self.model.train.optimizer)
+        plan = compile_plan(graph, batch=self.batch, dtype=self.dtype, update=update, parameters=self._offsets)
+        return Runner(plan, self._memory, self.threads)
 
     @cached_property
     def inference(self) -> Runner:
         """The plan of a forward pass with running statistics."""
         graph = inference_graph(self.model, self.target)
-        plan = compile_plan(graph, batch=self.batch, dtype=self.dtype, parameters=self._space)
+        plan = compile_plan(graph, batch=self.batch, dtype=self.dtype, parameters=self._offsets)
         return Runner(plan, self._memory, self.threads)
 
     def compile(self, progress: Callable[[int, int], None] | None = None, training: bool = True) -> None:
         """Load the kernels of training (and always of inference); ``progress(done, total)`` while any compile."""
         runners = [self.training, self.inference] if training else [self.inference]
-        from ..kernels.load import load_kernels
-
         load_kernels(list(dict.fromkeys(k for r in runners for k in r.plan.kernels)), progress)
         for runner in runners:
             runner.compile()
@@ -125,10 +104,7 @@ class Network:
         Where the loss is not finite, no weight changes.
         """
         n = len(x)
-        if sample_ids is None:
-            sample_ids = np.arange(n)
-        self._feed(self.training, x, target)
-        self.training.view(self.training.plan.inputs["keys"])[:n, 0] = sample_keys(self.seed, epoch, sample_ids)
+        self._feed(self.training, x, target, epoch, sample_ids)
         step = self.training.view(self.training.plan.inputs["step"])[0]
         for place, number in step_numbers(self.model.train.optimizer, lr, self.steps + 1, n).items():
             step[place] = number
@@ -148,22 +124,26 @@ class Network:
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Return the net's outputs (logits) float32[n, F] for any number of samples float32[n, H, W, C]."""
         logits = self.inference.plan.outputs["logits"].name
-        layout = self.inference.plan.layouts[logits]
-        shape = self.model.output_shape
-        out = np.empty((len(x), *shape), NUMPY[self.dtype])
+        out = np.empty((len(x), *self.model.output_shape), NUMPY[self.dtype])
         for start in range(0, len(x), self.batch):
             part = x[start : start + self.batch]
-            self._feed(self.inference, part, None)
+            self._feed(self.inference, part)
             self._infer(len(part))
-            image = self.inference.image(logits)[: len(part)]
-            out[start : start + len(part)] = image.reshape(len(part), -1)[:, : layout.channels * layout.height * layout.width].reshape(len(part), *shape)
+            out[start : start + len(part)] = self.inference.image(logits)[: len(part)].reshape(len(part), *out.shape[1:])
         return out
 
     def _infer(self, n: int) -> None:
         self.inference.run(n, prepare=not self._prepared)
         self._prepared = True
 
-    def _feed(self, runner: Runner, x: np.ndarray, target: np.ndarray | None) -> None:
+    def _feed(
+        self,
+        runner: Runner,
+        x: np.ndarray,
+        target: np.ndarray | None = None,
+        epoch: int = 0,
+        sample_ids: np.ndarray | None = None,
+    ) -> None:
         n = len(x)
         if x.shape[1:] != self.model.input_shape or not 0 < n <= self.batch:
             raise DataError(
@@ -178,16 +158,39 @@ class Network:
                 place[:n, 0] = target
             else:
                 place[:n, : target.shape[1]] = target
+        if runner is not self.__dict__.get("inference"):
+            ids = np.arange(n) if sample_ids is None else sample_ids
+            runner.view(runner.plan.inputs["keys"])[:n, 0] = sample_keys(self.seed, epoch, ids)
 
     def _totals(self, runner: Runner, n: int) -> StepResult:
         totals = runner.view(runner.plan.outputs["totals"])[0]
         hits = totals[1]
         return StepResult(float(totals[0]) / n, int(hits) if np.isfinite(hits) else 0)
 
+    def diagnose(
+        self, x: np.ndarray, target: np.ndarray, *, epoch: int = 0, sample_ids: np.ndarray | None = None
+    ) -> str | None:
+        """Return the name of the first layer whose output in training is not finite, or None. Changes no weight."""
+        graph = build_graph(self.model, training=True, target=self.target)
+        graph = run_pipeline(replace(graph, updates={}), TRAINING)
+        outputs = {node.output.name: node.layer for node in graph.nodes if node.output.has_batch}
+        plan = compile_plan(
+            graph, batch=self.batch, dtype=self.dtype, parameters=self._offsets, keep=tuple(outputs)
+        )
+        runner = Runner(plan, self._memory, self.threads)
+        self._feed(runner, x, target, epoch, sample_ids)
+        runner.run(len(x))
+        for name, layer in outputs.items():
+            if name in plan.buffers and not np.isfinite(runner.view(plan.buffers[name])[: len(x)]).all():
+                return layer or self.model.output
+        return None
+
     # ---- parameters -------------------------------------------------------------------------------
     def _slot(self, name: str) -> np.ndarray:
-        b = self._training_plan.buffers[name]
-        return self._memory[b.offset : b.offset + b.nbytes].view(NUMPY[self.dtype])[: b.elements]
+        p = self.model.params[name]
+        size, item = parameter_size(p.shape, p.groups), np.dtype(NUMPY[self.dtype]).itemsize
+        start = self._offsets[name]
+        return self._memory[start : start + size * item].view(NUMPY[self.dtype])
 
     def parameters(self) -> dict[str, np.ndarray]:
         """Return all parameters as arrays of their own: HWIO filters, [F_in, F_out] dense weights."""
@@ -195,36 +198,38 @@ class Network:
 
     def load_parameters(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Replace all parameters; DataError names the first that is missing or has another shape."""
-        self._fill(arrays, {name: name for name in self.model.params})
+        self._check_shapes(arrays, {name: name for name in self.model.params})
+        for name, p in self.model.params.items():
+            pack(np.asarray(arrays[name], NUMPY[self.dtype]), p.groups, self._slot(name))
         self._prepared = False
 
     def optimizer_state(self) -> dict[str, np.ndarray]:
         """Return the optimizer's states as arrays, and the steps taken."""
         states = {"steps": np.array(self.steps, np.int64)}
-        for slot, name in self._states().items():
-            p = self.model.params[name]
-            states[slot] = unpack(self._slot(slot), p.shape, p.groups)
+        for slot, buffer in self._states().items():
+            p = self.model.params[slot.partition("@")[0]]
+            states[slot] = unpack(self.training.view(buffer)[0], p.shape, p.groups)
         return states
 
     def load_optimizer_state(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Replace the optimizer's states and the steps taken."""
-        self._fill(arrays, self._states())
+        states = self._states()
+        self._check_shapes(arrays, {slot: slot.partition("@")[0] for slot in states})
+        for slot, buffer in states.items():
+            groups = self.model.params[slot.partition("@")[0]].groups
+            pack(np.asarray(arrays[slot], NUMPY[self.dtype]), groups, self.training.view(buffer)[0])
         self.steps = int(arrays["steps"])
 
-    def _states(self) -> dict[str, str]:
-        return {slot: slot.partition("@")[0] for slot in self._space if "@" in slot}
+    def _states(self) -> dict[str, Buffer]:
+        return {name: b for name, b in self.training.plan.buffers.items() if b.kind == STATE}
 
-    def _fill(self, arrays: Mapping[str, np.ndarray], slots: Mapping[str, str]) -> None:
+    def _check_shapes(self, arrays: Mapping[str, np.ndarray], slots: Mapping[str, str]) -> None:
         for slot, name in slots.items():
-            p = self.model.params[name]
-            found = arrays.get(slot)
-            if found is None or tuple(found.shape) != tuple(p.shape):
+            wanted, found = self.model.params[name].shape, arrays.get(slot)
+            if found is None or tuple(found.shape) != tuple(wanted):
                 raise DataError(
                     "the weights do not fit the net",
                     field=slot,
-                    expected=f"shape {tuple(p.shape)}",
+                    expected=f"shape {tuple(wanted)}",
                     found="nothing" if found is None else f"shape {tuple(found.shape)}",
                 )
-        for slot, name in slots.items():
-            if slot in self._training_plan.buffers:
-                pack(np.asarray(arrays[slot], NUMPY[self.dtype]), self.model.params[name].groups, self._slot(slot))

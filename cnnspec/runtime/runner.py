@@ -9,11 +9,11 @@ import numpy as np
 
 from ..errors import MachineError
 from ..kernels import load
-from ..plan.plan import BATCH, BATCHED, ITEM, LOCAL, PARAM, PARTIAL, SHARDS, Buffer, KernelCall, Operand, Plan
+from ..plan.plan import BATCH, BATCHED, ITEM, LOCAL, PARAM, PARTIAL, SHARDS, STATE, Buffer, KernelCall, Operand, Plan
 from . import threads
 
 NUMPY = {"f32": np.float32, "f64": np.float64, "i32": np.int32, "i64": np.int64, "u8": np.uint8}
-ARENA, PARAMETERS, WORKSPACE = 0, 1, 2
+ARENA, PARAMETERS, WORKSPACE, STATES = 0, 1, 2, 3
 SLACK = 256  # bytes behind each memory: vectors may read (never write) a little past the end
 
 
@@ -50,6 +50,7 @@ class Runner:
         self.arena = allocate(plan.arena)
         self.parameters = allocate(plan.parameters) if parameters is None else parameters
         self.workspace = allocate(plan.workspace * self.threading.count)
+        self.states = allocate(plan.states)
         self._walk: Callable[..., None] | None = None
 
     def compile(self, progress: Callable[[int, int], None] | None = None) -> None:
@@ -75,7 +76,7 @@ class Runner:
         self._calls[:, 3] = self._arguments.ctypes.data + 8 * np.array(places, np.int64)
         self._operands = np.array(operands, np.int64).reshape(-1, 5)
         self._segments = np.array(segments, np.int64).reshape(-1, 5)
-        memories = (self.arena, self.parameters, self.workspace)
+        memories = (self.arena, self.parameters, self.workspace, self.states)
         self._bases = np.array([m.ctypes.data for m in memories], np.int64)
         self._pointers = np.zeros((self.threading.count, 64), np.int64)
         self.spent = np.zeros((self.threading.count, max(1, len(calls))), np.int64)
@@ -84,7 +85,7 @@ class Runner:
     def _operand(self, domain: int, call: KernelCall, o: Operand) -> list[int]:
         b = o.buffer
         item = ITEM[b.dtype]
-        base = {PARAM: PARAMETERS, LOCAL: WORKSPACE}.get(b.kind, ARENA)
+        base = {PARAM: PARAMETERS, LOCAL: WORKSPACE, STATE: STATES}.get(b.kind, ARENA)
         sample = b.nbytes if b.kind == BATCHED and domain == BATCH else 0
         shard = b.nbytes if b.kind == PARTIAL and not o.block else o.block * item
         thread = self.plan.workspace if b.kind == LOCAL else 0
@@ -103,9 +104,9 @@ class Runner:
         )  # fmt: skip
 
     def view(self, buffer: Buffer) -> np.ndarray:
-        """Return a buffer in the arena or the parameters as an array: [copies, elements]."""
+        """Return a buffer as an array [copies, elements] that shares its memory; not one in a workspace."""
         assert buffer.kind != LOCAL, f"{buffer.name} lives in a workspace"
-        memory = self.parameters if buffer.kind == PARAM else self.arena
+        memory = {PARAM: self.parameters, STATE: self.states}.get(buffer.kind, self.arena)
         copies = {BATCHED: self.plan.batch, PARTIAL: SHARDS}.get(buffer.kind, 1)
         raw = memory[buffer.offset : buffer.offset + buffer.nbytes * copies].view(NUMPY[buffer.dtype])
         return raw.reshape(copies, -1)

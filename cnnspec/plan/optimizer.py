@@ -1,12 +1,21 @@
-"""Optimizer settings -> what a plan needs of them, and the numbers of each step."""
+"""Optimizer settings -> what a plan needs of them, and the numbers that the host sets before each step."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from ..ir.build import STEP
 from ..model.settings import SGD, Adam, AdamW
-from ..plan.compile import Update
+
+
+@dataclass(frozen=True)
+class Update:
+    """What an optimizer is to a plan: a kernel, the names of its states and its fixed numbers."""
+
+    kernel: str
+    states: tuple[str, ...]
+    numbers: tuple[int | float, ...]
 
 
 def update_of(settings: Any) -> Update:
