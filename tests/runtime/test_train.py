@@ -107,6 +107,21 @@ def test_every_sample_once_an_epoch_in_another_order_each_time():
     assert [len(ids) for e, _, ids in network.calls if e == 1] == [100] * 12 + [95]
 
 
+def test_the_metrics_of_an_epoch_are_means_over_its_samples():
+    seen: list[tuple[int, float, int, int]] = []
+
+    class Watched(FakeNetwork):
+        def train_step(self, x, target, *, lr, sample_ids, epoch):
+            result = super().train_step(x, target, lr=lr, sample_ids=sample_ids, epoch=epoch)
+            seen.append((epoch, result.loss, result.correct, len(x)))
+            return result
+
+    for row in run(digits_model(FULL, VAL), network=Watched).history:
+        mine = [s[1:] for s in seen if s[0] == row["epoch"]]
+        assert row["train.loss"] == pytest.approx(sum(loss * n for loss, _, n in mine) / 1295)
+        assert row["train.accuracy"] == sum(correct for _, correct, _ in mine) / 1295
+
+
 def test_same_seed_same_weights_other_seed_other_weights():
     model = digits_model(FULL, VAL)
     first, again = run(model), run(model)
