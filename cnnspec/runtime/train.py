@@ -111,7 +111,8 @@ def train(
         from .network import Network
 
         make_network = Network
-    network = make_network(model, batch=model.train.batch, seed=model.train.seed, threads=threads)
+    numbers = {} if data.train.labels.ndim == 1 else {"target": "f32"}
+    network = make_network(model, batch=model.train.batch, seed=model.train.seed, threads=threads, **numbers)
     progress = Progress(
         seed=model.train.seed, settings=train_settings(model.train, model.data), data=data.fingerprint
     )
