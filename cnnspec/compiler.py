@@ -156,4 +156,8 @@ def _other_specs(path: Path) -> str:
     near = did_you_mean(path.name, names) or did_you_mean(path.name + ".cnn", names)
     if near:
         return f"did you mean {path.parent / near}?"
-    return "cnnspec new digits  writes a first spec" if not names else f"here are: {', '.join(sorted(names)[:8])}"
+    return (
+        "cnnspec new digits  writes a first spec"
+        if not names
+        else f"here are: {', '.join(sorted(names)[:8])}"
+    )

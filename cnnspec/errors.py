@@ -1,10 +1,10 @@
 """Everything that can go wrong, as types: the library raises, the command line prints.
 
-    CnnSpecError
-    ├── SpecError        the text is wrong: holds diagnostics, each with its place in the spec
-    ├── DataError        files or arrays do not fit: names the file, the field, expected and found
-    ├── MachineError     the machine stands in the way: full disk, read-only folder, missing library
-    └── InternalError    a mistake of ours: a verifier failed
+CnnSpecError
+├── SpecError        the text is wrong: holds diagnostics, each with its place in the spec
+├── DataError        files or arrays do not fit: names the file, the field, expected and found
+├── MachineError     the machine stands in the way: full disk, read-only folder, missing library
+└── InternalError    a mistake of ours: a verifier failed
 """
 
 from __future__ import annotations
@@ -155,13 +155,15 @@ def _render(d: Diagnostic) -> Iterable[str]:
         prefix, indent = _window(code, start)
         length = max(1, min(span.end - span.start, len(code) - start))
         length = min(length, max(1, 100 - (start - indent)))
-        yield f"   {span.line:>{width}} | {prefix}{code[indent : indent + 100].replace(chr(9), ' ')}"
+        shown_code = "".join(c if c.isprintable() else " " for c in code[indent : indent + 100])
+        yield f"   {span.line:>{width}} | {prefix}{shown_code}".rstrip()
         yield f"{gutter} | {' ' * (start - indent + len(prefix))}{'^' * length} {text}".rstrip()
     for note in d.notes:
         yield f"{gutter} | {note}"
     for frame in reversed(d.trail):
         call = frame.span.source.line(frame.span.line).strip()
-        yield f"  in {frame.kind} {frame.name}, at line {frame.span.line}: {call[:70]}"
+        verb = "called at" if frame.kind == "block" else "at"
+        yield f"  in {frame.kind} {frame.name}, {verb} line {frame.span.line}: {call[:70]}"
     if d.hint:
         yield f"  fix: {d.hint}"
 

@@ -5,7 +5,7 @@ All that is known about a layer here is its declaration, :func:`cnnspec.ops.base
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,11 +67,11 @@ def bind(
     scope: Scope,
     report: Callable[[Diagnostic], None],
     *,
-    partial: bool = False,
+    optional: Container[str] = (),
 ) -> Bound | None:
     """Match arguments to fields and type them; report every misfit and return None if there was one.
 
-    ``partial`` asks for no required field (``defaults conv bias=no``).
+    ``optional`` names fields that may be missing although they have no default, since ``defaults`` has them.
     """
     fields = written(attrs)
     by_key = {a.key: f for f, a in fields.items()}
@@ -113,12 +113,11 @@ def bind(
             good = False
         except NotKnown:
             bound.known = False
-    if not partial:
-        for f, a in fields.items():
-            if a.default is REQUIRED and f not in given:
-                if good:  # a misfit above explains a gap better than the gap itself
-                    report(_missing(name, attrs, a, head))
-                good = False
+    for f, a in fields.items():
+        if a.default is REQUIRED and f not in given and f not in optional:
+            if good:  # a misfit above explains a gap better than the gap itself
+                report(_missing(name, attrs, a, head))
+            good = False
     return bound if good else None
 
 
@@ -140,7 +139,11 @@ def _unknown_key(
 def _surplus(name: str, attrs: Mapping[str, Attr], argument: ast.Argument, scope: Scope) -> Diagnostic:
     fields = written(attrs)
     positional = [a.key for a in fields.values() if a.positional]
-    wanted = f"{len(positional)} bare argument{'s' if len(positional) != 1 else ''}" if positional else "no bare argument"
+    wanted = (
+        f"{len(positional)} bare argument{'s' if len(positional) != 1 else ''}"
+        if positional
+        else "no bare argument"
+    )
     keys = [a.key for a in fields.values()]
     hint = f"the form is  {signature(name, attrs)}"
     if isinstance(argument.value, ast.Name) and argument.value.name in keys:
@@ -155,12 +158,16 @@ def _surplus(name: str, attrs: Mapping[str, Attr], argument: ast.Argument, scope
 
 
 def _missing(name: str, attrs: Mapping[str, Attr], missing: Attr, head: Span) -> Diagnostic:
-    example = {"size": "3x3", "window": "2", "int": "64", "float": "0.1", "str": '"path"'}.get(missing.kind, "...")
+    example = {"size": "3x3", "window": "2", "int": "64", "float": "0.1", "str": '"path"'}.get(
+        missing.kind, "..."
+    )
     end = Span(head.source, head.end, head.end)
     form = f"  {head.text} {'' if missing.positional else missing.key + '='}{example}"
     return Diagnostic(
         "missing-argument",
-        f"{name} needs its {missing.key}: {missing.doc}" if missing.doc else f"{name} needs its {missing.key}",
+        f"{name} needs its {missing.key}: {missing.doc}"
+        if name != missing.key
+        else f"{name} needs a value: {missing.doc}",
         Span(head.source, max(head.start, end.start - 1), end.end) if head.end - head.start > 40 else head,
         f"expected {missing.key} after this",
         hint=f"write{form}" if "\n" not in form else f"the form is  {signature(name, attrs)}",
@@ -197,15 +204,22 @@ def _check_range(name: str, a: Attr, expr: ast.Expr, value: int | float) -> None
         wanted = f"at least {a.min:g}"
     else:
         wanted = f"at most {a.max:g}"
-    message = f"`{a.key}` of {name} must be {wanted}"
+    message = f"{_of(name, a)} must be {wanted}"
     raise Fault(Diagnostic("range", message, expr.span, f"expected {wanted}, found {describe(value)}"))
 
 
 def _wrong_type(name: str, a: Attr, expr: ast.Expr, value: Value, wanted: str, scope: Scope) -> Fault:
     if isinstance(value, Word) and not a.choices and a.kind in ("int", "float", "size", "floats"):
         return Fault(unknown_name(value.name, expr.span, scope))
-    message = f"`{a.key}` of {name} must be {wanted}"
-    return Fault(Diagnostic("type", message, expr.span, f"expected {wanted}, found {describe(value)}", hint=_about(a)))
+    message = f"{_of(name, a)} must be {wanted}"
+    return Fault(
+        Diagnostic("type", message, expr.span, f"expected {wanted}, found {describe(value)}", hint=_about(a))
+    )
+
+
+def _of(name: str, a: Attr) -> str:
+    """Return how messages name a field: `stride` of conv, but just `epochs` where it is the statement."""
+    return f"`{a.key}`" if name == a.key else f"`{a.key}` of {name}"
 
 
 def _about(a: Attr) -> str:
@@ -218,7 +232,7 @@ def _unknown_value(name: str, a: Attr, expr: ast.Expr, found: str, words: Sequen
     return Fault(
         Diagnostic(
             "unknown-value",
-            f"`{a.key}` of {name} cannot be `{found}`",
+            f"{_of(name, a)} cannot be `{found}`",
             expr.span,
             f"expected {_one_of(words)}",
             hint=f"did you mean `{near}`?" if near else _about(a),
@@ -235,7 +249,7 @@ def _whole(name: str, a: Attr, expr: ast.Expr, value: Value, scope: Scope, wante
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, float):
-        message = f"`{a.key}` of {name} must be {wanted}"
+        message = f"{_of(name, a)} must be {wanted}"
         raise Fault(
             Diagnostic(
                 "type",
@@ -267,7 +281,7 @@ def _bool(name: str, a: Attr, expr: ast.Expr, value: Value, scope: Scope) -> boo
     if word in YES_NO:
         return YES_NO[word]
     meant = NEARLY_YES_NO.get(word.lower(), {"1": "yes", "0": "no"}.get(word))
-    message = f"`{a.key}` of {name} is yes or no"
+    message = f"{_of(name, a)} is yes or no"
     raise Fault(
         Diagnostic(
             "unknown-value" if isinstance(value, Word) else "type",
@@ -291,9 +305,15 @@ def _word(name: str, a: Attr, expr: ast.Expr, value: Value, scope: Scope) -> str
 def _size(name: str, a: Attr, expr: ast.Expr, value: Value, scope: Scope) -> tuple[int, int]:
     if isinstance(value, Dims):
         if len(value.dims) != 2:
-            message = f"`{a.key}` of {name} is rows x columns"
+            message = f"{_of(name, a)} is rows x columns"
             raise Fault(
-                Diagnostic("type", message, expr.span, f"expected two numbers, found {describe(value)}", hint=_about(a))
+                Diagnostic(
+                    "type",
+                    message,
+                    expr.span,
+                    f"expected two numbers, found {describe(value)}",
+                    hint=_about(a),
+                )
             )
         return value.dims[0], value.dims[1]
     side = _whole(name, a, expr, value, scope, "a size such as 3x3 or 3")
@@ -320,7 +340,7 @@ def _str(name: str, a: Attr, expr: ast.Expr, value: Value, scope: Scope) -> str:
     if isinstance(value, str):
         return value
     quoted = Fix(expr.span, f'"{expr.span.text}"')
-    message = f"`{a.key}` of {name} is a text in double quotes"
+    message = f"{_of(name, a)} is a text in double quotes"
     hint = f"write {quoted.replacement}"
     found = f"expected a text, found {describe(value)}"
     raise Fault(Diagnostic("type", message, expr.span, found, hint=hint, fix=quoted))
@@ -330,7 +350,7 @@ def _floats(name: str, a: Attr, expr: ast.Expr, value: Value, scope: Scope) -> t
     items = value if isinstance(value, tuple) else (value,)
     parts = expr.items if isinstance(expr, ast.ListOf) else (expr,) * len(items)
     if not items:
-        raise Fault(Diagnostic("type", f"`{a.key}` of {name} is empty", expr.span, "expected one number or more"))
+        raise Fault(Diagnostic("type", f"{_of(name, a)} is empty", expr.span, "expected one number or more"))
     return tuple(_float(name, a, part, item, scope) for part, item in zip(parts, items, strict=True))
 
 

@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator, Mapping
 from ..errors import Diagnostic
 from ..source import Span
 from ..syntax import ast
-from .expand import LOST, Env, Expander, Labels
+from .expand import Expander
 from .names import NameScope
+from .structure import call_block
 from .values import UNKNOWN
+from .walk import LOST, Env, Labels
 
 
 def find_recursion(blocks: Mapping[str, ast.Block], report: Callable[[Diagnostic], None]) -> frozenset[str]:
@@ -76,5 +78,5 @@ def walk_uncalled(expander: Expander, names: NameScope) -> None:
         lost = expander.lost
         env = Env(expander.globals, Labels(), None, NameScope())
         unknown = {p.name: UNKNOWN for p in block.parameters}
-        expander.call(block, unknown, LOST, env, None)
+        call_block(expander, block, unknown, LOST, env, None)
         expander.lost = lost

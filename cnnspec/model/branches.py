@@ -11,7 +11,7 @@ from ..source import Span
 from ..syntax import ast
 
 if TYPE_CHECKING:
-    from .expand import Placed
+    from .walk import Placed
 
 
 def row_notes(table: ast.Table, shapes: Sequence[Shape]) -> Iterator[str]:
@@ -70,7 +70,8 @@ def _arithmetic(placed: Sequence[Placed], body: Shape, shortcut: Shape) -> Itera
             if len(x) != 3 or len(y) != 3 or x[axis] == y[axis]:
                 continue
             if axis == 2:
-                yield f"channels: {layer.step.head.text} makes {y[2]} of {x[2]}      (line {layer.step.span.line})"
+                head = layer.step.head
+                yield f"channels: {head.text} makes {y[2]} of {x[2]}      (line {head.line})"
             else:
                 yield _window_arithmetic(layer, axis, word)
 

@@ -1,107 +1,25 @@
-"""The walk from statements to layers: blocks and repeats unrolled, branches joined, shapes inferred."""
+"""The walk from statements to layers: flows followed, branches joined, shapes inferred."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
 from ..errors import Diagnostic, Fix, ShapeRuleError, did_you_mean
 from ..ops import LAYERS
-from ..ops.base import Op, Shape, attr, attrs_of, dims
-from ..source import Frame, Span, Trail
+from ..ops.base import Op, Shape, attrs_of, dims
+from ..source import Span
 from ..syntax import ast
-from .arguments import Bound, bind, convert, signature
-from .branches import residual_mismatch, row_notes
-from .names import NameScope
-from .values import UNKNOWN, Fault, LabelValue, NotKnown, Scope, Value, describe, evaluate
-
-MAX_LAYERS = 20_000
-MAX_STEPS = 200_000  # statements walked through, layers or not
-MAX_DEPTH = 60  # blocks within blocks
+from .arguments import Bound, bind, signature
+from .branches import row_notes
+from .settings import SECTIONS
+from .structure import expand_block, expand_from, expand_repeat, expand_residual
+from .values import Value
+from .walk import LOST, MAX_DEPTH, MAX_LAYERS, MAX_STEPS, Cursor, Env, Placed, TooMuch
 
 TOP_WORDS = ("input", "classes", "defaults", "param", "block", "expect", "data", "train", "cnnspec")
 STRUCTURE = ("residual", "repeat", "from")
-SECTION_OF = {
-    **dict.fromkeys(("source", "split", "normalize"), "data"),
-    **dict.fromkeys(("loss", "optimizer", "schedule", "epochs", "batch", "seed", "keep", "stop"), "train"),
-}
-
-
-class TooMuch(Exception):
-    """The net grew beyond its limit; the diagnostic has been reported."""
-
-
-@dataclass(frozen=True)
-class Residual:
-    """The keys of ``residual``."""
-
-    skip: str = attr(
-        "word", "always, or if_same: only where shapes match", default="always", choices=("always", "if_same")
-    )
-
-
-@dataclass(frozen=True)
-class Repeat:
-    """The argument of ``repeat``."""
-
-    times: int = attr("int", "how often the body stands in the net", positional=True, min=0)
-
-
-@dataclass(frozen=True)
-class Cursor:
-    """Where a flow stands: the layer that was last placed (-1 is the input) and its shape, None if unknown."""
-
-    index: int
-    shape: Shape | None
-
-
-LOST = Cursor(-2, None)  # after a layer that could not be placed
-
-
-@dataclass(frozen=True)
-class Placed:
-    """A layer in the net, its name still to come."""
-
-    op: Op
-    inputs: tuple[int, ...]
-    in_shapes: tuple[Shape, ...]
-    out_shape: Shape
-    step: ast.Step
-    trail: Trail
-    label: str
-    spans: Mapping[str, Span]
-
-
-@dataclass(frozen=True)
-class Labels:
-    """The labels of one body, and those of the bodies around it."""
-
-    own: dict[str, tuple[Cursor, Span]] = field(default_factory=dict)
-    outer: Labels | None = None
-
-    def visible(self) -> dict[str, Cursor]:
-        around = self.outer.visible() if self.outer else {}
-        return {**around, **{name: cursor for name, (cursor, _) in self.own.items()}}
-
-
-@dataclass(frozen=True)
-class Env:
-    """What surrounds a statement: variables, labels, what entered the block, and the way here."""
-
-    variables: Mapping[str, Value]
-    labels: Labels
-    entering: Shape | None
-    names: NameScope
-    trail: Trail = ()
-    calls: tuple[str, ...] = ()
-
-    def scope(self, cursor: Cursor) -> Scope:
-        return Scope(self.variables, self.labels.visible(), self.entering, cursor.shape)
-
-    def inner(self) -> Env:
-        """The same surroundings with a fresh level of labels."""
-        return replace(self, labels=Labels(outer=self.labels))
+SECTION_OF = {statement: section for section, statements in SECTIONS.items() for statement in statements}
 
 
 class Expander:
@@ -119,6 +37,7 @@ class Expander:
         self.globals, self.recursive = variables, recursive
         self.placed: list[Placed] = []
         self.steps = 0
+        self.depth = 0
         self.lost = False  # whether anything could not be placed
         self.called: set[str] = set()
 
@@ -128,8 +47,23 @@ class Expander:
         self._report(replace(diagnostic, trail=env.trail))
         return LOST
 
+    def reporter(self, env: Env) -> Callable[[Diagnostic], None]:
+        """Return a callback that reports from these surroundings."""
+
+        def report(diagnostic: Diagnostic) -> None:
+            self.report(diagnostic, env)
+
+        return report
+
     # ---- statements and flows -------------------------------------------------------------------
     def statements(self, statements: Sequence[ast.Statement], cursor: Cursor, env: Env) -> Cursor:
+        self.depth += 1
+        if self.depth > MAX_DEPTH and statements:
+            what = f"bodies within bodies, blocks unrolled, are more than {MAX_DEPTH} deep"
+            self.report(
+                Diagnostic("nesting", what, statements[0].span, hint="build the net from fewer levels"), env
+            )
+            raise TooMuch
         for statement in statements:
             if isinstance(statement, ast.Flow):
                 cursor = self.flow(statement, cursor, env)
@@ -148,6 +82,7 @@ class Expander:
                     ),
                     env,
                 )
+        self.depth -= 1
         return cursor
 
     def flow(self, flow: ast.Flow, cursor: Cursor, env: Env) -> Cursor:
@@ -192,17 +127,17 @@ class Expander:
     def step(self, step: ast.Step, cursor: Cursor, env: Env, label: str = "") -> Cursor:
         self.steps += 1
         if self.steps > MAX_STEPS:
-            self._too_much(step, env, f"the net is unrolled into more than {MAX_STEPS:,} steps")
+            self.too_much(step, env, f"the net is unrolled into more than {MAX_STEPS:,} steps")
         if step.name == "from":
-            return self._from(step, env)
+            return expand_from(self, step, env)
         if step.name == "repeat":
-            return self._repeat(step, cursor, env)
+            return expand_repeat(self, step, cursor, env)
         if step.name == "residual":
-            return self._residual(step, cursor, env, label)
+            return expand_residual(self, step, cursor, env, label)
         if step.name in LAYERS:
             return self._layer(step, cursor, env, label)
         if step.name in self.blocks:
-            return self._block(step, cursor, env, label)
+            return expand_block(self, step, cursor, env, label)
         return self.report(self._unknown_layer(step), env)
 
     def _unknown_layer(self, step: ast.Step) -> Diagnostic:
@@ -227,11 +162,16 @@ class Expander:
             hint, fix = f"did you mean `{near}`?", Fix(step.name_span, near)
         else:
             hint = "run  cnnspec layers  to see all layers"
-        return Diagnostic("unknown-layer", f"unknown layer `{step.name}`", step.name_span, label, hint=hint, fix=fix)
+        return Diagnostic(
+            "unknown-layer", f"unknown layer `{step.name}`", step.name_span, label, hint=hint, fix=fix
+        )
 
-    def _too_much(self, step: ast.Step, env: Env, message: str) -> None:
+    def too_much(self, step: ast.Step, env: Env, message: str) -> None:
         self.report(
-            Diagnostic("too-many-layers", message, step.head, "the limit is passed here", hint="repeat less often"), env
+            Diagnostic(
+                "too-many-layers", message, step.head, "the limit is passed here", hint="repeat less often"
+            ),
+            env,
         )
         raise TooMuch
 
@@ -242,31 +182,30 @@ class Expander:
             inputs = self._rows(step, cursor, env)
         else:
             inputs = [cursor]
-            self._refuse_bodies(step, env)
+            self.refuse_bodies(step, env)
         bound = bind(
             step.name,
             attrs_of(cls),
             step.arguments,
             step.head,
             env.scope(cursor),
-            lambda d: void(self.report(d, env)),
-            partial=step.name in self.defaults,
+            self.reporter(env),
+            optional=self.defaults[step.name].values if step.name in self.defaults else (),
         )
         if bound is None or inputs is None:
             self.lost = True
             return LOST
-        values = {**self.defaults[step.name].values, **bound.values} if step.name in self.defaults else bound.values
+        values = (
+            {**self.defaults[step.name].values, **bound.values}
+            if step.name in self.defaults
+            else bound.values
+        )
         if not bound.known or any(c.shape is None for c in inputs):
             self.lost = True
             return LOST
-        try:
-            op = cls(**values)
-        except TypeError:  # a required field is in neither defaults nor arguments: let bind say which
-            bind(step.name, attrs_of(cls), step.arguments, step.head, env.scope(cursor), lambda d: void(self.report(d, env)))
-            return LOST
-        return self._place(op, step, inputs, env, label, bound.spans)
+        return self.place(cls(**values), step, inputs, env, label, bound.spans)
 
-    def _place(
+    def place(
         self,
         op: Op,
         step: ast.Step,
@@ -283,7 +222,7 @@ class Expander:
             return self.report(self._shape_error(error, op, step, shapes, spans), env)
         index = len(self.placed)
         if index >= MAX_LAYERS:
-            self._too_much(step, env, f"the net has more than {MAX_LAYERS:,} layers")
+            self.too_much(step, env, f"the net has more than {MAX_LAYERS:,} layers")
         placed = Placed(
             op, tuple(c.index for c in inputs), shapes, out, step, env.trail, label if label else "", spans
         )
@@ -310,7 +249,7 @@ class Expander:
             notes = (*notes, *row_notes(step.body, shapes))
         return Diagnostic("shape", error.message, span, label, notes=notes, hint=error.hint, fix=fix)
 
-    def _refuse_bodies(self, step: ast.Step, env: Env) -> None:
+    def refuse_bodies(self, step: ast.Step, env: Env) -> None:
         if step.body is not None:
             self.report(
                 Diagnostic(
@@ -325,7 +264,10 @@ class Expander:
             )
         elif step.clauses:
             self.report(
-                Diagnostic("structure", f"`{step.clauses[0].name}` does not belong here", step.clauses[0].name_span), env
+                Diagnostic(
+                    "structure", f"`{step.clauses[0].name}` does not belong here", step.clauses[0].name_span
+                ),
+                env,
             )
 
     def _rows(self, step: ast.Step, cursor: Cursor, env: Env) -> list[Cursor] | None:
@@ -347,228 +289,12 @@ class Expander:
         for row in step.body.rows:
             if not row.statements:
                 hint = "write  identity  for a branch that changes nothing"
-                ends.append(self.report(Diagnostic("structure", "this row is empty", row.span, hint=hint), env))
+                ends.append(
+                    self.report(Diagnostic("structure", "this row is empty", row.span, hint=hint), env)
+                )
                 continue
             ends.append(self.statements(row.statements, cursor, env.inner()))
         return ends
-
-    # ---- structure ------------------------------------------------------------------------------
-    def _from(self, step: ast.Step, env: Env) -> Cursor:
-        self._refuse_bodies(step, env)
-        visible = env.labels.visible()
-        if len(step.arguments) != 1 or step.arguments[0].key or not isinstance(step.arguments[0].value, ast.Name):
-            message = "`from` reads one label"
-            found = "nothing" if not step.arguments else f"`{step.arguments[-1].span.text[:40]}`"
-            label = f"expected the name of a label, found {found}"
-            return self.report(Diagnostic("missing-argument", message, step.head, label, hint="write  from enc1"), env)
-        argument = step.arguments[0]
-        assert isinstance(argument.value, ast.Name)
-        name = argument.value.name
-        value = env.variables.get(name)
-        if isinstance(value, LabelValue):
-            target: Cursor = value.target
-            return target
-        if name in visible:
-            return visible[name]
-        if name == "input" and not env.calls:
-            return Cursor(-1, env.entering)
-        if value is UNKNOWN:
-            self.lost = True
-            return LOST
-        if value is not None:
-            message = f"`{name}` is {describe(value)}, not a label"
-            return self.report(Diagnostic("type", message, argument.span, "expected a label"), env)
-        return self.report(self._unknown_label(name, argument.span, visible, env), env)
-
-    def _unknown_label(self, name: str, span: Span, visible: Mapping[str, Cursor], env: Env) -> Diagnostic:
-        near = did_you_mean(name, [*visible, "input"])
-        hint = f"did you mean `{near}`?" if near else f"labels above this line: {', '.join(visible) or 'none'}"
-        if env.calls and not near:
-            hint = f"a block sees its own labels only; hand it over as an argument:  block {env.calls[-1]}({name})"
-        return Diagnostic(
-            "unknown-label",
-            f"unknown label `{name}`",
-            span,
-            "no label of this name stands above this line",
-            hint=hint,
-            fix=Fix(span, near) if near else None,
-        )
-
-    def _repeat(self, step: ast.Step, cursor: Cursor, env: Env) -> Cursor:
-        if not isinstance(step.body, ast.Body) or step.clauses:
-            where = step.clauses[0].name_span if step.clauses else step.head
-            hint = "write  repeat 3 { conv 64 3x3 -> relu }"
-            return self.report(Diagnostic("structure", "`repeat` needs a number and { }", where, hint=hint), env)
-        if not step.body.statements:
-            return self.report(Diagnostic("structure", "there is nothing to repeat", step.body.brace), env)
-        bound = bind(
-            "repeat", attrs_of(Repeat), step.arguments, step.head, env.scope(cursor), lambda d: void(self.report(d, env))
-        )
-        if bound is None or not bound.known:
-            self.lost = True
-            self.statements(step.body.statements, LOST, env.inner())
-            return LOST
-        times = bound.values["times"]
-        if times > MAX_LAYERS:
-            self._too_much(step, env, f"a net has at most {MAX_LAYERS:,} layers, and this repeats {times:,} times")
-        for i in range(times):
-            frame = Frame("repeat", f"{i + 1} of {times}", step.head)
-            self.steps += 1
-            cursor = self.statements(step.body.statements, cursor, replace(env.inner(), trail=(*env.trail, frame)))
-        return cursor
-
-    def _residual(self, step: ast.Step, cursor: Cursor, env: Env, label: str) -> Cursor:
-        bound = bind(
-            "residual", attrs_of(Residual), step.arguments, step.head, env.scope(cursor), lambda d: void(self.report(d, env))
-        )
-        project = next((c for c in step.clauses if c.name == "project"), None)
-        for clause in step.clauses:
-            if clause is not project:
-                near = did_you_mean(clause.name, ["project"])
-                message = f"residual has no `{clause.name}`" if clause.name != "project" else "a second `project`"
-                fix = Fix(clause.name_span, near) if near and project is None else None
-                hint = f"did you mean `{near}`?" if fix else "residual knows one clause: project { ... }"
-                self.report(Diagnostic("structure", message, clause.name_span, hint=hint, fix=fix), env)
-        if not isinstance(step.body, ast.Body) or not step.body.statements:
-            hint = "write  residual { conv 64 3x3 -> bn }"
-            return self.report(Diagnostic("structure", "`residual` needs a body in { }", step.head, hint=hint), env)
-        if project is not None and not isinstance(project.body, ast.Body):
-            return self.report(Diagnostic("structure", "`project` has no rows", project.name_span), env)
-        skip = bound.values.get("skip", "always") if bound else "always"
-        if project is not None and skip == "if_same":
-            message = "`skip=if_same` and `project` contradict each other"
-            hint = "keep project to adapt the shortcut, or skip=if_same to leave it out where shapes differ"
-            self.report(Diagnostic("structure", message, project.name_span, hint=hint), env)
-        first = len(self.placed)
-        end = self.statements(step.body.statements, cursor, env.inner())
-        if project is not None and (end.shape is None or cursor.shape is None):
-            self.statements(project.body.statements, LOST, env.inner())  # type: ignore[union-attr]
-        if end.shape is None or cursor.shape is None or bound is None:
-            self.lost = True
-            return LOST
-        shortcut = cursor
-        if end.shape != cursor.shape:
-            if skip == "if_same":
-                return end
-            if project is not None and isinstance(project.body, ast.Body):
-                names = env.names.add_scope("project")
-                shortcut = self.statements(project.body.statements, cursor, replace(env.inner(), names=names))
-        if shortcut.shape is None:
-            return LOST
-        if shortcut.shape != end.shape:
-            return self.report(
-                residual_mismatch(step, project, cursor.shape, end.shape, shortcut.shape, self.placed[first:]), env
-            )
-        return self._place(LAYERS["add"](), step, [end, shortcut], env, label, {})
-
-    # ---- blocks ---------------------------------------------------------------------------------
-    def _block(self, step: ast.Step, cursor: Cursor, env: Env, label: str) -> Cursor:
-        block = self.blocks[step.name]
-        self.called.add(block.name)
-        self._refuse_bodies(step, env)
-        if block.name in self.recursive:
-            self.lost = True
-            return LOST
-        if len(env.calls) >= MAX_DEPTH:
-            self._too_much(step, env, f"blocks call blocks more than {MAX_DEPTH} deep")
-        variables = self._call_arguments(block, step, cursor, env)
-        if variables is None:
-            return LOST
-        return self.call(block, variables, cursor, env, step, label)
-
-    def call(
-        self,
-        block: ast.Block,
-        variables: Mapping[str, Value],
-        cursor: Cursor,
-        env: Env,
-        step: ast.Step | None,
-        label: str = "",
-    ) -> Cursor:
-        """Place the layers of a block, its parameters bound."""
-        trail = env.trail
-        if step is not None:
-            trail = (*env.trail, Frame("block", block.name, step.head))
-        inside = Env(
-            {**self.globals, **variables},
-            Labels(),
-            cursor.shape,
-            env.names.add_scope(label or block.name),
-            trail,
-            (*env.calls, block.name),
-        )
-        if isinstance(block.body, ast.Table):
-            message = f"block {block.name} holds rows, but rows belong to concat, add or multiply"
-            hint = "write  { concat { | ... | ... } }"
-            return self.report(Diagnostic("structure", message, block.body.brace, hint=hint), inside)
-        return self.statements(block.body.statements, cursor, inside)
-
-    def _call_arguments(
-        self, block: ast.Block, step: ast.Step, cursor: Cursor, env: Env
-    ) -> dict[str, Value] | None:
-        """Return the block's parameters by name, or None after reporting what does not fit."""
-        parameters = {p.name: p for p in block.parameters}
-        given: dict[str, Value] = {}
-        good = True
-        scope = env.scope(cursor)
-        form = block_form(block)
-        for argument in step.arguments:
-            name = argument.key or next((n for n in parameters if n not in given), "")
-            problem = None
-            if not name:
-                n = len(parameters)
-                message = f"{block.name} takes {n or 'no'} argument{'s' if n != 1 else ''}; `{argument.span.text[:40]}` is one too many"
-                problem = Diagnostic("surplus-argument", message, argument.span, hint=f"the form is  {form}")
-            elif name not in parameters:
-                near = did_you_mean(name, parameters)
-                span = argument.key_span or argument.span
-                hint = f"did you mean `{near}`?" if near else f"the form is  {form}"
-                fix = Fix(span, near) if near else None
-                label = f"parameters of {block.name}: {', '.join(parameters) or 'none'}"
-                problem = Diagnostic("unknown-key", f"{block.name} has no `{name}`", span, label, hint=hint, fix=fix)
-            elif name in given:
-                problem = Diagnostic("duplicate", f"{block.name} gets `{name}` twice", argument.span, "given again here")
-            if problem is not None:
-                self.report(problem, env)
-                good = False
-                continue
-            try:
-                given[name] = evaluate(argument.value, scope)
-            except Fault as fault:
-                self.report(fault.diagnostic, env)
-                good = False
-            except NotKnown:
-                given[name] = UNKNOWN
-        missing = [p.name for p in block.parameters if p.default is None and p.name not in given]
-        if missing and good:
-            message = f"{block.name} needs {' and '.join(f'`{m}`' for m in missing)}"
-            self.report(Diagnostic("missing-argument", message, step.head, hint=f"the form is  {form}"), env)
-        if missing or not good:
-            return None
-        return self.with_defaults(block, given, env)
-
-    def with_defaults(self, block: ast.Block, given: dict[str, Value], env: Env) -> dict[str, Value]:
-        """Add the defaults of parameters that a call leaves out; one may use the parameters before it."""
-        for p in block.parameters:
-            if p.name not in given and p.default is not None:
-                try:
-                    given[p.name] = evaluate(p.default, Scope({**self.globals, **given}, in_net=False))
-                except Fault as fault:
-                    self.report(fault.diagnostic, env)
-                    given[p.name] = UNKNOWN
-                except NotKnown:
-                    given[p.name] = UNKNOWN
-        return given
-
-
-def void(_: Any) -> None:
-    """Take a value and return nothing, for callbacks that must not return one."""
-
-
-def block_form(block: ast.Block) -> str:
-    """Return how a block is called: ``basic C [stride=1]``."""
-    parts = [p.name.upper() if p.default is None else f"[{p.name}={p.default.span.text}]" for p in block.parameters]
-    return " ".join([block.name, *parts])
 
 
 def _flat(shape: Shape) -> Shape:
@@ -581,6 +307,3 @@ def _fits(op: Op, shape: Shape) -> bool:
     except (ShapeRuleError, ValueError, IndexError):
         return False
     return True
-
-
-__all__ = ["Cursor", "Env", "Expander", "Labels", "Placed", "Repeat", "Residual", "TooMuch", "convert"]

@@ -63,7 +63,7 @@ def judge(expects: Sequence[Expect], known: Mapping[str, float]) -> list[Diagnos
         if RELATIONS[e.relation](value, e.value):
             continue
         found, wanted = format_metric(e.metric, value), format_metric(e.metric, e.value)
-        notes = ()
+        notes: tuple[str, ...] = ()
         if e.metric in STATIC and math.isfinite(value):
             difference = value - e.value
             notes = (f"difference: {'+' if difference > 0 else ''}{format_metric(e.metric, difference)}",)

@@ -18,7 +18,8 @@ class Layer:
 
     Attributes
     ----------
-    name : unique path such as ``stage1.basic1.conv2`` (labels where the author wrote them, kind and number elsewhere).
+    name : unique path such as ``stage1.basic1.conv2``: labels where the author wrote them, kind and
+        number elsewhere.
     op : the typed op.
     inputs : names of the layers it reads, or ``input``.
     in_shapes, out_shape : shapes of one sample, (H, W, C) or (F,).
@@ -56,7 +57,7 @@ class Expect:
 
 @dataclass(frozen=True)
 class Model:
-    """A checked spec. ``layers`` stand in an order in which inputs come first; ``output`` names the last one."""
+    """A checked spec. ``layers`` stand in an order in which inputs come first; ``output`` names the end."""
 
     source: Source
     input_shape: Shape

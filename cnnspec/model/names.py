@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Union
 
 
 @dataclass
 class NameScope:
     """One level of names: the layers and scopes inside a label, a block call or the whole net, in order."""
 
-    entries: list[tuple[str, Union[int, NameScope]]] = field(default_factory=list)
+    entries: list[tuple[str, int | NameScope]] = field(default_factory=list)
 
     def add_layer(self, base: str, index: int) -> None:
         """Ask for a name made from ``base`` for the layer of this index."""

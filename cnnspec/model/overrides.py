@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from ..errors import Diagnostic, SpecError, did_you_mean
+from ..ops.base import Attr, attrs_of
 from ..source import Source, Span
 from ..syntax import ast
 from ..syntax.parser import parse
@@ -77,14 +78,14 @@ def _unknown(name: str, said: str, parameters: Collection[str]) -> Diagnostic:
             for cls in SETTINGS[statement].values():
                 known += [f"{section}.{statement}.{a.key}" for a in _attrs(cls).values()]
     near = did_you_mean(name, known)
-    hint = f"did you mean `{near}`?" if near else f"parameters of this spec: {', '.join(parameters) or 'none'}"
+    hint = (
+        f"did you mean `{near}`?" if near else f"parameters of this spec: {', '.join(parameters) or 'none'}"
+    )
     source = Source("--set", said)
     message = f"there is no parameter or setting `{name}`"
     label = "neither a `param` of the spec nor a setting"
     return Diagnostic("unknown-name", message, Span(source, 0, len(name)), label, hint=hint)
 
 
-def _attrs(cls: type):  # type: ignore[no-untyped-def]
-    from ..ops.base import attrs_of
-
+def _attrs(cls: type) -> dict[str, Attr]:
     return written(attrs_of(cls))

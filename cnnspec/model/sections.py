@@ -1,4 +1,4 @@
-"""The ``data`` and ``train`` sections: statements typed by the registry of settings, as layers are by theirs."""
+"""The ``data`` and ``train`` sections: statements typed by the registry of settings, as layers are by ops."""
 
 from __future__ import annotations
 
@@ -89,7 +89,10 @@ class SectionReader:
                 message = f"`{word}` does not belong in the {self.word} section"
                 hint = "move it out of the braces"
                 if isinstance(statement, ast.Setting):
-                    message, hint = f"`{word}` is set without `=`", f"write  {word} {statement.value.span.text}"
+                    message, hint = (
+                        f"`{word}` is set without `=`",
+                        f"write  {word} {statement.value.span.text}",
+                    )
                 self._report(Diagnostic("structure", message, statement.span, hint=hint))
             elif statement.label_span is not None:
                 self._report(Diagnostic("structure", "settings have no label", statement.label_span))
@@ -130,7 +133,11 @@ class SectionReader:
         parts = [self._part(name, step, first=i == 0) for i, step in enumerate(steps)]
         if any(part is None for part in parts):
             return
-        span = steps[0].span.to(steps[-1].span) if steps[0].span.source is steps[-1].span.source else steps[0].span
+        span = (
+            steps[0].span.to(steps[-1].span)
+            if steps[0].span.source is steps[-1].span.source
+            else steps[0].span
+        )
         values = [part for part in parts if part is not None]
         if name == "schedule":
             self._schedule(values, steps, span)
@@ -143,7 +150,9 @@ class SectionReader:
             values, steps = values[1:], steps[1:]
         if len(values) > 1 or any(isinstance(v, Warmup) for v in values):
             message = "a schedule is a warmup, then one other"
-            self._report(Diagnostic("structure", message, steps[-1].head, hint="write  schedule warmup 5 -> cosine"))
+            self._report(
+                Diagnostic("structure", message, steps[-1].head, hint="write  schedule warmup 5 -> cosine")
+            )
             return
         self.found["schedule"] = Statement(values[0] if values else Constant(), span)
 
@@ -157,7 +166,9 @@ class SectionReader:
             if chosen is None:
                 return None
             word, title = chosen, f"{name} {chosen}"
-            arguments = step.arguments[1:] if first and not _is_written_by_key(step, classes) else step.arguments
+            arguments = (
+                step.arguments[1:] if first and not _is_written_by_key(step, classes) else step.arguments
+            )
         cls = classes[word]
         bound = bind(title, attrs_of(cls), arguments, step.head, scope, self._report)
         if bound is None or not bound.known:
@@ -293,7 +304,9 @@ def data_settings(
     )
 
 
-def train_settings(reader: SectionReader, section: ast.Section | None, data: DataSettings | None) -> TrainSettings:
+def train_settings(
+    reader: SectionReader, section: ast.Section | None, data: DataSettings | None
+) -> TrainSettings:
     """Return the ``train`` section as typed settings, defaults filled in."""
     found, default = reader.found, TrainSettings()
     for name in ("keep", "stop"):

@@ -7,11 +7,19 @@ work as they do for layers: ``optimizer sgd lr=0.1`` is the class registered as 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..ops.base import attr
 from ..source import Span
+
+if TYPE_CHECKING:
+    from typing_extensions import dataclass_transform
+else:  # the standard library has it from Python 3.11 on
+
+    def dataclass_transform(**_: object) -> Callable[[T], T]:
+        return lambda function: function
+
 
 T = TypeVar("T", bound=type)
 
@@ -19,6 +27,7 @@ T = TypeVar("T", bound=type)
 SETTINGS: dict[str, dict[str, type]] = {}
 
 
+@dataclass_transform(frozen_default=True, field_specifiers=(attr,))
 def setting(statement: str, word: str) -> Callable[[T], T]:
     """Register a settings class under a statement of a section and make it a frozen dataclass."""
 
@@ -91,7 +100,7 @@ class Step:
 
 @setting("schedule", "cosine")
 class Cosine:
-    """Half a cosine from the learning rate down to ``to`` times it (Loshchilov & Hutter 2017), step by step."""
+    """Half a cosine from the learning rate to ``to`` times it, step by step (Loshchilov & Hutter 2017)."""
 
     to: float = attr("float", "last factor", default=0.0, min=0, max=1)
 
@@ -162,7 +171,7 @@ class Folders:
     path: str = attr("str", "folder", positional=True)
     resize: str = attr(
         "word",
-        "to the input size: fit keeps all and pads with black, crop fills and cuts, stretch ignores the aspect",
+        "to the input size: fit pads with black, crop fills and cuts, stretch ignores the aspect",
         default="crop",
         choices=("crop", "fit", "stretch"),
     )
@@ -233,9 +242,9 @@ class DataSettings:
 class TrainSettings:
     """The ``train`` section, defaults filled in. ``schedule`` follows ``warmup_epochs`` of linear rise."""
 
-    loss: Any = CrossEntropy()
-    optimizer: Any = SGD(lr=0.05, momentum=0.9)
-    schedule: Any = Constant()
+    loss: Any = field(default_factory=CrossEntropy)
+    optimizer: Any = field(default_factory=lambda: SGD(lr=0.05, momentum=0.9))
+    schedule: Any = field(default_factory=Constant)
     warmup_epochs: int = 0
     epochs: int = 10
     batch: int = 64

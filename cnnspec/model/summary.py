@@ -1,10 +1,12 @@
-"""What a model costs, layer by layer and in all: shapes, parameters, multiply-accumulates, receptive fields."""
+"""What a model costs, layer by layer and in all: parameters, multiply-accumulates, bytes, fields seen."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..ops.base import Pair, Shape
+from ..ops.base import Pair, Shape, attrs_of
+from .arguments import format_default, written
+from .branches import padding_of
 from .model import INPUT, Layer, Model
 
 BYTES = 4  # of a float32
@@ -108,7 +110,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class _View:
-    """What one element of a layer's output sees: ``field`` input rows and columns, the next element ``jump`` further.
+    """What one element of a layer's output sees: ``field`` input rows and columns, its neighbour ``jump`` on.
 
     ``extent`` is how many positions lie behind it: the image's, also after flatten.
     """
@@ -161,7 +163,12 @@ def _view_of(layer: Layer, behind: list[_View]) -> _View:
         field = _grow(field, jump, kernel)
         jump = (jump[0] * stride[0], jump[1] * stride[1])
         extent = (y[0], y[1])
-    elif len(x) == 1 and len(layer.params) > 0 and layer.params[0].shape[:1] == x and len(layer.params[0].shape) == 2:
+    elif (
+        len(x) == 1
+        and len(layer.params) > 0
+        and layer.params[0].shape[:1] == x
+        and len(layer.params[0].shape) == 2
+    ):
         field, extent = _grow(field, jump, extent), (1, 1)  # dense: every output sees every input
     return _View(field, jump, extent)
 
@@ -176,10 +183,6 @@ def _largest(pairs: list[Pair]) -> Pair:
 
 def describe_op(layer: Layer) -> str:
     """Return a layer's arguments in few words; the padding is always said in numbers."""
-    from .arguments import format_default, written
-    from .branches import padding_of
-    from ..ops.base import attrs_of
-
     words = []
     for name, a in written(attrs_of(type(layer.op))).items():
         value = getattr(layer.op, name)

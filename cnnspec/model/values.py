@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Union
 
-from ..errors import Diagnostic, did_you_mean
+from ..errors import Diagnostic, Fix, did_you_mean
 from ..ops.base import Shape, dims
 from ..source import Span
 from ..syntax import ast
@@ -42,7 +42,7 @@ class Unknown:
     """A value that an error elsewhere keeps us from knowing; whatever depends on it is not judged."""
 
 
-Value = Union[int, float, str, Word, Dims, LabelValue, Unknown, tuple]
+Value = Union[int, float, str, Word, Dims, LabelValue, Unknown, tuple]  # noqa: UP007
 UNKNOWN = Unknown()
 
 
@@ -121,19 +121,22 @@ def number(expr: ast.Expr, scope: Scope) -> int | float:
     if isinstance(value, Word):
         raise Fault(unknown_name(value.name, expr.span, scope))
     raise Fault(
-        Diagnostic("type", "arithmetic needs numbers", expr.span, f"expected a number, found {describe(value)}")
+        Diagnostic(
+            "type", "arithmetic needs numbers", expr.span, f"expected a number, found {describe(value)}"
+        )
     )
 
 
 def unknown_name(name: str, span: Span, scope: Scope) -> Diagnostic:
     """Return the diagnostic for a name that stands for no number here."""
-    known = [*scope.variables, *(("in.c", "in.h", "in.w", "here.c", "here.h", "here.w") if scope.in_net else ())]
+    variables = [v for v, value in scope.variables.items() if not isinstance(value, Unknown)]
+    known = [*variables, *(("in.c", "in.h", "in.w", "here.c", "here.h", "here.w") if scope.in_net else ())]
     near = did_you_mean(name, known)
     hint = f"did you mean `{near}`?" if near else ""
     if not near:
-        hint = f"known here: {', '.join(known)}" if known else f"give it a value at the top:  param {name} = 1"
-    from ..errors import Fix
-
+        hint = (
+            f"known here: {', '.join(known)}" if known else f"give it a value at the top:  param {name} = 1"
+        )
     return Diagnostic(
         "unknown-name",
         f"unknown name `{name}`",
@@ -184,7 +187,10 @@ def _dimension(expr: ast.Name, head: str, axis: str, scope: Scope) -> int:
     if not scope.in_net:
         raise Fault(
             Diagnostic(
-                "unknown-name", f"`{expr.name}` means nothing here", expr.span, "only layers have something that enters"
+                "unknown-name",
+                f"`{expr.name}` means nothing here",
+                expr.span,
+                "only layers have something that enters",
             )
         )
     shape = scope.entering if head == "in" else scope.here
@@ -228,13 +234,18 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
 def _bounded(value: int | float, span: Span) -> int | float:
     if not abs(value) <= LARGEST:  # also catches nan
         raise Fault(
-            Diagnostic("arithmetic", "the number is beyond all that a net could use", span, f"more than {LARGEST:.0e}")
+            Diagnostic(
+                "arithmetic",
+                "the number is beyond all that a net could use",
+                span,
+                f"more than {LARGEST:.0e}",
+            )
         )
     return value
 
 
 def round8(value: float) -> int:
-    """Round to a multiple of 8, at least 8 and never below 90 % of the value (Sandler et al. 2018, MobileNetV2)."""
+    """Round to a multiple of 8, at least 8 and never below 90 % of the value (Sandler et al. 2018)."""
     rounded = max(8, math.floor(value + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * value else rounded
 

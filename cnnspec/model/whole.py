@@ -8,8 +8,8 @@ from ..errors import Diagnostic, Fix
 from ..ops.base import dims
 from ..source import Span
 from ..syntax import ast
-from .expand import Cursor, Placed
 from .settings import CrossEntropy, TrainSettings
+from .walk import Cursor, Placed
 
 Report = Callable[[Diagnostic], None]
 PASSES_THROUGH = ("identity", "dropout", "flatten")  # do not change what the numbers mean
@@ -112,7 +112,9 @@ def _judge_output(last: Placed, end: Cursor, classes: int, classes_from: str, re
             units if units is not None else last.step.head,
             f"expected {classes}, found {shape[0]}",
             trail=last.trail,
-            hint="write  dense classes" if units is not None else f"end with  dense classes  after {dims(shape)}",
+            hint="write  dense classes"
+            if units is not None
+            else f"end with  dense classes  after {dims(shape)}",
             fix=Fix(units, "classes") if units is not None and same_place else None,
         )
     )

@@ -1,50 +1,75 @@
-"""The abstract syntax tree: what was written, each node with its span. Nothing is judged here."""
+"""The abstract syntax tree: what was written, each node with its span. Nothing is judged here.
+
+The classes leave ``==`` and ``repr`` to their base, because generating both for each of them would cost every
+command more time than parsing does.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Union
 
 from ..source import Source, Span
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Node:
-    """Base of all nodes: ``span`` is the text the node was read from."""
+    """Base of all nodes: ``span`` is the text the node was read from.
+
+    Nodes are equal when they mean the same, wherever they stand.
+    """
 
     span: Span
 
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self._meaning() == other._meaning()
+
+    def __hash__(self) -> int:
+        return hash(self._meaning())
+
+    def __repr__(self) -> str:
+        said = ", ".join(f"{name}={value!r}" for name, value in self._meaning())
+        return f"{type(self).__name__}({said})"
+
+    def _meaning(self) -> tuple[tuple[str, object], ...]:
+        """Return the fields that are no places."""
+        return tuple(
+            (f.name, getattr(self, f.name))
+            for f in fields(self)
+            if f.name != "brace" and "span" not in f.name
+        )
+
 
 # ---- expressions --------------------------------------------------------------------------------
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Number(Node):
     """``64``, ``0.1``, ``5e-4``, ``1.82G`` or ``10%``; whole numbers are ints."""
 
     value: int | float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Size(Node):
     """``3x3`` or ``28x28x1``."""
 
     dims: tuple[int, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Text(Node):
     """``"data/flowers"``, without its quotes."""
 
     value: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Name(Node):
     """A variable, a label or a plain word such as ``same``; which one is for the checker to say."""
 
     name: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Arithmetic(Node):
     """A chain of one precedence, read from the left: ``first``, then operators and operands."""
 
@@ -52,19 +77,21 @@ class Arithmetic(Node):
     rest: tuple[tuple[str, Expr], ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Negative(Node):
+    """``-0.5``."""
+
     operand: Expr
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Group(Node):
     """An expression in parentheses."""
 
     inner: Expr
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Call(Node):
     """``round8(32*width)``."""
 
@@ -72,18 +99,18 @@ class Call(Node):
     arguments: tuple[Expr, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class ListOf(Node):
     """``[0.49, 0.48, 0.45]``."""
 
     items: tuple[Expr, ...]
 
 
-Expr = Union[Number, Size, Text, Name, Arithmetic, Negative, Group, Call, ListOf]
+Expr = Union[Number, Size, Text, Name, Arithmetic, Negative, Group, Call, ListOf]  # noqa: UP007
 
 
 # ---- statements ---------------------------------------------------------------------------------
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Argument(Node):
     """``64`` or ``stride=2``; ``key`` is empty for a bare argument."""
 
@@ -92,7 +119,7 @@ class Argument(Node):
     key_span: Span | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Body(Node):
     """Statements between braces; ``brace`` is the opening one."""
 
@@ -100,14 +127,14 @@ class Body(Node):
     brace: Span
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Row(Node):
     """The statements after one bar; ``span`` starts at the bar."""
 
     statements: tuple[Statement, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Table(Node):
     """Rows between braces."""
 
@@ -115,7 +142,7 @@ class Table(Node):
     brace: Span
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Clause(Node):
     """A second body after the first: ``project { ... }``."""
 
@@ -124,7 +151,7 @@ class Clause(Node):
     body: Body | Table
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Step(Node):
     """``conv 64 3x3 stride=2``, ``residual { ... } project { ... }``, ``repeat 3 { ... }``, ``from enc1``."""
 
@@ -140,7 +167,7 @@ class Step(Node):
         return self.name_span.to(self.arguments[-1].span) if self.arguments else self.name_span
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Flow(Node):
     """Steps chained by ``->``, named by a label or not (``label`` is then empty)."""
 
@@ -149,7 +176,7 @@ class Flow(Node):
     steps: tuple[Step, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Declaration(Node):
     """``cnnspec 1``, ``input 28x28x1``, ``classes 10`` or ``defaults conv bias=no``."""
 
@@ -158,7 +185,7 @@ class Declaration(Node):
     arguments: tuple[Argument, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class ParamStatement(Node):
     """``param width = 1.0``."""
 
@@ -167,7 +194,7 @@ class ParamStatement(Node):
     value: Expr
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Setting(Node):
     """``width = 0.5``, as ``--set`` says it."""
 
@@ -176,7 +203,7 @@ class Setting(Node):
     value: Expr
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Parameter(Node):
     """One parameter of a block; ``default`` is None where a call must give it."""
 
@@ -184,7 +211,7 @@ class Parameter(Node):
     default: Expr | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Block(Node):
     """``block basic(c, stride=1) { ... }``."""
 
@@ -194,7 +221,7 @@ class Block(Node):
     body: Body | Table
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class ExpectStatement(Node):
     """``expect macs <= 1.82G``."""
 
@@ -204,7 +231,7 @@ class ExpectStatement(Node):
     value: Expr
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Section(Node):
     """``data { ... }`` or ``train { ... }``."""
 
@@ -213,12 +240,12 @@ class Section(Node):
     body: Body | Table
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Broken(Node):
     """Stands where a statement could not be read; the parser has told why."""
 
 
-Statement = Union[Flow, Declaration, ParamStatement, Setting, Block, ExpectStatement, Section, Broken]
+Statement = Union[Flow, Declaration, ParamStatement, Setting, Block, ExpectStatement, Section, Broken]  # noqa: UP007
 
 
 @dataclass(frozen=True)

@@ -95,7 +95,7 @@ def _load(text: str) -> lark.Lark:
     table = stored["data"]["parser"]["parser"]
     table["tokens"] = _with_int_keys(table["tokens"])
     table["states"] = {int(k): _with_int_keys(v) for k, v in table["states"].items()}
-    load: Callable[..., lark.Lark] = lark.Lark._load_from_dict  # type: ignore[attr-defined]
+    load: Callable[..., lark.Lark] = lark.Lark._load_from_dict
     return load(stored["data"], _with_int_keys(stored["memo"]), postlex=DropNewlines())
 
 

@@ -20,7 +20,8 @@ MAX_NESTING = 50  # brackets within brackets; the deepest published nets need si
 MAX_DIGITS = 40
 
 RESERVED = frozenset(
-    "for in if else block repeat filter param use defaults expect input data train sweep classes".split()
+    {"for", "in", "if", "else", "filter", "use", "sweep", "repeat", "classes", "cnnspec"}
+    | {"block", "param", "defaults", "expect", "input", "data", "train"}
 )
 
 _MULTIPLIERS = {"k": 10**3, "M": 10**6, "G": 10**9}
@@ -86,7 +87,13 @@ def too_large(name: str, nbytes: int, first_line: str = "") -> SpecError:
     """Return the error for a file that is too large to be a spec; nothing but its first line was read."""
     message = f"the file has {nbytes:,} bytes, and a spec may have at most {MAX_BYTES:,}"
     here = Span(Source(name, first_line[:80]), 0, 1)
-    return SpecError([Diagnostic("too-large", message, here, hint="was another file meant? weights and data are not specs")])
+    return SpecError(
+        [
+            Diagnostic(
+                "too-large", message, here, hint="was another file meant? weights and data are not specs"
+            )
+        ]
+    )
 
 
 class _Builder:
@@ -111,7 +118,21 @@ class _Builder:
         return ast.Spec(self.source, self.statements(tree.children))
 
     def statements(self, children: list[Any]) -> tuple[ast.Statement, ...]:
-        return tuple(getattr(self, child.data)(child.children) for child in children if isinstance(child, Tree))
+        found: list[ast.Statement] = []
+        for child in children:
+            if isinstance(child, Tree):
+                statement = getattr(self, child.data)(child.children)
+                found += statement if child.data == "opening" else [statement]
+        return tuple(found)
+
+    def opening(self, children: list[Any]) -> list[ast.Statement]:
+        """An input and, where arrows follow, the flow that starts there."""
+        steps = tuple(self.step(c.children) for c in children if isinstance(c, Tree) and c.data == "step")
+        said = [c for c in children if not (isinstance(c, Tree) and c.data == "step")]
+        declaration = self.declaration([c for c in said if not isinstance(c, Token) or c.type != "ARROW"])
+        if not steps:
+            return [declaration]
+        return [declaration, ast.Flow(self.span(steps[0], steps[-1]), "", None, steps)]
 
     def broken(self, children: list[Any]) -> ast.Broken:
         return ast.Broken(self.span(children[0], children[-1]))
@@ -152,9 +173,7 @@ class _Builder:
     def expect(self, children: list[Any]) -> ast.ExpectStatement:
         word, metric, relation, value = children
         expr = self.expr(value)
-        return ast.ExpectStatement(
-            self.span(word, expr), str(metric), self.span(metric), str(relation), expr
-        )
+        return ast.ExpectStatement(self.span(word, expr), str(metric), self.span(metric), str(relation), expr)
 
     def section(self, children: list[Any]) -> ast.Section:
         word, body_tree = children
@@ -167,7 +186,8 @@ class _Builder:
         steps = tuple(self.step(child.children) for child in rest if isinstance(child, Tree))
         start: Any = steps[0]
         if label_tree is not None:
-            name = start = label_tree.children[0]
+            name: Any = label_tree.children[0]
+            start = name
             label, label_span = str(name), self.span(name)
             self.refuse_reserved(name, "a label")
         return ast.Flow(self.span(start, steps[-1]), label, label_span, steps)
@@ -180,7 +200,12 @@ class _Builder:
         clauses = tuple(self.clause(t.children) for t in trees if t.data == "clause")
         end: Any = next((x for x in (clauses[-1:], bodies, arguments[-1:]) if x), (name,))[-1]
         return ast.Step(
-            self.span(name, end), str(name), self.span(name), arguments, bodies[0] if bodies else None, clauses
+            self.span(name, end),
+            str(name),
+            self.span(name),
+            arguments,
+            bodies[0] if bodies else None,
+            clauses,
         )
 
     def clause(self, children: list[Any]) -> ast.Clause:
@@ -189,7 +214,8 @@ class _Builder:
         return ast.Clause(self.span(name, body), str(name), self.span(name), body)
 
     def body_of(self, tree: Tree) -> ast.Body | ast.Table:
-        opening, *inner, closing = tree.children
+        children: list[Any] = tree.children
+        opening, *inner, closing = children
         span = self.span(opening, closing)
         if tree.data == "body":
             return ast.Body(span, self.statements(inner), self.span(opening))
@@ -274,7 +300,8 @@ class _Builder:
                     "is this a subtraction or a negative number?",
                     self.span(minus, right),
                     "a space before the minus and none after it",
-                    hint=f"write {left.span.text} - {right.span.text} to subtract, (-{right.span.text}) for a second value",
+                    hint=f"write {left.span.text} - {right.span.text} to subtract, "
+                    f"(-{right.span.text}) for a second value",
                 )
             )
 

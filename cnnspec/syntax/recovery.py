@@ -1,62 +1,23 @@
-"""Syntax errors made kind, and the way on after one.
+"""The way on after a syntax error.
 
-Lark stops at the first token that no rule wants. :class:`Recovery` says what is wrong in words a reader of
-specs knows, puts a broken statement in place of the one at fault, and goes on at the next newline or closing
-brace, so that one run reports what the whole file holds.
+Lark stops at the first token that no rule wants. :class:`Recovery` has it explained, puts a broken statement
+in place of the one at fault, and goes on at the next newline or closing brace, so that one run reports what
+the whole file holds.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 from lark import Token, Tree
 from lark.exceptions import UnexpectedInput, UnexpectedToken
 
-from ..errors import Diagnostic, Fix
-from ..source import Source, Span
+from ..errors import Diagnostic
+from ..source import Source
+from .explain import Place, explain
 
 MAX_ERRORS = 20
-
-LATER = {
-    "for": "write the rows one by one, or use  repeat N { ... }",
-    "if": "write two blocks, one for each case",
-    "else": "write two blocks, one for each case",
-    "filter": "filters written as numbers come with the second half of the language",
-    "use": "copy the blocks you need into this file",
-    "sweep": "run  cnnspec train --set name=value  once for each value",
-}
-SECTION_WORDS = ("input", "classes", "defaults", "param", "block", "expect", "data", "train", "cnnspec")
-
-VALUES = {"NUMBER", "SIZE", "STRING", "NAME", "LPAR", "LSQB"}
-HUMAN = {
-    "COMMA": "`,`",
-    "RPAR": "`)`",
-    "RSQB": "`]`",
-    "EQUALS": "`=`",
-    "LBRACE": "`{`",
-    "RELATION": "one of == != <= >= < >",
-    "SIZE": "a size such as 28x28x1",
-}
-LOOKALIKES = {
-    "→": ("->", "an arrow is written ->"),
-    "⇒": ("->", "an arrow is written ->"),
-    "×": ("x", "a size is written with the letter x: 3x3"),
-    "–": ("-", "this dash is not a minus"),
-    "—": ("-", "this dash is not a minus"),
-    "−": ("-", "this is a typographic minus"),
-    "“": ('"', "quotes are straight: \""),
-    "”": ('"', "quotes are straight: \""),
-    "„": ('"', "quotes are straight: \""),
-    "\u00a0": (" ", "this is a no-break space"),
-    "\u200b": ("", "this is a zero-width space"),
-    "\ufeff": ("", "this is a byte-order mark"),
-    "≤": ("<=", "written <="),
-    "≥": (">=", "written >="),
-}
-_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
-_NUMBERISH = re.compile(r"[0-9][\w.%]*")
 
 
 class Recovery:
@@ -68,12 +29,12 @@ class Recovery:
         self._resumed_at = -1
 
     def __call__(self, error: UnexpectedInput) -> bool:
-        interactive: Any = error.interactive_parser  # type: ignore[attr-defined]
+        interactive: Any = error.interactive_parser
         state, lexer = interactive.parser_state, interactive.lexer_thread.state
         offset, kind = self._place(error)
         base = self._statement_start(state)
         if not self._is_echo(kind, offset):
-            place = _Place(self.source, offset, kind, state, base, set(interactive.accepts()))
+            place = Place(self.source, offset, kind, state, base, set(interactive.accepts()))
             self.diagnostics.append(explain(place))
         at_end = offset >= len(self.source.text)
         if at_end or len(self.diagnostics) >= MAX_ERRORS or base is None:
@@ -135,306 +96,6 @@ class Recovery:
                 return offset
             offset += 1
         return offset
-
-
-class _Place:
-    """All that is known where the parser stopped."""
-
-    def __init__(
-        self, source: Source, offset: int, kind: str, state: Any, base: int | None, accepts: set[str]
-    ) -> None:
-        self.source, self.offset, self.kind, self.accepts = source, offset, kind, accepts
-        self.stack: list[Any] = list(state.value_stack)
-        self.partial: list[Any] = self.stack[base:] if base is not None else []
-        self.text = source.text
-
-    def span(self, length: int = 1) -> Span:
-        return Span(self.source, self.offset, min(len(self.text), self.offset + length))
-
-    @property
-    def at_start(self) -> bool:
-        """Whether a statement could begin here."""
-        return "DATA" in self.accepts or not self.partial
-
-    @property
-    def last(self) -> Token | None:
-        """The token before the place."""
-        value = self.stack[-1] if self.stack else None
-        return value if isinstance(value, Token) else None
-
-    @property
-    def first_word(self) -> str:
-        for value in self.partial:
-            return str(value) if isinstance(value, Token) else ""
-        return ""
-
-    def open_bracket(self, *kinds: str) -> Token | None:
-        """Return the innermost bracket of these kinds that is still open."""
-        for value in reversed(self.stack):
-            if isinstance(value, Token) and value.type in kinds:
-                return value
-        return None
-
-
-def explain(place: _Place) -> Diagnostic:
-    """Return the diagnostic for a place where no rule goes on: the first explanation that fits."""
-    return next(d for d in _explanations(place) if d is not None)
-
-
-def _explanations(place: _Place) -> Iterator[Diagnostic | None]:
-    yield _at_end(place)
-    yield _odd_character(place)
-    yield _word(place)
-    yield _numberish(place)
-    yield _punctuation(place)
-    yield _generic(place)
-
-
-def _at_end(place: _Place) -> Diagnostic | None:
-    if place.kind != "$END":
-        return None
-    opening = place.open_bracket("LPAR", "LSQB", "LBRACE")
-    if opening is None:
-        return None
-    start = opening.start_pos or 0
-    closing = {"LPAR": ")", "LSQB": "]", "LBRACE": "}"}[opening.type]
-    return Diagnostic(
-        "syntax",
-        f"`{opening}` is never closed",
-        Span(place.source, start, start + 1),
-        f"the file ends before its `{closing}`",
-        hint=f"add  {closing}  where this ends",
-    )
-
-
-def _odd_character(place: _Place) -> Diagnostic | None:
-    char = place.text[place.offset : place.offset + 1]
-    if char in LOOKALIKES:
-        replacement, why = LOOKALIKES[char]
-        return Diagnostic(
-            "syntax",
-            f"`{char}` (U+{ord(char):04X}) is not a character of the language",
-            place.span(),
-            why,
-            hint=f"replace it by {replacement!r}" if replacement else "delete it",
-            fix=Fix(place.span(), replacement),
-        )
-    if char == '"':
-        end = place.text.find("\n", place.offset)
-        length = (end if end >= 0 else len(place.text)) - place.offset
-        if place.text.count('"', place.offset, place.offset + length) < 2:
-            return Diagnostic(
-                "syntax", "this text has no closing quote", place.span(length), hint='end it with  "  on the same line'
-            )
-    if char == "'":
-        return Diagnostic(
-            "syntax", "texts stand in double quotes", place.span(), 'expected ", found \'', hint='write "like this"'
-        )
-    if char == ";":
-        return Diagnostic(
-            "syntax", "statements end with their line; there is no `;`", place.span(), hint="put what follows on a new line"
-        )
-    if char and (ord(char) < 32 and char not in "\n\t\r" or ord(char) > 126):
-        name = f"`{char}` (U+{ord(char):04X})" if char.isprintable() else f"U+{ord(char):04X}"
-        return Diagnostic(
-            "syntax",
-            f"{name} is not a character of the language",
-            place.span(),
-            "names are made of the letters a to z, digits and _",
-        )
-    return None
-
-
-def _word(place: _Place) -> Diagnostic | None:
-    match = _WORD.match(place.text, place.offset)
-    if match is None:
-        return None
-    word = match.group()
-    if word in LATER and (place.at_start or (word == "else" and place.last is None)):
-        return Diagnostic(
-            "later",
-            f"`{word}` comes in a later version of the language",
-            place.span(len(word)),
-            "not known to this version",
-            hint=LATER[word],
-        )
-    if word in LATER or word == "in":
-        more = "; for the shape that enters write in.c, in.h or in.w" if word == "in" else ""
-        return Diagnostic(
-            "reserved",
-            f"`{word}` is a reserved word and cannot be a name",
-            place.span(len(word)),
-            hint=f"choose another name, such as {word}_{more}",
-        )
-    if place.text[match.end() : match.end() + 1] == "(":
-        return _call(place, match)
-    if place.partial and place.first_word in SECTION_WORDS and place.kind in ("NAME", "FUNCTION"):
-        return None
-    return None
-
-
-def _call(place: _Place, match: re.Match[str]) -> Diagnostic:
-    word = match.group()
-    end = _closing(place.text, match.end())
-    if place.at_start or (place.last is not None and place.last.type in ("ARROW", "COLON")):
-        inner = place.text[match.end() + 1 : end - 1].replace(",", " ")
-        return Diagnostic(
-            "syntax",
-            f"`{word}` is called without parentheses and commas",
-            place.span(end - place.offset),
-            hint=f"write  {word} {' '.join(inner.split())[:60]}",
-        )
-    call = place.text[place.offset : end]
-    return Diagnostic(
-        "syntax",
-        "a call as a bare argument needs parentheses around it",
-        place.span(end - place.offset),
-        hint=f"write ({call[:60]})",
-        fix=Fix(place.span(end - place.offset), f"({call})"),
-    )
-
-
-def _closing(text: str, opening: int) -> int:
-    """Return the offset after the bracket that closes the one at ``opening`` (or after the line)."""
-    depth = 0
-    for i in range(opening, min(len(text), opening + 2000)):
-        depth += {"(": 1, ")": -1}.get(text[i], 0)
-        if depth == 0:
-            return i + 1
-        if text[i] == "\n":
-            return i
-    return min(len(text), opening + 1)
-
-
-def _numberish(place: _Place) -> Diagnostic | None:
-    match = _NUMBERISH.match(place.text, place.offset)
-    if match is None or place.kind:
-        return None
-    found = match.group()
-    expected = "a number (64, 0.1, 5e-4, 1.8M, 10%) or a size (3x3, 28x28x1)"
-    capital = re.fullmatch(r"[0-9]+(?:X[0-9]+)+", found)
-    return Diagnostic(
-        "syntax",
-        f"`{found[:40]}` is neither a number nor a size",
-        place.span(len(found)),
-        f"expected {expected}",
-        hint=f"write {found.lower()}" if capital else "",
-        fix=Fix(place.span(len(found)), found.lower()) if capital else None,
-    )
-
-
-def _punctuation(place: _Place) -> Diagnostic | None:
-    if place.kind == "RBRACE" and place.open_bracket("LBRACE") is None:
-        return Diagnostic(
-            "syntax",
-            "this `}` closes nothing",
-            place.span(),
-            "no `{` is open here",
-            hint="delete it, or look for a { that was closed too early",
-            fix=Fix(place.span(), ""),
-        )
-    if place.kind == "COMMA":
-        return Diagnostic(
-            "syntax",
-            "arguments are separated by spaces",
-            place.span(),
-            "expected a space, found a comma",
-            hint="delete the comma",
-            fix=Fix(place.span(), ""),
-        )
-    if place.kind == "COLON" and place.first_word in SECTION_WORDS:
-        return Diagnostic(
-            "reserved",
-            f"`{place.first_word}` is a reserved word and cannot be a label",
-            Span(place.source, place.partial[0].start_pos, place.partial[0].end_pos),
-            hint=f"choose another name, such as {place.first_word}_",
-        )
-    if place.kind == "EQUALS" and place.first_word == "expect":
-        return Diagnostic(
-            "syntax",
-            "an expectation compares with `==`",
-            place.span(),
-            "expected one of == != <= >= < >, found =",
-            hint="write ==",
-            fix=Fix(place.span(), "=="),
-        )
-    if place.kind == "BAR":
-        return Diagnostic(
-            "syntax",
-            "rows and plain statements cannot be mixed",
-            place.span(),
-            "a row starts here, but what stands before is no row",
-            hint="start each branch with |, the first one too:  concat { | conv 8 1x1 | identity }",
-        )
-    if place.kind == "LBRACE" and place.at_start:
-        return Diagnostic(
-            "syntax",
-            "a `{` stands alone",
-            place.span(),
-            "expected a statement before it",
-            hint="put { on the line of what it belongs to, as in  residual {",
-        )
-    return None
-
-
-def _generic(place: _Place) -> Diagnostic:
-    last = place.last
-    if last is not None and last.type == "ARROW":
-        return _diagnose(place, "an arrow leads to nothing", "a layer after ->")
-    if last is not None and last.type == "COLON":
-        return _diagnose(place, "a label names nothing", "a layer after the label")
-    if last is not None and last.type in ("PLUS", "MINUS", "TIMES", "DIVIDE", "FLOOR"):
-        more = "; a call needs parentheses around it" if "FUNCTION" not in place.accepts else ""
-        return _diagnose(place, f"`{last}` has nothing on its right", f"a number or a name{more}")
-    if place.at_start:
-        return _diagnose(
-            place, "a statement starts with a word", "a layer, a label, or one of " + ", ".join(SECTION_WORDS[:-1])
-        )
-    if place.kind == "MINUS" and "LPAR" in place.accepts:
-        return _diagnose(place, "a bare argument has no leading minus", "a number, a size, a name or ( )", "write (-1)")
-    opening = place.open_bracket("LPAR", "LSQB", "LBRACE")
-    related: tuple[tuple[Span, str], ...] = ()
-    if opening is not None and opening.type != "LBRACE" and {"RPAR", "RSQB"} & place.accepts:
-        at = opening.start_pos or 0
-        related = ((Span(place.source, at, at + 1), "opened here"),)
-    return _diagnose(place, "this cannot be read", _wanted(place.accepts), related=related)
-
-
-def _diagnose(
-    place: _Place, message: str, expected: str, hint: str = "", related: tuple[tuple[Span, str], ...] = ()
-) -> Diagnostic:
-    length, found = _found(place)
-    return Diagnostic(
-        "syntax", message, place.span(length), f"expected {expected}, found {found}", hint=hint, related=related
-    )
-
-
-def _found(place: _Place) -> tuple[int, str]:
-    """Return length and description of what stands at the place."""
-    if place.offset >= len(place.text):
-        return 1, "the end of the file"
-    if place.text[place.offset] in "\r\n":
-        return 1, "the end of the line"
-    match = re.compile(r"->|//|[=!<>]=|\"[^\"\n]*\"|[\w.%]+|.").match(place.text, place.offset)
-    assert match is not None
-    return len(match.group()), f"`{match.group()[:40]}`"
-
-
-def _wanted(accepts: set[str]) -> str:
-    """Return the acceptable terminals in words."""
-    words = []
-    if VALUES <= accepts:
-        words.append("an argument" if "ARROW" in accepts or "_NL" in accepts else "a number, a size, a name or ( )")
-    elif "NAME" in accepts:
-        words.append("a name")
-    words += [HUMAN[t] for t in HUMAN if t in accepts and not (t == "SIZE" and VALUES <= accepts)]
-    if "ARROW" in accepts:
-        words.append("`->`")
-    if "RBRACE" in accepts:
-        words.append("`}`")
-    if accepts & {"_NL", "$END"}:
-        words.append("the end of the line")
-    return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words) or "something else"
 
 
 def _arrow_offset(token: str) -> int:
