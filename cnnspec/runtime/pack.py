@@ -32,4 +32,4 @@ def unpack(memory: np.ndarray, shape: Sequence[int], groups: int) -> np.ndarray:
     rows = layout.panel_size // layout.width
     panels = memory[: layout.size].reshape(layout.groups, layout.panels, rows, layout.width).transpose(0, 2, 1, 3)
     grouped = panels.reshape(layout.groups, rows, layout.panels * layout.width)[:, :, : layout.channels]
-    return np.ascontiguousarray(grouped.transpose(1, 0, 2)).reshape(shape)
+    return np.array(grouped.transpose(1, 0, 2), order="C").reshape(shape)  # a copy, never a view
