@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 
 def table(
@@ -73,8 +74,10 @@ def size(nbytes: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a time as people read it: ``0.8 s``, ``42 s``, ``3:07``, ``1:02:03``."""
-    if seconds < 10:
+    """Return a time as people read it: ``0.04 s``, ``3.8 s``, ``42 s``, ``3:07``, ``1:02:03``."""
+    if seconds < 0.95:
+        return f"{seconds:.2f} s"
+    if seconds < 9.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)
     if whole < 60:
@@ -94,6 +97,24 @@ def span_of_time(seconds: float) -> str:
 def percent(share: float | None) -> str:
     """Return a share of one as ``98.06 %``; a hyphen for None."""
     return "-" if share is None else f"{100 * share:.2f} %"
+
+
+def to_json(value: object) -> str:
+    """Return JSON with one entry a line, but lists of plain values on one line; NaN becomes null."""
+    import json
+    import math
+    import re
+
+    def finite(x: Any) -> Any:
+        if isinstance(x, float) and not math.isfinite(x):
+            return None
+        if isinstance(x, Mapping):
+            return {str(k): finite(v) for k, v in x.items()}
+        return [finite(v) for v in x] if isinstance(x, (list, tuple)) else x
+
+    text = json.dumps(finite(value), indent=2, ensure_ascii=False)
+    flat = re.compile(r"\[\s+((?:[^][{}\"]|\"(?:[^\"\\]|\\.)*\")*?)\s+\]")
+    return flat.sub(lambda m: "[" + re.sub(r",\s*\n\s*", ", ", m[1]) + "]", text)
 
 
 def bar(share: float, width: int, *, full: str = "━", empty: str = "") -> str:

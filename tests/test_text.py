@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from cnnspec.text import bar, count, duration, percent, short, shorten, size, span_of_time, table
+from cnnspec.text import bar, count, duration, percent, short, shorten, size, span_of_time, table, to_json
 
 
 def test_table_aligns_columns_and_shortens_the_one_that_gives_way() -> None:
@@ -49,7 +49,16 @@ def test_units() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0.04, "0.0 s"), (9.94, "9.9 s"), (42, "42 s"), (187, "3:07"), (3723, "1:02:03")]
+    ("seconds", "text"),
+    [
+        (0.04, "0.04 s"),
+        (0.96, "1.0 s"),
+        (9.94, "9.9 s"),
+        (9.96, "10 s"),
+        (42, "42 s"),
+        (187, "3:07"),
+        (3723, "1:02:03"),
+    ],
 )
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
@@ -66,3 +75,19 @@ def test_bar_stays_inside_its_cells() -> None:
     assert bar(0.5, 4, full="#", empty="-") == "##--"
     assert bar(1.7, 4, full="#") == "####"
     assert bar(-1, 4, full="#") == ""
+
+
+def test_json_keeps_plain_lists_on_one_line_and_stays_json() -> None:
+    import json
+
+    value = {
+        "a": [1, 2, [3, 4]],
+        "b": [{"c": ["x, [y]\n", "z"]}],
+        "d": [],
+        "e": float("nan"),
+        "f": (1.5, None),
+    }
+    text = to_json(value)
+    assert json.loads(text) == {**value, "e": None, "f": [1.5, None]}
+    assert "[3, 4]" in text
+    assert '["x, [y]\\n", "z"]' in text

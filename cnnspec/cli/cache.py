@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import Any
 
 import click
 
-from ..text import size
+from ..text import size, to_json
 
 
 @click.group(name="cache")
@@ -28,8 +26,7 @@ def info(as_json: bool) -> None:
 
     found: dict[str, Any] = cache.info()
     if as_json:
-        json.dump(found, sys.stdout, indent=1)
-        click.echo()
+        click.echo(to_json(found))
         return
     click.echo(f"folder    {found['folder']}")
     click.echo(f"kernels   {found['kernels']}")

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import difflib
-import json
-import sys
 from pathlib import Path
 
 import click
 
 from ..errors import Diagnostic, SpecError
-from ..text import count
+from ..text import count, to_json
 from .target import Target, open_target, set_option
 
 ROUNDS = 10  # a mend may uncover a mistake that hid behind it
@@ -44,8 +42,7 @@ def command(target: Path, sets: tuple[str, ...], fix: bool, as_json: bool) -> in
             "file": opened.compiler.source.name,
             "diagnostics": [d.as_dict() for d in found],
         }
-        json.dump(result, sys.stdout, indent=1)
-        click.echo()
+        click.echo(to_json(result))
         return 1 if errors else 0
     render.print_diagnostics(found)
     if errors:

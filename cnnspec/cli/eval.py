@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import DataError
-from ..text import count, duration, percent, shorten, table
+from ..text import count, duration, percent, shorten, table, to_json
 from .expects import print_verdicts, verdicts
 from .target import open_target, set_option, threads_option, weights_option
 
@@ -75,8 +73,7 @@ def command(
             "expects": [v.as_dict() for v in judged],
             "ok": ok,
         }
-        json.dump(result, sys.stdout, indent=1)
-        click.echo()
+        click.echo(to_json(result))
         return 0 if ok else 1
     if f"{split}.accuracy" in metrics:
         render.say(f"{split} accuracy  {percent(found.accuracy)}", "bold")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import json
 import re
-import sys
 import textwrap
 from collections.abc import Sequence
 from typing import Any
@@ -16,6 +14,7 @@ from .. import ops
 from ..errors import did_you_mean
 from ..model.settings import SETTINGS
 from ..ops.base import LAYERS, REQUIRED, Attr, attrs_of, dims
+from ..text import to_json
 
 assert ops  # importing the package registers the layers
 
@@ -191,8 +190,7 @@ def command(name: str | None, as_json: bool) -> None:
             + (f"did you mean {near!r}?" if near else "see `cnnspec layers`")
         )
     if as_json:
-        json.dump([as_dict(word, group, cls) for group, word, cls in found], sys.stdout, indent=1)
-        click.echo()
+        click.echo(to_json([as_dict(word, group, cls) for group, word, cls in found]))
     elif name is not None:
         click.echo("\n\n".join(manual(group, word, cls) for group, word, cls in found))
     else:

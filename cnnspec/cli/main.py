@@ -124,6 +124,8 @@ def run(args: Sequence[str] | None = None) -> int:
         return code if isinstance(code, int) else 0
     except click.exceptions.Exit as stop:
         return int(stop.exit_code)
+    except SystemExit as stop:  # how click ends where the reader of a pipe has gone
+        return stop.code if isinstance(stop.code, int) else 1
     except click.ClickException as error:
         error.show()
         return int(error.exit_code)

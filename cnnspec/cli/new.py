@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from importlib.resources import files
 from pathlib import Path
 
@@ -21,7 +23,7 @@ DEFAULT_FOLDER = "data/pictures"
 
 def template(name: str) -> str:
     """Return the text of a template."""
-    return files("cnnspec.cli").joinpath("templates", f"{name}.cnn").read_text(encoding="utf-8")
+    return (files("cnnspec.cli") / "templates" / f"{name}.cnn").read_text(encoding="utf-8")
 
 
 @click.command(name="new")
@@ -49,17 +51,38 @@ def command(name: str | None, path: Path | None, folder: str | None, force: bool
             f"no template {name!r}: {f'did you mean {near!r}?' if near else 'one of ' + ', '.join(TEMPLATES)}"
         )
     text = template(name)
+    to_screen = str(path) == "-"
+    path = path or Path(f"{name}.cnn")
     if folder is not None:
         if DEFAULT_FOLDER not in text:
             raise click.UsageError(f"--folder does not go with {name!r}, which has its own data")
-        text = text.replace(DEFAULT_FOLDER, folder.replace("\\", "/"))
-    if str(path) == "-":
+        text = fill_in(text, Path(folder), Path() if to_screen else path.parent)
+    if to_screen:
         click.echo(text, nl=False)
         return
-    path = path or Path(f"{name}.cnn")
     write_new(path, text, force=force)
     click.echo(f"wrote {path}")
     click.echo(f"next: cnnspec summary {path}\n      cnnspec train {path}")
+
+
+def fill_in(text: str, folder: Path, base: Path) -> str:
+    """Return a template's text with the folder of pictures, as seen from ``base``, and its number of classes."""
+    if not folder.is_dir():
+        raise DataError("the folder does not exist", path=folder, expected="a folder with one folder a class")
+    root = folder / "train" if (folder / "train").is_dir() else folder
+    classes = [p for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")]
+    if len(classes) < 2:
+        found = ", ".join(p.name for p in classes) or "none"
+        raise DataError(
+            "the pictures need two classes or more", path=root, expected="one folder a class", found=found
+        )
+    if set(str(folder)) & set('"\\\n'):
+        raise DataError(
+            "a folder with this name cannot stand in a spec", path=folder, hint="rename the folder"
+        )
+    seen = folder if folder.is_absolute() else Path(os.path.relpath(folder, base))
+    text = text.replace(DEFAULT_FOLDER, seen.as_posix())
+    return re.sub(r"^classes \d+ *", f"classes {len(classes)}".ljust(31), text, count=1, flags=re.MULTILINE)
 
 
 def write_new(path: Path, text: str, *, force: bool) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import DataError
-from ..text import bar, percent, shorten
+from ..text import bar, percent, shorten, to_json
 from .target import Target, open_target, threads_option, weights_option
 
 if TYPE_CHECKING:
@@ -80,8 +78,7 @@ def command(
             else:
                 print_prediction(path, ranked)
     if as_json:
-        json.dump(results, sys.stdout, indent=1)
-        click.echo()
+        click.echo(to_json(results))
     return 1 if failed else 0
 
 

@@ -24,17 +24,17 @@ COLUMNS: tuple[tuple[str, int, Callable[[Mapping[str, Any], RunInfo], str]], ...
     ("accuracy", 8, lambda row, info: percent(row.get("train.accuracy"))),
     ("val loss", 8, lambda row, info: number(row.get("val.loss"))),
     ("val acc", 8, lambda row, info: percent(row.get("val.accuracy"))),
-    ("lr", 8, lambda row, info: number(row.get("lr"))),
+    ("lr", 8, lambda row, info: f"{row['lr']:.3g}"),
     ("images/s", 8, lambda row, info: speed(row, info)),
     ("time", 7, lambda row, info: duration(row.get("seconds", 0.0))),
 )
 
 
 def number(x: float | None) -> str:
-    """Return a loss or rate in at most seven signs."""
+    """Return a loss in at most seven signs, a hyphen for None."""
     if x is None:
         return "-"
-    return f"{x:.4f}" if 1e-3 <= abs(x) < 1000 or x == 0 else f"{x:.1e}"
+    return f"{x:.4f}" if abs(x) < 100 else f"{x:.4g}"
 
 
 def speed(row: Mapping[str, Any], info: RunInfo) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 
 import click
 
+from ..text import to_json
 from .target import open_target, set_option
 
 
@@ -18,9 +17,9 @@ from .target import open_target, set_option
 def command(target: Path, sets: tuple[str, ...], as_json: bool) -> None:
     """Show what each layer of SPEC makes, how many parameters it has and what it costs.
 
-    Mult-Adds are multiply-accumulates of one image, forward. Sees is the receptive field: the rows and columns
-    of the input that one output looks at. Line is the line of the spec. Where full names are too wide for the
-    terminal, layers stand indented under their stage or block.
+    Mult-Adds are multiply-accumulates of one image, forward. Sees is the receptive field: the rows and
+    columns of the input that one output looks at. Line is the line of the spec. Where full names are too wide
+    for the terminal, layers stand indented under their stage or block.
 
     \b
       cnnspec summary net.cnn
@@ -28,8 +27,7 @@ def command(target: Path, sets: tuple[str, ...], as_json: bool) -> None:
     """
     summary = open_target(target, sets).compiler.summary
     if as_json:
-        json.dump(summary.to_json(), sys.stdout, indent=1)
-        click.echo()
+        click.echo(to_json(summary.to_json()))
         return
     from ..summary_text import summary_table, summary_title, summary_totals
     from . import render

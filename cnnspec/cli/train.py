@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from ..text import duration, percent
+from ..text import duration, percent, to_json
 from .expects import Verdict, print_verdicts, verdicts
 from .target import epochs_and_seed, no_run, open_target, set_option, threads_option
 
@@ -72,8 +70,7 @@ def command(
             stop_after_steps=steps,
         )
     if as_json:
-        json.dump(as_dict(result, opened.model), sys.stdout, indent=1)
-        click.echo()
+        click.echo(to_json(as_dict(result, opened.model)))
     else:
         print_result(result, opened.model)
     if result.status == "interrupted" and steps is None:
@@ -99,10 +96,12 @@ def as_dict(result: TrainResult, model: Model) -> dict[str, object]:
 
 
 def judged(result: TrainResult, model: Model) -> list[Verdict]:
-    """Judge the spec's ``expect`` lines by the last epoch and the test."""
+    """Judge the spec's ``expect`` lines by what is known of the final weights."""
     if result.status == "interrupted":
         return []
-    return verdicts(model, {**(result.history[-1] if result.history else {}), **result.test})
+    from ..runtime.train import measured_of
+
+    return verdicts(model, measured_of(result.history, result.best, result.test))
 
 
 def print_result(result: TrainResult, model: Model) -> None:

@@ -120,8 +120,8 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     process.stdout.close()
     err = process.stderr.read()
     process.stderr.close()
-    assert process.wait() == 141
     assert err == b""
+    assert process.wait() in (1, 141)
 
 
 def test_output_that_the_terminal_cannot_show_is_no_error() -> None:
