@@ -54,6 +54,7 @@ class TrainingView:
         self.live: render.LiveLine | None = None
         self.info: RunInfo | None = None
         self.headed = False
+        self.earlier: list[Mapping[str, Any]] = []  # epochs before a resumed run went on
         self.with_val = False
         self.best: float | None = None
         self.state = ""
@@ -89,9 +90,7 @@ class TrainingView:
         if not self.quiet:
             for line in lines:
                 render.say(line)
-            render.say()
-            for row in info.history:
-                self.on_epoch(row)
+        self.earlier = list(info.history)
         self.state = "getting ready"
 
     def on_compile(self, done: int, total: int) -> None:
@@ -120,13 +119,19 @@ class TrainingView:
             render.say(f"{head}  {words}")
 
     def on_epoch(self, row: Mapping[str, Any]) -> None:
-        assert self.info is not None
         self.told = time.monotonic()
+        for one in (*self.earlier, row):
+            self._show_epoch(one)
+        self.earlier = []
+
+    def _show_epoch(self, row: Mapping[str, Any]) -> None:
+        assert self.info is not None
         if self.quiet:
             return
         shown = [c for c in COLUMNS if self.with_val or not c[0].startswith("val")]
         if not self.headed:
             self.headed = True
+            render.say()
             render.say(" ".join(title.rjust(width) for title, width, _ in shown).rstrip(), "bold")
         cells = [cell(row, self.info).rjust(width) for _, width, cell in shown]
         render.say(" ".join(cells) + ("  best" if self._is_best(row) else ""))

@@ -127,7 +127,11 @@ def print_result(result: TrainResult, model: Model) -> None:
     for title, text in rows:
         render.say(f"{title:<{width}}  {text}", "bold" if title == "test accuracy" else "")
     print_verdicts(judged(result, model))
-    if result.folder is not None and result.status != "interrupted":
-        render.say()
+    if result.folder is None:
+        return
+    render.say()
+    if result.status == "interrupted":
+        render.say(f"next: cnnspec train --resume {result.folder}")
+    else:
         render.say(f"next: cnnspec predict {result.folder} IMAGE...")
         render.say(f"      cnnspec eval {result.folder} --confusion")

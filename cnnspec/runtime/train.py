@@ -301,8 +301,7 @@ class _Run:
         if self.folder is not None:
             self._save()
             self.reporter.on_note(
-                f"stopped in epoch {progress.epoch} after step {progress.step} of {self.steps}; saved. "
-                f"Go on with:  cnnspec train --resume {self.folder.path}"
+                f"stopped in epoch {progress.epoch} after step {progress.step} of {self.steps}, and saved"
             )
         return self._result("interrupted", {}, ())
 
