@@ -148,6 +148,31 @@ def apply_fixes(source: Source, diagnostics: Iterable[Diagnostic]) -> tuple[str,
     return "".join([*parts, source.text[position:]]), applied
 
 
+def mend(source: Source, rounds: int = 10) -> tuple[Source, int, tuple[Diagnostic, ...]]:
+    """Apply the edits that diagnostics offer until none is left to apply: what ``check --fix`` does.
+
+    One mend may uncover the next (a layer's name first, then its keys), hence the rounds.
+
+    Returns
+    -------
+    source, number of edits, diagnostics that remain (none if the spec is whole now).
+    """
+    applied = 0
+    remaining: tuple[Diagnostic, ...] = ()
+    for _ in range(rounds):
+        try:
+            Compiler(source).model  # noqa: B018
+        except SpecError as error:
+            remaining = error.diagnostics
+        else:
+            return source, applied, ()
+        text, n = apply_fixes(source, remaining)
+        if n == 0:
+            break
+        source, applied = Source(source.name, text), applied + n
+    return source, applied, remaining
+
+
 def _other_specs(path: Path) -> str:
     try:
         names = [p.name for p in path.resolve().parent.glob("*.cnn")]

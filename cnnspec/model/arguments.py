@@ -256,7 +256,7 @@ def _whole(name: str, a: Attr, expr: ast.Expr, value: Value, scope: Scope, wante
                 message,
                 expr.span,
                 f"expected {wanted}, found {describe(value)}",
-                hint=f"round it: floor({expr.span.text}), ceil(...) or round8(...)"
+                hint=f"round it: floor({expr.span.text.strip('()')}), ceil(...) or round8(...)"
                 if len(expr.span.text) < 30
                 else "round it with floor, ceil or round8",
             )

@@ -317,8 +317,10 @@ def _generic(place: Place) -> Diagnostic:
             "a layer, a label, or one of " + ", ".join(SECTION_WORDS[:-1]),
         )
     if place.kind == "MINUS" and "LPAR" in place.accepts:
+        value = re.compile(r"-\s*([\w.]+%?)").match(place.text, place.offset)
+        written = f"write (-{value.group(1)})" if value else "write (-1)"
         return _diagnose(
-            place, "a bare argument has no leading minus", "a number, a size, a name or ( )", "write (-1)"
+            place, "a bare argument has no leading minus", "a number, a size, a name or ( )", written
         )
     opening = place.open_bracket("LPAR", "LSQB", "LBRACE")
     related: tuple[tuple[Span, str], ...] = ()

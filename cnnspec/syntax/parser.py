@@ -121,8 +121,12 @@ class _Builder:
         found: list[ast.Statement] = []
         for child in children:
             if isinstance(child, Tree):
-                statement = getattr(self, child.data)(child.children)
-                found += statement if child.data == "opening" else [statement]
+                known = len(self.diagnostics)
+                read = getattr(self, child.data)(child.children)
+                statements = read if child.data == "opening" else [read]
+                if len(self.diagnostics) > known and child.data in ("flow", "opening"):
+                    statements = [ast.Broken(s.span) if isinstance(s, ast.Flow) else s for s in statements]
+                found += statements
         return tuple(found)
 
     def opening(self, children: list[Any]) -> list[ast.Statement]:

@@ -1,0 +1,35 @@
+"""What the tests share: ``pytest --update-golden`` writes the expected output of golden cases anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from golden import MARKER
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write golden cases anew")
+
+
+@pytest.fixture
+def update_golden(request: pytest.FixtureRequest) -> bool:
+    return bool(request.config.getoption("--update-golden"))
+
+
+@pytest.fixture
+def golden(update_golden: bool) -> Callable[[Path, Callable[[str], str]], None]:
+    """Return a function that runs the input of a case file through a function and compares the output."""
+
+    def compare(path: Path, run: Callable[[str], str]) -> None:
+        given, _, expected = path.read_text(encoding="utf-8").partition(MARKER)
+        actual = run(given).rstrip() + "\n"
+        if update_golden:
+            path.write_text(given + MARKER + actual, encoding="utf-8")
+        else:
+            assert actual == expected, (
+                f"{path.name} differs; if the new output is right: pytest --update-golden"
+            )
+
+    return compare
