@@ -1,6 +1,6 @@
 """The Python front: a spec as an object that can be looked at, trained, measured and asked.
 
-    >>> net = parse("input 8x8x1\n flatten -> dense 10")
+    >>> net = parse("input 8x8x1 -> flatten -> dense 10")
     >>> net.params
     650
 
@@ -123,12 +123,12 @@ class Net:
 
         Examples
         --------
-        >>> print(parse("input 4x4x1\\n flatten -> dense 10").summary())
+        >>> print(parse("input 4x4x1 -> flatten -> dense 10").summary())
         <text>: 4x4x1 -> 10
         <BLANKLINE>
         Layer      Output Shape  Param #  Mult-Adds  Sees  Line
-        flatten              16        -          -   1x1     2
-        dense                10      170        160   4x4     2
+        flatten              16        -          -   1x1     1
+        dense                10      170        160   4x4     1
         <BLANKLINE>
         Total params  170
         Mult-Adds     160 an image

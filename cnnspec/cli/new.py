@@ -66,7 +66,7 @@ def command(name: str | None, path: Path | None, folder: str | None, force: bool
 
 
 def fill_in(text: str, folder: Path, base: Path) -> str:
-    """Return a template's text with the folder of pictures, as seen from ``base``, and its number of classes."""
+    """Return a template's text with the folder of pictures, seen from ``base``, and its number of classes."""
     if not folder.is_dir():
         raise DataError("the folder does not exist", path=folder, expected="a folder with one folder a class")
     root = folder / "train" if (folder / "train").is_dir() else folder
