@@ -186,7 +186,10 @@ def _unreadable(path: Path, reason: str) -> DataError:
         if (other := path.with_name(name)) != path and _is_whole(other)
     ]
     if usable:
-        hint = f"use {usable[0]}"
+        only = (
+            "" if usable[0].name.startswith("last") else " (weights for eval and predict, not for --resume)"
+        )
+        hint = f"use {usable[0]}{only}"
     else:
         hint = "no other checkpoint lies beside it; get or copy the file again, or train anew"
     if is_safetensors or size < 9:

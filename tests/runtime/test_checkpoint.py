@@ -84,7 +84,7 @@ def test_cut_short(tmp_path, keep):
     with pytest.raises(DataError) as caught:
         load_checkpoint(path, model)
     assert "cut short" in caught.value.message and caught.value.path == path
-    assert caught.value.hint == f"use {tmp_path / 'best.safetensors'}"
+    assert caught.value.hint.startswith(f"use {tmp_path / 'best.safetensors'} (weights for eval and predict")
     (tmp_path / "best.safetensors").write_bytes(b"")
     with pytest.raises(DataError, match="no other checkpoint"):
         load_checkpoint(path, model)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 import signal
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from runtime_fakes import FakeNetwork, digits_model, with_train
 
-from cnnspec.errors import DataError
+from cnnspec.errors import DataError, MachineError
 from cnnspec.model.model import Expect
 from cnnspec.model.settings import (
     SGD,
@@ -294,7 +295,29 @@ def test_infinite_validation_loss_stops_too(tmp_path):
         run(digits_model(FULL, VAL), tmp_path, network=Explodes)
 
 
-def test_first_ctrl_c_finishes_the_step_saves_and_says_how_to_resume(tmp_path):
+def test_a_disk_that_fills_up_ends_the_run_and_loses_nothing(tmp_path, monkeypatch):
+    model = digits_model(FULL, VAL)
+    real, written = os.fsync, []
+
+    def fills_up(handle):
+        written.append(handle)
+        if len(written) > 16:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fills_up)
+    with pytest.raises(MachineError, match="disk is full") as caught:
+        run(model, tmp_path / "full")
+    monkeypatch.undo()
+    folder = next((tmp_path / "full").iterdir())
+    assert caught.value.path.parent == folder and "--out" in caught.value.hint
+    assert not [p.name for p in folder.iterdir() if p.name.endswith(".part")]
+    resumed = run(model, resume=folder)
+    assert 0 < len(resumed.network.calls) < 52
+    assert same_weights(resumed.network, run(model).network)
+
+
+def test_first_ctrl_c_finishes_the_step_saves_and_says_so(tmp_path):
     class Interrupted(FakeNetwork):
         def after_step(self):
             if len(self.calls) == 5:
@@ -306,8 +329,7 @@ def test_first_ctrl_c_finishes_the_step_saves_and_says_how_to_resume(tmp_path):
     result = run(model, tmp_path, network=Interrupted, reporter=recorder)
     assert signal.getsignal(signal.SIGINT) is before
     assert result.status == "interrupted" and recorder.events[-1] == ("end", "interrupted")
-    assert f"cnnspec train --resume {result.folder}" in recorder.notes[-1]
-    assert "epoch 1 after step 5 of 13" in recorder.notes[-1]
+    assert recorder.notes[-1] == "stopped in epoch 1 after step 5 of 13, and saved"
     assert same_weights(run(model, resume=result.folder).network, run(model).network)
 
 
