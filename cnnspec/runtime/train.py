@@ -26,12 +26,12 @@ from .evaluate import evaluate
 from .events import Reporter, RunInfo, Silent
 from .identity import train_settings
 from .interrupt import Interrupt
-from .run_folder import RunFolder, base_of, new_run_folder, open_run_folder
+from .resume import folder_to_resume, restore
+from .run_folder import RunFolder, base_of, new_run_folder
 from .schedule import learning_rate
 
 REPORT_SECONDS = 0.05  # between two calls of on_step
 CHECKPOINT_SECONDS = 60.0  # between two checkpoints inside an epoch
-CHANGEABLE = ("epochs",)  # settings that a resumed run may change
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def train(
         When the loss is not finite; the last checkpoint is kept.
     """
     reporter = reporter or Silent()
-    folder = _folder_to_resume(resume) if resume is not None else None
+    folder = folder_to_resume(resume) if resume is not None else None
     if data is None:
         base = folder.base if folder is not None else base_of(model)
         data = open_data(model.data, model.input_shape, model.classes, base, seed=model.train.seed)
@@ -118,7 +118,7 @@ def train(
     )
     if folder is not None:
         file = Path(str(resume)) if str(resume).endswith(".safetensors") else folder.last
-        progress = _restore(file, model, network, progress, reporter)
+        progress = restore(file, model, network, progress, reporter)
     elif out is not None:
         folder = new_run_folder(
             out, model, data_sha256=data.fingerprint, class_names=data.class_names, threads=threads
@@ -370,52 +370,6 @@ def measured_of(
     """Return what is known of the final weights: the metrics of their epoch, and those of the test."""
     row = history[best["epoch"] - 1] if best is not None else history[-1] if history else {}
     return {**{key: value for key, value in row.items() if "." in key}, **test}
-
-
-def _folder_to_resume(resume: Path | str) -> RunFolder:
-    path = Path(resume)
-    return open_run_folder(path.parent if path.suffix == ".safetensors" else path)
-
-
-def _restore(file: Path, model: Model, network: Any, fresh: Progress, reporter: Reporter) -> Progress:
-    """Load a checkpoint into the network and return its progress, or say why it cannot go on."""
-    checkpoint = load_checkpoint(file, model)
-    progress = checkpoint.progress
-    if progress is None:
-        raise DataError(
-            "the file holds weights only, so training cannot go on from it exactly",
-            path=file,
-            expected="a checkpoint such as last.safetensors",
-            hint=f"use {file.with_name('last.safetensors')}",
-        )
-    if progress.data != fresh.data:
-        raise DataError(
-            "the data has changed since the run began",
-            path=file,
-            field="data",
-            expected=f"sha256 {progress.data[:16]}...",
-            found=f"sha256 {fresh.data[:16]}...",
-            hint="restore the data, or train anew",
-        )
-    for key in sorted(progress.settings.keys() | fresh.settings.keys()):
-        before, now = progress.settings.get(key, "nothing"), fresh.settings.get(key, "nothing")
-        if before == now:
-            continue
-        if key in CHANGEABLE:
-            reporter.on_note(f"train {key} was {before} and is now {now}")
-            continue
-        raise DataError(
-            "the train section is not the one that the run began with",
-            path=file,
-            field=key if key.startswith("data") else f"train: {key}",
-            expected=before,
-            found=now,
-            hint="restore the setting, or train anew",
-        )
-    network.load_parameters(checkpoint.parameters)
-    network.load_optimizer_state(checkpoint.optimizer)
-    progress.settings = fresh.settings
-    return progress
 
 
 def _check_metrics(model: Model, data: Dataset) -> None:

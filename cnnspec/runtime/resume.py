@@ -1,0 +1,61 @@
+"""Going on with a run: only from a checkpoint of the same net, the same data and the same settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ..errors import DataError
+from ..model.model import Model
+from .checkpoint import Progress, load_checkpoint
+from .events import Reporter
+from .run_folder import RunFolder, open_run_folder
+
+CHANGEABLE = ("epochs",)  # settings that a resumed run may change
+
+
+def folder_to_resume(resume: Path | str) -> RunFolder:
+    """Return the run folder of a folder or of a checkpoint in one."""
+    path = Path(resume)
+    return open_run_folder(path.parent if path.suffix == ".safetensors" else path)
+
+
+def restore(file: Path, model: Model, network: Any, fresh: Progress, reporter: Reporter) -> Progress:
+    """Load a checkpoint into the network and return its progress, or say why it cannot go on."""
+    checkpoint = load_checkpoint(file, model)
+    progress = checkpoint.progress
+    if progress is None:
+        raise DataError(
+            "the file holds weights only, so training cannot go on from it exactly",
+            path=file,
+            expected="a checkpoint such as last.safetensors",
+            hint=f"use {file.with_name('last.safetensors')}",
+        )
+    if progress.data != fresh.data:
+        raise DataError(
+            "the data has changed since the run began",
+            path=file,
+            field="data",
+            expected=f"sha256 {progress.data[:16]}...",
+            found=f"sha256 {fresh.data[:16]}...",
+            hint="restore the data, or train anew",
+        )
+    for key in sorted(progress.settings.keys() | fresh.settings.keys()):
+        before, now = progress.settings.get(key, "nothing"), fresh.settings.get(key, "nothing")
+        if before == now:
+            continue
+        if key in CHANGEABLE:
+            reporter.on_note(f"train {key} was {before} and is now {now}")
+            continue
+        raise DataError(
+            "the train section is not the one that the run began with",
+            path=file,
+            field=key if key.startswith("data") else f"train: {key}",
+            expected=before,
+            found=now,
+            hint="restore the setting, or train anew",
+        )
+    network.load_parameters(checkpoint.parameters)
+    network.load_optimizer_state(checkpoint.optimizer)
+    progress.settings = fresh.settings
+    return progress
