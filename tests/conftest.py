@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from golden import MARKER
+
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Two workers with two spinning threads each on two cores are many times slower than with one.
+    os.environ.setdefault("CNNSPEC_THREADS", "1")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
