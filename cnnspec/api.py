@@ -179,9 +179,9 @@ class Net:
 
         Examples
         --------
-        >>> net = load("specs/digits.cnn", **{"train.epochs": 1})
+        >>> net = load("specs/digits.cnn", **{"train.epochs": 3})
         >>> result = net.train()
-        >>> result.history[0]["train.accuracy"] > 0.5
+        >>> result.test["test.accuracy"] > 0.8
         True
         """
         from .runtime.train import train
@@ -276,12 +276,12 @@ class Net:
 
     # ---- weights --------------------------------------------------------------------------------
     def weights(self) -> dict[str, np.ndarray]:
-        """Return the parameters by name: ``conv1.weight`` [kH, kW, C_in, C_out], ``dense1.bias`` [F], ...
+        """Return the parameters by name: ``conv1.weight`` [kH, kW, C_in, C_out], ``dense.bias`` [F], ...
 
         Examples
         --------
         >>> {name: w.shape for name, w in parse("input 4x4x1 -> flatten -> dense 2").weights().items()}
-        {'dense1.weight': (16, 2), 'dense1.bias': (2,)}
+        {'dense.weight': (16, 2), 'dense.bias': (2,)}
         """
         network = self._network(next(iter(self._networks), 1))
         return {name: value.copy() for name, value in network.parameters().items()}
@@ -315,8 +315,8 @@ class Net:
         --------
         >>> net = parse("input 4x4x1 -> flatten -> dense 2")
         >>> net.save("weights.safetensors")
-        >>> net.load("weights.safetensors").predict(np.zeros((1, 4, 4, 1), np.uint8)).shape
-        (1, 2)
+        >>> net.load("weights.safetensors")
+        <Net <text>: 2 layers, 34 parameters>
         """
         from .runtime.checkpoint import load_weights
 
