@@ -52,9 +52,12 @@ def with_gradients(graph: Graph) -> Graph:
 
 
 class Run:
-    """A graph as a plan in memory: set arrays by name, run, get arrays by name."""
+    """A graph as a plan in memory: set arrays by name, run, get arrays by name.
 
-    def __init__(self, graph: Graph, *, dtype: str = "f64", batch: int = BATCH, threads: int | None = None) -> None:
+    One thread unless told: results are the same, and tests share their cores with each other.
+    """
+
+    def __init__(self, graph: Graph, *, dtype: str = "f64", batch: int = BATCH, threads: int = 1) -> None:
         self.graph, self.batch = graph, batch
         self.plan = compile_plan(graph, batch=batch, dtype=dtype)
         self.runner = Runner(self.plan, threads_=threads)
