@@ -1,6 +1,6 @@
 """Graphs as text, and back: the debugger, the golden format and the language of pass tests.
 
-    %2: f32[N,28,28,6] = conv %x, %conv1.weight, %conv1.bias {out_channels=6, kernel_size=(5, 5)}  ; conv1
+%2: f32[N,28,28,6] = conv %x, %conv1.weight, %conv1.bias {out_channels=6, kernel_size=(5, 5)}  ; conv1
 """
 
 from __future__ import annotations

@@ -15,8 +15,16 @@ import stat
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
-SETTINGS = ("CNNSPEC_VECTOR", "NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "NUMBA_OPT", "NUMBA_LOOP_VECTORIZE", "NUMBA_SLP_VECTORIZE")
+SETTINGS = (
+    "CNNSPEC_VECTOR",
+    "NUMBA_CPU_NAME",
+    "NUMBA_CPU_FEATURES",
+    "NUMBA_OPT",
+    "NUMBA_LOOP_VECTORIZE",
+    "NUMBA_SLP_VECTORIZE",
+)
 
 _in_use: str | None = None
 
@@ -54,13 +62,15 @@ def use_cache() -> str:
         return _in_use
     import numba
 
+    config: Any = numba.config
+
     folder = cache_dir()
     if not _make_private(folder):
         folder = Path(tempfile.mkdtemp(prefix="cnnspec-kernels-"))
         import atexit
 
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    numba.config.CACHE_DIR = str(folder)
+    config.CACHE_DIR = str(folder)
     _in_use = str(folder)
     return _in_use
 

@@ -20,11 +20,19 @@ def conv2d(p, a, n):
     """Forward: p = x, w, bias, y. Also input gradients (x = dy, flipped filters) and dense layers (a 1x1 image)."""
     x, w, bias, y = p[0], p[1], p[2], p[3]
     out_h, out_w = a[0], a[1]
-    x_image, x_row, x_pixel = a[2] * SIZE, a[3] * SIZE, a[4] * SIZE  # from one output position's window to the next
+    x_image, x_row, x_pixel = (
+        a[2] * SIZE,
+        a[3] * SIZE,
+        a[4] * SIZE,
+    )  # from one output position's window to the next
     y_image, y_row, y_pixel = a[5] * SIZE, a[6] * SIZE, a[7] * SIZE
     taps_h, tap_row, taps_w, tap_pixel, inner = a[8], a[9] * SIZE, a[10], a[11] * SIZE, a[12]
     groups, x_group, w_group, y_group = a[13], a[14] * SIZE, a[15] * SIZE, a[16] * SIZE
-    channels, start, panel = a[17], a[18], a[19] * SIZE  # output channels of a group; how sums start; panel to panel
+    channels, start, panel = (
+        a[17],
+        a[18],
+        a[19] * SIZE,
+    )  # output channels of a group; how sums start; panel to panel
     code, param, low, high = a[20], T(as_float(a[21])), T(as_float(a[22])), T(as_float(a[23]))
     total = n * out_h * out_w
     step = WIDTH * SIZE
@@ -58,7 +66,7 @@ def conv2d(p, a, n):
 
 
 def conv2d_weight_grad(p, a, n):
-    """Weight gradient: p = x, dy, dw; the sum over samples and pixels of x times dy, for ``rows`` of each tap's inner."""
+    """Weight gradient: p = x, dy, dw; sums over samples and pixels of x times dy, for ``rows`` of each tap."""
     x, dy, dw = p[0], p[1], p[2]
     out_h, out_w = a[0], a[1]
     x_image, x_row, x_pixel = a[2] * SIZE, a[3] * SIZE, a[4] * SIZE
@@ -95,7 +103,9 @@ def _register() -> None:
                 tile=make_tile(machine, width, bits, unit_rows=False),
             )(conv2d)  # fmt: skip
             kernel(
-                f"conv2d_weight_grad.{width}.f{bits}", **common, tile=make_tile(machine, width, bits, unit_rows=True)
+                f"conv2d_weight_grad.{width}.f{bits}",
+                **common,
+                tile=make_tile(machine, width, bits, unit_rows=True),
             )(conv2d_weight_grad)
 
 

@@ -34,7 +34,7 @@ def depthwise(p, a, n):
 
 
 def depthwise_input_grad(p, a, n):
-    """p = dy, w, dx; a = height, width, channels of dx, height, width of dy, dy, dx strides, kernel, stride, pad, dilation."""
+    """p = dy, w, dx; a = sizes of dx, height and width of dy, dy, dx strides, kernel, stride, pad, dilation."""
     dy, w, dx = at(p[0]), at(p[1]), at(p[2])
     channels = a[2]
     for i in range(n):

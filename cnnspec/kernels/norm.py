@@ -161,7 +161,7 @@ def fold_batchnorm(p, a, n):
     """p = w, b, weight, bias, mean, var, w', b': a = groups, panels, rows, width, panel, group, channels, eps."""
     w, b, weight, bias, mean, var = at(p[0]), at(p[1]), at(p[2]), at(p[3]), at(p[4]), at(p[5])
     w2, b2 = at(p[6]), at(p[7])
-    groups, panels, rows, width, panel, group, channels = a[0], a[1], a[2], a[3], a[4], a[5], a[6]
+    groups, rows, width, panel, group, channels = a[0], a[2], a[3], a[4], a[5], a[6]
     for g in range(groups):
         for k in range(channels):
             c = g * channels + k
@@ -176,7 +176,7 @@ def fold_batchnorm__nobias(p, a, n):
     """The same for filters without a bias: p = w, weight, bias, mean, var, w', b'."""
     w, weight, bias, mean, var = at(p[0]), at(p[1]), at(p[2]), at(p[3]), at(p[4])
     w2, b2 = at(p[5]), at(p[6])
-    groups, panels, rows, width, panel, group, channels = a[0], a[1], a[2], a[3], a[4], a[5], a[6]
+    groups, rows, width, panel, group, channels = a[0], a[2], a[3], a[4], a[5], a[6]
     for g in range(groups):
         for k in range(channels):
             c = g * channels + k

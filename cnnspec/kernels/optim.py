@@ -1,7 +1,7 @@
 """Optimizers: one sweep over a block of a parameter, which adds up the shards' gradients on the way.
 
-p = gradients, parameter, states..., totals, step; a = block, elements of one copy, copies, hyperparameters... A loss that
-is not finite leaves everything as it is, so that the step can be examined.
+p = gradients, parameter, states..., totals, step; a = block, elements of one copy, copies, hyperparameters...
+A loss that is not finite leaves everything as it is, so that the step can be examined.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def sgd(p, a, n):
 
 
 def adam(p, a, n):
-    """States: mean, square. Hyperparameters: beta1, beta2, eps, decay, decoupled. step = 1/N, lr, 1-beta1^t, 1-beta2^t."""
+    """States: mean, square. Hyperparameters: beta1, beta2, eps, decay, decoupled. step: 1/N, lr, 1 - beta^t (twice)."""
     g, w, m, v, totals, step = at(p[0]), at(p[1]), at(p[2]), at(p[3]), at(p[4]), at(p[5])
     beta1, beta2, eps, decay = T(as_float(a[3])), T(as_float(a[4])), T(as_float(a[5])), T(as_float(a[6]))
     lr, correction1, correction2 = step[1], step[2], step[3]

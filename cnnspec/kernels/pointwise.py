@@ -169,7 +169,10 @@ def register(*templates, **more):
     """Register templates for both element types; ``more`` adds bindings as pairs (float32, float64)."""
     import numba
 
-    sides = ((numba.float32, f32_at, apply_f32, slope_f32, 4), (numba.float64, f64_at, apply_f64, slope_f64, 8))
+    sides = (
+        (numba.float32, f32_at, apply_f32, slope_f32, 4),
+        (numba.float64, f64_at, apply_f64, slope_f64, 8),
+    )
     for side, (number, reader, f, df, size) in enumerate(sides):
         extra = {name: pair[side] for name, pair in more.items()}
         for template in templates:

@@ -94,7 +94,7 @@ START_ZERO, START_BIAS, START_LOAD = 0, 1, 2
 
 
 def make_tile(machine: Machine, width: int, bits: int, *, unit_rows: bool) -> Any:
-    """Return the intrinsic ``tile(a, b, n0, a0, b0, n1, a1, b1, n2, a2, b2, start, bias, out, step, count, valid, low, high)``.
+    """Return the intrinsic ``tile``, which computes one tile of ``width`` columns.
 
     All addresses and strides are bytes. With ``unit_rows`` (weight gradients) ``a`` is the address of row 0, row m
     lies m elements behind it, row m of the result at ``out + m*step``, and only the first ``count`` rows are stored.
@@ -165,6 +165,7 @@ def make_tile(machine: Machine, width: int, bits: int, *, unit_rows: bool) -> An
 
             lows, highs = vec.spread(low), vec.spread(high)
             for m in range(rows):
+
                 def put(m: int = m) -> None:
                     for v in range(vectors):
                         y = vec.clamp(builder.load(acc[m][v]), lows, highs)

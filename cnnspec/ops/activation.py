@@ -95,7 +95,8 @@ class Softmax(Op):
     def infer(self, x: Shape) -> Shape:
         if len(x) != 1:
             raise ShapeRuleError(
-                f"softmax needs a flat vector, but gets an image of {dims(x)}", hint="write  flatten  before softmax"
+                f"softmax needs a flat vector, but gets an image of {dims(x)}",
+                hint="write  flatten  before softmax",
             )
         return x
 

@@ -13,8 +13,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 if TYPE_CHECKING:
+    from typing_extensions import dataclass_transform
+
     from ..ir.graph import Builder, Node, Value
     from ..plan.lower import Emitter
+else:
+
+    def dataclass_transform(**_: Any) -> Any:
+        """What typing has from Python 3.11 on; at run time it does nothing."""
+        return lambda decorator: decorator
+
 
 Shape = tuple[int, ...]  # of one sample: (H, W, C) or (F,); the batch is never part of it
 Pair = tuple[int, int]
@@ -101,11 +109,11 @@ class Op:
     has_batch: ClassVar[bool] = True  # false when neither inputs nor outputs have a batch dimension
 
     # ---- of a layer -----------------------------------------------------------------------------
-    def infer(self, *xs: Shape) -> Shape:
+    def infer(self, *xs: Any, **_: Any) -> Shape:
         """Return the shape of one output sample; raise ShapeRuleError naming what failed."""
         raise NotImplementedError
 
-    def params(self, *xs: Shape) -> tuple[Param, ...]:
+    def params(self, *xs: Any, **_: Any) -> tuple[Param, ...]:
         """Return the arrays this op owns, in the order of the node's inputs after the activations."""
         return ()
 
@@ -144,28 +152,31 @@ class Op:
 LAYERS: dict[str, type[Op]] = {}  # what a spec may write
 OPS: dict[str, type[Op]] = {}  # all ops, layers included
 
-T = TypeVar("T", bound=type[Op])
+T = TypeVar("T", bound=type)
 
 
+@dataclass_transform(frozen_default=True, field_specifiers=(attr,))
 def op(name: str) -> Callable[[T], T]:
     """Register a class as a graph op and make it a frozen dataclass."""
 
     def register(cls: T) -> T:
         assert name not in OPS, f"op {name!r} is registered twice"
-        cls.name = name
-        frozen = dataclass(frozen=True)(cls)
+        cls.name = name  # type: ignore[attr-defined]
+        frozen: Any = dataclass(frozen=True)(cls)
         OPS[name] = frozen
         return frozen
 
     return register
 
 
+@dataclass_transform(frozen_default=True, field_specifiers=(attr,))
 def layer(name: str) -> Callable[[T], T]:
     """Register a class as an op that a spec may write under this name."""
 
     def register(cls: T) -> T:
-        LAYERS[name] = op(name)(cls)
-        return LAYERS[name]
+        made = op(name)(cls)
+        LAYERS[name] = made
+        return made
 
     return register
 

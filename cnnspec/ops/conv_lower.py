@@ -39,7 +39,7 @@ def _activation(kind: str) -> tuple[int | float, ...]:
 
 
 def _taps(layout: FilterLayout, dilation: Pair, row: int, pixel: int, groups: int) -> tuple[int, ...]:
-    """Return taps_h, tap_row, taps_w, tap_pixel, inner: filter rows are one run of memory where nothing lies between."""
+    """Return taps_h, tap_row, taps_w, tap_pixel, inner: filter rows are one run where nothing lies between."""
     if dilation[1] == 1 and groups == 1:
         return layout.taps_h, dilation[0] * row, 1, 0, layout.taps_w * layout.inner
     return layout.taps_h, dilation[0] * row, layout.taps_w, dilation[1] * pixel, layout.inner
@@ -60,7 +60,12 @@ def lower_conv(emit: Emitter, node: Node, op: Conv) -> None:
         op.groups, layout.inner, layout.group_size, layout.channels,
         layout.channels, BIAS if bias else ZERO, layout.panel_size, *_activation(op.activation),
     )  # fmt: skip
-    operands = [emit.image(x, at=start), emit.whole(w), emit.whole(bias[0] if bias else w), emit.image(node.output, write=True)]
+    operands = [
+        emit.image(x, at=start),
+        emit.whole(w),
+        emit.whole(bias[0] if bias else w),
+        emit.image(node.output, write=True),
+    ]
     emit.call(f"conv2d.{layout.width}", operands, args, flops=2 * op.macs((x.sample,), node.output.sample))
 
 
@@ -101,7 +106,9 @@ def input_grad_halo(op: ConvInputGrad, dy: Shape) -> Pair:
     halo = []
     for axis in (0, 1):
         need = 0
-        for p in phases(op.input_shape[axis], op.kernel_size[axis], op.stride[axis], op.padding[axis], op.dilation[axis]):
+        for p in phases(
+            op.input_shape[axis], op.kernel_size[axis], op.stride[axis], op.padding[axis], op.dilation[axis]
+        ):
             if p.taps:
                 end = p.start + (p.count - 1) + (p.taps - 1) * p.dilation
                 need = max(need, -p.start, end - (dy[axis] - 1))
@@ -116,13 +123,22 @@ def lower_input_grad(emit: Emitter, node: Node, op: ConvInputGrad) -> None:
     ly, lx = emit.layout(dy), emit.layout(dx)
     source = filter_layout(w.sample, op.groups)
     assert source is not None
-    axes = [list(phases(op.input_shape[a], op.kernel_size[a], op.stride[a], op.padding[a], op.dilation[a])) for a in (0, 1)]
+    axes = [
+        list(phases(op.input_shape[a], op.kernel_size[a], op.stride[a], op.padding[a], op.dilation[a])) for a in (0, 1)
+    ]
     for ph in axes[0]:
         for pw in axes[1]:
             at = lx.origin + ph.first * lx.row + pw.first * lx.channels
             target = emit.image(dx, at=at, write=True)
             if not ph.taps or not pw.taps:
-                args = (ph.count, pw.count, lx.channels, lx.image, op.stride[0] * lx.row, op.stride[1] * lx.channels)
+                args = (
+                    ph.count,
+                    pw.count,
+                    lx.channels,
+                    lx.image,
+                    op.stride[0] * lx.row,
+                    op.stride[1] * lx.channels,
+                )
                 emit.call("fill_pixels", [target], args)
                 continue
             flipped = FilterLayout(op.groups, ph.taps, pw.taps, source.channels, source.inner)
@@ -137,7 +153,7 @@ def lower_input_grad(emit: Emitter, node: Node, op: ConvInputGrad) -> None:
                 domain=1,
             )  # fmt: skip
             start = ly.origin + ph.start * ly.row + pw.start * ly.channels
-            args = (
+            args = (  # type: ignore[assignment]
                 ph.count, pw.count, ly.image, ly.row, ly.channels,
                 lx.image, op.stride[0] * lx.row, op.stride[1] * lx.channels,
                 *_taps(flipped, (ph.dilation, pw.dilation), ly.row, ly.channels, op.groups),
@@ -176,7 +192,13 @@ def lower_weight_grad(emit: Emitter, node: Node, op: ConvWeightGrad) -> None:
 
 
 def _split_over_rows(
-    emit: Emitter, name: str, operands: list[Operand], node: Node, layout: FilterLayout, args: tuple[int, ...], flops: int
+    emit: Emitter,
+    name: str,
+    operands: list[Operand],
+    node: Node,
+    layout: FilterLayout,
+    args: tuple[int, ...],
+    flops: int,
 ) -> None:
     """Large filters: blocks of filter rows, each over the whole batch in order, so that one copy is enough."""
     x, dy = operands
@@ -185,7 +207,11 @@ def _split_over_rows(
     rows = inner // blocks
     total = emit.buffer(node.output)
     reach = layout.size - inner * layout.width + rows * layout.width
-    operands = [replace(x, block=rows, extent=x.extent - rows * (blocks - 1)), dy, emit.part(total, rows * layout.width, reach)]
+    operands = [
+        replace(x, block=rows, extent=x.extent - rows * (blocks - 1)),
+        dy,
+        emit.part(total, rows * layout.width, reach),
+    ]
     emit.call(name, operands, (*args[:START], ZERO, layout.panel_size, rows), domain=blocks, flops=flops)
 
 
@@ -202,7 +228,12 @@ def lower_dense(emit: Emitter, node: Node, op: Dense) -> None:
     layout = filter_layout(w.sample)
     assert layout is not None
     args = (*_dense_args(emit.layout(x).image, emit.layout(node.output).image, layout, BIAS if bias else ZERO),)
-    operands = [emit.image(x), emit.whole(w), emit.whole(bias[0] if bias else w), emit.image(node.output, write=True)]
+    operands = [
+        emit.image(x),
+        emit.whole(w),
+        emit.whole(bias[0] if bias else w),
+        emit.image(node.output, write=True),
+    ]
     flops = 2 * layout.inner * layout.channels
     emit.call(f"conv2d.{layout.width}", operands, (*args, *_activation(op.activation)), flops=flops)
 
@@ -222,7 +253,10 @@ def lower_dense_input_grad(emit: Emitter, node: Node, op: DenseInputGrad) -> Non
         ),
         domain=1,
     )  # fmt: skip
-    args = (*_dense_args(emit.layout(dy).image, emit.layout(node.output).image, flipped, ZERO), *_activation(""))
+    args = (
+        *_dense_args(emit.layout(dy).image, emit.layout(node.output).image, flipped, ZERO),
+        *_activation(""),
+    )
     operands = [emit.image(dy), emit.whole(filters), emit.whole(filters), emit.image(node.output, write=True)]
     emit.call(f"conv2d.{flipped.width}", operands, args, flops=2 * flipped.inner * flipped.channels)
 
@@ -252,7 +286,12 @@ def lower_depthwise(emit: Emitter, node: Node, op: Depthwise) -> None:
         ly.height, ly.width, ly.channels, lx.image, lx.row, lx.channels, *emit.strides(node.output),
         *op.kernel_size, *op.stride, *op.dilation, 1 if bias else 0, *activation_args(op.activation),
     )  # fmt: skip
-    operands = [emit.image(x, at=start), emit.whole(w), emit.whole(bias[0] if bias else w), emit.image(node.output, write=True)]
+    operands = [
+        emit.image(x, at=start),
+        emit.whole(w),
+        emit.whole(bias[0] if bias else w),
+        emit.image(node.output, write=True),
+    ]
     emit.call("depthwise", operands, args, flops=2 * op.macs((x.sample,), node.output.sample))
 
 
@@ -264,7 +303,12 @@ def lower_depthwise_input_grad(emit: Emitter, node: Node, op: DepthwiseInputGrad
         *op.kernel_size, *op.stride, *op.padding, *op.dilation,
     )  # fmt: skip
     flops = 2 * ly.height * ly.width * ly.channels * op.kernel_size[0] * op.kernel_size[1]
-    emit.call("depthwise_input_grad", [emit.image(dy), emit.whole(w), emit.image(node.output, write=True)], args, flops=flops)
+    emit.call(
+        "depthwise_input_grad",
+        [emit.image(dy), emit.whole(w), emit.image(node.output, write=True)],
+        args,
+        flops=flops,
+    )
 
 
 def lower_depthwise_weight_grad(emit: Emitter, node: Node, op: DepthwiseWeightGrad) -> None:
@@ -277,4 +321,9 @@ def lower_depthwise_weight_grad(emit: Emitter, node: Node, op: DepthwiseWeightGr
         *op.kernel_size, *op.stride, *op.dilation,
     )  # fmt: skip
     flops = 2 * ly.height * ly.width * ly.channels * op.kernel_size[0] * op.kernel_size[1]
-    emit.call("depthwise_weight_grad", [emit.image(x, at=start), emit.image(dy), emit.whole(total, write=True)], args, flops=flops)
+    emit.call(
+        "depthwise_weight_grad",
+        [emit.image(x, at=start), emit.image(dy), emit.whole(total, write=True)],
+        args,
+        flops=flops,
+    )

@@ -20,7 +20,9 @@ class Dropout(Op):
     nothing. Srivastava et al. 2014.
     """
 
-    rate: float = attr("float", "share of numbers put to zero, in [0, 1)", positional=True, default=0.5, min=0, max=0.999)
+    rate: float = attr(
+        "float", "share of numbers put to zero, in [0, 1)", positional=True, default=0.5, min=0, max=0.999
+    )
 
     def infer(self, x: Shape) -> Shape:
         return x

@@ -44,7 +44,8 @@ class Multiply(Op):
     def infer(self, *xs: Shape) -> Shape:
         if len(xs) != 2:
             raise ShapeRuleError(
-                f"multiply takes two branches, but gets {len(xs)}", hint="nest a second multiply for a third branch"
+                f"multiply takes two branches, but gets {len(xs)}",
+                hint="nest a second multiply for a third branch",
             )
         a, b = xs
         if a == b or (len(a) == len(b) == 3 and a[2] == b[2] and (1, 1) in (a[:2], b[:2])):

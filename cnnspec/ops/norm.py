@@ -53,7 +53,8 @@ class BatchNorm(Op):
         return b.add(Normalize(self.eps), xs[0], mean, var, weight, bias)
 
     def lower(self, emit: Emitter, node: Node) -> None:
-        emit.normalize(node, *(node.inputs[i] for i in (3, 4, 1, 2)), self.eps, 0, 0.0)
+        _, weight, bias, mean, var = node.inputs
+        emit.normalize(node, (mean, var, weight, bias), self.eps, 0, 0.0)
 
 
 @op("batch_stats")
@@ -114,7 +115,7 @@ class Normalize(Op):
     def lower(self, emit: Emitter, node: Node) -> None:
         from .activation import activation_args
 
-        emit.normalize(node, *node.inputs[1:], self.eps, *activation_args(self.activation))
+        emit.normalize(node, node.inputs[1:], self.eps, *activation_args(self.activation))
 
 
 @op("normalize_sums")

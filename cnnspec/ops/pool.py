@@ -57,7 +57,7 @@ class MaxPool(Pool):
 
     def results(self, *inputs: Value) -> list[tuple[tuple[int | str, ...], str]]:
         """The pooled values, and for each the place of the maximum in its window, row by row."""
-        shape = ("N", *self.infer(inputs[0].sample))
+        shape: tuple[int | str, ...] = ("N", *self.infer(inputs[0].sample))
         return [(shape, "f32"), (shape, "u8")]
 
     def infer(self, x: Shape) -> Shape:

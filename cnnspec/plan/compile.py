@@ -64,7 +64,20 @@ def compile_plan(
     space = _place_in_order(used, PARAM, parameters)
     states = _place_in_order(used, STATE)
     inputs = {v.name: emit.buffers[v.name] for v in graph.inputs}
-    plan = Plan(batch, dtype, segments, used, emit.layouts, arena, workspace, inputs, outputs, gradients, space, states)
+    plan = Plan(
+        batch,
+        dtype,
+        segments,
+        used,
+        emit.layouts,
+        arena,
+        workspace,
+        inputs,
+        outputs,
+        gradients,
+        space,
+        states,
+    )
     verify_plan(plan)
     return plan
 

@@ -7,7 +7,20 @@ from collections.abc import Mapping, Sequence
 from ..ir.graph import Graph, Node, Value
 from ..ops.base import Pair, Param
 from ..ops.filters import filter_layout
-from .plan import BATCH, BATCHED, ITEM, PARAM, PARTIAL, SHARDS, SHARED, STATE, Buffer, ImageLayout, KernelCall, Operand
+from .plan import (
+    BATCH,
+    BATCHED,
+    ITEM,
+    PARAM,
+    PARTIAL,
+    SHARDS,
+    SHARED,
+    STATE,
+    Buffer,
+    ImageLayout,
+    KernelCall,
+    Operand,
+)
 
 CHUNKS = 16  # blocks that parameters are cut into
 PAD = 256  # every parameter and channel vector is a multiple of this many elements
@@ -145,7 +158,12 @@ class Emitter:
         return f"{name}.{self.dtype}"
 
     def call(
-        self, kernel: str, operands: Sequence[Operand], args: Sequence[int | float] = (), domain: int = BATCH, flops: int = 0
+        self,
+        kernel: str,
+        operands: Sequence[Operand],
+        args: Sequence[int | float] = (),
+        domain: int = BATCH,
+        flops: int = 0,
     ) -> None:
         """Append a call; buffers with a halo are cleared around before they are first written."""
         for o in operands:
@@ -171,7 +189,7 @@ class Emitter:
         return layout.image, layout.row, layout.channels
 
     def map(self, kernel: str, node: Node, *args: int | float) -> None:
-        """Emit a kernel that works number by number on inputs and output of one shape, in the longest rows there are."""
+        """Emit a kernel that works number by number on values of one shape, in the longest rows there are."""
         values = [*node.inputs, node.output]
         layouts = [self.layout(v) for v in values]
         first = layouts[0]
@@ -198,7 +216,14 @@ class Emitter:
         if a.sample_size < b.sample_size:
             a, b = b, a
         layout = self.layout(a)
-        args = (layout.height, layout.width, layout.channels, *self.strides(a), self.layout(b).image, *self.strides(node.output))
+        args = (
+            layout.height,
+            layout.width,
+            layout.channels,
+            *self.strides(a),
+            self.layout(b).image,
+            *self.strides(node.output),
+        )
         self.call("scale_channels", [self.image(a), self.image(b), self.image(node.output, write=True)], args)
 
     def copy_channels(self, source: Value, target: Value, start: int, to: int, count: int) -> None:
@@ -221,7 +246,11 @@ class Emitter:
         flat = (self.layout(b).image, layout.width * layout.channels, layout.channels)
         strides = {a.name: self.strides(a), b.name: flat}
         operands = [self.image(x), self.image(y, write=True)]
-        self.call("copy", operands, (layout.height, layout.width, layout.channels, *strides[x.name], *strides[y.name]))
+        self.call(
+            "copy",
+            operands,
+            (layout.height, layout.width, layout.channels, *strides[x.name], *strides[y.name]),
+        )
 
     def pool(self, kernel: str, node: Node, *args: int) -> None:
         """Emit a pooling kernel or its gradient; the image is what the window slides over."""
@@ -246,7 +275,12 @@ class Emitter:
     def random_drop(self, node: Node, rate: float, stream: int) -> None:
         x, keys = node.inputs
         layout = self.layout(x)
-        args = (layout.height, layout.width * layout.channels, *self.strides(x)[:2], *self.strides(node.output)[:2])
+        args = (
+            layout.height,
+            layout.width * layout.channels,
+            *self.strides(x)[:2],
+            *self.strides(node.output)[:2],
+        )
         operands = [self.image(x), self.image(keys), self.image(node.output, write=True)]
         self.call("random_drop", operands, (*args, self.layout(keys).image, rate, stream))
 
@@ -284,14 +318,12 @@ class Emitter:
         operands = [self.whole(batch), self.whole(running, write=True)]
         self.call("running_update", operands, (running.sample_size, spatial, momentum), 1)
 
-    def normalize(
-        self, node: Node, mean: Value, var: Value, weight: Value, bias: Value, eps: float, code: int, param: float
-    ) -> None:
-        """Emit scale and shift from the statistics, once, then y = x * scale + shift and the activation."""
+    def normalize(self, node: Node, channel: Sequence[Value], eps: float, code: int, param: float) -> None:
+        """Emit scale and shift from mean, var, weight and bias, once, then y = x * scale + shift and the activation."""
         x, y = node.inputs[0], node.output
         layout = self.layout(x)
         affine = self.scratch("affine", 2 * padded(layout.channels))
-        operands = [self.whole(v) for v in (mean, var, weight, bias)] + [self.whole(affine, write=True)]
+        operands = [self.whole(v) for v in channel] + [self.whole(affine, write=True)]
         self.call("normalize_affine", operands, (layout.channels, padded(layout.channels), eps), 1)
         args = (layout.height, layout.width, layout.channels, *self.strides(x), *self.strides(y))
         operands = [self.image(x), self.whole(affine), self.image(y, write=True)]
@@ -324,7 +356,11 @@ class Emitter:
             layout.height, layout.width, layout.channels,
             *self.strides(dy), *self.strides(x), *self.strides(node.output), size,
         )  # fmt: skip
-        self.call("affine2", [self.image(dy), self.image(x), self.whole(factors), self.image(node.output, write=True)], args)
+        self.call(
+            "affine2",
+            [self.image(dy), self.image(x), self.whole(factors), self.image(node.output, write=True)],
+            args,
+        )
 
     def fold_batchnorm(self, node: Node, eps: float, conv_bias: bool, groups: int) -> None:
         weight, *rest = node.inputs
@@ -332,9 +368,25 @@ class Emitter:
         lay = filter_layout(weight.sample, groups)
         channels = weight.sample[-1]
         if lay is None:  # depthwise: plain [kH * kW, C]
-            args: tuple[int | float, ...] = (1, 1, weight.sample_size // channels, channels, channels, 0, channels)
+            args: tuple[int | float, ...] = (
+                1,
+                1,
+                weight.sample_size // channels,
+                channels,
+                channels,
+                0,
+                channels,
+            )
         else:
-            args = (lay.groups, lay.panels, lay.panel_size // lay.width, lay.width, lay.panel_size, lay.group_size, lay.channels)
+            args = (
+                lay.groups,
+                lay.panels,
+                lay.panel_size // lay.width,
+                lay.width,
+                lay.panel_size,
+                lay.group_size,
+                lay.channels,
+            )
         folded = self.buffer(node.outputs[0])
         folded.elements = self.buffer(weight).elements
         operands = [self.whole(weight), *(self.whole(v) for v in ([bias] if bias else []))]

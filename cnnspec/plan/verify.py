@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from ..errors import InternalError
 from .memory import copies
-from .plan import BATCH, BATCHED, ITEM, LOCAL, PARAM, PARTIAL, SHARDS, STATE, Buffer, KernelCall, Operand, Plan, Segment
+from .plan import (
+    BATCH,
+    BATCHED,
+    ITEM,
+    LOCAL,
+    PARAM,
+    PARTIAL,
+    SHARDS,
+    STATE,
+    Buffer,
+    KernelCall,
+    Operand,
+    Plan,
+    Segment,
+)
 from .schedule import dependences
 
 
@@ -14,7 +28,12 @@ def verify_plan(plan: Plan) -> None:
         for call in segment.calls:
             for operand in call.operands:
                 _inside(segment, call, operand)
-    for kind, limit in ((LOCAL, plan.workspace), (PARAM, plan.parameters), (STATE, plan.states), ("", plan.arena)):
+    for kind, limit in (
+        (LOCAL, plan.workspace),
+        (PARAM, plan.parameters),
+        (STATE, plan.states),
+        ("", plan.arena),
+    ):
         group = [b for b in plan.buffers.values() if b.offset >= 0 and (b.kind == kind or (not kind and _in_arena(b)))]
         _apart(plan, group, limit)
     _ordered(plan)
@@ -51,7 +70,9 @@ def _apart(plan: Plan, buffers: list[Buffer], limit: int) -> None:
             raise InternalError(f"invalid plan: {b.name} ends at byte {end} of {limit}; please report this")
         for other, other_start, other_end in spans[:i]:
             if start < other_end and other_start < end and b.first <= other.last and other.first <= b.last:
-                raise InternalError(f"invalid plan: {b.name} and {other.name} are alive and overlap; please report this")
+                raise InternalError(
+                    f"invalid plan: {b.name} and {other.name} are alive and overlap; please report this"
+                )
 
 
 def _ordered(plan: Plan) -> None:

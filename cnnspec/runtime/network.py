@@ -97,7 +97,13 @@ class Network:
 
     # ---- steps ------------------------------------------------------------------------------------
     def train_step(
-        self, x: np.ndarray, target: np.ndarray, *, lr: float, sample_ids: np.ndarray | None = None, epoch: int = 0
+        self,
+        x: np.ndarray,
+        target: np.ndarray,
+        *,
+        lr: float,
+        sample_ids: np.ndarray | None = None,
+        epoch: int = 0,
     ) -> StepResult:
         """Take one step of the optimizer on float32[n, H, W, C] and class numbers int32[n]; n may be below ``batch``.
 
@@ -129,7 +135,9 @@ class Network:
             part = x[start : start + self.batch]
             self._feed(self.inference, part)
             self._infer(len(part))
-            out[start : start + len(part)] = self.inference.image(logits)[: len(part)].reshape(len(part), *out.shape[1:])
+            out[start : start + len(part)] = self.inference.image(logits)[: len(part)].reshape(
+                len(part), *out.shape[1:]
+            )
         return out
 
     def _infer(self, n: int) -> None:
@@ -174,9 +182,7 @@ class Network:
         graph = build_graph(self.model, training=True, target=self.target)
         graph = run_pipeline(replace(graph, updates={}), TRAINING)
         outputs = {node.output.name: node.layer for node in graph.nodes if node.output.has_batch}
-        plan = compile_plan(
-            graph, batch=self.batch, dtype=self.dtype, parameters=self._offsets, keep=tuple(outputs)
-        )
+        plan = compile_plan(graph, batch=self.batch, dtype=self.dtype, parameters=self._offsets, keep=tuple(outputs))
         runner = Runner(plan, self._memory, self.threads)
         self._feed(runner, x, target, epoch, sample_ids)
         runner.run(len(x))

@@ -9,7 +9,20 @@ import numpy as np
 
 from ..errors import MachineError
 from ..kernels import load
-from ..plan.plan import BATCH, BATCHED, ITEM, LOCAL, PARAM, PARTIAL, SHARDS, STATE, Buffer, KernelCall, Operand, Plan
+from ..plan.plan import (
+    BATCH,
+    BATCHED,
+    ITEM,
+    LOCAL,
+    PARAM,
+    PARTIAL,
+    SHARDS,
+    STATE,
+    Buffer,
+    KernelCall,
+    Operand,
+    Plan,
+)
 from . import threads
 
 NUMPY = {"f32": np.float32, "f64": np.float64, "i32": np.int32, "i64": np.int64, "u8": np.uint8}
@@ -58,7 +71,9 @@ class Runner:
         if self._walk is not None:
             return
         addresses = load.load_kernels(self.plan.kernels, progress)
-        calls, operands, segments = [], [], []
+        calls: list[list[int]] = []
+        operands: list[list[int]] = []
+        segments: list[list[int]] = []
         arguments: list[int] = []
         places = []
         position = 0

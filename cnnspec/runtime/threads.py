@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ def available_cores() -> int:
 def openmp_works() -> bool:
     """Whether numba can load its OpenMP layer (it needs the system's libgomp)."""
     try:
-        from numba.np.ufunc import omppool  # noqa: F401
+        importlib.import_module("numba.np.ufunc.omppool")
     except ImportError:
         return False
     return True
@@ -39,12 +41,14 @@ def choose(threads: int | None = None) -> Threading:
     """
     import numba
 
+    config: Any = numba.config
+
     wanted = threads or int(os.environ.get("CNNSPEC_THREADS", "0")) or available_cores()
-    count = max(1, min(wanted, numba.config.NUMBA_NUM_THREADS))
+    count = max(1, min(wanted, config.NUMBA_NUM_THREADS))
     if openmp_works():
         layer, note = "omp", ""
     else:
         layer = "workqueue"
         note = "OpenMP is missing (install libgomp1): each parallel region costs about 110 us instead of 3"
-    numba.config.THREADING_LAYER = layer
+    config.THREADING_LAYER = layer
     return Threading(layer, count, note)
