@@ -347,7 +347,7 @@ class Net:
 
         model = self.model
         base = self.base if self.base is not None else base_of(model)
-        return open_data(model.data, model.input_shape, model.classes, base, seed=model.train.seed)
+        return open_data(model.data, model.input_shape, model.label_count, base, seed=model.train.seed)
 
     def _dataset(
         self,
@@ -367,7 +367,7 @@ class Net:
             x,
             y,
             input_shape=self.input_shape,
-            classes=self.output_shape[-1] if len(self.output_shape) == 1 else None,
+            classes=self.model.label_count,
             x_val=val[0],
             y_val=val[1],
             x_test=tested[0],

@@ -85,7 +85,7 @@ class Target:
 
         model = self.model
         base = self.run.base if self.run is not None else base_of(model)
-        return open_data(model.data, model.input_shape, model.classes, base, seed=model.train.seed)
+        return open_data(model.data, model.input_shape, model.label_count, base, seed=model.train.seed)
 
     def open_network(self, weights: Path | None, *, batch: int | None = None, threads: int | None) -> Network:
         """Return a network with the weights of the run, or of the named file."""

@@ -80,6 +80,13 @@ class Model:
     def output_shape(self) -> Shape:
         return self.layer(self.output).out_shape if self.layers else self.input_shape
 
+    @property
+    def label_count(self) -> int | None:
+        """How many classes labels may name: those of the spec, else the net's outputs; None for an image."""
+        if self.classes is not None:
+            return self.classes
+        return self.output_shape[0] if len(self.output_shape) == 1 else None
+
     @cached_property
     def params(self) -> dict[str, Param]:
         """All parameters by their name in weight files: ``LAYER.weight``, ``LAYER.bias``, ..."""

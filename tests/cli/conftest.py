@@ -21,9 +21,7 @@ class Result:
 
 
 @pytest.fixture
-def cli(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Callable[..., Result]:
+def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result]:
     """Return ``cnnspec("summary", "net.cnn")``: the command, run in this process in an empty folder."""
     from cnnspec.cli import render
 

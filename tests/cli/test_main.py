@@ -70,14 +70,10 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     monkeypatch.setattr(main.cli, "main", command)
 
 
-def test_exit_codes_tell_whose_mistake_it_is(
-    monkeypatch: pytest.MonkeyPatch, cli: Callable[..., Any]
-) -> None:
+def test_exit_codes_tell_whose_mistake_it_is(monkeypatch: pytest.MonkeyPatch, cli: Callable[..., Any]) -> None:
     failing(
         monkeypatch,
-        DataError(
-            "too short", path="a.idx", field="dims", expected="100 bytes", found="99", hint="copy it again"
-        ),
+        DataError("too short", path="a.idx", field="dims", expected="100 bytes", found="99", hint="copy it again"),
     )
     result = cli("train")
     assert (result.code, result.out) == (1, "")
@@ -104,9 +100,7 @@ def test_exit_codes_tell_whose_mistake_it_is(
     assert cli("train").code == 1
 
 
-def test_debug_shows_the_traceback(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("CNNSPEC_DEBUG", "1")
     failing(monkeypatch, ZeroDivisionError("oops"))
     assert main.run(["train"]) == 3
@@ -139,7 +133,5 @@ def test_completion_knows_the_commands(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_python_dash_m_runs_the_same_program(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "cnnspec", "--version"], capture_output=True, text=True, cwd=tmp_path
-    )
+    done = subprocess.run([sys.executable, "-m", "cnnspec", "--version"], capture_output=True, text=True, cwd=tmp_path)
     assert done.stdout == f"cnnspec {cnnspec.__version__}\n"

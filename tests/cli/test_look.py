@@ -1,0 +1,238 @@
+"""new, check, layers, summary, dump: what needs no training."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cnnspec.cli.new import TEMPLATES, template
+from cnnspec.compiler import Compiler
+from cnnspec.ops.base import LAYERS
+
+Run = Callable[..., Any]
+ROOT = Path(__file__).resolve().parent.parent.parent
+SPECS = sorted((ROOT / "specs").glob("*.cnn"))
+
+
+# ---- new ----------------------------------------------------------------------------------------
+def test_new_lists_the_templates(cli: Run) -> None:
+    result = cli("new")
+    assert result.code == 0
+    assert all(name in result.out for name in TEMPLATES)
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_every_template_is_a_spec_without_a_mistake(cli: Run, name: str, tmp_path: Path) -> None:
+    assert cli("new", name).code == 0
+    result = cli("check", f"{name}.cnn")
+    assert (result.code, result.err) == (0, "")
+    assert max(map(len, template(name).splitlines())) <= 100
+
+
+def test_new_keeps_a_file_that_is_there(cli: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.cnn").write_text("mine")
+    result = cli("new", "digits", "a.cnn")
+    assert result.code == 1
+    assert "a.cnn: there is such a file already" in result.err
+    assert (tmp_path / "a.cnn").read_text() == "mine"
+    assert cli("new", "digits", "a.cnn", "--force").code == 0
+    assert (tmp_path / "a.cnn").read_text() == template("digits")
+
+
+def test_new_counts_the_classes_of_a_folder_and_writes_its_path_as_the_spec_sees_it(cli: Run, tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / "pics" / name).mkdir(parents=True)
+    (tmp_path / "specs").mkdir()
+    assert cli("new", "pictures", "specs/p.cnn", "--folder", "pics").code == 0
+    text = (tmp_path / "specs" / "p.cnn").read_text()
+    assert 'source folders "../pics"' in text
+    assert re.search(r"^classes 3 ", text, re.MULTILINE)
+    assert cli("summary", "specs/p.cnn", "--json").code == 0
+
+
+def test_new_with_a_folder_that_holds_no_classes(cli: Run, tmp_path: Path) -> None:
+    (tmp_path / "pics" / "a").mkdir(parents=True)
+    result = cli("new", "pictures", "--folder", "pics")
+    assert result.code == 1
+    assert "two classes or more" in result.err
+    assert "found:    a" in result.err
+    assert not (tmp_path / "pictures.cnn").exists()
+
+
+def test_new_to_the_terminal(cli: Run) -> None:
+    assert cli("new", "lenet", "-").out == template("lenet")
+
+
+def test_new_with_an_unknown_template(cli: Run) -> None:
+    result = cli("new", "digit")
+    assert result.code == 2
+    assert "did you mean 'digits'?" in result.err
+
+
+# ---- check --------------------------------------------------------------------------------------
+WRONG = """\
+input 8x8x1
+conv 16 3x3 -> rleu
+conv 16 3x3 strid=2
+flatten -> dense 10
+train { epohcs 3 }
+"""
+
+
+def test_check_tells_every_mistake_with_its_place_and_mend(cli: Run, tmp_path: Path) -> None:
+    (tmp_path / "net.cnn").write_text(WRONG)
+    result = cli("check", "net.cnn")
+    assert (result.code, result.out) == (1, "")
+    for place in ("net.cnn:2:16", "net.cnn:3:13", "net.cnn:5:9"):
+        assert place in result.err
+    assert result.err.count("did you mean") == 3
+    assert "3 errors" in result.err
+    assert "cnnspec check net.cnn --fix  mends 3 of 3" in result.err
+
+
+def test_check_fix_mends_the_file_and_shows_what_it_did(cli: Run, tmp_path: Path) -> None:
+    (tmp_path / "net.cnn").write_text(WRONG)
+    result = cli("check", "net.cnn", "--fix")
+    assert result.code == 0
+    assert "-conv 16 3x3 -> rleu\n" in result.out
+    assert "+conv 16 3x3 -> relu\n" in result.out
+    mended = (tmp_path / "net.cnn").read_text()
+    assert mended == WRONG.replace("rleu", "relu").replace("strid=", "stride=").replace("epohcs", "epochs")
+    assert cli("check", "net.cnn").code == 0
+
+
+def test_check_json(cli: Run, tmp_path: Path) -> None:
+    (tmp_path / "net.cnn").write_text(WRONG)
+    result = cli("check", "net.cnn", "--json")
+    found = json.loads(result.out)
+    assert (result.code, found["ok"], found["file"]) == (1, False, "net.cnn")
+    assert [(d["line"], d["column"], d["code"]) for d in found["diagnostics"]][:2] == [
+        (2, 16, "unknown-layer"),
+        (3, 13, "unknown-key"),
+    ]
+    assert json.loads(cli("check", ROOT / "specs" / "lenet5.cnn", "--json").out)["ok"] is True
+
+
+def test_check_judges_the_expectations_that_need_no_training(cli: Run, tmp_path: Path) -> None:
+    text = "input 4x4x1 -> flatten -> dense 2\nexpect params == 34\nexpect test.accuracy >= 90%\n"
+    (tmp_path / "net.cnn").write_text(text)
+    result = cli("check", "net.cnn")
+    assert result.code == 0
+    assert "ok     expect params == 34: found 34" in result.out
+    assert "1 more after training" in result.out
+    (tmp_path / "net.cnn").write_text(text.replace("34", "35"))
+    result = cli("check", "net.cnn")
+    assert result.code == 1
+    assert "expected params == 35, found 34" in result.err
+    assert "net.cnn:2:" in result.err
+
+
+# ---- layers -------------------------------------------------------------------------------------
+def test_layers_lists_every_layer_and_setting_in_80_columns(cli: Run) -> None:
+    out = cli("layers").out
+    assert all(re.search(rf"^  {name} ", out, re.MULTILINE) for name in (*LAYERS, "sgd", "cosine", "folders"))
+    assert max(map(len, out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers_prints_the_manual_of_each(cli: Run, name: str) -> None:
+    out = cli("layers", name).out
+    assert out.startswith(name)
+    assert max(map(len, out.splitlines())) <= 84  # a formula may be wider
+
+
+def test_layers_json_names_kinds_and_defaults(cli: Run) -> None:
+    [conv] = json.loads(cli("layers", "conv", "--json").out)
+    by_key = {a["key"]: a for a in conv["arguments"]}
+    assert by_key["stride"]["default"] == "1"
+    assert by_key["size"]["required"] is True
+    assert "activation" not in by_key
+
+
+def test_layers_of_an_unknown_name(cli: Run) -> None:
+    result = cli("layers", "cnov")
+    assert result.code == 2
+    assert "did you mean 'conv'?" in result.err
+
+
+# ---- summary ------------------------------------------------------------------------------------
+@pytest.mark.parametrize("path", SPECS, ids=lambda p: p.stem)
+def test_summary_fits_80_columns_and_its_columns_add_up(cli: Run, path: Path) -> None:
+    result = cli("summary", path)
+    assert result.code == 0
+    lines = result.out.splitlines()
+    table = [line for line in lines if not line.startswith(str(path))]
+    assert max(map(len, table)) <= 80
+    total = int(next(x for x in lines if x.startswith("Total params")).split()[2].replace(",", ""))
+    column = lines[2].index("Param #") + len("Param #")
+    shown = [line[:column].split()[-1] for line in lines[4:] if re.search(r" \d+$", line) and "x" in line]
+    assert sum(int(n.replace(",", "")) for n in shown if n[0].isdigit() and "x" not in n) == total
+    assert total == Compiler.from_path(path).summary.params
+
+
+def test_summary_json_is_the_summary(cli: Run) -> None:
+    found = json.loads(cli("summary", ROOT / "specs" / "lenet5.cnn", "--json").out)
+    assert found["params"] == 61706
+    assert found["layers"][0]["kind"] == "conv"
+    assert {"name", "line", "kind", "in", "out", "params", "macs", "receptive_field"} <= set(found["layers"][0])
+
+
+def test_summary_shows_padding_and_receptive_field(cli: Run, tmp_path: Path) -> None:
+    (tmp_path / "net.cnn").write_text("input 16x16x3\nconv 8 5x5 stride=2 -> relu\nmaxpool 2\n")
+    assert cli("summary", "net.cnn").out.splitlines() == [
+        "net.cnn: 16x16x3 -> 4x4x8",
+        "",
+        "Layer                        Output Shape  Param #  Mult-Adds  Sees  Line",
+        "─────────────────────────────────────────────────────────────────────────",
+        "conv     5x5 stride=2 pad=2         8x8x8      608     38.4 k   5x5     2",
+        "relu                                8x8x8        -          -   5x5     2",
+        "maxpool  2x2                        4x4x8        -          -   7x7     3",
+        "─────────────────────────────────────────────────────────────────────────",
+        "Total params  608",
+        "Mult-Adds     38.4 k an image",
+        "Weights       2.38 KiB",
+        "Activations   4.50 KiB an image",
+    ]
+
+
+def test_set_changes_parameters_and_settings(cli: Run, tmp_path: Path) -> None:
+    (tmp_path / "net.cnn").write_text("param width = 4\ninput 8x8x1\nconv width 3x3\n")
+    params = [
+        json.loads(cli("summary", "net.cnn", "--json", *more).out)["params"]
+        for more in ((), ("--set", "width=8"), ("--set", "train.epochs=3"))
+    ]
+    assert params == [40, 80, 40]
+    result = cli("summary", "net.cnn", "--set", "widht=8")
+    assert result.code == 1
+    assert "did you mean `width`?" in result.err
+    assert cli("summary", "net.cnn", "--set", "width").code == 2
+
+
+# ---- dump ---------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("stage", "words"),
+    [
+        ("ast", "Step name='conv'"),
+        ("model", "conv1 = conv input"),
+        ("graph", "= softmax_cross_entropy|cross_entropy"),
+        ("inference", "activation='relu'"),
+        ("backward", "output grad:conv1.weight"),
+        ("plan", "plan batch=32"),
+    ],
+)
+def test_dump_prints_each_stage(cli: Run, stage: str, words: str) -> None:
+    result = cli("dump", ROOT / "specs" / "digits.cnn", "--stage", stage)
+    assert result.code == 0
+    assert re.search(words, result.out)
+
+
+def test_dump_of_a_wrong_spec_is_its_mistakes(cli: Run, tmp_path: Path) -> None:
+    (tmp_path / "net.cnn").write_text(WRONG)
+    result = cli("dump", "net.cnn", "--stage", "plan")
+    assert (result.code, result.out) == (1, "")
+    assert "did you mean `relu`?" in result.err
