@@ -53,9 +53,7 @@ class Compiler:
         return cls(read_source(Path(path)), settings)
 
     @classmethod
-    def from_text(
-        cls, text: str, settings: Mapping[str, str] | None = None, name: str = "<text>"
-    ) -> Compiler:
+    def from_text(cls, text: str, settings: Mapping[str, str] | None = None, name: str = "<text>") -> Compiler:
         """Return the compiler for a spec given as text."""
         return cls(Source(name, text), settings)
 
@@ -181,8 +179,4 @@ def _other_specs(path: Path) -> str:
     near = did_you_mean(path.name, names) or did_you_mean(path.name + ".cnn", names)
     if near:
         return f"did you mean {path.parent / near}?"
-    return (
-        "cnnspec new digits  writes a first spec"
-        if not names
-        else f"here are: {', '.join(sorted(names)[:8])}"
-    )
+    return "cnnspec new digits  writes a first spec" if not names else f"here are: {', '.join(sorted(names)[:8])}"

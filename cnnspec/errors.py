@@ -9,7 +9,6 @@ CnnSpecError
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -136,7 +135,12 @@ class ShapeRuleError(Exception):
 
 def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:
     """Return the candidate nearest to a mistyped word, or None when none is near."""
+    import difflib
+
     known = list(candidates)
+    for candidate in known:  # swapped letters: `rl` for `lr`
+        if len(word) < 5 and sorted(candidate.lower()) == sorted(word.lower()):
+            return candidate
     lowered = {c.lower(): c for c in reversed(known)}
     close = difflib.get_close_matches(word.lower(), list(lowered), n=1, cutoff=0.6)
     return lowered[close[0]] if close else None

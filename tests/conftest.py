@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from golden import MARKER
 
-
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Two workers with two spinning threads each on two cores are many times slower than with one.
     os.environ.setdefault("CNNSPEC_THREADS", "1")
@@ -34,8 +33,6 @@ def golden(update_golden: bool) -> Callable[[Path, Callable[[str], str]], None]:
         if update_golden:
             path.write_text(given + MARKER + actual, encoding="utf-8")
         else:
-            assert actual == expected, (
-                f"{path.name} differs; if the new output is right: pytest --update-golden"
-            )
+            assert actual == expected, f"{path.name} differs; if the new output is right: pytest --update-golden"
 
     return compare

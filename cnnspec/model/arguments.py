@@ -121,9 +121,7 @@ def bind(
     return bound if good else None
 
 
-def _unknown_key(
-    name: str, attrs: Mapping[str, Attr], argument: ast.Argument, known: Iterable[str]
-) -> Diagnostic:
+def _unknown_key(name: str, attrs: Mapping[str, Attr], argument: ast.Argument, known: Iterable[str]) -> Diagnostic:
     near = did_you_mean(argument.key, known)
     span = argument.key_span or argument.span
     return Diagnostic(
@@ -140,9 +138,7 @@ def _surplus(name: str, attrs: Mapping[str, Attr], argument: ast.Argument, scope
     fields = written(attrs)
     positional = [a.key for a in fields.values() if a.positional]
     wanted = (
-        f"{len(positional)} bare argument{'s' if len(positional) != 1 else ''}"
-        if positional
-        else "no bare argument"
+        f"{len(positional)} bare argument{'s' if len(positional) != 1 else ''}" if positional else "no bare argument"
     )
     keys = [a.key for a in fields.values()]
     hint = f"the form is  {signature(name, attrs)}"
@@ -158,9 +154,7 @@ def _surplus(name: str, attrs: Mapping[str, Attr], argument: ast.Argument, scope
 
 
 def _missing(name: str, attrs: Mapping[str, Attr], missing: Attr, head: Span) -> Diagnostic:
-    example = {"size": "3x3", "window": "2", "int": "64", "float": "0.1", "str": '"path"'}.get(
-        missing.kind, "..."
-    )
+    example = {"size": "3x3", "window": "2", "int": "64", "float": "0.1", "str": '"path"'}.get(missing.kind, "...")
     end = Span(head.source, head.end, head.end)
     form = f"  {head.text} {'' if missing.positional else missing.key + '='}{example}"
     return Diagnostic(
@@ -212,9 +206,7 @@ def _wrong_type(name: str, a: Attr, expr: ast.Expr, value: Value, wanted: str, s
     if isinstance(value, Word) and not a.choices and a.kind in ("int", "float", "size", "floats"):
         return Fault(unknown_name(value.name, expr.span, scope))
     message = f"{_of(name, a)} must be {wanted}"
-    return Fault(
-        Diagnostic("type", message, expr.span, f"expected {wanted}, found {describe(value)}", hint=_about(a))
-    )
+    return Fault(Diagnostic("type", message, expr.span, f"expected {wanted}, found {describe(value)}", hint=_about(a)))
 
 
 def _of(name: str, a: Attr) -> str:

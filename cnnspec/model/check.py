@@ -35,9 +35,7 @@ MAX_REPORTED = 50
 T = TypeVar("T", bound=ast.Node)
 
 
-def check(
-    spec: ast.Spec, syntax_errors: Sequence[Diagnostic] = (), settings: Mapping[str, str] | None = None
-) -> Model:
+def check(spec: ast.Spec, syntax_errors: Sequence[Diagnostic] = (), settings: Mapping[str, str] | None = None) -> Model:
     """Return the model that a spec describes.
 
     Parameters
@@ -117,9 +115,7 @@ class _Checker:
     # ---- what stands around the net ---------------------------------------------------------------
     def _parameters(self) -> list[Override]:
         """Fill ``variables`` from ``param`` lines and ``--set``; return the settings that --set changes."""
-        given, overrides, errors = read_overrides(
-            self.settings, {p.name for p in self.of(ast.ParamStatement)}
-        )
+        given, overrides, errors = read_overrides(self.settings, {p.name for p in self.of(ast.ParamStatement)})
         for error in errors:
             self.report(error)
         for setting in self.of(ast.Setting):
@@ -133,15 +129,11 @@ class _Checker:
             if p.name in seen:
                 message = f"the parameter `{p.name}` is given twice"
                 related = ((seen[p.name], "first given here"),)
-                self.report(
-                    Diagnostic("duplicate", message, p.name_span, "given again here", related=related)
-                )
+                self.report(Diagnostic("duplicate", message, p.name_span, "given again here", related=related))
                 continue
             seen[p.name] = p.name_span
             try:
-                self.variables[p.name] = evaluate(
-                    given.get(p.name, p.value), Scope(self.variables, in_net=False)
-                )
+                self.variables[p.name] = evaluate(given.get(p.name, p.value), Scope(self.variables, in_net=False))
             except Fault as fault:
                 self.report(fault.diagnostic)
                 self.variables[p.name] = UNKNOWN
@@ -162,9 +154,7 @@ class _Checker:
             elif block.name in blocks:
                 related = ((blocks[block.name].name_span, "first written here"),)
                 message = f"the block `{block.name}` is written twice"
-                self.report(
-                    Diagnostic("duplicate", message, block.name_span, "written again here", related=related)
-                )
+                self.report(Diagnostic("duplicate", message, block.name_span, "written again here", related=related))
             else:
                 blocks[block.name] = block
             seen: set[str] = set()
@@ -202,9 +192,7 @@ class _Checker:
                 message = "an accuracy lies between 0 % and 100 %"
                 hint = f"write  {value:g}%" if 1 < value <= 100 else ""
                 fix = Fix(e.value.span, f"{value:g}%") if hint else None
-                self.report(
-                    Diagnostic("range", message, e.value.span, f"found {value:g}", hint=hint, fix=fix)
-                )
+                self.report(Diagnostic("range", message, e.value.span, f"found {value:g}", hint=hint, fix=fix))
                 continue
             expects.append(Expect(e.metric, e.relation, value, e.span))
         return expects

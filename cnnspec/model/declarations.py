@@ -43,9 +43,7 @@ class Declarations:
             values = [a.value for a in statement.arguments]
             if len(values) != 1 or not isinstance(values[0], ast.Number):
                 message = "`cnnspec` is followed by the version of the language"
-                self.report(
-                    Diagnostic("structure", message, statement.span, hint=f"write  cnnspec {VERSION}")
-                )
+                self.report(Diagnostic("structure", message, statement.span, hint=f"write  cnnspec {VERSION}"))
             elif values[0].value != VERSION:
                 message = f"the spec asks for version {values[0].span.text} of the language"
                 label = f"this is cnnspec with language version {VERSION}"
@@ -61,9 +59,7 @@ class Declarations:
                 first = Span(source, place.start, min(place.end, _end_of_line(source, place.start)))
                 message = "the spec does not say its input"
                 hint = "begin with a line such as  input 28x28x1  (height x width x channels)"
-                self.report(
-                    Diagnostic("missing-input", message, first, "expected input before the net", hint=hint)
-                )
+                self.report(Diagnostic("missing-input", message, first, "expected input before the net", hint=hint))
             return None
         form = "write  input 28x28x1  (height x width x channels)"
         values = statement.arguments
@@ -91,9 +87,7 @@ class Declarations:
                 grey = f"{dims(value.dims)}x1"
                 hint = f"write  input {grey}  for grey images, input {dims(value.dims)}x3  for colour"
             label = f"expected height x width x channels, found {describe(value)}"
-            self.report(
-                Diagnostic("type", "input is height x width x channels", span, label, hint=hint, fix=fix)
-            )
+            self.report(Diagnostic("type", "input is height x width x channels", span, label, hint=hint, fix=fix))
             return None
         for size, axis in zip(value.dims, ("height", "width", "channels"), strict=True):
             if not 1 <= size <= 1_000_000:
@@ -130,9 +124,7 @@ class Declarations:
             label = f"expected {of_data}, found {int(n)}"
             fix = Fix(values[0].span, str(of_data))
             self.report(
-                Diagnostic(
-                    "classes", message, values[0].span, label, hint=f"write  classes {of_data}", fix=fix
-                )
+                Diagnostic("classes", message, values[0].span, label, hint=f"write  classes {of_data}", fix=fix)
             )
         return int(n), f"line {statement.span.line}"
 
@@ -142,9 +134,7 @@ class Declarations:
             first = statement.arguments[0].value if statement.arguments else None
             if not isinstance(first, ast.Name) or statement.arguments[0].key:
                 hint = "write  defaults conv bias=no"
-                self.report(
-                    Diagnostic("structure", "`defaults` needs a layer and keys", statement.span, hint=hint)
-                )
+                self.report(Diagnostic("structure", "`defaults` needs a layer and keys", statement.span, hint=hint))
                 continue
             name, span = first.name, first.span
             if name not in LAYERS:
@@ -160,9 +150,7 @@ class Declarations:
             bare = next((a for a in statement.arguments[1:] if not a.key), None)
             if bare is not None:
                 message = f"a default is written with its key; `{bare.span.text[:40]}` has none"
-                self.report(
-                    Diagnostic("structure", message, bare.span, hint=f"write  defaults {name} key=value")
-                )
+                self.report(Diagnostic("structure", message, bare.span, hint=f"write  defaults {name} key=value"))
                 continue
             scope = Scope(self.variables, in_net=False)
             bound = bind(

@@ -60,9 +60,7 @@ class Expander:
         self.depth += 1
         if self.depth > MAX_DEPTH and statements:
             what = f"bodies within bodies, blocks unrolled, are more than {MAX_DEPTH} deep"
-            self.report(
-                Diagnostic("nesting", what, statements[0].span, hint="build the net from fewer levels"), env
-            )
+            self.report(Diagnostic("nesting", what, statements[0].span, hint="build the net from fewer levels"), env)
             raise TooMuch
         for statement in statements:
             if isinstance(statement, ast.Flow):
@@ -86,11 +84,12 @@ class Expander:
         return cursor
 
     def flow(self, flow: ast.Flow, cursor: Cursor, env: Env) -> Cursor:
-        alone = len(flow.steps) == 1
+        made = [step for step in flow.steps if step.name != "from"]
+        alone = len(made) == 1 and made[0].name != "repeat"  # then the label is the name of that one
         inside = env
         if flow.label:
             self._refuse_label(flow, env)
-            if not alone or flow.steps[0].name in STRUCTURE:
+            if not alone or made[0].name == "residual":
                 inside = replace(env, names=env.names.add_scope(flow.label))
         for step in flow.steps:
             cursor = self.step(step, cursor, inside, flow.label if alone else "")
@@ -133,7 +132,7 @@ class Expander:
         if step.name == "repeat":
             return expand_repeat(self, step, cursor, env)
         if step.name == "residual":
-            return expand_residual(self, step, cursor, env, label)
+            return expand_residual(self, step, cursor, env)
         if step.name in LAYERS:
             return self._layer(step, cursor, env, label)
         if step.name in self.blocks:
@@ -146,9 +145,7 @@ class Expander:
         if step.name in SECTION_OF:
             section = SECTION_OF[step.name]
             hint = f"write it inside  {section} {{ ... }}"
-            return Diagnostic(
-                "structure", f"`{step.name}` belongs in the {section} section", step.name_span, hint=hint
-            )
+            return Diagnostic("structure", f"`{step.name}` belongs in the {section} section", step.name_span, hint=hint)
         if step.name == "project":
             return Diagnostic(
                 "structure",
@@ -162,15 +159,11 @@ class Expander:
             hint, fix = f"did you mean `{near}`?", Fix(step.name_span, near)
         else:
             hint = "run  cnnspec layers  to see all layers"
-        return Diagnostic(
-            "unknown-layer", f"unknown layer `{step.name}`", step.name_span, label, hint=hint, fix=fix
-        )
+        return Diagnostic("unknown-layer", f"unknown layer `{step.name}`", step.name_span, label, hint=hint, fix=fix)
 
     def too_much(self, step: ast.Step, env: Env, message: str) -> None:
         self.report(
-            Diagnostic(
-                "too-many-layers", message, step.head, "the limit is passed here", hint="repeat less often"
-            ),
+            Diagnostic("too-many-layers", message, step.head, "the limit is passed here", hint="repeat less often"),
             env,
         )
         raise TooMuch
@@ -195,11 +188,7 @@ class Expander:
         if bound is None or inputs is None:
             self.lost = True
             return LOST
-        values = (
-            {**self.defaults[step.name].values, **bound.values}
-            if step.name in self.defaults
-            else bound.values
-        )
+        values = {**self.defaults[step.name].values, **bound.values} if step.name in self.defaults else bound.values
         if not bound.known or any(c.shape is None for c in inputs):
             self.lost = True
             return LOST
@@ -223,9 +212,7 @@ class Expander:
         index = len(self.placed)
         if index >= MAX_LAYERS:
             self.too_much(step, env, f"the net has more than {MAX_LAYERS:,} layers")
-        placed = Placed(
-            op, tuple(c.index for c in inputs), shapes, out, step, env.trail, label if label else "", spans
-        )
+        placed = Placed(op, tuple(c.index for c in inputs), shapes, out, step, env.trail, label if label else "", spans)
         self.placed.append(placed)
         env.names.add_layer(label or op.name, index)
         return Cursor(index, out)
@@ -264,9 +251,7 @@ class Expander:
             )
         elif step.clauses:
             self.report(
-                Diagnostic(
-                    "structure", f"`{step.clauses[0].name}` does not belong here", step.clauses[0].name_span
-                ),
+                Diagnostic("structure", f"`{step.clauses[0].name}` does not belong here", step.clauses[0].name_span),
                 env,
             )
 
@@ -289,9 +274,7 @@ class Expander:
         for row in step.body.rows:
             if not row.statements:
                 hint = "write  identity  for a branch that changes nothing"
-                ends.append(
-                    self.report(Diagnostic("structure", "this row is empty", row.span, hint=hint), env)
-                )
+                ends.append(self.report(Diagnostic("structure", "this row is empty", row.span, hint=hint), env))
                 continue
             ends.append(self.statements(row.statements, cursor, env.inner()))
         return ends

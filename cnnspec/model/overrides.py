@@ -78,9 +78,7 @@ def _unknown(name: str, said: str, parameters: Collection[str]) -> Diagnostic:
             for cls in SETTINGS[statement].values():
                 known += [f"{section}.{statement}.{a.key}" for a in _attrs(cls).values()]
     near = did_you_mean(name, known)
-    hint = (
-        f"did you mean `{near}`?" if near else f"parameters of this spec: {', '.join(parameters) or 'none'}"
-    )
+    hint = f"did you mean `{near}`?" if near else f"parameters of this spec: {', '.join(parameters) or 'none'}"
     source = Source("--set", said)
     message = f"there is no parameter or setting `{name}`"
     label = "neither a `param` of the spec nor a setting"

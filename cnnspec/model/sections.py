@@ -133,11 +133,7 @@ class SectionReader:
         parts = [self._part(name, step, first=i == 0) for i, step in enumerate(steps)]
         if any(part is None for part in parts):
             return
-        span = (
-            steps[0].span.to(steps[-1].span)
-            if steps[0].span.source is steps[-1].span.source
-            else steps[0].span
-        )
+        span = steps[0].span.to(steps[-1].span) if steps[0].span.source is steps[-1].span.source else steps[0].span
         values = [part for part in parts if part is not None]
         if name == "schedule":
             self._schedule(values, steps, span)
@@ -150,9 +146,7 @@ class SectionReader:
             values, steps = values[1:], steps[1:]
         if len(values) > 1 or any(isinstance(v, Warmup) for v in values):
             message = "a schedule is a warmup, then one other"
-            self._report(
-                Diagnostic("structure", message, steps[-1].head, hint="write  schedule warmup 5 -> cosine")
-            )
+            self._report(Diagnostic("structure", message, steps[-1].head, hint="write  schedule warmup 5 -> cosine"))
             return
         self.found["schedule"] = Statement(values[0] if values else Constant(), span)
 
@@ -166,9 +160,7 @@ class SectionReader:
             if chosen is None:
                 return None
             word, title = chosen, f"{name} {chosen}"
-            arguments = (
-                step.arguments[1:] if first and not _is_written_by_key(step, classes) else step.arguments
-            )
+            arguments = step.arguments[1:] if first and not _is_written_by_key(step, classes) else step.arguments
         cls = classes[word]
         bound = bind(title, attrs_of(cls), arguments, step.head, scope, self._report)
         if bound is None or not bound.known:
@@ -228,11 +220,10 @@ class SectionReader:
         value = head[0].value if head else None
         word = value.name if isinstance(value, ast.Name) else last.name if len(steps) > 1 else ""
         cls = classes.get("" if "" in classes else word) if word or "" in classes else None
-        if cls is not None:
-            rest = _without(cls, rest, change.key)
-        elif _is_written_by_key(last, classes):
-            rest = tuple(a for a in rest if a.key != change.key)
-        return (*steps[:-1], replace(last, arguments=(*head, *rest, argument)))
+        if cls is None and _is_written_by_key(last, classes):
+            cls = classes[last.arguments[0].key]
+        rest = _with(cls, rest, argument) if cls is not None else (*rest, argument)
+        return (*steps[:-1], replace(last, arguments=(*head, *rest)))
 
     def _default_step(self, change: Override) -> ast.Step:
         """Return the statement that holds where the section does not say one: ``optimizer sgd``, ..."""
@@ -255,20 +246,19 @@ def _is_written_by_key(step: ast.Step, classes: Mapping[str, type]) -> bool:
     return bool(step.arguments) and step.arguments[0].key in classes
 
 
-def _without(cls: type, arguments: tuple[ast.Argument, ...], key: str) -> tuple[ast.Argument, ...]:
-    """Return the arguments but for the one of this key, be it written bare or by key."""
+def _with(cls: type, arguments: tuple[ast.Argument, ...], new: ast.Argument) -> tuple[ast.Argument, ...]:
+    """Return the arguments with a new one in place of that of the same key, be it written bare or by key."""
     positional = [a.key for a in written(attrs_of(cls)).values() if a.positional]
-    kept = []
+    named = []
     for argument in arguments:
-        name = argument.key or (positional.pop(0) if positional else "")
-        if name != key:
-            kept.append(replace(argument, key=name) if name else argument)
-    return tuple(kept)
+        key = argument.key or (positional.pop(0) if positional else "")
+        named.append(replace(argument, key=key) if key else argument)
+    if any(a.key == new.key for a in named):
+        return tuple(new if a.key == new.key else a for a in named)
+    return (*named, new)
 
 
-def data_settings(
-    reader: SectionReader, section: ast.Section | None, input_shape: Shape | None
-) -> DataSettings | None:
+def data_settings(reader: SectionReader, section: ast.Section | None, input_shape: Shape | None) -> DataSettings | None:
     """Return the ``data`` section as typed settings, or None where there is none (or it is wrong)."""
     found = reader.found
     if "source" not in found:
@@ -304,9 +294,7 @@ def data_settings(
     )
 
 
-def train_settings(
-    reader: SectionReader, section: ast.Section | None, data: DataSettings | None
-) -> TrainSettings:
+def train_settings(reader: SectionReader, section: ast.Section | None, data: DataSettings | None) -> TrainSettings:
     """Return the ``train`` section as typed settings, defaults filled in."""
     found, default = reader.found, TrainSettings()
     for name in ("keep", "stop"):

@@ -43,9 +43,7 @@ def expand_from(x: Expander, step: ast.Step, env: Env) -> Cursor:
         message = "`from` reads one label"
         found = "nothing" if not step.arguments else f"`{step.arguments[-1].span.text[:40]}`"
         label = f"expected the name of a label, found {found}"
-        return x.report(
-            Diagnostic("missing-argument", message, step.head, label, hint="write  from enc1"), env
-        )
+        return x.report(Diagnostic("missing-argument", message, step.head, label, hint="write  from enc1"), env)
     argument = step.arguments[0]
     assert isinstance(argument.value, ast.Name)
     name = argument.value.name
@@ -113,7 +111,7 @@ def expand_repeat(x: Expander, step: ast.Step, cursor: Cursor, env: Env) -> Curs
     return cursor
 
 
-def expand_residual(x: Expander, step: ast.Step, cursor: Cursor, env: Env, label: str) -> Cursor:
+def expand_residual(x: Expander, step: ast.Step, cursor: Cursor, env: Env) -> Cursor:
     bound = bind(
         "residual",
         attrs_of(Residual),
@@ -161,7 +159,7 @@ def expand_residual(x: Expander, step: ast.Step, cursor: Cursor, env: Env, label
             residual_mismatch(step, project, cursor.shape, end.shape, shortcut.shape, x.placed[first:]),
             env,
         )
-    return x.place(LAYERS["add"](), step, [end, shortcut], env, label, {})
+    return x.place(LAYERS["add"](), step, [end, shortcut], env, "", {})
 
 
 def expand_block(x: Expander, step: ast.Step, cursor: Cursor, env: Env, label: str) -> Cursor:
@@ -205,9 +203,7 @@ def call_block(
     return x.statements(block.body.statements, cursor, inside)
 
 
-def _call_arguments(
-    x: Expander, block: ast.Block, step: ast.Step, cursor: Cursor, env: Env
-) -> dict[str, Value] | None:
+def _call_arguments(x: Expander, block: ast.Block, step: ast.Step, cursor: Cursor, env: Env) -> dict[str, Value] | None:
     """Return the block's parameters by name, or None after reporting what does not fit."""
     parameters = {p.name: p for p in block.parameters}
     given: dict[str, Value] = {}
@@ -228,13 +224,9 @@ def _call_arguments(
             hint = f"did you mean `{near}`?" if near else f"the form is  {form}"
             fix = Fix(span, near) if near else None
             label = f"parameters of {block.name}: {', '.join(parameters) or 'none'}"
-            problem = Diagnostic(
-                "unknown-key", f"{block.name} has no `{name}`", span, label, hint=hint, fix=fix
-            )
+            problem = Diagnostic("unknown-key", f"{block.name} has no `{name}`", span, label, hint=hint, fix=fix)
         elif name in given:
-            problem = Diagnostic(
-                "duplicate", f"{block.name} gets `{name}` twice", argument.span, "given again here"
-            )
+            problem = Diagnostic("duplicate", f"{block.name} gets `{name}` twice", argument.span, "given again here")
         if problem is not None:
             x.report(problem, env)
             good = False
@@ -271,7 +263,5 @@ def _with_defaults(x: Expander, block: ast.Block, given: dict[str, Value], env: 
 
 def block_form(block: ast.Block) -> str:
     """Return how a block is called: ``basic C [stride=1]``."""
-    parts = [
-        p.name.upper() if p.default is None else f"[{p.name}={p.default.span.text}]" for p in block.parameters
-    ]
+    parts = [p.name.upper() if p.default is None else f"[{p.name}={p.default.span.text}]" for p in block.parameters]
     return " ".join([block.name, *parts])

@@ -163,12 +163,7 @@ def _view_of(layer: Layer, behind: list[_View]) -> _View:
         field = _grow(field, jump, kernel)
         jump = (jump[0] * stride[0], jump[1] * stride[1])
         extent = (y[0], y[1])
-    elif (
-        len(x) == 1
-        and len(layer.params) > 0
-        and layer.params[0].shape[:1] == x
-        and len(layer.params[0].shape) == 2
-    ):
+    elif len(x) == 1 and len(layer.params) > 0 and layer.params[0].shape[:1] == x and len(layer.params[0].shape) == 2:
         field, extent = _grow(field, jump, extent), (1, 1)  # dense: every output sees every input
     return _View(field, jump, extent)
 

@@ -15,9 +15,7 @@ def print_model(model: Model) -> str:
     if model.classes is not None:
         lines.append(f"classes {model.classes}")
     for layer in model.layers:
-        fields = ", ".join(
-            f"{name} = {_value(getattr(layer.op, name))}" for name in written(attrs_of(type(layer.op)))
-        )
+        fields = ", ".join(f"{name} = {_value(getattr(layer.op, name))}" for name in written(attrs_of(type(layer.op))))
         shapes = ", ".join(dims(s) for s in layer.in_shapes)
         trail = "".join(f" < {f.kind} {f.name}, line {f.span.line}" for f in reversed(layer.trail))
         lines.append(
@@ -31,9 +29,7 @@ def print_model(model: Model) -> str:
         if model.data.normalize is not None:
             lines.append(f"  {_setting(model.data.normalize)}")
     t = model.train
-    lines.append(
-        f"train {_setting(t.loss)} {_setting(t.optimizer)} {_setting(t.schedule)} warmup={t.warmup_epochs}"
-    )
+    lines.append(f"train {_setting(t.loss)} {_setting(t.optimizer)} {_setting(t.schedule)} warmup={t.warmup_epochs}")
     lines.append(f"  epochs={t.epochs} batch={t.batch} seed={t.seed}")
     lines += [f"  {_setting(s)}" for s in (t.keep, t.stop) if s is not None]
     lines += [f"expect {e.metric} {e.relation} {e.value:.12g}" for e in model.expects]

@@ -121,9 +121,7 @@ def number(expr: ast.Expr, scope: Scope) -> int | float:
     if isinstance(value, Word):
         raise Fault(unknown_name(value.name, expr.span, scope))
     raise Fault(
-        Diagnostic(
-            "type", "arithmetic needs numbers", expr.span, f"expected a number, found {describe(value)}"
-        )
+        Diagnostic("type", "arithmetic needs numbers", expr.span, f"expected a number, found {describe(value)}")
     )
 
 
@@ -134,9 +132,7 @@ def unknown_name(name: str, span: Span, scope: Scope) -> Diagnostic:
     near = did_you_mean(name, known)
     hint = f"did you mean `{near}`?" if near else ""
     if not near:
-        hint = (
-            f"known here: {', '.join(known)}" if known else f"give it a value at the top:  param {name} = 1"
-        )
+        hint = f"known here: {', '.join(known)}" if known else f"give it a value at the top:  param {name} = 1"
     return Diagnostic(
         "unknown-name",
         f"unknown name `{name}`",
@@ -276,7 +272,5 @@ def _call(expr: ast.Call, scope: Scope) -> int | float:
     function, fewest, most = FUNCTIONS[expr.function]
     if not fewest <= len(expr.arguments) <= most:
         wanted = "one number" if most == 1 else "one number or more"
-        raise Fault(
-            Diagnostic("type", f"{expr.function} takes {wanted}, but gets {len(expr.arguments)}", expr.span)
-        )
+        raise Fault(Diagnostic("type", f"{expr.function} takes {wanted}, but gets {len(expr.arguments)}", expr.span))
     return _bounded(function(*(number(a, scope) for a in expr.arguments)), expr.span)

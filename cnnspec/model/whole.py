@@ -112,9 +112,7 @@ def _judge_output(last: Placed, end: Cursor, classes: int, classes_from: str, re
             units if units is not None else last.step.head,
             f"expected {classes}, found {shape[0]}",
             trail=last.trail,
-            hint="write  dense classes"
-            if units is not None
-            else f"end with  dense classes  after {dims(shape)}",
+            hint="write  dense classes" if units is not None else f"end with  dense classes  after {dims(shape)}",
             fix=Fix(units, "classes") if units is not None and same_place else None,
         )
     )

@@ -34,9 +34,7 @@ class Node:
     def _meaning(self) -> tuple[tuple[str, object], ...]:
         """Return the fields that are no places."""
         return tuple(
-            (f.name, getattr(self, f.name))
-            for f in fields(self)
-            if f.name != "brace" and "span" not in f.name
+            (f.name, getattr(self, f.name)) for f in fields(self) if f.name != "brace" and "span" not in f.name
         )
 
 

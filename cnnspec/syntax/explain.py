@@ -54,9 +54,7 @@ _NUMBERISH = re.compile(r"[0-9][\w.%]*")
 class Place:
     """All that is known where the parser stopped."""
 
-    def __init__(
-        self, source: Source, offset: int, kind: str, state: Any, base: int | None, accepts: set[str]
-    ) -> None:
+    def __init__(self, source: Source, offset: int, kind: str, state: Any, base: int | None, accepts: set[str]) -> None:
         self.source, self.offset, self.kind, self.accepts = source, offset, kind, accepts
         self.stack: list[Any] = list(state.value_stack)
         self.partial: list[Any] = self.stack[base:] if base is not None else []
@@ -319,9 +317,7 @@ def _generic(place: Place) -> Diagnostic:
     if place.kind == "MINUS" and "LPAR" in place.accepts:
         value = re.compile(r"-\s*([\w.]+%?)").match(place.text, place.offset)
         written = f"write (-{value.group(1)})" if value else "write (-1)"
-        return _diagnose(
-            place, "a bare argument has no leading minus", "a number, a size, a name or ( )", written
-        )
+        return _diagnose(place, "a bare argument has no leading minus", "a number, a size, a name or ( )", written)
     opening = place.open_bracket("LPAR", "LSQB", "LBRACE")
     related: tuple[tuple[Span, str], ...] = ()
     if opening is not None and opening.type != "LBRACE" and {"RPAR", "RSQB"} & place.accepts:
@@ -359,9 +355,7 @@ def _wanted(accepts: set[str]) -> str:
     """Return the acceptable terminals in words."""
     words = []
     if accepts >= VALUES:
-        words.append(
-            "an argument" if "ARROW" in accepts or "_NL" in accepts else "a number, a size, a name or ( )"
-        )
+        words.append("an argument" if "ARROW" in accepts or "_NL" in accepts else "a number, a size, a name or ( )")
     elif "NAME" in accepts:
         words.append("a name")
     words += [HUMAN[t] for t in HUMAN if t in accepts and not (t == "SIZE" and accepts >= VALUES)]

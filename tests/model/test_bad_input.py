@@ -1,4 +1,4 @@
-"""Each kind of wrong spec ends in a message with the right words, line and column: the contract with users."""
+"""Each kind of wrong spec ends in a message with the right words, line and column."""
 
 from __future__ import annotations
 
@@ -92,9 +92,7 @@ BAD = [
     Bad("zero stride", "conv 6 3x3 stride=0", 2, 19, ("`stride` of conv must be at least 1",)),
     Bad("negative pad", "conv 6 3x3 pad=-1", 2, 16, ("`pad` of conv must be at least 0",)),
     Bad("rate above one", "dropout 1.5", 2, 9, ("between 0 and 0.999", "found 1.5")),
-    Bad(
-        "softmax", "flatten -> dense 10 -> softmax\ntrain { loss cross_entropy }", 2, 24, ("delete softmax",)
-    ),
+    Bad("softmax", "flatten -> dense 10 -> softmax\ntrain { loss cross_entropy }", 2, 24, ("delete softmax",)),
     Bad(
         "softmax by default",
         "flatten -> softmax -> identity",
@@ -126,6 +124,8 @@ BAD = [
     Bad("empty repeats", "repeat 9k { repeat 9k { repeat 0 { relu } } }", 2, 25, ("200,000 steps",)),
     Bad("a minus that means two things", "conv 8 -1", 2, 8, ("subtraction or a negative",)),
     Bad("division by zero", "conv (8/0) 3x3", 2, 7, ("division by zero",)),
+    Bad("whole division by zero", "conv (8//(1-1)) 3x3", 2, 7, ("division by zero", "(1-1) is 0")),
+    Bad("a caller's names", "block a(c) { b }\nblock b { conv c 3x3 }\na 4", 3, 16, ("unknown name `c`",)),
     Bad("endless number", f"conv {'9' * 5000} 3x3", 2, 6, ("5,000 digits",)),
     Bad("huge power", "conv 1e99999999999 3x3", 2, 6, ("beyond all that a net could use",)),
     Bad("expectation", "flatten -> dense 10\nexpect params == 7850.5", 3, 1, ("found 7,850",)),

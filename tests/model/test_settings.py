@@ -1,0 +1,126 @@
+"""``data``, ``train`` and ``--set``: what is written, what is left out, what is changed from outside."""
+
+from __future__ import annotations
+
+import pytest
+
+from cnnspec.compiler import Compiler
+from cnnspec.errors import SpecError
+from cnnspec.model.settings import SGD, Adam, AdamW, Constant, Cosine, CrossEntropy, Digits, Mnist, Npz, Step
+
+NET = "input 8x8x1\nparam width = 1\nconv (16*width) 3x3 -> flatten -> dense classes\n"
+SPEC = (
+    NET
+    + """
+data {
+  source digits
+  split val=20%
+  normalize mean=0.3 std=[0.4]
+}
+train {
+  loss cross_entropy smooth=0.1
+  optimizer sgd lr=0.1 nesterov=yes momentum=0.8
+  schedule warmup 2 -> step 5 gamma=0.5
+  epochs 7
+  batch 16
+  seed 3
+  keep best
+  stop patience=4 on=train.loss
+}
+"""
+)
+
+
+def model(text: str = SPEC, **settings: str):
+    return Compiler.from_text(text, {k.replace("__", "."): v for k, v in settings.items()}).model
+
+
+def test_what_is_written():
+    m = model()
+    assert m.classes == 10
+    assert m.data.source == Digits()
+    assert m.data.val == 0.2
+    assert (m.data.normalize.mean, m.data.normalize.std) == ((0.3,), (0.4,))
+    t = m.train
+    assert t.loss == CrossEntropy(smooth=0.1)
+    assert t.optimizer == SGD(lr=0.1, nesterov=True, momentum=0.8)
+    assert (t.schedule, t.warmup_epochs) == (Step(5, gamma=0.5), 2)
+    assert (t.epochs, t.batch, t.seed) == (7, 16, 3)
+    assert t.keep.on == "val.accuracy"
+    assert (t.stop.patience, t.stop.on) == (4, "train.loss")
+
+
+def test_what_is_left_out():
+    m = model(NET + "classes 3")
+    t = m.train
+    assert (m.data, m.classes) == (None, 3)
+    assert (t.loss, t.optimizer, t.schedule) == (CrossEntropy(), SGD(lr=0.05, momentum=0.9), Constant())
+    assert (t.epochs, t.batch, t.seed, t.warmup_epochs, t.keep, t.stop) == (10, 64, 1, 0, None, None)
+
+
+def test_set_changes_one_value():
+    assert model(train__epochs="3").train.epochs == 3
+    assert model(train__optimizer__lr="0.5").train.optimizer == SGD(lr=0.5, nesterov=True, momentum=0.8)
+    assert model(train__loss__smooth="20%").train.loss == CrossEntropy(smooth=0.2)
+    assert model(train__schedule__every="9").train.schedule == Step(9, gamma=0.5)
+    assert model(train__stop__patience="9").train.stop.patience == 9
+    assert model(data__split__val="5%").data.val == 0.05
+    assert model(width="2").layers[0].out_shape == (8, 8, 32)
+
+
+def test_set_changes_whole_statements():
+    assert model(train__optimizer="adam lr=0.01").train.optimizer == Adam(lr=0.01)
+    t = model(train__schedule="warmup 1 -> cosine to=0.1").train
+    assert (t.schedule, t.warmup_epochs) == (Cosine(to=0.1), 1)
+    text = SPEC.replace("dense classes", "dense 10")
+    assert model(text, data__source='npz "a b.npz"').data.source == Npz("a b.npz")
+
+
+def test_set_where_nothing_is_written():
+    """A value changed without its statement changes the default of that statement, and no other value of it."""
+    text = NET + "classes 3"
+    assert model(text, train__optimizer__lr="0.5").train.optimizer == SGD(lr=0.5, momentum=0.9)
+    assert model(text, train__optimizer="adamw").train.optimizer == AdamW()
+    assert model(text, train__epochs="2").train.epochs == 2
+    assert model(text.replace("8x8x1", "28x28x1").replace("classes 3", ""), data__source="mnist").data.source == Mnist()
+
+
+def test_several_at_once():
+    m = model(train__optimizer="adam", train__optimizer__lr="0.5", train__epochs="2")
+    assert m.train.optimizer == Adam(lr=0.5)
+    assert m.settings == (("train.optimizer", "adam"), ("train.optimizer.lr", "0.5"), ("train.epochs", "2"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("widht", "2", "did you mean `width`?"),
+        ("train.epoch", "2", "did you mean `train.epochs`?"),
+        ("train.epochs", "two", "unknown name `two`"),
+        ("train.epochs", "-1", "no leading minus"),
+        ("train.epochs", "", "needs a value"),
+        ("train.epochs", "3 4", "one too many"),
+        ("train.optimizer.rl", "0.1", "did you mean `lr`?"),
+        ("train.optimizer.lr", "0.1 0.2", "takes one name and one value"),
+        ("train.optimizer", "sdg", "did you mean `sgd`?"),
+        ("width", "", "found the end of the file"),
+        ("width", "1\nrelu", "takes one name and one value"),
+        ("width", "}", "closes nothing"),
+        ("train.epochs", "3\nseed 4", "takes one name and one value"),
+    ],
+)
+def test_bad_set(name, value, words):
+    with pytest.raises(SpecError) as caught:
+        Compiler.from_text(SPEC, {name: value}).model  # noqa: B018
+    assert words in str(caught.value), str(caught.value)
+    assert "--set" in str(caught.value)
+
+
+def test_expectations_of_cost_are_left_aside_where_the_net_is_changed():
+    text = "input 8x8x1\nparam c = 4\nconv c 3x3\nexpect params == 40\n"
+    assert len(model(text).expects) == 1
+    assert model(text, c="8").layers[0].out_shape == (8, 8, 8)
+    with pytest.raises(SpecError, match="expected params == 40, found 80"):
+        model(text.replace("c = 4", "c = 8"))
+    with pytest.raises(SpecError, match="expected params == 40, found 80"):
+        model(text.replace("c = 4", "c = 8"), train__epochs="1")

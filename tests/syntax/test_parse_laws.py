@@ -1,0 +1,172 @@
+"""Laws of reading: what layout changes and what it does not, and where nodes say they stand."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from golden import example_specs
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cnnspec.compiler import Compiler
+from cnnspec.errors import SpecError
+from cnnspec.source import Source, Span
+from cnnspec.syntax import ast
+from cnnspec.syntax.grammar import build_parser, grammar_path
+from cnnspec.syntax.parser import RESERVED, parse
+from cnnspec.syntax.text import print_ast
+
+
+def read(text: str) -> ast.Spec:
+    spec, errors = parse(Source("<text>", text))
+    assert not errors, errors
+    return spec
+
+
+def statements(text: str) -> tuple[ast.Statement, ...]:
+    return read(text).statements
+
+
+def walk(node: object):
+    """Yield every node below a node, with its parent."""
+    for f in dataclasses.fields(node):
+        value = getattr(node, f.name)
+        for child in value if isinstance(value, tuple) else (value,):
+            for part in child if isinstance(child, tuple) else (child,):
+                if isinstance(part, ast.Node):
+                    yield node, part
+                    yield from walk(part)
+
+
+@pytest.mark.parametrize("path", example_specs())
+def test_layout_does_not_matter(path):
+    """Line ends of Windows, trailing spaces, blank lines, comments and indentation change no meaning."""
+    text = path.read_text(encoding="utf-8")
+    plain = statements(text)
+    assert statements(text.replace("\n", "\r\n")) == plain
+    assert statements(text.replace("\n", "  \n\n # more -> { [ \n\t ")) == plain
+    assert statements(text.replace("\n", "   # why?\n")) == plain
+    assert statements(text.replace(" -> ", "\n  ->   ")) == plain
+    assert statements(text.replace(" -> ", " ->  # so\n\n ")) == plain
+
+
+@pytest.mark.parametrize("path", example_specs())
+def test_every_node_stands_inside_its_parent(path):
+    spec = Compiler.from_path(path).ast
+    found = 0
+    for parent, child in walk(spec):
+        if isinstance(parent, ast.Node):
+            assert parent.span.start <= child.span.start <= child.span.end <= parent.span.end
+        assert child.span.text.strip() == child.span.text != ""
+        found += 1
+    assert found > 20
+
+
+@pytest.mark.parametrize("path", example_specs())
+def test_reading_twice_prints_the_same(path):
+    assert print_ast(Compiler.from_path(path).ast) == print_ast(Compiler.from_path(path).ast)
+
+
+def test_equality_sees_meaning_not_place():
+    assert statements("conv 6 3x3") == statements("\n\n   conv   6 3x3")
+    assert statements("conv 6 3x3") != statements("conv 7 3x3")
+    assert statements("conv 6 3x3") != statements("conv 6 bias=no")
+    assert hash(statements("a: relu")) == hash(statements(" a:  relu"))
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("64", 64),
+        ("0.5", 0.5),
+        ("5e-4", 0.0005),
+        ("3k", 3000),
+        ("1.82G", 1_820_000_000),
+        ("0.5M", 500_000),
+        ("10%", 0.1),
+        ("89.5%", 0.895),
+        ("2.", 2.0),
+        ("1e3", 1000.0),
+    ],
+)
+def test_numbers(text, value):
+    (flow,) = statements(f"x {text}")
+    number = flow.steps[0].arguments[0].value
+    assert number.value == value
+    assert isinstance(number.value, type(value))
+
+
+@given(st.decimals(min_value=0, max_value=10**6, places=3, allow_nan=False))
+@settings(max_examples=60, deadline=None)
+def test_decimal_numbers_are_read_as_python_reads_them(number):
+    (flow,) = statements(f"x {number:f}")
+    assert flow.steps[0].arguments[0].value.value == float(number)
+
+
+def test_words_of_sections_are_plain_words_elsewhere():
+    (flow,) = statements("dense classes data=train expect")
+    assert [a.key for a in flow.steps[0].arguments] == ["", "data", ""]
+
+
+@pytest.mark.parametrize("word", sorted(RESERVED))
+def test_reserved_words_cannot_be_names(word):
+    for text in (f"{word}: relu", f"block {word} {{ relu }}", f"param {word} = 1", f"block b({word}) {{ relu }}"):
+        _, errors = parse(Source("<text>", text))
+        assert errors, text
+        assert errors[0].code in ("reserved", "later", "syntax"), text
+
+
+def test_the_nodes_of_an_expression():
+    (flow,) = statements('x (a - 2*b // -c) [1, 2] t="no # comment"')
+    group, items, text = (a.value for a in flow.steps[0].arguments)
+    assert isinstance(group.inner, ast.Arithmetic)
+    assert [op for op, _ in group.inner.rest] == ["-"]
+    assert [op for op, _ in group.inner.rest[0][1].rest] == ["*", "//"]
+    assert [i.value for i in items.items] == [1, 2]
+    assert text.value == "no # comment"
+
+
+def test_the_table_kept_on_disk_gives_the_same_parser(tmp_path, monkeypatch):
+    """Built, written, read back: the same tree; a spoilt file is built anew."""
+    monkeypatch.setenv("CNNSPEC_CACHE", str(tmp_path))
+    text = "a: conv (1 +\n 2) 3x3\n -> relu { | x | y }\n"
+    trees = []
+    for _ in range(2):
+        build_parser.cache_clear()
+        trees.append(build_parser().parse(text))
+    (kept,) = tmp_path.glob("grammar-*.json")
+    assert trees[0] == trees[1]
+    for spoilt in ("", "{}", "[]", '{"data": {}, "memo": {}}', kept.read_text()[:5000]):
+        kept.write_text(spoilt)
+        build_parser.cache_clear()
+        assert build_parser().parse(text) == trees[0]
+    build_parser.cache_clear()
+
+
+def test_a_cache_folder_that_cannot_be_written_is_done_without(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("CNNSPEC_CACHE", str(tmp_path / "file"))
+    build_parser.cache_clear()
+    assert build_parser().parse("relu\n")
+    build_parser.cache_clear()
+
+
+def test_the_grammar_names_no_layer():
+    from cnnspec.ops import LAYERS
+
+    rules = [line.split("//")[0] for line in grammar_path().read_text(encoding="utf-8").splitlines()]
+    words = {word for line in rules for word in line.replace('"', " ").split()}
+    assert not words & set(LAYERS)
+
+
+def test_errors_of_syntax_and_meaning_come_together():
+    with pytest.raises(SpecError) as caught:
+        Compiler.from_text("input 8x8x1\nrelu ->\n}\nreul").model  # noqa: B018
+    assert [d.span.line for d in caught.value.diagnostics] == [3, 4]
+
+
+def test_spans_join():
+    source = Source("<text>", "ab\ncd")
+    joined = Span(source, 1, 2).to(Span(source, 3, 4))
+    assert (joined.text, joined.line, joined.column) == ("b\nc", 1, 2)
