@@ -1,0 +1,352 @@
+"""train, eval, predict, bench, doctor, cache: commands that compute, on the built-in digits."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cnnspec.cli.main import run
+
+Run = Callable[..., Any]
+
+SPEC = """\
+input 8x8x1
+conv 8 3x3 -> relu
+maxpool 2
+flatten
+dense classes
+data {
+  source digits
+  split val=10%
+}
+train {
+  optimizer adam lr=0.01
+  epochs 2
+  batch 32
+  keep best on=val.accuracy
+}
+expect test.accuracy >= 50%
+"""
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with net.cnn and one run of it, runs/net-..."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "net.cnn").write_text(SPEC)
+    here = Path.cwd()
+    os.chdir(folder)
+    try:
+        assert run(["train", "net.cnn", "--quiet"]) == 0
+    finally:
+        os.chdir(here)
+    return folder
+
+
+@pytest.fixture
+def room(trained: Path, tmp_path: Path, cli: Run) -> Path:
+    """Return a copy of it to work in, with the run as ``run``; the current folder."""
+    shutil.copy(trained / "net.cnn", tmp_path)
+    [made] = (trained / "runs").iterdir()
+    shutil.copytree(made, tmp_path / "run")
+    return tmp_path
+
+
+# ---- train --------------------------------------------------------------------------------------
+def test_train_shows_each_epoch_the_result_and_what_to_type_next(cli: Run, room: Path) -> None:
+    result = cli("train", "net.cnn")
+    assert (result.code, result.err) == (0, "")
+    [made] = (room / "runs").iterdir()
+    lines = result.out.splitlines()
+    assert lines[0] == "net.cnn: 1,370 weights to learn, 2 epochs of 41 steps"
+    assert lines[1] == "digits: 1,295 training, 143 validation, 359 test images, 10 classes"
+    assert re.search(r"^ +epoch +loss accuracy val loss +val acc +lr images/s +time$", result.out, re.MULTILINE)
+    assert re.search(r"^ +2/2 +\d\.\d{4} +\d\d\.\d\d % ", result.out, re.MULTILINE)
+    assert re.search(r"^test accuracy  \d\d\.\d\d %$", result.out, re.MULTILINE)
+    assert f"run folder     runs/{made.name}" in lines
+    assert "ok     expect test.accuracy >= 50%" in result.out
+    assert f"next: cnnspec predict runs/{made.name} IMAGE..." in lines
+    assert max(map(len, lines)) <= 80
+    assert {p.name for p in made.iterdir()} == {
+        "spec.cnn", "manifest.json", "metrics.jsonl", "last.safetensors", "best.safetensors"
+    }  # fmt: skip
+
+
+def test_train_json_is_the_whole_output(cli: Run, room: Path) -> None:
+    result = cli("train", "net.cnn", "--json", "--epochs", "1", "--seed", "7", "--out", "elsewhere")
+    found = json.loads(result.out)
+    assert found["status"] == "finished"
+    assert found["epochs"] == len(found["history"]) == 1
+    assert found["run"].startswith("elsewhere/net-")
+    assert set(found["test"]) == {"test.loss", "test.accuracy"}
+    assert json.loads((Path(found["run"]) / "manifest.json").read_text())["seed"] == 7
+
+
+def test_train_ends_with_code_1_when_the_spec_expected_more(cli: Run, room: Path) -> None:
+    (room / "net.cnn").write_text(SPEC.replace(">= 50%", ">= 100%"))
+    result = cli("train", "net.cnn", "--epochs", "1")
+    assert result.code == 1
+    assert re.search(r"^FAILED expect test.accuracy >= 100%: found \d", result.out, re.MULTILINE)
+
+
+def test_steps_stops_and_resume_goes_on(cli: Run, room: Path) -> None:
+    result = cli("train", "net.cnn", "--steps", "10", "--out", "part")
+    assert result.code == 0
+    [made] = (room / "part").iterdir()
+    assert f"next: cnnspec train --resume part/{made.name}" in result.out
+    result = cli("train", "--resume", f"part/{made.name}")
+    assert result.code == 0
+    assert "going on from epoch 1, step 10" in result.out
+    whole = cli("train", "net.cnn", "--out", "whole")
+    assert whole.code == 0
+    [other] = (room / "whole").iterdir()
+    rows = [[json.loads(x) for x in (d / "metrics.jsonl").read_text().splitlines()] for d in (made, other)]
+    for one, two in zip(*rows, strict=True):
+        assert {k: v for k, v in one.items() if k != "seconds"} == {k: v for k, v in two.items() if k != "seconds"}
+
+
+def test_resume_asks_for_a_run(cli: Run, room: Path) -> None:
+    result = cli("train", "--resume", "net.cnn")
+    assert result.code == 2
+    assert "goes on with a run folder" in result.err
+
+
+def test_resume_with_another_setting_is_refused_by_name(cli: Run, room: Path) -> None:
+    result = cli("train", "--resume", "run", "--set", "train.optimizer.lr=0.5")
+    assert result.code == 1
+    assert "optimizer.lr" in result.err
+    assert "expected: 0.01" in result.err
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(trained: Path, tmp_path: Path) -> None:
+    shutil.copy(trained / "net.cnn", tmp_path)
+    command = [sys.executable, "-m", "cnnspec", "train", "net.cnn", "--epochs", "1000000"]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1
+    )
+    assert process.stdout is not None
+    while "1/1000000" not in (line := process.stdout.readline()):
+        assert line, process.communicate()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "")
+    [made] = (tmp_path / "runs").iterdir()
+    assert out.splitlines()[-1] == f"next: cnnspec train --resume runs/{made.name}"
+    assert (made / "last.safetensors").is_file()
+
+
+def test_a_loss_that_is_not_a_number_ends_with_the_layer_and_the_checkpoint(cli: Run, room: Path) -> None:
+    (room / "net.cnn").write_text(SPEC.replace("adam lr=0.01", "sgd lr=1e30"))
+    result = cli("train", "net.cnn")
+    assert result.code == 1
+    assert "error[diverged]" in result.err
+    assert "net.cnn:" in result.err
+    assert "last.safetensors" in result.err
+    assert "a smaller learning rate" in result.err
+
+
+# ---- eval ---------------------------------------------------------------------------------------
+def test_eval_measures_and_judges(cli: Run, room: Path) -> None:
+    result = cli("eval", "run", "--confusion")
+    assert (result.code, result.err) == (0, "")
+    assert re.search(r"^test accuracy  \d\d\.\d\d %$", result.out, re.MULTILINE)
+    assert "ok     expect test.accuracy" in result.out
+    matrix = [line.split() for line in result.out.splitlines() if re.match(r"\d  ", line)]
+    assert len(matrix) == 10
+    counted = sum(int(n) for row in matrix for n in row[1:11] if n != ".")
+    assert counted == 359
+
+
+def test_eval_json_agrees_with_what_training_found(cli: Run, room: Path) -> None:
+    found = json.loads(cli("eval", "run", "--json").out)
+    kept = json.loads((room / "run" / "manifest.json").read_text())["result"]
+    assert found["accuracy"] == pytest.approx(kept["test.accuracy"])
+    assert found["loss"] == pytest.approx(kept["test.loss"], rel=1e-5)
+    confusion = np.array(found["confusion"])
+    assert confusion.trace() / confusion.sum() == pytest.approx(found["accuracy"])
+    assert json.loads(cli("eval", "run", "--split", "val", "--json").out)["images"] == 143
+
+
+def test_eval_of_a_spec_takes_weights(cli: Run, room: Path) -> None:
+    by_run = json.loads(cli("eval", "run", "--json").out)
+    named = json.loads(cli("eval", "net.cnn", "--weights", "run/best.safetensors", "--json").out)
+    file = json.loads(cli("eval", "run/best.safetensors", "--json").out)
+    assert by_run["loss"] == named["loss"] == file["loss"]
+    result = cli("eval", "net.cnn")
+    assert result.code == 2
+    assert "a spec alone has no weights" in result.err
+
+
+def test_eval_without_such_a_split(cli: Run, room: Path) -> None:
+    text = SPEC.replace("  split val=10%\n", "").replace("  keep best on=val.accuracy\n", "")
+    (room / "unsplit.cnn").write_text(text)
+    result = cli("eval", "unsplit.cnn", "--weights", "run/best.safetensors", "--split", "val")
+    assert result.code == 1
+    assert "no val split" in result.err
+    assert "test, train" in result.err
+
+
+def test_eval_with_weights_cut_short_or_of_another_spec(cli: Run, room: Path) -> None:
+    whole = (room / "run" / "last.safetensors").read_bytes()
+    (room / "short.safetensors").write_bytes(whole[:300])
+    result = cli("eval", "net.cnn", "--weights", "short.safetensors")
+    assert result.code == 1
+    assert "short.safetensors" in result.err
+    (room / "other.cnn").write_text(SPEC.replace("conv 8", "conv 9"))
+    result = cli("eval", "other.cnn", "--weights", "run/last.safetensors")
+    assert result.code == 1
+    assert "run/last.safetensors: layer conv: the checkpoint belongs to another spec than other.cnn" in result.err
+    assert re.search(r"expected: conv: .*=9 .*\n  found:    conv: .*=8 ", result.err)
+
+
+# ---- predict ------------------------------------------------------------------------------------
+@pytest.fixture
+def pictures(room: Path) -> list[int]:
+    """Write ten test digits as 40x40 PNG files, pictures/0.png ..., and return their labels."""
+    from cnnspec.runtime.data import load_digits
+
+    x, y = load_digits()
+    (room / "pictures").mkdir()
+    for i in range(10):
+        image = Image.fromarray((x[i, :, :, 0] * 15.9).astype(np.uint8))
+        image.resize((40, 40), Image.Resampling.NEAREST).save(room / "pictures" / f"{i}.png")
+    return [int(n) for n in y[:10]]
+
+
+def test_predict_shows_bars_for_few_images(cli: Run, room: Path, pictures: list[int]) -> None:
+    result = cli("predict", "run", "pictures/0.png", "--top", "2")
+    assert (result.code, result.err) == (0, "")
+    lines = result.out.splitlines()
+    assert lines[0] == "pictures/0.png"
+    assert re.fullmatch(r"  0  ━+ +\d+\.\d\d %", lines[1])
+    assert len(lines) == 3
+    assert max(map(len, lines)) <= 80
+
+
+def test_predict_of_a_folder_is_right_about_most_and_the_same_with_any_batch(
+    cli: Run, room: Path, pictures: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cnnspec.cli import predict
+
+    first = json.loads(cli("predict", "run", "pictures", "--json").out)
+    assert [Path(r["file"]).name for r in first] == [f"{i}.png" for i in range(10)]
+    right = sum(r["top"][0]["class"] == str(label) for r, label in zip(first, pictures, strict=True))
+    assert right >= 7
+    monkeypatch.setattr(predict, "BATCH", 3)
+    second = json.loads(cli("predict", "run", "pictures", "--json").out)
+    for a, b in zip(first, second, strict=True):
+        assert a["top"][0]["probability"] == pytest.approx(b["top"][0]["probability"], rel=1e-4)
+
+
+def test_predict_goes_on_past_an_image_that_cannot_be_read(cli: Run, room: Path, pictures: list[int]) -> None:
+    (room / "pictures" / "5.png").write_text("no image")
+    result = cli("predict", "run", "pictures")
+    assert result.code == 1
+    assert "pictures/5.png: cannot be read as an image" in result.err
+    assert len(result.out.splitlines()) == 9
+
+
+def test_predict_invert_is_for_ink_on_paper(cli: Run, room: Path, pictures: list[int]) -> None:
+    for i in range(10):
+        file = room / "pictures" / f"{i}.png"
+        Image.fromarray(255 - np.asarray(Image.open(file))).save(file)
+    plain = cli("predict", "run", "pictures", "--top", "1").out
+    found = json.loads(cli("predict", "run", "pictures", "--invert", "--json").out)
+    assert sum(r["top"][0]["class"] == str(n) for r, n in zip(found, pictures, strict=True)) >= 7
+    assert plain
+
+
+def test_predict_without_an_image(cli: Run, room: Path) -> None:
+    (room / "empty").mkdir()
+    assert cli("predict", "run").code == 2
+    result = cli("predict", "run", "nothing.png")
+    assert result.code == 1
+    assert "nothing.png" in result.err
+    result = cli("predict", "run", "empty")
+    assert result.code == 1
+    assert "empty: the folder holds no image" in result.err
+
+
+# ---- bench --------------------------------------------------------------------------------------
+def test_bench_times_every_layer_both_ways(cli: Run, room: Path) -> None:
+    found = json.loads(cli("bench", "net.cnn", "--repeats", "2", "--json").out)
+    assert found["batch"] == 32
+    assert found["peak_flops_per_second"] > 0
+    by_name = {row["name"]: row for row in found["layers"]}
+    assert {"conv", "dense"} <= set(by_name)
+    conv = by_name["conv"]
+    assert conv["forward"]["flops"] == 2 * 32 * 8 * 8 * 8 * 9
+    assert all(conv[way]["seconds"] > 0 and conv[way]["share_of_peak"] < 1 for way in ("forward", "backward"))
+
+
+def test_bench_prints_a_table(cli: Run, room: Path) -> None:
+    result = cli("bench", "run", "--repeats", "1", "--batch", "4", "--threads", "1")
+    assert result.code == 0
+    lines = result.out.splitlines()
+    assert lines[0].startswith("run/spec.cnn: batch 4, 1 thread, peak ")
+    assert lines[-1].endswith("images/s")
+    assert max(map(len, lines)) <= 80
+
+
+# ---- doctor, cache ------------------------------------------------------------------------------
+def test_doctor_finds_a_machine_that_trains(cli: Run) -> None:
+    result = cli("doctor")
+    assert result.code == 0
+    for topic in ("python", "packages", "processor", "vectors", "threads", "cache", "data", "training"):
+        assert re.search(rf"^(ok|note) +{topic} ", result.out, re.MULTILINE)
+
+
+def test_doctor_tells_of_a_cache_that_cannot_be_written(
+    cli: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("CNNSPEC_CACHE", str(tmp_path / "file" / "cache"))
+    found = {f["topic"]: f for f in json.loads(cli("doctor", "--json").out)}
+    assert found["cache"]["state"] == "note"
+    assert "CNNSPEC_CACHE=DIR" in found["cache"]["advice"]
+
+
+def test_doctor_tells_of_missing_openmp(cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cnnspec.runtime import threads
+
+    monkeypatch.setattr(threads, "openmp_works", lambda: False)
+    from cnnspec.cli.doctor import check_processor
+
+    found = {f.topic: f for f in check_processor()}
+    assert found["threads"].state == "note"
+    assert "libgomp1" in found["threads"].advice
+
+
+def test_a_read_only_cache_is_no_obstacle(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    shutil.copy(trained / "net.cnn", tmp_path)
+    environment = {**os.environ, "CNNSPEC_CACHE": str(tmp_path / "file" / "cache")}
+    command = [sys.executable, "-m", "cnnspec", "train", "net.cnn", "--steps", "1"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "compiling kernels" in done.stdout
+
+
+def test_cache_info_and_clear(cli: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CNNSPEC_CACHE", str(tmp_path / "cache"))
+    found = json.loads(cli("cache", "info", "--json").out)
+    assert found["kernels"] == 0
+    assert found["folder"].startswith(str(tmp_path / "cache"))
+    old = tmp_path / "cache" / "kernels-0123"
+    old.mkdir(parents=True)
+    (old / "k.nbi").write_bytes(bytes(2048))
+    assert "removed 2.00 KiB" in cli("cache", "clear").out
+    assert not old.exists()
+    assert "the cache was empty" in cli("cache", "clear").out
