@@ -1,0 +1,1 @@
+"""cnnspec against PyTorch and onnxruntime on the same cores: ``python -m benchmarks --help``."""

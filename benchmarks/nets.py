@@ -1,0 +1,54 @@
+"""The nets of the benchmark, each a spec that any user could write, and how they are trained here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cnnspec.model.model import Model
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Net:
+    """One net: its spec, the batch of training and inference, and whether more batches and one thread are tried."""
+
+    title: str
+    spec: str
+    batch: int = 64
+    batches: tuple[int, ...] = ()
+    one_thread: bool = False
+
+
+NETS = {
+    "lenet": Net("LeNet, 28x28x1", "specs/fashion.cnn", batches=(1, 8, 64, 256), one_thread=True),
+    "vgg_small": Net("vgg_small, 32x32x3", "specs/vgg_small.cnn", one_thread=True),
+    "resnet20": Net("ResNet-20, 32x32x3", "specs/resnet20.cnn", batches=(1, 8, 64, 256), one_thread=True),
+    "mobilenetv2": Net("MobileNetV2 x0.5, 96x96x3", "benchmarks/specs/mobilenetv2_96.cnn"),
+    "resnet18": Net("ResNet-18, 224x224x3", "specs/resnet18.cnn", batch=8),
+    "densenet40": Net("DenseNet-40, 32x32x3", "benchmarks/specs/densenet40.cnn"),
+}
+
+# All contenders train alike, whatever the spec says: by SGD with momentum. Losses are compared at the first rate;
+# steps are timed at the second, by which thousands of steps on a few batches leave a net much as it was.
+MOMENTUM = 0.9
+CHECKED_RATE = 0.01
+TIMED_RATE = 1e-5
+
+
+def load_model(name: str) -> Model:
+    """Return the checked model of a net, with the benchmark's loss and optimizer."""
+    from cnnspec.compiler import Compiler
+    from cnnspec.model.settings import SGD, CrossEntropy
+
+    model = Compiler.from_path(ROOT / NETS[name].spec).model
+    optimizer = SGD(lr=CHECKED_RATE, momentum=MOMENTUM)
+    return replace(model, train=replace(model.train, loss=CrossEntropy(), optimizer=optimizer))
+
+
+# The least ratio to the best peer that `--quick` accepts, by measure, net and batch. About three quarters of what was
+# last measured: ratios within one run move by some 15 % on a busy machine.
+GUARDS: dict[tuple[str, str, int], float] = {}
