@@ -163,7 +163,9 @@ SAMPLES: dict[str, Samples] = {
             Bad(Conv(8, (2, 3)), ((5, 5, 1),), "pad=same needs an odd kernel, but its height is 2", "kernel_size"),
             Bad(Conv(8, (3, 4)), ((5, 5, 1),), "pad=same needs an odd kernel, but its width is 4", "kernel_size"),
             Bad(Conv(8, (5, 5), padding=(0, 0)), ((4, 9, 1),), "larger than its input: height 5 on 4", "kernel_size"),
-            Bad(Conv(8, (3, 3), padding=(0, 1), dilation=(1, 4)), ((3, 6, 1),), "width 3 (dilated to 9)", "kernel_size"),
+            Bad(
+                Conv(8, (3, 3), padding=(0, 1), dilation=(1, 4)), ((3, 6, 1),), "width 3 (dilated to 9)", "kernel_size"
+            ),
         ),
         drawn=convolutions(Conv),
     ),

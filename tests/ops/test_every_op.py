@@ -105,7 +105,6 @@ def test_macs_and_params_are_counted(name: str, data: st.DataObject) -> None:
     assert sum(p.size for p in op.params(*shapes)) == y.reshape(-1, y.shape[-1])[0].sum() + bias
 
 
-
 # ---- values -----------------------------------------------------------------------------------------
 @every_layer
 @drawn

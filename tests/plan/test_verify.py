@@ -1,0 +1,132 @@
+"""The plan's verifier refuses every plan that is broken in one place."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import pytest
+
+from cnnspec.autodiff import differentiate
+from cnnspec.compiler import Compiler
+from cnnspec.errors import InternalError
+from cnnspec.ir.build import build_graph
+from cnnspec.plan.compile import Update, compile_plan
+from cnnspec.plan.plan import BATCH, BATCHED, LOCAL, PARAM, SHARED, Buffer, KernelCall, Operand, Plan, Segment
+from cnnspec.plan.verify import verify_plan
+
+TEXT = "input 8x8x3\nconv 8 3x3 -> bn -> tanh\nconv 8 3x3 -> tanh\nmaxpool 2\nflatten -> dense 4\n"
+
+
+@pytest.fixture
+def plan() -> Plan:
+    graph = differentiate(build_graph(Compiler.from_text(TEXT).model, training=True))
+    return compile_plan(graph, batch=20, update=Update("sgd", ("velocity",), (0.9, 0, 0.0)))
+
+
+def replace_operand(plan: Plan, fits: Callable[[Segment, KernelCall, Operand], bool], **changes: object) -> Operand:
+    """Change the first operand that fits, in place."""
+    for segment in plan.segments:
+        for i, call in enumerate(segment.calls):
+            for j, o in enumerate(call.operands):
+                if fits(segment, call, o):
+                    new = dataclasses.replace(o, **changes)  # type: ignore[arg-type]
+                    operands = (*call.operands[:j], new, *call.operands[j + 1 :])
+                    segment.calls[i] = dataclasses.replace(call, operands=operands)
+                    return o
+    raise AssertionError("no operand fits")
+
+
+def test_a_plan_as_compiled_passes(plan: Plan) -> None:
+    verify_plan(plan)
+
+
+@pytest.mark.parametrize("write", [False, True])
+@pytest.mark.parametrize(
+    "changes", [{"offset": -1}, {"extent": 0}, {"extent": -4}, {"extent": 10**6}, {"offset": 10**6}]
+)
+def test_an_operand_outside_its_buffer(plan: Plan, write: bool, changes: dict[str, int]) -> None:
+    replace_operand(plan, lambda s, c, o: o.write is write, **changes)
+    with pytest.raises(InternalError, match="touches elements"):
+        verify_plan(plan)
+
+
+def test_the_last_block_outside_its_buffer(plan: Plan) -> None:
+    """The first block lies inside; the last would end one element behind the buffer."""
+    fits = lambda s, c, o: s.domain > 1 and o.block > 0 and o.buffer.kind == PARAM  # noqa: E731
+    old = next(o for s in plan.segments for c in s.calls for o in c.operands if fits(s, c, o))
+    replace_operand(plan, fits, block=old.block + 1)
+    with pytest.raises(InternalError, match="touches elements"):
+        verify_plan(plan)
+
+
+def test_shards_that_all_write_one_buffer(plan: Plan) -> None:
+    shared = next(b for b in plan.buffers.values() if b.kind == SHARED)
+    replace_operand(plan, lambda s, c, o: s.domain == BATCH and o.write, buffer=shared, offset=0, extent=1)
+    with pytest.raises(InternalError, match="all write"):
+        verify_plan(plan)
+
+
+@pytest.mark.parametrize("kind", [BATCHED, PARAM, LOCAL])
+def test_a_place_off_the_cache_line(plan: Plan, kind: str) -> None:
+    b = next(b for b in plan.buffers.values() if b.kind == kind)
+    b.offset += 4
+    with pytest.raises(InternalError, match=r"ends at byte|overlap"):
+        verify_plan(plan)
+
+
+@pytest.mark.parametrize("kind", [BATCHED, PARAM, LOCAL])
+def test_a_place_behind_the_end(plan: Plan, kind: str) -> None:
+    b = next(b for b in plan.buffers.values() if b.kind == kind)
+    b.offset = 64 * 10**6
+    with pytest.raises(InternalError, match=f"{b.name} ends at byte"):
+        verify_plan(plan)
+
+
+@pytest.mark.parametrize("kind", [PARAM, "arena", LOCAL])
+def test_live_buffers_that_overlap(plan: Plan, kind: str) -> None:
+    def overlap_in_time(a: Buffer, b: Buffer) -> bool:
+        return a is not b and a.first <= b.last and b.first <= a.last
+
+    group = [b for b in plan.buffers.values() if b.kind == kind or (kind == "arena" and b.kind not in (LOCAL, PARAM))]
+    a, b = next((a, b) for a in group for b in group if overlap_in_time(a, b) and a.nbytes >= b.nbytes)
+    b.offset = a.offset
+    with pytest.raises(InternalError, match="are alive and overlap"):
+        verify_plan(plan)
+
+
+def test_blocks_that_need_a_barrier(plan: Plan) -> None:
+    b = Buffer("extra", "f32", 64, SHARED, offset=plan.arena, first=0, last=10**6)
+    plan.buffers["extra"] = b
+    plan.arena += b.nbytes
+    write = KernelCall("fill.f32", (Operand(b, 0, 64, 0, True),), (64, 0.0), 8)
+    read = KernelCall("fill.f32", (Operand(b, 0, 64),), (64, 0.0), 8)
+    plan.segments.append(Segment(8, [write]))
+    plan.segments.append(Segment(8, [read]))
+    verify_plan(plan)
+    plan.segments[-2:] = [Segment(8, [write, read])]
+    with pytest.raises(InternalError, match="needs a barrier before it"):
+        verify_plan(plan)
+
+
+def test_a_value_read_before_it_is_made(plan: Plan) -> None:
+    plan.segments.reverse()
+    with pytest.raises(InternalError, match="before it is made"):
+        verify_plan(plan)
+
+
+def test_a_value_that_nobody_makes(plan: Plan) -> None:
+    """The call that writes it is gone."""
+    written = [(s, c, b) for s in plan.segments for c in s.calls for b in c.writes if b.kind == BATCHED]
+    segment, call, buffer = written[0]
+    segment.calls.remove(call)
+    assert any(buffer in c.reads for s in plan.segments for c in s.calls)
+    with pytest.raises(InternalError, match=f"reads {buffer.name} before it is made"):
+        verify_plan(plan)
+
+
+@pytest.mark.parametrize("kind", [BATCHED, PARAM, LOCAL])
+def test_a_buffer_without_a_place(plan: Plan, kind: str) -> None:
+    next(b for b in plan.buffers.values() if b.kind == kind).offset = -1
+    with pytest.raises(InternalError, match="has no place in memory"):
+        verify_plan(plan)
