@@ -11,7 +11,6 @@ from .plan import (
     LOCAL,
     PARAM,
     PARTIAL,
-    SHARDS,
     STATE,
     Buffer,
     KernelCall,
@@ -44,6 +43,8 @@ def _in_arena(b: Buffer) -> bool:
 
 
 def _inside(segment: Segment, call: KernelCall, o: Operand) -> None:
+    if o.buffer.offset < 0:
+        raise InternalError(f"invalid plan: {o.buffer.name} has no place in memory; please report this")
     end = o.offset + o.extent
     if segment.domain != BATCH and o.buffer.kind != PARTIAL:
         end += o.block * (segment.domain - 1)
@@ -76,10 +77,21 @@ def _apart(plan: Plan, buffers: list[Buffer], limit: int) -> None:
 
 
 def _ordered(plan: Plan) -> None:
-    """Block calls of one segment must not depend on each other, unless there is one block, which runs in order."""
+    """Nothing may be read before it is made, and blocks of one segment must not depend on each other.
+
+    A single block runs in order, so its calls may.
+    """
+    made = {b.name for b in plan.inputs.values()}
+    made |= {b.name for b in plan.buffers.values() if b.kind == PARAM}
     for segment in plan.segments:
+        for call in segment.calls:
+            for b in call.reads:
+                if b.name not in made:
+                    raise InternalError(
+                        f"invalid plan: {call.kernel} reads {b.name} before it is made; please report this"
+                    )
+            made.update(b.name for b in call.writes)
         if segment.domain > 1:
             for call, before in zip(segment.calls, dependences(segment.calls), strict=True):
                 if before:
                     raise InternalError(f"invalid plan: {call.kernel} needs a barrier before it; please report this")
-    assert SHARDS > 0
