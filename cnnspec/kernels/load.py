@@ -48,6 +48,13 @@ def load_walker() -> Any:
     return walk
 
 
+def read_ticks() -> int:
+    """Return the CPU's time-stamp counter."""
+    from .walk import now
+
+    return int(now())
+
+
 def _cached_names(folder: str) -> set[str]:
     """Names of the kernels whose index files lie in the cache."""
     found = set()

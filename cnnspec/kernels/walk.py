@@ -42,6 +42,12 @@ def ticks(typingctx: Any) -> Any:
     return types.int64(), codegen
 
 
+@njit(cache=True)
+def now():
+    """Return the time-stamp counter."""
+    return ticks()
+
+
 @njit(parallel=True, cache=True, nogil=True)
 def walk(segments, calls, operands, bases, n, shards, prepare, pointers, spent, profile):
     """Run a plan on ``n`` samples.
