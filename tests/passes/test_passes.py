@@ -141,8 +141,8 @@ def test_passes_are_done_after_one_run(text: str) -> None:
 
 
 def test_nothing_is_left_to_fold_in_a_plain_net() -> None:
-    text = "input 8x8x3\nconv 8 3x3 bias=no -> bn -> relu\ndepthwise 3x3 -> bn -> relu6\navgpool global -> flatten -> dense 4\n"
-    graph = run_pipeline(build_graph(Compiler.from_text(text).model, training=False), INFERENCE)
+    body = "conv 8 3x3 bias=no -> bn -> relu\ndepthwise 3x3 -> bn -> relu6\navgpool global -> flatten -> dense 4\n"
+    graph = run_pipeline(build_graph(Compiler.from_text("input 8x8x3\n" + body).model, training=False), INFERENCE)
     assert [n.op.name for n in graph.nodes].count("bn") == 0
     assert not {n.op.name for n in graph.nodes} & {"relu", "relu6"}
 

@@ -71,13 +71,19 @@ def test_memory_is_shared_at_all() -> None:
 
 # ---- whole nets -------------------------------------------------------------------------------------
 layers = st.sampled_from(
-    ["conv 8 3x3 -> relu", "conv 5 3x3 stride=2 -> tanh", "depthwise 3x3 -> bn", "maxpool 2 stride=1", "dropout 0.3",
-     "residual {\nconv 4 1x1 -> bn -> relu\n} project {\nconv 4 1x1\n}", "concat {\n| identity\n| conv 3 5x5\n| avgpool 3 stride=1 pad=1\n}",
-     "multiply {\n| identity\n| sigmoid\n}"]
-)  # fmt: skip
-nets = st.lists(layers, min_size=1, max_size=6).map(
-    lambda body: "input 8x9x3\n" + "\n".join(body) + "\nflatten -> dense 5\n"
+    [
+        "conv 8 3x3 -> relu",
+        "conv 5 3x3 stride=2 -> tanh",
+        "depthwise 3x3 -> bn",
+        "maxpool 2 stride=1 pad=1",
+        "dropout 0.3",
+        "residual {\nconv 4 1x1 -> bn -> relu\n} project {\nconv 4 1x1\n}",
+        "concat {\n| identity\n| conv 3 5x5\n| avgpool 3 stride=1 pad=1\n}",
+        "multiply {\n| identity\n| sigmoid\n}",
+    ]
 )
+bodies = st.lists(layers, min_size=1, max_size=6).map("\n".join)
+nets = bodies.map(lambda body: f"input 8x9x3\n{body}\nflatten -> dense 5\n")
 
 
 def plans(text: str, batch: int, dtype: str) -> list[Plan]:
