@@ -137,7 +137,7 @@ def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:
     """Return the candidate nearest to a mistyped word, or None when none is near."""
     import difflib
 
-    known = list(candidates)
+    known = list(candidates)[:2000]
     for candidate in known:  # swapped letters: `rl` for `lr`
         if len(word) < 5 and sorted(candidate.lower()) == sorted(word.lower()):
             return candidate

@@ -15,7 +15,7 @@ from .branches import row_notes
 from .settings import SECTIONS
 from .structure import expand_block, expand_from, expand_repeat, expand_residual
 from .values import Value
-from .walk import LOST, MAX_DEPTH, MAX_LAYERS, MAX_STEPS, Cursor, Env, Placed, TooMuch
+from .walk import LOST, MAX_DEPTH, MAX_ERRORS, MAX_LAYERS, MAX_STEPS, Cursor, Env, Label, Placed, TooMuch
 
 TOP_WORDS = ("input", "classes", "defaults", "param", "block", "expect", "data", "train", "cnnspec")
 STRUCTURE = ("residual", "repeat", "from")
@@ -38,13 +38,17 @@ class Expander:
         self.placed: list[Placed] = []
         self.steps = 0
         self.depth = 0
+        self.errors = 0
         self.lost = False  # whether anything could not be placed
         self.called: set[str] = set()
 
     def report(self, diagnostic: Diagnostic, env: Env) -> Cursor:
         """Report an error with the way it was reached; what follows it is not judged by shape."""
         self.lost = True
+        self.errors += 1
         self._report(replace(diagnostic, trail=env.trail))
+        if self.errors > MAX_ERRORS:
+            raise TooMuch
         return LOST
 
     def reporter(self, env: Env) -> Callable[[Diagnostic], None]:
@@ -94,12 +98,12 @@ class Expander:
         for step in flow.steps:
             cursor = self.step(step, cursor, inside, flow.label if alone else "")
         if flow.label and flow.label_span is not None:
-            env.labels.own[flow.label] = (cursor, flow.label_span)
+            env.labels[flow.label] = Label(cursor, flow.label_span)
         return cursor
 
     def _refuse_label(self, flow: ast.Flow, env: Env) -> None:
         assert flow.label_span is not None
-        first = env.labels.own.get(flow.label)
+        first = env.labels.maps[0].get(flow.label)
         if first is not None:
             self.report(
                 Diagnostic(
@@ -107,7 +111,7 @@ class Expander:
                     f"the label `{flow.label}` is given twice",
                     flow.label_span,
                     "given again here",
-                    related=((first[1], "first given here"),),
+                    related=((first.span, "first given here"),),
                     hint="choose another label",
                 ),
                 env,

@@ -38,7 +38,6 @@ class Repeat:
 
 def expand_from(x: Expander, step: ast.Step, env: Env) -> Cursor:
     x.refuse_bodies(step, env)
-    visible = env.labels.visible()
     if len(step.arguments) != 1 or step.arguments[0].key or not isinstance(step.arguments[0].value, ast.Name):
         message = "`from` reads one label"
         found = "nothing" if not step.arguments else f"`{step.arguments[-1].span.text[:40]}`"
@@ -51,8 +50,8 @@ def expand_from(x: Expander, step: ast.Step, env: Env) -> Cursor:
     if isinstance(value, LabelValue):
         target: Cursor = value.target
         return target
-    if name in visible:
-        return visible[name]
+    if name in env.labels:
+        return env.labels[name].cursor
     if name == "input" and not env.calls:
         return Cursor(-1, env.entering)
     if value is UNKNOWN:
@@ -61,12 +60,13 @@ def expand_from(x: Expander, step: ast.Step, env: Env) -> Cursor:
     if value is not None:
         message = f"`{name}` is {describe(value)}, not a label"
         return x.report(Diagnostic("type", message, argument.span, "expected a label"), env)
-    return x.report(_unknown_label(name, argument.span, visible, env), env)
+    return x.report(_unknown_label(name, argument.span, env), env)
 
 
-def _unknown_label(name: str, span: Span, visible: Mapping[str, Cursor], env: Env) -> Diagnostic:
-    near = did_you_mean(name, [*visible, "input"])
-    hint = f"did you mean `{near}`?" if near else f"labels above this line: {', '.join(visible) or 'none'}"
+def _unknown_label(name: str, span: Span, env: Env) -> Diagnostic:
+    near = did_you_mean(name, [*env.labels, "input"])
+    known = ", ".join(list(env.labels)[:20]) or "none"
+    hint = f"did you mean `{near}`?" if near else f"labels above this line: {known}"
     if env.calls and not near:
         hint = f"a block sees its own labels only; hand this one over:  block {env.calls[-1]}({name})"
     return Diagnostic(
@@ -107,7 +107,10 @@ def expand_repeat(x: Expander, step: ast.Step, cursor: Cursor, env: Env) -> Curs
     for i in range(times):
         frame = Frame("repeat", f"{i + 1} of {times}", step.head)
         x.steps += 1
+        errors = x.errors
         cursor = x.statements(step.body.statements, cursor, replace(env.inner(), trail=(*env.trail, frame)))
+        if x.errors > errors:
+            return LOST  # the next round would only say it again
     return cursor
 
 

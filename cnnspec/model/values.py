@@ -154,7 +154,7 @@ def _name(expr: ast.Name, scope: Scope) -> Value:
     if head in ("in", "here") and axis:
         return _dimension(expr, head, axis, scope)
     if name in scope.labels:
-        return LabelValue(name, scope.labels[name])
+        return LabelValue(name, scope.labels[name].cursor)
     if name == "classes":
         raise Fault(
             Diagnostic(

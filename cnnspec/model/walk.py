@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from ..ops.base import Op, Shape
 from ..source import Span, Trail
@@ -14,6 +15,7 @@ from .values import Scope, Value
 MAX_LAYERS = 20_000
 MAX_STEPS = 200_000  # statements walked through, layers or not
 MAX_DEPTH = 80  # bodies within bodies, blocks unrolled
+MAX_ERRORS = 1000  # counted each time they are met; beyond it nobody reads on
 
 
 class TooMuch(Exception):
@@ -46,15 +48,14 @@ class Placed:
 
 
 @dataclass(frozen=True)
-class Labels:
-    """The labels of one body, and those of the bodies around it."""
+class Label:
+    """What ``from`` reads under a name, and where the name was given."""
 
-    own: dict[str, tuple[Cursor, Span]] = field(default_factory=dict)
-    outer: Labels | None = None
+    cursor: Cursor
+    span: Span
 
-    def visible(self) -> dict[str, Cursor]:
-        around = self.outer.visible() if self.outer else {}
-        return {**around, **{name: cursor for name, (cursor, _) in self.own.items()}}
+
+Labels = ChainMap[str, Label]  # of one body first, then those of the bodies around it
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,8 @@ class Env:
     calls: tuple[str, ...] = ()
 
     def scope(self, cursor: Cursor) -> Scope:
-        return Scope(self.variables, self.labels.visible(), self.entering, cursor.shape)
+        return Scope(self.variables, self.labels, self.entering, cursor.shape)
 
     def inner(self) -> Env:
         """The same surroundings with a fresh level of labels."""
-        return replace(self, labels=Labels(outer=self.labels))
+        return replace(self, labels=self.labels.new_child())

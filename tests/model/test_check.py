@@ -44,7 +44,7 @@ def test_a_label_on_a_residual_names_its_level():
     assert names("input 8x8x2\nx: from input -> relu") == ["x"]
 
 
-@given(st.lists(st.sampled_from(["a", "a1", "a11", "a2", "b"]), max_size=40))
+@given(st.lists(st.sampled_from(["a", "a1", "a11", "a2", "b"]), min_size=60, max_size=80))
 def test_names_are_unique_whatever_the_bases(bases):
     scope = NameScope()
     for i, base in enumerate(bases):
