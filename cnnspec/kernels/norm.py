@@ -9,43 +9,45 @@ from __future__ import annotations
 
 import math
 
-from ._jit import as_float
+from typing import Any
+
+from numba import float32, float64, njit
+
+from ._jit import FASTMATH, as_float, stack
+from .activate import apply_f32, apply_f64
+from .machine import host
 from .pointwise import register
+from .sweep import lanes_of, make_sweep
 
-at = T = apply = None
-
-LANES = 16  # channels at a time, whose sums stay in registers
+# Bound for each element type by register().
+at = T = SIZE = LANES = add_up = deviations = scale_shift = pair_sums = mix = run = stacked = None
 
 
 def batch_stats(p, a, n):
-    """p = x, partial; a = height, width, channels, x strides, size."""
-    x, part = at(p[0]), at(p[1])
+    """p = x, partial; a = height, width, channels, x strides, size. Two sweeps: the mean, then squared deviations."""
+    part = at(p[1])
     height, width, channels, size = a[0], a[1], a[2], a[6]
+    image, row, pixel = a[3] * SIZE, a[4] * SIZE, a[5] * SIZE
     count = T(n * height * width)
     before = part[2 * size]
     after = before + count
-    for c in range(channels):
-        total = T(0)
-        for i in range(n):
-            for h in range(height):
-                f = i * a[3] + h * a[4] + c
-                row = T(0)
-                for w in range(width):
-                    row += x[f + w * a[5]]
-                total += row
-        mean = total / count
-        squares = T(0)
-        for i in range(n):
-            for h in range(height):
-                f = i * a[3] + h * a[4] + c
-                row = T(0)
-                for w in range(width):
-                    d = x[f + w * a[5]] - mean
-                    row += d * d
-                squares += row
-        delta = mean - part[c]
-        part[c] += delta * count / after
-        part[size + c] += squares + delta * delta * before * count / after
+    sums = stacked()
+    means = sums + LANES * SIZE
+    squares = means + LANES * SIZE
+    total, mean, square = at(sums), at(means), at(squares)
+    for c in range(0, channels, LANES):
+        valid = min(LANES, channels - c)
+        for k in range(LANES):
+            total[k] = T(0)
+            square[k] = T(0)
+        add_up((n, height, width, valid, p[0] + c * SIZE, image, row, pixel, sums))
+        for k in range(LANES):
+            mean[k] = total[k] / count
+        deviations((n, height, width, valid, p[0] + c * SIZE, image, row, pixel, means, squares))
+        for k in range(valid):
+            delta = mean[k] - part[c + k]
+            part[c + k] += delta * count / after
+            part[size + c + k] += square[k] + delta * delta * before * count / after
     part[2 * size] = after
 
 
@@ -88,34 +90,38 @@ def normalize_affine(p, a, n):
 
 def affine(p, a, n):
     """p = x, affine, y; y = f(x * scale + shift): height, width, channels, x and y strides, size, code, parameter."""
-    x, k, y = at(p[0]), at(p[1]), at(p[2])
     size, code, param = a[9], a[10], T(as_float(a[11]))
-    for i in range(n):
-        for h in range(a[0]):
-            for w in range(a[1]):
-                f, to = i * a[3] + h * a[4] + w * a[5], i * a[6] + h * a[7] + w * a[8]
-                for c in range(a[2]):
-                    y[to + c] = apply(code, x[f + c] * k[c] + k[size + c], param)
+    y = at(p[2])
+    for c in range(0, a[2], LANES):
+        at_c = c * SIZE
+        scale_shift((
+            n, a[0], a[1], a[2] - c,
+            p[0] + at_c, a[3] * SIZE, a[4] * SIZE, a[5] * SIZE, p[2] + at_c, a[6] * SIZE, a[7] * SIZE, a[8] * SIZE,
+            p[1] + at_c, p[1] + (size + c) * SIZE,
+        ))  # fmt: skip
+    if code != 0:
+        for i in range(n):
+            for h in range(a[0]):
+                run(y, i * a[6] + h * a[7], a[1] * a[2], code, param)
 
 
 def normalize_sums(p, a, n):
     """p = dy, x, mean, partial; partial += sum of dy [size], of dy * (x - mean) [size]: strides of dy and x, size."""
-    dy, x, mean, part = at(p[0]), at(p[1]), at(p[2]), at(p[3])
     size = a[9]
-    for c in range(a[2]):
-        first, second = T(0), T(0)
-        for i in range(n):
-            for h in range(a[0]):
-                d, f = i * a[3] + h * a[4] + c, i * a[6] + h * a[7] + c
-                row1, row2 = T(0), T(0)
-                for w in range(a[1]):
-                    g = dy[d + w * a[5]]
-                    row1 += g
-                    row2 += g * (x[f + w * a[8]] - mean[c])
-                first += row1
-                second += row2
-        part[c] += first
-        part[size + c] += second
+    for c in range(0, a[2], LANES):
+        at_c = c * SIZE
+        pair_sums((
+            n, a[0], a[1], a[2] - c,
+            p[0] + at_c, a[3] * SIZE, a[4] * SIZE, a[5] * SIZE, p[1] + at_c, a[6] * SIZE, a[7] * SIZE, a[8] * SIZE,
+            p[2] + at_c, p[3] + at_c, p[3] + (size + c) * SIZE,
+        ))  # fmt: skip
+
+
+def channel_sum(p, a, n):
+    """p = dy, db; db += sum over samples and pixels: a = height, width, channels, dy strides."""
+    for c in range(0, a[2], LANES):
+        at_c = c * SIZE
+        add_up((n, a[0], a[1], a[2] - c, p[0] + at_c, a[3] * SIZE, a[4] * SIZE, a[5] * SIZE, p[1] + at_c))
 
 
 def merge_sums(p, a, n):
@@ -145,16 +151,15 @@ def normalize_factors(p, a, n):
 
 def affine2(p, a, n):
     """p = dy, x, factors, dx; dx = A dy + B x + C: height, width, channels, strides of dy, x, dx, size."""
-    dy, x, k, dx = at(p[0]), at(p[1]), at(p[2]), at(p[3])
     size = a[12]
-    for i in range(n):
-        for h in range(a[0]):
-            for w in range(a[1]):
-                d = i * a[3] + h * a[4] + w * a[5]
-                f = i * a[6] + h * a[7] + w * a[8]
-                to = i * a[9] + h * a[10] + w * a[11]
-                for c in range(a[2]):
-                    dx[to + c] = k[c] * dy[d + c] + k[size + c] * x[f + c] + k[2 * size + c]
+    for c in range(0, a[2], LANES):
+        at_c = c * SIZE
+        mix((
+            n, a[0], a[1], a[2] - c,
+            p[0] + at_c, a[3] * SIZE, a[4] * SIZE, a[5] * SIZE, p[1] + at_c, a[6] * SIZE, a[7] * SIZE, a[8] * SIZE,
+            p[3] + at_c, a[9] * SIZE, a[10] * SIZE, a[11] * SIZE,
+            p[2] + at_c, p[2] + (size + c) * SIZE, p[2] + (2 * size + c) * SIZE,
+        ))  # fmt: skip
 
 
 def fold_batchnorm(p, a, n):
@@ -187,7 +192,45 @@ def fold_batchnorm__nobias(p, a, n):
             b2[c] = bias[c] - mean[c] * scale
 
 
+def _bodies(bits: int) -> dict[str, Any]:
+    """The sweeps of one element type."""
+    machine = host()
+
+    def make(inputs: int, constants: int, outputs: int, sums: int, body: Any) -> Any:
+        return make_sweep(machine, bits, inputs, constants, outputs, sums, body)
+
+    def deviation(v: Any, xs: Any, ks: Any) -> Any:
+        d = v.builder.fsub(xs[0], ks[0])
+        return [], [v.builder.fmul(d, d)]
+
+    def pair(v: Any, xs: Any, ks: Any) -> Any:
+        return [], [xs[0], v.builder.fmul(xs[0], v.builder.fsub(xs[1], ks[0]))]
+
+    return {
+        "add_up": make(1, 0, 0, 1, lambda v, xs, ks: ([], [xs[0]])),
+        "deviations": make(1, 1, 0, 1, deviation),
+        "scale_shift": make(1, 2, 1, 0, lambda v, xs, ks: ([v.fma(xs[0], ks[0], ks[1])], [])),
+        "pair_sums": make(2, 1, 0, 2, pair),
+        "mix": make(2, 3, 1, 0, lambda v, xs, ks: ([v.fma(xs[0], ks[0], v.fma(xs[1], ks[1], ks[2]))], [])),
+    }
+
+
+def _run(T: Any, apply: Any) -> Any:
+    """Return run(y, start, count, code, param): an activation in place on numbers side by side."""
+
+    @njit(fastmath=FASTMATH)
+    def run(y, start, count, code, param):
+        for k in range(count):
+            y[start + k] = apply(code, y[start + k], param)
+
+    return run
+
+
+_sides = [_bodies(32), _bodies(64)]
+_lanes = (lanes_of(host(), 32), lanes_of(host(), 64))
 register(
-    batch_stats, merge_stats, running_update, normalize_affine, affine, normalize_sums, merge_sums, normalize_factors,
-    affine2, fold_batchnorm, fold_batchnorm__nobias,
+    batch_stats, merge_stats, running_update, normalize_affine, affine, normalize_sums, channel_sum, merge_sums,
+    normalize_factors, affine2, fold_batchnorm, fold_batchnorm__nobias,
+    LANES=_lanes, stacked=(stack(3 * 8), stack(3 * 8)), run=(_run(float32, apply_f32), _run(float64, apply_f64)),
+    **{name: (_sides[0][name], _sides[1][name]) for name in _sides[0]},
 )  # fmt: skip

@@ -129,17 +129,6 @@ def spatial_sum(p, a, n):
                     y[to + c] += x[f + c]
 
 
-def channel_sum(p, a, n):
-    """p = dy, db; db += sum over samples and pixels: a = height, width, channels, dy strides."""
-    dy, db = at(p[0]), at(p[1])
-    for i in range(n):
-        for h in range(a[0]):
-            for w in range(a[1]):
-                f = i * a[3] + h * a[4] + w * a[5]
-                for c in range(a[2]):
-                    db[c] += dy[f + c]
-
-
 def random_drop(p, a, n):
     """p = x, keys, y; a = rows, inner, x image and row, y image and row, keys image, rate, stream.
 
@@ -182,5 +171,5 @@ def register(*templates, **more):
 
 register(
     fill, fill_pixels, clear_halo, activation, activation_grad, add, multiply, scale_channels, copy, spatial_sum,
-    channel_sum, random_drop,
+    random_drop,
 )  # fmt: skip
