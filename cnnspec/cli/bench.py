@@ -86,8 +86,8 @@ def command(
     both_ways = forward.seconds + backward.seconds
     for title, t in (("forward", forward), ("backward", backward)):
         share = 100 * t.seconds / both_ways if both_ways else 0.0
-        rate = f"{short(t.rate, 'FLOP/s')}, {100 * t.rate / peak:.0f} % of peak"
-        render.say(f"{title:<9} {span_of_time(t.seconds):>8}  {share:3.0f} % of the step  {rate}")
+        reached = f"{short(t.rate, 'FLOP/s')}, {100 * t.rate / peak:.0f} % of peak"
+        render.say(f"{title:<9} {span_of_time(t.seconds):>8}  {share:3.0f} % of the step  {reached}")
     if both_ways:
         render.say(f"{'step':<9} {span_of_time(both_ways):>8}  {short(size / both_ways)} images/s")
 
