@@ -85,9 +85,9 @@ def command(
     forward, backward = total(found, "forward"), total(found, "backward")
     both_ways = forward.seconds + backward.seconds
     for title, t in (("forward", forward), ("backward", backward)):
-        share = 100 * t.seconds / both_ways if both_ways else 0.0
+        part = 100 * t.seconds / both_ways if both_ways else 0.0
         reached = f"{short(t.rate, 'FLOP/s')}, {100 * t.rate / peak:.0f} % of peak"
-        render.say(f"{title:<9} {span_of_time(t.seconds):>8}  {share:3.0f} % of the step  {reached}")
+        render.say(f"{title:<9} {span_of_time(t.seconds):>8}  {part:3.0f} % of the step  {reached}")
     if both_ways:
         render.say(f"{'step':<9} {span_of_time(both_ways):>8}  {short(size / both_ways)} images/s")
 
