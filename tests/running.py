@@ -10,7 +10,7 @@ from cnnspec.autodiff import differentiate
 from cnnspec.ir.build import STEP, STEP_SIZE
 from cnnspec.ir.graph import Builder, Graph, ParamValue, Value
 from cnnspec.ops import Op, Shape
-from cnnspec.ops.loss import MeanSquaredErrorLoss
+from cnnspec.ops.loss import Loss, MeanSquaredErrorLoss
 from cnnspec.ops.reshape import Flatten
 from cnnspec.plan.compile import compile_plan
 from cnnspec.runtime.pack import pack, unpack
@@ -49,6 +49,15 @@ def with_gradients(graph: Graph) -> Graph:
     wanted = [name for name, p in graph.params.items() if p.param.trainable]
     wanted += [v.name for v in graph.inputs if v.name[0] == "x"]
     return differentiate(graph, wanted=tuple(wanted))
+
+
+def loss_graph(op: Loss, features: int, target: str) -> Graph:
+    """Return the graph of a loss of the input ``x0`` [n, features] and its gradient; ``target`` is i32 or f32."""
+    shape = ("N", 1) if target == "i32" else ("N", features)
+    x, t, step = Value("x0", ("N", features)), Value("target", shape, target), Value("step", (STEP_SIZE,))
+    b = Builder({"x0": x, "target": t, "step": step})
+    loss, correct = b.add_all(op, x, t)
+    return with_gradients(Graph((x, t, step), {}, tuple(b.nodes), {"loss": loss, "correct": correct}))
 
 
 class Run:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import REFERENCES, bn_training, cross_entropy, mean_squared_error
-from running import BATCH, Run, distance, layer_graph, with_gradients
+from running import BATCH, Run, distance, layer_graph, loss_graph, with_gradients
 from samples import IN_TRAINING_ONLY_TOGETHER, RANDOM_IN_TRAINING, SAMPLES, Bad, Good
 
 from cnnspec.errors import ShapeRuleError
@@ -214,14 +214,6 @@ def test_two_dropouts_draw_apart() -> None:
 
 
 # ---- losses -----------------------------------------------------------------------------------------
-def loss_graph(op: Loss, features: int, target: str) -> Graph:
-    shape = ("N", 1) if target == "i32" else ("N", features)
-    x, t, step = Value("x0", ("N", features)), Value("target", shape, target), Value("step", (STEP_SIZE,))
-    b = Builder({"x0": x, "target": t, "step": step})
-    loss, correct = b.add_all(op, x, t)
-    return with_gradients(Graph((x, t, step), {}, tuple(b.nodes), {"loss": loss, "correct": correct}))
-
-
 @pytest.mark.parametrize("op", [CrossEntropyLoss(0.0), CrossEntropyLoss(0.1), MeanSquaredErrorLoss()], ids=repr)
 @drawn
 @given(features=st.integers(1, 40), n=st.integers(1, BATCH), seed=seeds, scale=st.sampled_from((1.0, 30.0)))

@@ -1,0 +1,168 @@
+"""The kernels' cache: the user's own folder, a name that follows the sources, a way out where it cannot be written."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cnnspec.kernels import cache
+
+TESTS = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def fresh(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """As if no kernel had been asked for in this process; what numba was told is put back."""
+    import numba
+
+    monkeypatch.setattr(cache, "_in_use", None)
+    monkeypatch.setattr(numba.config, "CACHE_DIR", numba.config.CACHE_DIR)
+    return monkeypatch
+
+
+def test_the_folder_is_the_users_alone(fresh: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import numba
+
+    fresh.setenv("CNNSPEC_CACHE", str(tmp_path / "deep" / "cache"))
+    folder = Path(cache.use_cache())
+    assert folder == cache.cache_dir() and folder.parent == tmp_path / "deep" / "cache"
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert str(folder) == numba.config.CACHE_DIR
+    assert cache.use_cache() == str(folder)
+
+
+def test_without_a_setting_it_lies_in_the_users_cache(fresh: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    fresh.delenv("CNNSPEC_CACHE", raising=False)
+    fresh.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache.cache_root() == tmp_path / "cnnspec"
+    fresh.delenv("XDG_CACHE_HOME")
+    fresh.setenv("HOME", str(tmp_path / "home"))
+    assert cache.cache_root() == tmp_path / "home" / ".cache" / "cnnspec"
+
+
+@pytest.mark.parametrize("how", ["a file in its way", "read only", "others may write"])
+def test_a_folder_that_will_not_do_is_replaced_by_a_temporary_one(
+    fresh: pytest.MonkeyPatch, tmp_path: Path, how: str
+) -> None:
+    root = tmp_path / "cache"
+    fresh.setenv("CNNSPEC_CACHE", str(root))
+    if how == "a file in its way":
+        root.write_text("not a folder")
+    else:
+        cache.cache_dir().mkdir(parents=True)
+        cache.cache_dir().chmod(0o500 if how == "read only" else 0o777)
+        if how == "read only" and os.access(cache.cache_dir(), os.W_OK):
+            pytest.skip("this user may write everywhere")
+    assert cache.info()["writable"] is False
+    folder = Path(cache.use_cache())
+    assert folder.is_dir() and root not in folder.parents
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    shutil.rmtree(folder)
+
+
+def test_the_name_follows_the_sources(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An edit in any kernel file, even one that numba would not notice, gives another folder."""
+    copy = tmp_path / "kernels"
+    shutil.copytree(Path(cache.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    name = cache.cache_dir().name
+    monkeypatch.setattr(cache, "__file__", str(copy / "cache.py"))
+    assert cache.cache_dir().name == name, "the place of the sources does not matter"
+    seen = {name}
+    for path in sorted(copy.glob("*.py")):
+        path.write_text(path.read_text(encoding="utf-8") + "# edited\n", encoding="utf-8")
+        seen.add(cache.cache_dir().name)
+    assert len(seen) == 1 + len(list(copy.glob("*.py")))
+
+
+@pytest.mark.parametrize("setting", cache.SETTINGS)
+def test_the_name_follows_settings_that_change_code(monkeypatch: pytest.MonkeyPatch, setting: str) -> None:
+    before = cache.cache_dir()
+    monkeypatch.setenv(setting, "another")
+    assert cache.cache_dir() != before
+
+
+def test_the_name_follows_the_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = cache.cache_dir()
+    monkeypatch.setattr("importlib.metadata.version", lambda package: "0.0.0")
+    assert cache.cache_dir() != before
+
+
+def test_clear_frees_what_info_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CNNSPEC_CACHE", str(tmp_path))
+    for folder in (cache.cache_dir(), tmp_path / "kernels-of-an-old-version"):
+        folder.mkdir()
+        (folder / "conv.f32.nbi").write_bytes(b"x" * 100)
+        (folder / "conv.f32.1.nbc").write_bytes(b"x" * 1000)
+    (tmp_path / "grammar.json").write_text("{}")
+    found = cache.info()
+    assert (found["kernels"], found["bytes"], found["writable"]) == (1, 1100, True)
+    assert found["bytes_of_all_versions"] == 2202
+    assert cache.clear() == 2200
+    assert cache.info()["kernels"] == 0 and (tmp_path / "grammar.json").exists()
+
+
+# ---- in processes of their own: what is compiled there is for another vector unit, or from a cold cache ----
+NETS = """
+import sys
+import numpy as np
+from running import Run, layer_graph, with_gradients
+from cnnspec.kernels.machine import host
+from cnnspec.ops.conv import Conv, Depthwise
+from cnnspec.ops.linear import Dense
+
+rng = np.random.default_rng(0)
+whole = lambda *shape: rng.integers(-4, 5, shape).astype(float)
+for channels in (5, 16, 33):
+    x, w, b = whole(3, 4, 5, 6), whole(1, 1, 6, channels), whole(channels)
+    target = whole(3, 20 * channels)
+    run = Run(with_gradients(layer_graph(Conv(channels, (1, 1), activation="relu"), [(4, 5, 6)])), dtype="f32")
+    run.run(3, {"x0": x, "weight": w, "bias": b, "target": target})
+    z = x @ w[0, 0] + b
+    assert np.array_equal(run.get("y", 3), np.maximum(z, 0))
+    dz = (np.maximum(z, 0) - target.reshape(z.shape)) * (z > 0) * 2 / z.size
+    assert np.allclose(run.gradient("x0", 3), dz @ w[0, 0].T, rtol=1e-4, atol=1e-5)
+    assert np.allclose(run.gradient("weight", 3)[0, 0], np.einsum("nhwc,nhwk->ck", x, dz), rtol=1e-4, atol=1e-5)
+print(host().path)
+"""
+
+
+def run_python(code: str, **env: str) -> str:
+    path = os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        env={**os.environ, "PYTHONPATH": path, "CNNSPEC_THREADS": "1", **env},
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize("vector", ["avx2", "plain"])
+def test_results_on_narrower_vectors(vector: str) -> None:
+    path = run_python(NETS, CNNSPEC_VECTOR=vector)
+    assert path in ("plain", vector), "a setting narrows, and never widens"
+
+
+def test_training_works_where_nothing_can_be_cached(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("in the way")
+    code = (
+        "from running import Run, layer_graph\n"
+        "import numpy as np\n"
+        "from cnnspec.ops.activation import Relu\n"
+        "from cnnspec.kernels import cache\n"
+        "y = Run(layer_graph(Relu(), [(3,)], training=False)).run(1, {'x0': np.array([[-1., 0., 2.]])}).get('y', 1)\n"
+        "assert y.tolist() == [[0, 0, 2]]\n"
+        "print(cache.use_cache())\n"
+    )
+    folder = run_python(code, CNNSPEC_CACHE=str(blocked))
+    assert str(tmp_path) not in folder
+    assert not Path(folder).exists(), "it goes with the process"
