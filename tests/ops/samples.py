@@ -73,6 +73,12 @@ def far_apart(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     return (0.02 * (rng.permutation(count) - count / 2)).reshape(shape)
 
 
+def spread(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Every channel varies by more than a step of the differences, even where it has two numbers only."""
+    sides = np.where(np.arange(int(np.prod(shape[:-1]))) % 2, 2.0, -2.0)
+    return rng.standard_normal(shape) + sides.reshape(*shape[:-1], 1)
+
+
 # ---- drawn samples ---------------------------------------------------------------------------------
 channels = st.sampled_from(CHANNELS)
 images = st.tuples(st.integers(1, 7), st.integers(1, 9), channels)
@@ -227,6 +233,7 @@ SAMPLES: dict[str, Samples] = {
         ),
         bad=(),
         drawn=elementwise(st.builds(BatchNorm, st.sampled_from((1e-5, 1e-3, 0.1)), st.sampled_from((0.1, 0.0, 1.0)))),
+        numbers=spread,
     ),
     "relu": Samples((Good(Relu(), ((4, 5, 3),), (4, 5, 3)),), (), plain(Relu), away_from_zero),
     "relu6": Samples((Good(Relu6(), ((9,),), (9,)),), (), plain(Relu6), away_from_zero_and_six),
