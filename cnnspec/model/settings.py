@@ -27,12 +27,27 @@ T = TypeVar("T", bound=type)
 SETTINGS: dict[str, dict[str, type]] = {}
 
 
+class _Setting:
+    """What all settings share. Generating these for each class would double the time their import takes."""
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash((type(self), *vars(self).items()))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in vars(self).items())})"
+
+
 @dataclass_transform(frozen_default=True, field_specifiers=(attr,))
 def setting(statement: str, word: str) -> Callable[[T], T]:
     """Register a settings class under a statement of a section and make it a frozen dataclass."""
 
     def register(cls: T) -> T:
-        frozen: Any = dataclass(frozen=True)(cls)
+        for name in ("__eq__", "__hash__", "__repr__"):
+            setattr(cls, name, getattr(_Setting, name))
+        frozen: Any = dataclass(frozen=True, eq=False, repr=False)(cls)
         frozen.word = word
         SETTINGS.setdefault(statement, {})[word] = frozen
         return frozen
