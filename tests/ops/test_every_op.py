@@ -153,6 +153,8 @@ def test_training(name: str, data: st.DataObject, seed: int, n: int) -> None:
 
     check_gradients(run, arrays, n, seed)
 
+    if name == "bn" and n * int(np.prod(shapes[0][:-1])) < 3:
+        return  # one or two numbers come out as 0 or +-1 whatever they are: the gradient is all rounding
     single = Run(graph, dtype="f32").run(n, arrays)
     run.run(n, arrays)
     for parameter in run.plan.gradients:
