@@ -13,7 +13,7 @@ from typing import Any
 
 from .duel import CHANNELS_LAST, COMPILE, EAGER, ONNX, OURS, Disagreement, Job, Workshop, compare, first_steps
 from .nets import GUARDS, NETS
-from .report import chart, geometric_mean, markdown, put_between_markers, ratio, tables
+from .report import chart, markdown, put_between_markers, ratio
 from .setting import machine, peers_python
 
 HERE = Path(__file__).resolve().parent

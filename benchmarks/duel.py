@@ -261,7 +261,7 @@ def first_steps(shop: Workshop, job: Job, rounds: int, cold: bool, say: Callable
     measure = "cold start" if cold else "start"
     say(f"{measure}, {NETS[job.net].title}, batch {job.batch}")
     contenders: dict[str, dict[str, Any]] = {c: {"seconds": [], "peak_bytes": []} for c in job.contenders}
-    for _ in range(rounds):
+    for i in range(rounds if cold else rounds + 1):
         for name, result in contenders.items():
             with tempfile.TemporaryDirectory() as empty:
                 env = {"CNNSPEC_CACHE": empty, "TORCHINDUCTOR_CACHE_DIR": empty} if cold else {}
@@ -269,8 +269,11 @@ def first_steps(shop: Workshop, job: Job, rounds: int, cold: bool, say: Callable
                 begin = time.perf_counter()
                 with shop.start(job, name, env, once=True, further_steps=FURTHER_STEPS) as worker:
                     worker.read()
-                    result["seconds"].append(time.perf_counter() - begin)
+                    taken = time.perf_counter() - begin
                     reply = worker.read()
+                if i == 0 and not cold:  # warms the caches
+                    continue
+                result["seconds"].append(taken)
                 result["peak_bytes"].append(reply["peak_bytes"])
                 result["about"] = reply["about"]
     for name, result in contenders.items():

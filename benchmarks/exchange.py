@@ -74,9 +74,7 @@ def initial_weights(model: Model, seed: int) -> dict[str, np.ndarray]:
 def describe(layer: Layer) -> dict[str, Any]:
     """Return a layer as JSON; paddings and windows as numbers, fields that are hidden in specs left out."""
     op: Any = layer.op
-    attributes = {
-        f.name: getattr(op, f.name) for f in dataclasses.fields(op) if f.metadata["attr"].kind != "hidden"
-    }
+    attributes = {f.name: getattr(op, f.name) for f in dataclasses.fields(op) if f.metadata["attr"].kind != "hidden"}
     if op.name in ("conv", "depthwise"):
         attributes["padding"] = op.pads
     elif op.name in ("maxpool", "avgpool"):

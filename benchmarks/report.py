@@ -12,7 +12,6 @@ from xml.sax.saxutils import escape
 from .duel import ONNX, OURS, QUIET
 from .nets import NETS
 
-BEGIN, END = "<!-- results begin -->", "<!-- results end -->"
 Result = dict[str, Any]
 
 
@@ -130,9 +129,7 @@ def latency(found: list[Result]) -> Table:
         spread = f"{1 / q.high:.2f} to {1 / q.low:.2f}"
         rows.append((NETS[r["net"]].title, ours, peer, how, f"**{1 / q.value:.2f}**", spread))
     says = "One image at a time, share of onnxruntime's time. Target: 0.8 or less on every net."
-    return Table(
-        "Latency", says, ("net", "cnnspec, ms", "onnxruntime, ms", "its fastest way", "share", "rounds"), rows
-    )
+    return Table("Latency", says, ("net", "cnnspec, ms", "onnxruntime, ms", "its fastest way", "share", "rounds"), rows)
 
 
 def starts(title: str, says: str, found: list[Result]) -> Table:
@@ -227,13 +224,14 @@ def noise(results: list[Result]) -> str:
     )
 
 
-def put_between_markers(text: str, report: str) -> str:
+def put_between_markers(text: str, report: str, name: str = "results") -> str:
     """Return a README with the report between its markers. Raises ValueError when they are missing."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"no {BEGIN} ... {END}")
-    return f"{before}{BEGIN}\n{report.strip()}\n{END}{after}"
+    begin, end = f"<!-- {name} begin -->", f"<!-- {name} end -->"
+    before, found_begin, rest = text.partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not found_begin or not found_end:
+        raise ValueError(f"no {begin} ... {end}")
+    return f"{before}{begin}\n{report.strip()}\n{end}{after}"
 
 
 # ---- the chart -----------------------------------------------------------------------------------

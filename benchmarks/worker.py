@@ -47,9 +47,7 @@ class Contender(Protocol):
 def batches(shape: list[int], classes: int, batch: int, count: int = POOL) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return images float32[batch, H, W, C] and labels int64[batch], the same in every contender."""
     rng = np.random.default_rng(batch)
-    return [
-        (rng.standard_normal((batch, *shape), np.float32), rng.integers(0, classes, batch)) for _ in range(count)
-    ]
+    return [(rng.standard_normal((batch, *shape), np.float32), rng.integers(0, classes, batch)) for _ in range(count)]
 
 
 def build(job: dict[str, Any]) -> Contender:
