@@ -81,6 +81,3 @@ def make_sweep(machine: Machine, bits: int, inputs: int, constants: int, outputs
         return types.void(types.UniTuple(types.int64, count)), codegen
 
     return sweep
-
-
-

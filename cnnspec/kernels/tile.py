@@ -54,6 +54,9 @@ class Vectors:
         at = self.builder.bitcast(pointer(self.builder, address, offset), ir.PointerType(self.type))
         return self.builder.load(at, align=4)
 
+    def store(self, value: Any, address: Any) -> None:
+        self.builder.store(value, self.builder.inttoptr(address, ir.PointerType(self.type)), align=4)
+
     def load_scalar(self, address: Any, offset: int = 0) -> Any:
         at = self.builder.bitcast(pointer(self.builder, address, offset), ir.PointerType(self.element))
         return self.builder.load(at, align=4)

@@ -11,7 +11,7 @@ from numba.extending import intrinsic
 
 from ._jit import I64
 
-# Columns of the tables. Segments: first call, last call, blocks (0: samples), group, prepare.
+# Columns of the tables. Segments: first call, last call, blocks (not above 0: samples), group, prepare.
 # Calls: address of the kernel, first operand, operands, address of the arguments.
 # Operands: base, offset, bytes from sample to sample, from shard to shard, from thread to thread.
 POINTERS = 24  # most operands of a call
@@ -60,7 +60,7 @@ def walk(segments, calls, operands, bases, n, shards, prepare, pointers, spent, 
         if segments[s, 4] != 0 and prepare == 0:
             continue
         first, last, blocks, group = segments[s, 0], segments[s, 1], segments[s, 2], segments[s, 3]
-        by_sample = blocks == 0
+        by_sample = blocks <= 0
         parts = min(shards, n) if by_sample else blocks
         for part in prange(parts):
             thread = get_thread_id()

@@ -72,6 +72,7 @@ class Conv(Convolution):
     groups: int = attr("int", "split channels into groups that do not see each other", default=1, min=1)
     bias: bool = attr("bool", "add a learned number to each output channel", default=True)
     activation: str = attr("hidden", "activation fused into the kernel", default="")
+    algorithm: str = attr("hidden", "direct or winograd", default="direct")
 
     def infer(self, x: Shape) -> Shape:
         c = image(x, "conv")[2]
@@ -125,6 +126,7 @@ class ConvInputGrad(Op):
     dilation: Pair = attr("size")
     groups: int = attr("int")
     input_shape: Shape = attr("size")
+    algorithm: str = attr("hidden", default="direct")
 
     def infer(self, dy: Shape) -> Shape:
         return self.input_shape
@@ -150,6 +152,7 @@ class ConvWeightGrad(Op):
     padding: Pair = attr("size")
     dilation: Pair = attr("size")
     groups: int = attr("int")
+    algorithm: str = attr("hidden", default="direct")
 
     def results(self, *inputs: Value) -> list[tuple[tuple[int | str, ...], str]]:
         x, dy = inputs

@@ -8,18 +8,19 @@ stride), weight gradients (the same tile with the roles of pixel and channel exc
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ..plan.plan import SCRATCH, SHARDS, WIDE, Operand
 from .activation import activation_args
 from .base import Pair, Shape
 from .filters import FilterLayout, filter_layout
 
 if TYPE_CHECKING:
-    from ..ir.graph import Node
+    from ..ir.graph import Node, Value
     from ..plan.lower import Emitter
-    from ..plan.plan import Operand
+    from ..plan.plan import ImageLayout
     from .conv import Conv, ConvInputGrad, ConvWeightGrad, Depthwise, DepthwiseInputGrad, DepthwiseWeightGrad
     from .linear import Dense, DenseInputGrad, DenseWeightGrad
 
@@ -52,6 +53,10 @@ def lower_conv(emit: Emitter, node: Node, op: Conv) -> None:
     layout = filter_layout(w.sample, op.groups)
     assert layout is not None
     start = lx.origin - op.pads[0] * lx.row - op.pads[1] * lx.channels
+    if op.algorithm == "winograd":
+        flops = 2 * op.macs((x.sample,), node.output.sample)
+        _winograd(emit, emit.image(x, at=start), lx, emit.whole(w), bias, node, layout, op.activation, flops)
+        return
     args = (
         ly.height, ly.width,
         lx.image, op.stride[0] * lx.row, op.stride[1] * lx.channels,
@@ -153,6 +158,10 @@ def lower_input_grad(emit: Emitter, node: Node, op: ConvInputGrad) -> None:
                 domain=1,
             )  # fmt: skip
             start = ly.origin + ph.start * ly.row + pw.start * ly.channels
+            if op.algorithm == "winograd":
+                flops = 2 * lx.height * lx.width * ph.taps * pw.taps * flipped.inner * flipped.channels
+                _winograd(emit, emit.image(dy, at=start), ly, emit.whole(filters), [], node, flipped, "", flops)
+                continue
             args = (  # type: ignore[assignment]
                 ph.count, pw.count, ly.image, ly.row, ly.channels,
                 lx.image, op.stride[0] * lx.row, op.stride[1] * lx.channels,
@@ -184,6 +193,9 @@ def lower_weight_grad(emit: Emitter, node: Node, op: ConvWeightGrad) -> None:
     flops = 2 * ly.height * ly.width * op.groups * layout.channels * layout.taps_h * layout.taps_w * layout.inner
     name = f"conv2d_weight_grad.{layout.width}"
     operands: list[Operand] = [emit.image(x, at=start), emit.image(dy)]
+    if op.algorithm == "winograd":
+        _winograd_weight_grad(emit, operands, node, lx, layout, flops)
+        return
     if _size(layout) < SPLIT_BYTES or op.groups > 1:
         total = emit.gradient(node.output, emit.buffer_size(node.output, op.groups))
         emit.call(name, [*operands, emit.whole(total, write=True)], args, flops=flops)
@@ -215,6 +227,71 @@ def _split_over_rows(
     emit.call(name, operands, (*args[:START], ZERO, layout.panel_size, rows), domain=blocks, flops=flops)
 
 
+TILE_BYTES = 600 * 1024  # of transformed tiles at a time: they stay in the second-level cache
+
+
+def _tiles(inner: int, channels: int) -> tuple[int, int, int]:
+    """Return how many tiles go together and the plane strides of both sides, a cache line beyond a power of two."""
+    block = max(8, min(64, TILE_BYTES // (36 * 4 * (inner + channels)) // 8 * 8))
+    return block, block * inner + 16, block * channels + 16
+
+
+def _workspace(emit: Emitter, inner: int, channels: int, planes: tuple[int, int]) -> list[Operand]:
+    """Return the operands that hold transformed tiles of both sides and one square of pixels at the border."""
+    sizes = (36 * planes[0], 36 * planes[1], 36 * max(inner, channels))
+    return [emit.whole(emit.scratch("tiles", size, SCRATCH), write=True) for size in sizes]
+
+
+def _winograd(
+    emit: Emitter,
+    x: Operand,
+    lx: ImageLayout,
+    w: Operand,
+    bias: Sequence[Value],
+    node: Node,
+    layout: FilterLayout,
+    activation: str,
+    flops: int,
+) -> None:
+    """Emit the transform of the filters, once, and the convolution on transformed tiles."""
+    inner, channels, panels = layout.inner, layout.channels, layout.panels
+    ly = emit.layout(node.output)
+    filters = emit.scratch("winograd", 36 * panels * inner * layout.width)
+    emit.call(f"winograd_filter.{layout.width}", [w, emit.whole(filters, write=True)], (panels, inner), domain=1)
+    tiles, *planes = _tiles(inner, channels)
+    args = (
+        ly.height, ly.width, lx.image, lx.row, lx.channels, *emit.strides(node.output), inner, channels, tiles, *planes,
+        *_activation(activation),
+    )  # fmt: skip
+    shift = emit.whole(bias[0] if bias else emit.zeros(channels))
+    operands = [x, emit.whole(filters), shift, emit.image(node.output, write=True)]
+    operands += _workspace(emit, inner, channels, (planes[0], planes[1]))
+    emit.call(f"winograd_conv2d.{layout.width}", operands, args, flops=flops)
+
+
+def _winograd_weight_grad(
+    emit: Emitter, operands: Sequence[Operand], node: Node, lx: ImageLayout, layout: FilterLayout, flops: int
+) -> None:
+    """Emit the sums of products of transformed tiles, one for each shard, and their way back to filters."""
+    inner, channels, panels, width = layout.inner, layout.channels, layout.panels, layout.width
+    dy = node.inputs[1]
+    ly = emit.layout(dy)
+    total = emit.partial("winograd", 36 * panels * inner * width)
+    tiles, *planes = _tiles(inner, channels)
+    args = (
+        ly.height, ly.width, lx.image, lx.row, lx.channels, *emit.strides(dy), inner, channels, tiles, *planes,
+    )  # fmt: skip
+    calls = [*operands, emit.whole(total, write=True), *_workspace(emit, inner, channels, (planes[0], planes[1]))]
+    emit.call(f"winograd_weight_grad.{width}", calls, args, flops=flops)
+    rows = inner // 16
+    block = rows * width
+    finish = [
+        Operand(total, 0, total.elements - 15 * block, block, True),
+        emit.part(emit.buffer(node.output), block, layout.size - 15 * block),
+    ]
+    emit.call(f"winograd_weight_finish.{width}", finish, (panels, inner, rows, total.elements, SHARDS), domain=16)
+
+
 def _dense_args(x_image: int, y_image: int, layout: FilterLayout, start: int) -> tuple[int, ...]:
     return (
         1, 1, x_image, 0, 0, y_image, 0, 0, 1, 0, 1, 0, layout.inner,
@@ -235,7 +312,7 @@ def lower_dense(emit: Emitter, node: Node, op: Dense) -> None:
         emit.image(node.output, write=True),
     ]
     flops = 2 * layout.inner * layout.channels
-    emit.call(f"conv2d.{layout.width}", operands, (*args, *_activation(op.activation)), flops=flops)
+    emit.call(f"conv2d.{layout.width}", operands, (*args, *_activation(op.activation)), WIDE, flops=flops)
 
 
 def lower_dense_input_grad(emit: Emitter, node: Node, op: DenseInputGrad) -> None:
@@ -258,7 +335,7 @@ def lower_dense_input_grad(emit: Emitter, node: Node, op: DenseInputGrad) -> Non
         *_activation(""),
     )
     operands = [emit.image(dy), emit.whole(filters), emit.whole(filters), emit.image(node.output, write=True)]
-    emit.call(f"conv2d.{flipped.width}", operands, args, flops=2 * flipped.inner * flipped.channels)
+    emit.call(f"conv2d.{flipped.width}", operands, args, WIDE, flops=2 * flipped.inner * flipped.channels)
 
 
 def lower_dense_weight_grad(emit: Emitter, node: Node, op: DenseWeightGrad) -> None:
@@ -272,7 +349,7 @@ def lower_dense_weight_grad(emit: Emitter, node: Node, op: DenseWeightGrad) -> N
     operands = [emit.image(x), emit.image(dy)]
     if _size(layout) < SPLIT_BYTES:
         total = emit.gradient(node.output, emit.buffer_size(node.output))
-        emit.call(name, [*operands, emit.whole(total, write=True)], args, flops=flops)
+        emit.call(name, [*operands, emit.whole(total, write=True)], args, WIDE, flops=flops)
     else:
         _split_over_rows(emit, name, operands, node, layout, args, flops)
 

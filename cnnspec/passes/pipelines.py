@@ -7,13 +7,14 @@ from ..ir.build import build_graph
 from ..ir.graph import Graph
 from ..model.model import Model
 from .base import Pass, run_pipeline
+from .choose_algorithm import ChooseAlgorithm
 from .dead_code import DeadCode
 from .fold_batchnorm import FoldNormalisation
 from .fuse_activation import FuseActivation
 
-INFERENCE: tuple[Pass, ...] = (FoldNormalisation(), FuseActivation(), DeadCode())
+INFERENCE: tuple[Pass, ...] = (FoldNormalisation(), FuseActivation(), DeadCode(), ChooseAlgorithm())
 FORWARD: tuple[Pass, ...] = (FuseActivation(),)  # before differentiation
-TRAINING: tuple[Pass, ...] = (DeadCode(),)  # after it
+TRAINING: tuple[Pass, ...] = (DeadCode(), ChooseAlgorithm())  # after it
 
 
 def inference_graph(model: Model, target: str = "i32") -> Graph:

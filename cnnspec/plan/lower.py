@@ -118,13 +118,27 @@ class Emitter:
         """Let a value be another name of an existing one."""
         self._alias[new.name] = self._alias.get(old.name, old.name)
 
+    def partial(self, hint: str, elements: int, name: str = "") -> Buffer:
+        """Return a buffer to add up in, one copy for each shard, zero when the step begins."""
+        b = self._new(name or f"{hint}#{len(self.buffers)}", self.dtype, padded(elements), PARTIAL)
+        operand = Operand(b, 0, b.elements, 0, True)
+        self.prologue.append(KernelCall(self._kernel("fill"), (operand,), (b.elements, 0.0), SHARDS))
+        return b
+
+    def zeros(self, elements: int) -> Buffer:
+        """Return a buffer of zeros, for what may be left out: the bias of a layer that has none."""
+        name = f"zeros{padded(elements)}"
+        if name not in self.buffers:
+            b = self._new(name, self.dtype, padded(elements), SHARED)
+            operand = Operand(b, 0, b.elements, 0, True)
+            self.prologue.append(KernelCall(self._kernel("fill"), (operand,), (b.elements, 0.0), 1))
+        return self.buffers[name]
+
     def gradient(self, v: Value, size: int) -> Buffer:
-        """Return the buffer a parameter's gradient is added up in: one copy for each shard, zero at first."""
+        """Return the buffer a parameter's gradient is added up in, one copy for each shard."""
         if v.name not in self.buffers:
             self._copies[v.name] = SHARDS
-            b = self._new(v.name, self.dtype, size, PARTIAL)
-            zero = KernelCall(self._kernel("fill"), (Operand(b, 0, size, 0, True),), (size, 0.0), SHARDS)
-            self.prologue.append(zero)
+            self.partial("", size, v.name)
         return self.buffers[v.name]
 
     def copies(self, name: str) -> int:
@@ -304,10 +318,7 @@ class Emitter:
         x = node.inputs[0]
         layout = self.layout(x)
         size = padded(layout.channels)
-        partial = self.scratch("stats", padded(2 * size + 1), PARTIAL)
-        self.prologue.append(
-            KernelCall(self._kernel("fill"), (self.whole(partial, write=True),), (partial.elements, 0.0), SHARDS)
-        )
+        partial = self.partial("stats", 2 * size + 1)
         args = (layout.height, layout.width, layout.channels, *self.strides(x), size)
         self.call("batch_stats", [self.image(x), self.whole(partial, write=True)], args)
         merged = [self.whole(partial), *(self.whole(v, write=True) for v in node.outputs)]
@@ -334,10 +345,7 @@ class Emitter:
         dy, x, mean, var = node.inputs
         layout = self.layout(x)
         size = padded(layout.channels)
-        partial = self.scratch("sums", 2 * size, PARTIAL)
-        self.prologue.append(
-            KernelCall(self._kernel("fill"), (self.whole(partial, write=True),), (partial.elements, 0.0), SHARDS)
-        )
+        partial = self.partial("sums", 2 * size)
         args = (layout.height, layout.width, layout.channels, *self.strides(dy), *self.strides(x), size)
         operands = [self.image(dy), self.image(x), self.whole(mean), self.whole(partial, write=True)]
         self.call("normalize_sums", operands, args)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .plan import BATCH, BATCHED, LOCAL, PARAM, PARTIAL, SHARDS, STATE, Buffer, Segment
+from .plan import BATCHED, LOCAL, PARAM, PARTIAL, SCRATCH, SHARDS, STATE, WIDE, Buffer, Segment
 
 CACHE_BYTES = 512 * 1024  # what a group may touch: half of the second-level cache of the machines measured
 
@@ -33,9 +33,12 @@ def find_lifetimes(segments: Sequence[Segment]) -> dict[str, Buffer]:
     bounds = _bounds(segments)
     for name, b in used.items():
         begin, end = spans[name]
-        if b.kind == BATCHED and not b.pinned and begin == end and segments[begin].domain == BATCH:
+        if b.kind == BATCHED and not b.pinned and begin == end and segments[begin].by_sample:
             b.kind = LOCAL
-        elif b.kind != LOCAL:  # shards run apart: a segment's buffers are all alive from its start to its end
+        elif b.kind not in (
+            LOCAL,
+            SCRATCH,
+        ):  # shards run apart: a segment's buffers are all alive from its start to its end
             b.first, b.last = bounds[begin][0], bounds[end][1]
         if b.pinned or b.kind in (PARAM, STATE):
             b.first, b.last = 0, position
@@ -57,7 +60,7 @@ def copies(b: Buffer, batch: int) -> int:
 
 def place_arena(buffers: Sequence[Buffer], batch: int, keep: set[str]) -> int:
     """Give offsets to all but locals, parameters and states; return the arena's bytes. ``keep``: never share these."""
-    placed = [b for b in buffers if b.kind not in (LOCAL, PARAM, STATE)]
+    placed = [b for b in buffers if b.kind not in (LOCAL, SCRATCH, PARAM, STATE)]
     end = max((b.last for b in placed), default=0)
     items = []
     for b in placed:
@@ -70,7 +73,7 @@ def place_locals(segments: Sequence[Segment], batch: int) -> int:
     """Choose the group of each batch segment, give offsets to its locals; return bytes of a thread's workspace."""
     workspace = 0
     for segment in segments:
-        if segment.domain != BATCH:
+        if not segment.by_sample:
             continue
         touched = {o.buffer.name: o.buffer for c in segment.calls for o in c.operands}
         local = [b for b in touched.values() if b.kind == LOCAL]
@@ -78,8 +81,10 @@ def place_locals(segments: Sequence[Segment], batch: int) -> int:
         streamed = sum(b.nbytes for b in touched.values() if b.kind == BATCHED)
         per_sample = max(1, alive + streamed // max(1, len(segment.calls)) * 2)
         samples = -(-batch // SHARDS)
-        segment.group = max(1, min(samples, CACHE_BYTES // per_sample))
-        workspace = max(workspace, _place([(b.nbytes * segment.group, b.first, b.last, b) for b in local]))
+        segment.group = samples if segment.domain == WIDE else max(1, min(samples, CACHE_BYTES // per_sample))
+        items = [(b.nbytes * segment.group, b.first, b.last, b) for b in local]
+        items += [(b.nbytes, b.first, b.last, b) for b in touched.values() if b.kind == SCRATCH]
+        workspace = max(workspace, _place(items))
     return workspace
 
 

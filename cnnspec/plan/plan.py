@@ -14,13 +14,18 @@ from dataclasses import dataclass, field
 
 SHARDS = 8  # fixed: the order of all sums follows from it
 ALIGN = 64  # bytes; a cache line and a vector
-BATCH = 0  # the domain of calls that are cut by samples; n > 0 means n blocks
+
+# Domains of calls: cut by samples, a few at a time; cut by samples, a whole shard at a time (dense layers, whose rows
+# are samples); n > 0: n blocks.
+BATCH, WIDE = 0, -1
 
 ITEM = {"f32": 4, "f64": 8, "i32": 4, "i64": 8, "u8": 1}
 
 # Where a buffer lives: in the arena with one copy a sample, in the workspace of a thread with one copy a sample of a
-# group, in the arena once, in the arena once for each shard, among the parameters, or among the optimizer's states.
-BATCHED, LOCAL, SHARED, PARTIAL, PARAM, STATE = "batched", "local", "shared", "partial", "param", "state"
+# group, there once (for one call), in the arena once, in the arena once for each shard, among the parameters, or among
+# the optimizer's states.
+BATCHED, LOCAL, SCRATCH, SHARED, PARTIAL = "batched", "local", "scratch", "shared", "partial"
+PARAM, STATE = "param", "state"
 
 
 @dataclass
@@ -92,6 +97,10 @@ class Segment:
     group: int = 1
     prepare: bool = False  # depends on parameters alone: inference runs it once
 
+    @property
+    def by_sample(self) -> bool:
+        return self.domain <= BATCH
+
 
 @dataclass(frozen=True)
 class ImageLayout:
@@ -158,7 +167,7 @@ class Plan:
             f"workspace={self.workspace} bytes a thread parameters={self.parameters} bytes states={self.states} bytes"
         ]
         for i, s in enumerate(self.segments):
-            cut = f"batch shards={SHARDS} group={s.group}" if s.domain == BATCH else f"blocks={s.domain}"
+            cut = f"batch shards={SHARDS} group={s.group}" if s.by_sample else f"blocks={s.domain}"
             lines.append(f"segment {i} {cut}{' prepare' if s.prepare else ''}")
             for c in s.calls:
                 reads = " ".join(_show(o) for o in c.operands if not o.write)

@@ -18,8 +18,9 @@ def schedule(calls: Sequence[KernelCall]) -> list[Segment]:
     done: set[int] = set()
     segments: list[Segment] = []
     while left:
-        ready = [i for i in left if calls[i].domain != BATCH and after[i] <= done]
-        picked = _pick(calls, after, left, done, calls[ready[0]].domain if ready else BATCH)
+        ready = [i for i in left if after[i] <= done]
+        blocks = [i for i in ready if calls[i].domain > BATCH]
+        picked = _pick(calls, after, left, done, calls[(blocks or ready)[0]].domain)
         segments.append(Segment(calls[picked[0]].domain, [calls[i] for i in picked]))
         done.update(picked)
         left = [i for i in left if i not in done]
@@ -52,7 +53,7 @@ def _pick(
     calls: Sequence[KernelCall], after: Sequence[set[int]], left: Sequence[int], done: set[int], domain: int
 ) -> list[int]:
     """Return the calls of a domain that can run now. Batch calls and single blocks may follow each other."""
-    chained = domain in (BATCH, 1)
+    chained = domain <= 1
     now = set(done)
     picked = []
     for i in left:
@@ -66,7 +67,7 @@ def _mark_prepare(segments: list[Segment]) -> None:
     """Mark segments whose calls depend on parameters alone: inference runs them once."""
     fixed: set[str] = set()
     for segment in segments:
-        if segment.domain == BATCH:
+        if segment.by_sample:
             continue
         touched = [b for c in segment.calls for b in c.reads]
         written = [b for c in segment.calls for b in c.writes]

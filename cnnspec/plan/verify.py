@@ -4,20 +4,7 @@ from __future__ import annotations
 
 from ..errors import InternalError
 from .memory import copies
-from .plan import (
-    BATCH,
-    BATCHED,
-    ITEM,
-    LOCAL,
-    PARAM,
-    PARTIAL,
-    STATE,
-    Buffer,
-    KernelCall,
-    Operand,
-    Plan,
-    Segment,
-)
+from .plan import BATCHED, ITEM, LOCAL, PARAM, PARTIAL, SCRATCH, STATE, Buffer, KernelCall, Operand, Plan, Segment
 from .schedule import dependences
 
 
@@ -33,27 +20,28 @@ def verify_plan(plan: Plan) -> None:
         (STATE, plan.states),
         ("", plan.arena),
     ):
-        group = [b for b in plan.buffers.values() if b.offset >= 0 and (b.kind == kind or (not kind and _in_arena(b)))]
+        group = [b for b in plan.buffers.values() if b.offset >= 0 and _memory(b) == kind]
         _apart(plan, group, limit)
     _ordered(plan)
 
 
-def _in_arena(b: Buffer) -> bool:
-    return b.kind not in (LOCAL, PARAM, STATE)
+def _memory(b: Buffer) -> str:
+    """The memory a buffer lies in: workspace (as LOCAL), parameters, states, or the arena (as "")."""
+    return {LOCAL: LOCAL, SCRATCH: LOCAL, PARAM: PARAM, STATE: STATE}.get(b.kind, "")
 
 
 def _inside(segment: Segment, call: KernelCall, o: Operand) -> None:
     if o.buffer.offset < 0:
         raise InternalError(f"invalid plan: {o.buffer.name} has no place in memory; please report this")
     end = o.offset + o.extent
-    if segment.domain != BATCH and o.buffer.kind != PARTIAL:
+    if not segment.by_sample and (o.block or o.buffer.kind != PARTIAL):
         end += o.block * (segment.domain - 1)
     if o.offset < 0 or o.extent <= 0 or end > o.buffer.elements:
         raise InternalError(
             f"invalid plan: {call.kernel} of layer {call.layer or '-'} touches elements {o.offset} to {end} of "
             f"{o.buffer.name}, which has {o.buffer.elements}; please report this"
         )
-    if segment.domain == BATCH and o.write and o.buffer.kind not in (BATCHED, LOCAL, PARTIAL):
+    if segment.by_sample and o.write and o.buffer.kind not in (BATCHED, LOCAL, SCRATCH, PARTIAL):
         raise InternalError(f"invalid plan: shards of {call.kernel} all write {o.buffer.name}; please report this")
 
 

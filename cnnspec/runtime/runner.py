@@ -16,6 +16,7 @@ from ..plan.plan import (
     LOCAL,
     PARAM,
     PARTIAL,
+    SCRATCH,
     SHARDS,
     STATE,
     Buffer,
@@ -100,10 +101,10 @@ class Runner:
     def _operand(self, domain: int, call: KernelCall, o: Operand) -> list[int]:
         b = o.buffer
         item = ITEM[b.dtype]
-        base = {PARAM: PARAMETERS, LOCAL: WORKSPACE, STATE: STATES}.get(b.kind, ARENA)
-        sample = b.nbytes if b.kind == BATCHED and domain == BATCH else 0
+        base = {PARAM: PARAMETERS, LOCAL: WORKSPACE, SCRATCH: WORKSPACE, STATE: STATES}.get(b.kind, ARENA)
+        sample = b.nbytes if b.kind == BATCHED and domain <= BATCH else 0
         shard = b.nbytes if b.kind == PARTIAL and not o.block else o.block * item
-        thread = self.plan.workspace if b.kind == LOCAL else 0
+        thread = self.plan.workspace if b.kind in (LOCAL, SCRATCH) else 0
         return [base, b.offset + o.offset * item, sample, shard, thread]
 
     def run(self, n: int, *, prepare: bool = True, profile: bool = False) -> None:
@@ -120,7 +121,7 @@ class Runner:
 
     def view(self, buffer: Buffer) -> np.ndarray:
         """Return a buffer as an array [copies, elements] that shares its memory; not one in a workspace."""
-        assert buffer.kind != LOCAL, f"{buffer.name} lives in a workspace"
+        assert buffer.kind not in (LOCAL, SCRATCH), f"{buffer.name} lives in a workspace"
         memory = {PARAM: self.parameters, STATE: self.states}.get(buffer.kind, self.arena)
         copies = {BATCHED: self.plan.batch, PARTIAL: SHARDS}.get(buffer.kind, 1)
         raw = memory[buffer.offset : buffer.offset + buffer.nbytes * copies].view(NUMPY[buffer.dtype])

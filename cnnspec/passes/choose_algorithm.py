@@ -1,0 +1,43 @@
+"""Choice of algorithm: which convolutions run on Winograd's transformed tiles."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import ClassVar
+
+from ..ir.graph import Graph, Node
+from ..ops.conv import Conv, ConvInputGrad, ConvWeightGrad
+
+DEEPEST = 1_200_000  # bytes of one copy of transformed filters, of which each shard has its own for the gradient
+
+
+class ChooseAlgorithm:
+    """3x3 convolutions of stride 1 with enough channels -> ``algorithm='winograd'``, forward and both gradients.
+
+    The same sums in another order, with a quarter of the multiplications: equal up to rounding (relative error about
+    2e-6 where the direct method has 1e-6). The rule is measured, see benchmarks/NOTES.md: transforms cost as much a
+    channel as they do, so below 32 channels they eat the gain.
+    """
+
+    name: ClassVar[str] = "choose-algorithm"
+    after: ClassVar[tuple[str, ...]] = ("fold-batchnorm", "fuse-activation", "dead-code")
+
+    def run(self, graph: Graph) -> Graph:
+        return graph.with_nodes(self._choose(node) for node in graph.nodes)
+
+    def _choose(self, node: Node) -> Node:
+        op = node.op
+        if not isinstance(op, Conv | ConvInputGrad | ConvWeightGrad) or op.kernel_size != (3, 3):
+            return node
+        if op.stride != (1, 1) or op.dilation != (1, 1) or op.groups != 1:
+            return node
+        if isinstance(op, ConvWeightGrad):
+            x, dy = (v.sample for v in node.inputs)
+            small, fits = dy, 36 * 4 * x[2] * dy[2] <= DEEPEST
+        else:
+            x, dy = node.inputs[0].sample, node.output.sample
+            small, fits = dy, 36 * 4 * x[2] * dy[2] <= 4 * DEEPEST
+        channels = (x[2], dy[2])
+        if not fits or min(channels) < 32 or any(c % 16 for c in channels) or min(small[:2]) < 4:
+            return node
+        return replace(node, op=replace(op, algorithm="winograd"))
