@@ -76,7 +76,7 @@ def far_apart(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
 def spread(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     """Every channel varies by more than a step of the differences, even where it has two numbers only."""
     sides = np.where(np.arange(int(np.prod(shape[:-1]))) % 2, 2.0, -2.0)
-    return rng.standard_normal(shape) + sides.reshape(*shape[:-1], 1)
+    return rng.uniform(-1, 1, shape) + sides.reshape(*shape[:-1], 1)
 
 
 # ---- drawn samples ---------------------------------------------------------------------------------
