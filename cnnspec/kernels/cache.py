@@ -17,6 +17,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from ..places import cache_root
+
 SETTINGS = (
     "CNNSPEC_VECTOR",
     "NUMBA_CPU_NAME",
@@ -27,15 +29,6 @@ SETTINGS = (
 )
 
 _in_use: str | None = None
-
-
-def cache_root() -> Path:
-    """Return the folder of all caches: ``$CNNSPEC_CACHE``, else the user's cache folder."""
-    chosen = os.environ.get("CNNSPEC_CACHE")
-    if chosen:
-        return Path(chosen)
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "cnnspec"
 
 
 def cache_dir() -> Path:

@@ -8,7 +8,6 @@ squared deviations and the count of one shard: [size], [size], [1].
 from __future__ import annotations
 
 import math
-
 from typing import Any
 
 from numba import float32, float64, njit

@@ -108,6 +108,19 @@ class Op:
     arity: ClassVar[int | None] = 1  # number of activation inputs; None for any number from two on
     has_batch: ClassVar[bool] = True  # false when neither inputs nor outputs have a batch dimension
 
+    def fields(self) -> dict[str, Any]:
+        """Return the op's fields by name."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}  # type: ignore[arg-type]
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and self.fields() == other.fields()  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return hash((type(self), tuple(self.fields().items())))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.fields().items())})"
+
     # ---- of a layer -----------------------------------------------------------------------------
     def infer(self, *xs: Any, **_: Any) -> Shape:
         """Return the shape of one output sample; raise ShapeRuleError naming what failed."""
@@ -162,7 +175,7 @@ def op(name: str) -> Callable[[T], T]:
     def register(cls: T) -> T:
         assert name not in OPS, f"op {name!r} is registered twice"
         cls.name = name  # type: ignore[attr-defined]
-        frozen: Any = dataclass(frozen=True)(cls)
+        frozen: Any = dataclass(frozen=True, eq=False, repr=False)(cls)  # Op has these; making them costs time
         OPS[name] = frozen
         return frozen
 

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ..plan.plan import SCRATCH, SHARDS, WIDE, Operand
 from .activation import activation_args
 from .base import Pair, Shape
 from .filters import FilterLayout, filter_layout
@@ -20,7 +19,7 @@ from .filters import FilterLayout, filter_layout
 if TYPE_CHECKING:
     from ..ir.graph import Node, Value
     from ..plan.lower import Emitter
-    from ..plan.plan import ImageLayout
+    from ..plan.plan import ImageLayout, Operand
     from .conv import Conv, ConvInputGrad, ConvWeightGrad, Depthwise, DepthwiseInputGrad, DepthwiseWeightGrad
     from .linear import Dense, DenseInputGrad, DenseWeightGrad
 
@@ -239,7 +238,7 @@ def _tiles(inner: int, channels: int) -> tuple[int, int, int]:
 def _workspace(emit: Emitter, inner: int, channels: int, planes: tuple[int, int]) -> list[Operand]:
     """Return the operands that hold transformed tiles of both sides and one square of pixels at the border."""
     sizes = (36 * planes[0], 36 * planes[1], 36 * max(inner, channels))
-    return [emit.whole(emit.scratch("tiles", size, SCRATCH), write=True) for size in sizes]
+    return [emit.workspace(size) for size in sizes]
 
 
 def _winograd(
@@ -286,10 +285,10 @@ def _winograd_weight_grad(
     rows = inner // 16
     block = rows * width
     finish = [
-        Operand(total, 0, total.elements - 15 * block, block, True),
+        emit.part(total, block, total.elements - 15 * block),
         emit.part(emit.buffer(node.output), block, layout.size - 15 * block),
     ]
-    emit.call(f"winograd_weight_finish.{width}", finish, (panels, inner, rows, total.elements, SHARDS), domain=16)
+    emit.call(f"winograd_weight_finish.{width}", finish, (panels, inner, rows, total.elements, emit.SHARDS), domain=16)
 
 
 def _dense_args(x_image: int, y_image: int, layout: FilterLayout, start: int) -> tuple[int, ...]:
@@ -312,7 +311,7 @@ def lower_dense(emit: Emitter, node: Node, op: Dense) -> None:
         emit.image(node.output, write=True),
     ]
     flops = 2 * layout.inner * layout.channels
-    emit.call(f"conv2d.{layout.width}", operands, (*args, *_activation(op.activation)), WIDE, flops=flops)
+    emit.call(f"conv2d.{layout.width}", operands, (*args, *_activation(op.activation)), emit.WIDE, flops=flops)
 
 
 def lower_dense_input_grad(emit: Emitter, node: Node, op: DenseInputGrad) -> None:
@@ -335,7 +334,7 @@ def lower_dense_input_grad(emit: Emitter, node: Node, op: DenseInputGrad) -> Non
         *_activation(""),
     )
     operands = [emit.image(dy), emit.whole(filters), emit.whole(filters), emit.image(node.output, write=True)]
-    emit.call(f"conv2d.{flipped.width}", operands, args, WIDE, flops=2 * flipped.inner * flipped.channels)
+    emit.call(f"conv2d.{flipped.width}", operands, args, emit.WIDE, flops=2 * flipped.inner * flipped.channels)
 
 
 def lower_dense_weight_grad(emit: Emitter, node: Node, op: DenseWeightGrad) -> None:
@@ -349,7 +348,7 @@ def lower_dense_weight_grad(emit: Emitter, node: Node, op: DenseWeightGrad) -> N
     operands = [emit.image(x), emit.image(dy)]
     if _size(layout) < SPLIT_BYTES:
         total = emit.gradient(node.output, emit.buffer_size(node.output))
-        emit.call(name, [*operands, emit.whole(total, write=True)], args, WIDE, flops=flops)
+        emit.call(name, [*operands, emit.whole(total, write=True)], args, emit.WIDE, flops=flops)
     else:
         _split_over_rows(emit, name, operands, node, layout, args, flops)
 

@@ -13,9 +13,11 @@ from .plan import (
     ITEM,
     PARAM,
     PARTIAL,
+    SCRATCH,
     SHARDS,
     SHARED,
     STATE,
+    WIDE,
     Buffer,
     ImageLayout,
     KernelCall,
@@ -32,6 +34,8 @@ def padded(n: int) -> int:
 
 class Emitter:
     """Collects the calls of one graph and gives buffers to its values."""
+
+    SHARDS, WIDE = SHARDS, WIDE
 
     def __init__(self, graph: Graph, dtype: str = "f32") -> None:
         self.graph, self.dtype = graph, dtype
@@ -113,6 +117,10 @@ class Emitter:
     def state(self, name: str, elements: int) -> Buffer:
         """Return the buffer of one state of the optimizer."""
         return self._new(name, self.dtype, elements, STATE, pinned=True)
+
+    def workspace(self, elements: int) -> Operand:
+        """Return scratch memory of the calling thread, for one call, as an operand."""
+        return self.whole(self.scratch("tiles", elements, SCRATCH), write=True)
 
     def alias(self, new: Value, old: Value) -> None:
         """Let a value be another name of an existing one."""

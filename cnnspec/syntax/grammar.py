@@ -21,6 +21,8 @@ import lark
 from lark.grammar import Rule
 from lark.lexer import TerminalDef, Token
 
+from ..places import cache_root
+
 OPENING = {"LPAR", "LSQB"}
 CLOSING = {"RPAR", "RSQB"}
 
@@ -30,14 +32,6 @@ def grammar_path() -> Path:
     package = Path(__file__).resolve().parent.parent
     inside = package / "grammar" / "cnn.lark"
     return inside if inside.is_file() else package.parent / "grammar" / "cnn.lark"
-
-
-def cache_folder() -> Path:
-    """Return the folder for what can be computed again: $CNNSPEC_CACHE, else the user's cache folder."""
-    if os.environ.get("CNNSPEC_CACHE"):
-        return Path(os.environ["CNNSPEC_CACHE"])
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "cnnspec"
 
 
 class DropNewlines:
@@ -64,7 +58,7 @@ def build_parser() -> lark.Lark:
     version = f"{lark.__version__} {sys.version_info[:2]}"
     digest = hashlib.sha256(f"{version}\n{text}".encode()).hexdigest()[:16]
     try:
-        path = cache_folder() / f"grammar-{digest}.json"
+        path = cache_root() / f"grammar-{digest}.json"
         return _load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError):
         pass
@@ -80,7 +74,7 @@ def _save(parser: lark.Lark, digest: str) -> None:
     data, memo = parser.memo_serialize([TerminalDef, Rule])
     data["options"]["postlex"] = None
     try:
-        folder = cache_folder()
+        folder = cache_root()
         folder.mkdir(parents=True, exist_ok=True)
         draft = folder / f"grammar-{digest}.{os.getpid()}.draft"
         draft.write_text(json.dumps({"data": data, "memo": memo}), encoding="utf-8")
