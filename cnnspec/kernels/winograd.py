@@ -1,8 +1,8 @@
 """Winograd's F(4x4, 3x3): 36 multiplications where the direct method needs 144.
 
 A tile of 4x4 outputs needs 6x6 inputs d, and y = A' [(G g G') * (B' d B)] A with constant matrices (Lavin & Gray 2016,
-section 4). The points here are 0, +-5/8, +-3/2 and infinity instead of the textbook's 0, +-1, +-2: the rounding error is
-six times smaller. The weight gradient is the transposed algorithm: G' [(B' d B) * (A dy A')] G, summed over tiles.
+section 4). The points here are 0, +-5/8, +-3/2 and infinity, not the textbook's 0, +-1, +-2: the rounding error is six
+times smaller. The weight gradient is the transposed algorithm: G' [(B' d B) * (A dy A')] G, summed over tiles.
 
 Filters are kept transformed as [36][panels][C_in][width], tiles as [36][tiles][channels].
 """
@@ -109,8 +109,8 @@ def filter_line_transposed(vec: Vectors, t: list[Any]) -> list[Any]:
 def make_transform(machine: Machine, bits: int, rows_in: int, rows_out: int, line: Transform, *, epilogue: bool) -> Any:
     """Return the intrinsic ``transform((x, row, column, y, row, column, bias), low, high)`` of one vector of channels.
 
-    A square of ``rows_in`` numbers a side becomes one of ``rows_out``: columns first, then rows. Strides are bytes. With
-    ``epilogue`` the vector at ``bias`` is added and the result kept between ``low`` and ``high``.
+    A square of ``rows_in`` numbers a side becomes one of ``rows_out``: columns first, then rows. Strides are bytes.
+    With ``epilogue`` the vector at ``bias`` is added and the result kept between ``low`` and ``high``.
     """
     lanes = lanes_of(machine, bits)
 
@@ -161,7 +161,7 @@ def winograd_filter(p, a, n):
 
 
 def winograd_conv2d(p, a, n):
-    """p = x, u, bias, y, v, m, edge; a = out height and width, x strides, y strides, channels in, out, tiles, planes."""
+    """p = x, u, bias, y, v, m, edge; a = height, width of y, x strides, y strides, channels in, out, tiles, planes."""
     x, u, bias, y, v, m, edge = p[0], p[1], p[2], p[3], p[4], p[5], p[6]
     out_h, out_w = a[0], a[1]
     x_image, x_row, x_pixel = a[2] * SIZE, a[3] * SIZE, a[4] * SIZE
@@ -266,7 +266,7 @@ def winograd_weight_grad(p, a, n):
 
 
 def winograd_weight_finish(p, a, n):
-    """p = du of all shards, dw; a = panels, channels, rows of a block, elements of a copy, copies. Sums in order, G' () G."""
+    """p = du of all shards, dw; sums in order, then G' () G: a = panels, channels, rows, elements of a copy, copies."""
     panels, channels, rows, copy, copies = a[0], a[1], a[2], a[3], a[4]
     step = WIDTH * SIZE
     total = at(p[0])
