@@ -20,12 +20,13 @@ from cnnspec.ir.build import build_graph
 from cnnspec.ir.graph import Graph
 from cnnspec.ir.text import parse_graph, print_graph
 from cnnspec.passes.base import run_pipeline
+from cnnspec.passes.choose_algorithm import ChooseAlgorithm
 from cnnspec.passes.dead_code import DeadCode
 from cnnspec.passes.fold_batchnorm import FoldNormalisation
 from cnnspec.passes.fuse_activation import FuseActivation
 from cnnspec.passes.pipelines import FORWARD, INFERENCE, TRAINING
 
-PASSES = {one.name: one for one in (DeadCode(), FoldNormalisation(), FuseActivation())}
+PASSES = {one.name: one for one in (DeadCode(), FoldNormalisation(), FuseActivation(), ChooseAlgorithm())}
 
 
 def draw_arrays(graph: Graph, n: int, seed: int = 0) -> dict[str, np.ndarray]:
@@ -85,9 +86,19 @@ def test_every_pass_has_a_case() -> None:
 
 # ---- laws over generated nets -----------------------------------------------------------------------
 linears = st.sampled_from(
-    ["conv 6 3x3", "conv 5 1x1 bias=no", "conv 8 3x3 groups=2 bias=no", "conv 33 3x3 stride=2", "depthwise 3x3",
-     "depthwise 3x3 bias=no", "identity", "maxpool 2 stride=1", "avgpool 2 stride=1"]
-)  # fmt: skip
+    [
+        "conv 6 3x3",
+        "conv 5 1x1 bias=no",
+        "conv 4 1x1 -> conv 8 3x3 groups=2 bias=no",
+        "conv 33 3x3 stride=2",
+        "conv 32 3x3 -> relu -> conv 32 3x3 bias=no",  # Winograd's
+        "depthwise 3x3",
+        "depthwise 3x3 bias=no",
+        "identity",
+        "maxpool 2 stride=1 pad=1",
+        "avgpool 2 stride=1 pad=1",
+    ]
+)
 norms = st.sampled_from(["bn", "bn eps=0.01", "identity", "bn momentum=0.5"])
 activations = st.sampled_from(["relu", "relu6", "leaky_relu 0.2", "tanh", "sigmoid", "dropout 0.3", "identity"])
 chains = st.tuples(linears, norms, activations).map(" -> ".join)
@@ -112,7 +123,7 @@ def nets(draw: st.DrawFn) -> str:
     return "\n".join(lines) + "\n"
 
 
-laws = settings(max_examples=25, deadline=None, derandomize=True, database=None)
+laws = settings(max_examples=20, deadline=None, derandomize=True, database=None)
 
 
 @laws

@@ -14,6 +14,11 @@ ADAM = "  optimizer adamw lr=0.003\n"
 
 NETS = {
     "conv_bn": ("input 9x8x3\nconv 12 3x3 -> bn -> relu\nconv 20 3x3 stride=2 -> bn\nflatten -> dense 5\n", SGD),
+    "winograd": (
+        "input 8x8x3\nconv 32 3x3 -> relu -> conv 32 3x3 -> bn -> relu -> conv 48 3x3 -> tanh\nmaxpool 2\n"
+        "flatten -> dense 5\n",
+        SGD,
+    ),
     "dense": ("input 6x6x2\nflatten -> dense 70 -> tanh -> dense 33 -> sigmoid -> dense 5\n", ADAM),
     "depthwise": (
         "input 9x9x6\ndepthwise 3x3 -> relu6\nconv 16 1x1 -> bn -> relu6\ndepthwise 3x3 stride=2\n"

@@ -15,7 +15,7 @@ from cnnspec.passes.base import run_pipeline
 from cnnspec.passes.pipelines import FORWARD, INFERENCE, TRAINING
 from cnnspec.plan.compile import compile_plan
 from cnnspec.plan.memory import place_arena
-from cnnspec.plan.plan import BATCHED, LOCAL, PARAM, PARTIAL, SHARDS, SHARED, Buffer, Plan
+from cnnspec.plan.plan import BATCHED, LOCAL, PARAM, PARTIAL, SCRATCH, SHARDS, SHARED, Buffer, Plan
 
 laws = settings(max_examples=100, deadline=None, derandomize=True, database=None)
 
@@ -73,6 +73,7 @@ def test_memory_is_shared_at_all() -> None:
 layers = st.sampled_from(
     [
         "conv 8 3x3 -> relu",
+        "conv 32 3x3 -> relu -> conv 48 3x3",
         "conv 5 3x3 stride=2 -> tanh",
         "depthwise 3x3 -> bn",
         "maxpool 2 stride=1 pad=1",
@@ -117,14 +118,14 @@ def test_plans_of_nets_keep_live_buffers_apart(text: str, batch: int, dtype: str
         for name, b in plan.buffers.items():
             first, last = (0, 10**9) if name in always or name not in where else (min(where[name]), max(where[name]))
             size = b.nbytes * (groups[name] if b.kind == LOCAL else copies(b, batch))
-            space = b.kind if b.kind in (LOCAL, PARAM) else "arena"
-            if b.kind == LOCAL:
+            space = {LOCAL: "workspace", SCRATCH: "workspace", PARAM: PARAM}.get(b.kind, "arena")
+            if b.kind in (LOCAL, SCRATCH):
                 assert first == last, f"{name} leaves its segment"
                 first, last = min(calls[name]), max(calls[name])
             if b.kind == PARAM:
                 first, last = 0, 10**9
             spans.append((space, first, last, b.offset, b.offset + size, name))
-        limits = {"arena": plan.arena, LOCAL: plan.workspace, PARAM: plan.parameters}
+        limits = {"arena": plan.arena, "workspace": plan.workspace, PARAM: plan.parameters}
         for i, (space, first, last, start, end, name) in enumerate(spans):
             assert start >= 0 and end <= limits[space], name
             for other_space, other_first, other_last, other_start, other_end, other in spans[:i]:
@@ -164,7 +165,7 @@ def test_sharing_saves_memory() -> None:
     """Training keeps what gradients need; the rest shares room. Inference needs room for a few layers at a time."""
     text = (SPECS / "resnet20.cnn").read_text(encoding="utf-8")
     training, inference = plans(text, 32, "f32")
-    apart = sum(b.nbytes * copies(b, 32) for b in training.buffers.values() if b.kind not in (LOCAL, PARAM))
+    apart = sum(b.nbytes * copies(b, 32) for b in training.buffers.values() if b.kind not in (LOCAL, SCRATCH, PARAM))
     assert training.arena < apart
     values = sum(b.nbytes for b in inference.buffers.values() if b.kind == LOCAL)
     group = max(s.group for s in inference.segments)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cnnspec.plan.plan import BATCH, BATCHED, PARAM, PARTIAL, SHARED, Buffer, KernelCall, Operand
+from cnnspec.plan.plan import BATCH, BATCHED, PARAM, PARTIAL, SHARED, WIDE, Buffer, KernelCall, Operand
 from cnnspec.plan.schedule import schedule
 
 laws = settings(max_examples=200, deadline=None, derandomize=True, database=None)
@@ -18,9 +18,9 @@ def programs(draw: st.DrawFn) -> list[KernelCall]:
     buffers = [Buffer(f"b{i}", "f32", 8, draw(kinds)) for i in range(6)] + [Buffer("w", "f32", 8, PARAM)]
     calls = []
     for i in range(draw(st.integers(1, 14))):
-        domain = draw(st.sampled_from((BATCH, BATCH, 1, 8, 16)))
+        domain = draw(st.sampled_from((BATCH, BATCH, WIDE, 1, 8, 16)))
         reads = draw(st.lists(st.sampled_from(buffers), max_size=3))
-        writable = [b for b in buffers if b.kind == BATCHED or (domain != BATCH and b.kind != PARAM)] or buffers[:1]
+        writable = [b for b in buffers if b.kind == BATCHED or (domain > 0 and b.kind != PARAM)] or buffers[:1]
         writes = draw(st.lists(st.sampled_from(writable), min_size=1, max_size=2))
         operands = [Operand(b, 0, 8) for b in reads] + [Operand(b, 0, 8, 0, True) for b in writes]
         waits = tuple(draw(st.lists(st.sampled_from(buffers), max_size=1)))

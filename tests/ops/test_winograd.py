@@ -1,0 +1,116 @@
+"""Winograd's convolution is the convolution: forward, both gradients, every border, and nothing hidden."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reference import REFERENCES
+from running import BATCH, Run, distance, layer_graph, with_gradients
+
+from cnnspec.ir.graph import Graph
+from cnnspec.ops.conv import Conv
+from cnnspec.passes.base import run_pipeline
+from cnnspec.passes.choose_algorithm import ChooseAlgorithm
+
+laws = settings(max_examples=20, deadline=None, derandomize=True, database=None)
+CHANNELS = (32, 48, 64, 80)
+
+
+def algorithms(graph: Graph) -> dict[str, str]:
+    return {n.op.name: n.op.algorithm for n in graph.nodes if hasattr(n.op, "algorithm")}
+
+
+@st.composite
+def convolutions(draw: st.DrawFn) -> tuple[Conv, tuple[int, int, int]]:
+    pads = draw(st.tuples(st.integers(0, 3), st.integers(0, 3)))
+    h, w = (draw(st.integers(max(4, 6 - 2 * p), 13)) for p in pads)
+    activation = draw(st.sampled_from(("", "tanh", "relu6", "leaky_relu:0.3")))
+    op = Conv(draw(st.sampled_from(CHANNELS)), (3, 3), padding=pads, bias=draw(st.booleans()), activation=activation)
+    return op, (h, w, draw(st.sampled_from(CHANNELS)))
+
+
+def activate(kind: str, x: np.ndarray) -> np.ndarray:
+    functions = {
+        "": lambda x: x,
+        "tanh": np.tanh,
+        "relu6": lambda x: np.clip(x, 0, 6),
+        "leaky_relu:0.3": lambda x: np.where(x > 0, x, 0.3 * x),
+    }
+    return np.asarray(functions[kind](x))
+
+
+@laws
+@given(drawn=convolutions(), n=st.integers(1, BATCH), seed=st.integers(0, 2**32 - 1))
+def test_winograd_is_convolution(drawn: tuple[Conv, tuple[int, int, int]], n: int, seed: int) -> None:
+    """Against the reference forward; against the direct kernels, which obey the laws of every op, backward."""
+    op, shape = drawn
+    direct = with_gradients(layer_graph(op, [shape]))
+    chosen = run_pipeline(direct, [ChooseAlgorithm()])
+    assert algorithms(chosen)["conv"] == "winograd" and "winograd" not in algorithms(direct).values()
+    rng = np.random.default_rng(seed)
+    y_shape = op.infer(shape)
+    arrays = {
+        "x0": rng.standard_normal((n, *shape)),
+        "target": rng.standard_normal((n, int(np.prod(y_shape)))),
+        **{p.name: rng.standard_normal(p.shape) / np.sqrt(p.fan_in) for p in op.params(shape)},
+    }
+    wanted = activate(op.activation, REFERENCES["conv"](op, [arrays["x0"]], arrays))
+    exact = Run(direct).run(n, arrays)
+    for dtype, tolerance in (("f64", 1e-12), ("f32", 1e-5)):
+        run = Run(chosen, dtype=dtype).run(n, arrays)
+        assert distance(run.get("y", n), wanted) < tolerance, dtype
+        if dtype == "f32" and op.activation not in ("", "tanh"):
+            continue  # beside a kink, rounding decides the slope
+        for name in exact.plan.gradients:
+            g = exact.gradient(name, n)
+            assert np.abs(run.gradient(name, n) - g).max() / np.abs(g).max() < tolerance * 10, (name, dtype)
+
+
+@pytest.mark.parametrize("size", range(4, 14))
+def test_every_border_of_the_tiles(size: int) -> None:
+    """Whole numbers, one channel of the filters at a time: a tap in the wrong place cannot hide in a sum."""
+    graph = run_pipeline(layer_graph(Conv(32, (3, 3)), [(size, 17 - size, 32)], training=False), [ChooseAlgorithm()])
+    assert algorithms(graph) == {"conv": "winograd"}
+    run, rng = Run(graph), np.random.default_rng(size)
+    x = rng.integers(-4, 5, (2, size, 17 - size, 32)).astype(float)
+    w = np.zeros((3, 3, 32, 32))
+    for k in range(32):  # each filter has one tap: the output is a shifted channel
+        w[k % 3, k // 3 % 3, k, k] = 1
+    y = run.run(2, {"x0": x, "weight": w, "bias": np.arange(32.0)}).get("y", 2)
+    op = Conv(32, (3, 3))
+    assert np.abs(y - REFERENCES["conv"](op, [x], {"weight": w, "bias": np.arange(32.0)})).max() < 1e-12
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("dtype", ["f32", "f64"])
+def test_what_is_not_finite_is_seen(dtype: str, bad: float) -> None:
+    graph = run_pipeline(layer_graph(Conv(32, (3, 3), activation="relu"), [(9, 7, 32)]), [ChooseAlgorithm()])
+    rng = np.random.default_rng(0)
+    arrays = {"x0": rng.standard_normal((3, 9, 7, 32)), "weight": rng.standard_normal((3, 3, 32, 32))}
+    for place in ((0, 0), (4, 3), (8, 6)):
+        x = arrays["x0"].copy()
+        x[1][place][5] = bad
+        run = Run(graph, dtype=dtype).run(3, {**arrays, "x0": x})
+        finite = np.isfinite(run.get("y", 3)).reshape(3, -1).all(axis=1)
+        assert finite.tolist() == [True, False, True]
+        assert not np.isfinite(run.loss(3))
+
+
+@pytest.mark.parametrize(
+    ("changes", "shape"),
+    [
+        ({"kernel_size": (1, 3)}, (8, 8, 32)),
+        ({"kernel_size": (5, 5)}, (8, 8, 32)),
+        ({"stride": (1, 2)}, (8, 8, 32)),
+        ({"dilation": (2, 1)}, (8, 8, 32)),
+        ({"groups": 2}, (8, 8, 64)),
+    ],
+)
+def test_other_convolutions_stay_direct(changes: dict[str, object], shape: tuple[int, int, int]) -> None:
+    op = dataclasses.replace(Conv(32, (3, 3)), **changes)  # type: ignore[arg-type]
+    chosen = run_pipeline(with_gradients(layer_graph(op, [shape])), [ChooseAlgorithm()])
+    assert set(algorithms(chosen).values()) == {"direct"}
