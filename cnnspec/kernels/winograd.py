@@ -148,11 +148,11 @@ ROWS = WIDTH = SIZE = LANES = T = at = stacked = activate = None
 
 
 def winograd_filter(p, a, n):
-    """p = w, u; a = panels, channels: filters [panels][9][channels][width] to [36][panels][channels][width]."""
-    panels, channels = a[0], a[1]
+    """p = w, u; filters [panels][9][channels][width] to [36][panels][channels][width]: a = panels, channels, rows."""
+    panels, channels, rows = a[0], a[1], a[2]
     step = WIDTH * SIZE
     for q in range(panels):
-        for c in range(channels):
+        for c in range(rows):
             for k in range(0, WIDTH, LANES):
                 x = p[0] + (q * 9 * channels + c) * step + k * SIZE
                 y = p[1] + (q * channels + c) * step + k * SIZE

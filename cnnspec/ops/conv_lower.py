@@ -19,7 +19,7 @@ from .filters import FilterLayout, filter_layout
 if TYPE_CHECKING:
     from ..ir.graph import Node, Value
     from ..plan.lower import Emitter
-    from ..plan.plan import ImageLayout, Operand
+    from ..plan.plan import Buffer, ImageLayout, Operand
     from .conv import Conv, ConvInputGrad, ConvWeightGrad, Depthwise, DepthwiseInputGrad, DepthwiseWeightGrad
     from .linear import Dense, DenseInputGrad, DenseWeightGrad
 
@@ -120,6 +120,30 @@ def input_grad_halo(op: ConvInputGrad, dy: Shape) -> Pair:
     return halo[0], halo[1]
 
 
+def _flip(emit: Emitter, w: Value, source: FilterLayout, flipped: FilterLayout, rows: Pair, columns: Pair) -> Buffer:
+    """Emit filters turned over: outputs become inputs, taps run backwards; ``rows``, ``columns``: first tap and step.
+
+    Large ones are cut into blocks of panels, so that all threads take part.
+    """
+    filters = emit.scratch("flipped", -(-flipped.size // 256) * 256)
+    even = flipped.groups == 1 and flipped.panels % 16 == 0 and flipped.channels % flipped.width == 0
+    blocks = 16 if even else 1
+    panels = flipped.panels // blocks
+    step = panels * flipped.width * source.width
+    reach = source.size - (blocks - 1) * step
+    args = (
+        source.groups, source.taps_w, source.inner, source.channels, source.width, source.panel_size, source.group_size,
+        *rows, flipped.taps_h, *columns, flipped.taps_w,
+        flipped.width, panels, flipped.panel_size, flipped.group_size,
+    )  # fmt: skip
+    operands = [
+        replace(emit.whole(w), block=step if even else 0, extent=reach),
+        emit.part(filters, panels * flipped.panel_size if even else 0, flipped.size // blocks),
+    ]
+    emit.call("flip_filters", operands, args, domain=blocks)
+    return filters
+
+
 def lower_input_grad(emit: Emitter, node: Node, op: ConvInputGrad) -> None:
     """dx = dy * flipped w: one convolution of stride 1 for each phase of the stride."""
     dy, w = node.inputs
@@ -146,16 +170,7 @@ def lower_input_grad(emit: Emitter, node: Node, op: ConvInputGrad) -> None:
                 emit.call("fill_pixels", [target], args)
                 continue
             flipped = FilterLayout(op.groups, ph.taps, pw.taps, source.channels, source.inner)
-            filters = emit.scratch("flipped", -(-flipped.size // 256) * 256)
-            emit.call(
-                "flip_filters", [emit.whole(w), emit.whole(filters, write=True)],
-                (
-                    op.groups, source.taps_w, source.inner, source.channels, source.width, source.panel_size,
-                    source.group_size, ph.tap, ph.tap_step, ph.taps, pw.tap, pw.tap_step, pw.taps,
-                    flipped.width, flipped.panels, flipped.panel_size, flipped.group_size,
-                ),
-                domain=1,
-            )  # fmt: skip
+            filters = _flip(emit, w, source, flipped, (ph.tap, ph.tap_step), (pw.tap, pw.tap_step))
             start = ly.origin + ph.start * ly.row + pw.start * ly.channels
             if op.algorithm == "winograd":
                 flops = 2 * lx.height * lx.width * ph.taps * pw.taps * flipped.inner * flipped.channels
@@ -256,7 +271,12 @@ def _winograd(
     inner, channels, panels = layout.inner, layout.channels, layout.panels
     ly = emit.layout(node.output)
     filters = emit.scratch("winograd", 36 * panels * inner * layout.width)
-    emit.call(f"winograd_filter.{layout.width}", [w, emit.whole(filters, write=True)], (panels, inner), domain=1)
+    block = inner // 16 * layout.width
+    transform = [
+        replace(w, block=block, extent=layout.size - 15 * block),
+        emit.part(filters, block, 36 * layout.size // 9 - 15 * block),
+    ]
+    emit.call(f"winograd_filter.{layout.width}", transform, (panels, inner, inner // 16), domain=16)
     tiles, *planes = _tiles(inner, channels)
     args = (
         ly.height, ly.width, lx.image, lx.row, lx.channels, *emit.strides(node.output), inner, channels, tiles, *planes,
@@ -320,15 +340,7 @@ def lower_dense_input_grad(emit: Emitter, node: Node, op: DenseInputGrad) -> Non
     source = filter_layout(w.sample)
     assert source is not None
     flipped = FilterLayout(1, 1, 1, source.channels, source.inner)
-    filters = emit.scratch("flipped", -(-flipped.size // 256) * 256)
-    emit.call(
-        "flip_filters", [emit.whole(w), emit.whole(filters, write=True)],
-        (
-            1, 1, source.inner, source.channels, source.width, source.panel_size, source.group_size,
-            0, 1, 1, 0, 1, 1, flipped.width, flipped.panels, flipped.panel_size, flipped.group_size,
-        ),
-        domain=1,
-    )  # fmt: skip
+    filters = _flip(emit, w, source, flipped, (0, 1), (0, 1))
     args = (
         *_dense_args(emit.layout(dy).image, emit.layout(node.output).image, flipped, ZERO),
         *_activation(""),
