@@ -6,10 +6,109 @@ columns each), then image, row and pixel stride of each operand, all in elements
 
 from __future__ import annotations
 
-from ._jit import u8_at
-from .pointwise import register
+from typing import Any
 
-at = T = None
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from ._jit import u8_at
+from .machine import Machine, host
+from .pointwise import register
+from .sweep import lanes_of
+from .tile import Vectors
+
+at = T = SIZE = LANES = best_of_four = spread_to_four = None
+
+BYTE = ir.IntType(8)
+
+
+def make_best_of_four(machine: Machine, bits: int) -> Any:
+    """Return the intrinsic ``best((x, row, pixel, y, index, valid))``: the largest of 2x2 pixels, and which one it is.
+
+    One vector of channels; addresses and strides in bytes. A NaN wins.
+    """
+    lanes = lanes_of(machine, bits)
+
+    @intrinsic
+    def best(typingctx: Any, numbers: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            x, row, pixel, y, index, valid = cgutils.unpack_tuple(builder, args[0])
+            vec = Vectors(builder, bits, lanes, machine.fma)
+            mask = vec.mask(valid)
+            bytes_type = ir.VectorType(BYTE, lanes)
+            below = builder.add(x, row)
+            best_value = vec.masked_load(x, mask)
+            place = ir.Constant(bytes_type, [0] * lanes)
+            for number, address in enumerate((builder.add(x, pixel), below, builder.add(below, pixel)), start=1):
+                value = vec.masked_load(address, mask)
+                wins = builder.or_(
+                    builder.fcmp_ordered(">", value, best_value), builder.fcmp_unordered("uno", value, value)
+                )
+                best_value = builder.select(wins, value, best_value)
+                place = builder.select(wins, ir.Constant(bytes_type, [number] * lanes), place)
+            vec.masked_store(best_value, y, mask)
+            target = builder.inttoptr(index, ir.PointerType(bytes_type))
+            vec.call(f"llvm.masked.store.v{lanes}i8.p0", ir.VoidType(), place, target, ir.IntType(32)(1), mask)
+            return context.get_dummy_value()
+
+        return types.void(types.UniTuple(types.int64, 6)), codegen
+
+    return best
+
+
+def make_spread_to_four(machine: Machine, bits: int) -> Any:
+    """Return the intrinsic ``spread((dy, index, dx, row, pixel, valid))``: dy where the index says, zero elsewhere."""
+    lanes = lanes_of(machine, bits)
+
+    @intrinsic
+    def spread(typingctx: Any, numbers: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            dy, index, dx, row, pixel, valid = cgutils.unpack_tuple(builder, args[0])
+            vec = Vectors(builder, bits, lanes, machine.fma)
+            mask = vec.mask(valid)
+            bytes_type = ir.VectorType(BYTE, lanes)
+            source = builder.inttoptr(index, ir.PointerType(bytes_type))
+            none = ir.Constant(bytes_type, [255] * lanes)
+            place = vec.call(f"llvm.masked.load.v{lanes}i8.p0", bytes_type, source, ir.IntType(32)(1), mask, none)
+            value = vec.masked_load(dy, mask)
+            zero = ir.Constant(vec.type, [0.0] * lanes)
+            below = builder.add(dx, row)
+            for number, address in enumerate((dx, builder.add(dx, pixel), below, builder.add(below, pixel))):
+                here = builder.icmp_unsigned("==", place, ir.Constant(bytes_type, [number] * lanes))
+                vec.masked_store(builder.select(here, value, zero), address, mask)
+            return context.get_dummy_value()
+
+        return types.void(types.UniTuple(types.int64, 6)), codegen
+
+    return spread
+
+
+def maxpool__2x2(p, a, n):
+    """The same as maxpool for windows of 2x2 side by side, without padding, on sizes that are even."""
+    for i in range(n):
+        for h in range(a[3]):
+            for w in range(a[4]):
+                x = p[0] + (i * a[11] + 2 * h * a[12] + 2 * w * a[13]) * SIZE
+                y = p[1] + (i * a[14] + h * a[15] + w * a[16]) * SIZE
+                index = p[2] + i * a[17] + h * a[18] + w * a[19]
+                for c in range(0, a[2], LANES):
+                    at_c = c * SIZE
+                    best_of_four((x + at_c, a[12] * SIZE, a[13] * SIZE, y + at_c, index + c, a[2] - c))
+
+
+def maxpool_grad__2x2(p, a, n):
+    """The same as maxpool_grad for windows of 2x2 side by side: each dx is written once."""
+    for i in range(n):
+        for h in range(a[3]):
+            for w in range(a[4]):
+                dy = p[0] + (i * a[11] + h * a[12] + w * a[13]) * SIZE
+                index = p[1] + i * a[14] + h * a[15] + w * a[16]
+                dx = p[2] + (i * a[17] + 2 * h * a[18] + 2 * w * a[19]) * SIZE
+                for c in range(0, a[2], LANES):
+                    at_c = c * SIZE
+                    spread_to_four((dy + at_c, index + c, dx + at_c, a[18] * SIZE, a[19] * SIZE, a[2] - c))
 
 
 def maxpool(p, a, n):
@@ -111,3 +210,9 @@ def avgpool_grad(p, a, n):
 
 
 register(maxpool, maxpool_grad, avgpool, avgpool_grad)
+register(
+    maxpool__2x2, maxpool_grad__2x2,
+    LANES=(lanes_of(host(), 32), lanes_of(host(), 64)),
+    best_of_four=(make_best_of_four(host(), 32), make_best_of_four(host(), 64)),
+    spread_to_four=(make_spread_to_four(host(), 32), make_spread_to_four(host(), 64)),
+)  # fmt: skip

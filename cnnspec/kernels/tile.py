@@ -33,7 +33,7 @@ class Vectors:
         self.suffix = f"v{lanes}f{bits}"
         self.mask_type = ir.VectorType(I1, lanes)
 
-    def _call(self, name: str, result: Any, *args: Any) -> Any:
+    def call(self, name: str, result: Any, *args: Any) -> Any:
         kind = ir.FunctionType(result, [a.type for a in args])
         return self.builder.call(cgutils.get_or_insert_function(self.builder.module, kind, name), args)
 
@@ -64,15 +64,15 @@ class Vectors:
     def masked_load(self, address: Any, mask: Any, offset: int = 0) -> Any:
         at = self.builder.bitcast(pointer(self.builder, address, offset), ir.PointerType(self.type))
         zero = ir.Constant(self.type, [0.0] * self.lanes)
-        return self._call(f"llvm.masked.load.{self.suffix}.p0", self.type, at, I32(4), mask, zero)
+        return self.call(f"llvm.masked.load.{self.suffix}.p0", self.type, at, I32(4), mask, zero)
 
     def masked_store(self, value: Any, address: Any, mask: Any, offset: int = 0) -> None:
         at = self.builder.bitcast(pointer(self.builder, address, offset), ir.PointerType(self.type))
-        self._call(f"llvm.masked.store.{self.suffix}.p0", ir.VoidType(), value, at, I32(4), mask)
+        self.call(f"llvm.masked.store.{self.suffix}.p0", ir.VoidType(), value, at, I32(4), mask)
 
     def fma(self, a: Any, b: Any, c: Any) -> Any:
         if self.fused:
-            return self._call(f"llvm.fma.{self.suffix}", self.type, a, b, c)
+            return self.call(f"llvm.fma.{self.suffix}", self.type, a, b, c)
         return self.builder.fadd(self.builder.fmul(a, b), c)
 
     def clamp(self, x: Any, low: Any, high: Any) -> Any:

@@ -72,8 +72,8 @@ def walk(segments, calls, operands, bases, n, shards, prepare, pointers, spent, 
             while start < end:
                 count = min(step, end - start)
                 for c in range(first, last):
-                    k = 0
-                    for o in range(calls[c, 1], calls[c, 1] + calls[c, 2]):
+                    for k in range(calls[c, 2]):
+                        o = calls[c, 1] + k
                         pointers[thread, k] = (
                             bases[operands[o, 0]]
                             + operands[o, 1]
@@ -81,7 +81,6 @@ def walk(segments, calls, operands, bases, n, shards, prepare, pointers, spent, 
                             + part * operands[o, 3]
                             + thread * operands[o, 4]
                         )
-                        k += 1
                     if profile != 0:
                         before = ticks()
                         call_kernel(calls[c, 0], row, calls[c, 3], count)
