@@ -138,9 +138,7 @@ class Net:
         from .summary_text import summary_table, summary_title, summary_totals
 
         summary = self._compiler.summary
-        return "\n".join(
-            [summary_title(summary), "", *summary_table(summary, 80), "", *summary_totals(summary)]
-        )
+        return "\n".join([summary_title(summary), "", *summary_table(summary, 80), "", *summary_totals(summary)])
 
     # ---- training -------------------------------------------------------------------------------
     def train(
@@ -194,9 +192,7 @@ class Net:
         return result
 
     # ---- using ----------------------------------------------------------------------------------
-    def evaluate(
-        self, x: np.ndarray | None = None, y: np.ndarray | None = None, *, split: str = "test"
-    ) -> Evaluation:
+    def evaluate(self, x: np.ndarray | None = None, y: np.ndarray | None = None, *, split: str = "test") -> Evaluation:
         """Return loss and accuracy on arrays, or on a split of the spec's data.
 
         Parameters
@@ -221,9 +217,7 @@ class Net:
         else:
             part = getattr(self._open_data(), split, None)
             if part is None:
-                raise DataError(
-                    f"the data has no {split} split", field="split", expected="test, val or train"
-                )
+                raise DataError(f"the data has no {split} split", field="split", expected="test, val or train")
         batch = self.model.train.batch
         return evaluate(self._network(batch), part, batch)
 

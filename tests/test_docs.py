@@ -55,9 +55,7 @@ def all_commands() -> list[list[str]]:
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a folder with what the commands of the documentation speak of, and work there."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv(
-        "CNNSPEC_CACHE", str(tmp_path / "cache")
-    )  # `cache clear` must not empty the developer's
+    monkeypatch.setenv("CNNSPEC_CACHE", str(tmp_path / "cache"))  # `cache clear` must not empty the developer's
     monkeypatch.setenv("NO_COLOR", "1")
     shutil.copytree(ROOT / "specs", tmp_path / "specs")
     for name in ("daisy", "rose"):
@@ -68,9 +66,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize(
-    "arguments", [a for a in all_commands() if a[0] in CHEAP], ids=lambda a: " ".join(a)[:60]
-)
+@pytest.mark.parametrize("arguments", [a for a in all_commands() if a[0] in CHEAP], ids=lambda a: " ".join(a)[:60])
 def test_cheap_commands_of_the_documentation_run(
     workplace: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -117,9 +113,7 @@ def test_training_commands_of_the_documentation_run(
     assert tried >= 5
 
 
-def test_the_outputs_of_console_blocks_are_those_of_today(
-    workplace: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_outputs_of_console_blocks_are_those_of_today(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shown = [b for path in PAGES for b in blocks(path.read_text(encoding="utf-8"), "console")]
     assert shown
     for block in shown:
@@ -166,10 +160,7 @@ def test_the_error_of_the_readme_is_the_one_that_is_printed() -> None:
 
 def test_the_readme_has_the_two_commands_on_one_line_each() -> None:
     lines = [line for block in blocks(README, "sh") for line in block.splitlines()]
-    assert (
-        sum(line.startswith("python3 -m venv") and "cnnspec train specs/digits.cnn" in line for line in lines)
-        == 1
-    )
+    assert sum(line.startswith("python3 -m venv") and "cnnspec train specs/digits.cnn" in line for line in lines) == 1
     assert sum(line.startswith("python3 -m venv") and "pytest" in line for line in lines) == 1
 
 
@@ -208,9 +199,7 @@ def test_docstring_examples(module: str, workplace: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/python.md"])
-def test_python_examples_of_the_documentation(
-    page: str, workplace: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_python_examples_of_the_documentation(page: str, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CNNSPEC_CACHE")
     text = "\n".join(blocks((ROOT / page).read_text(encoding="utf-8"), "python"))
     results = run_doctests(page, text)

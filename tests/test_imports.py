@@ -66,9 +66,7 @@ def imports(path: Path) -> Iterator[tuple[int, str]]:
             start = package[: len(package) - node.level + 1] if node.level else ()
             module = ".".join([*start, *([node.module] if node.module else [])])
             # ``from . import x`` imports the module x, or a name of the package itself
-            targets = (
-                [f"{module}.{alias.name}" for alias in node.names] if module.count(".") == 0 else [module]
-            )
+            targets = [f"{module}.{alias.name}" for alias in node.names] if module.count(".") == 0 else [module]
         else:
             continue
         for target in targets:

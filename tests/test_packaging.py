@@ -66,7 +66,5 @@ def test_no_cnnspec_grammar_folder_shadows_the_one_copy() -> None:
 def test_the_version_is_that_of_the_package() -> None:
     import cnnspec
 
-    done = subprocess.run(
-        [sys.executable, "-m", "cnnspec", "--version"], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-m", "cnnspec", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == f"cnnspec {cnnspec.__version__}"

@@ -26,12 +26,8 @@ class LayerTime:
 
 @click.command(name="bench")
 @click.argument("target", metavar="SPEC|RUN", type=click.Path(path_type=Path))
-@click.option(
-    "--batch", type=click.IntRange(1), metavar="N", help="Images a step; the spec's batch unless said."
-)
-@click.option(
-    "--repeats", type=click.IntRange(1), default=20, show_default=True, metavar="N", help="Steps timed."
-)
+@click.option("--batch", type=click.IntRange(1), metavar="N", help="Images a step; the spec's batch unless said.")
+@click.option("--repeats", type=click.IntRange(1), default=20, show_default=True, metavar="N", help="Steps timed.")
 @threads_option
 @set_option
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
@@ -65,8 +61,7 @@ def command(
         click.echo(to_json(as_dict(found, size, count, peak)))
         return
     render.say(
-        f"{model.source.name}: batch {size}, {count} thread{'s' if count > 1 else ''}, "
-        f"peak {short(peak, 'FLOP/s')}"
+        f"{model.source.name}: batch {size}, {count} thread{'s' if count > 1 else ''}, peak {short(peak, 'FLOP/s')}"
     )
     render.say()
     rows = []

@@ -55,9 +55,7 @@ def command(target: Path, sets: tuple[str, ...], fix: bool, as_json: bool) -> in
     summary = opened.compiler.summary
     judged = verdicts(opened.model, {}, static=True)
     layers = f"{len(summary.rows)} layer{'s' if len(summary.rows) != 1 else ''}"
-    render.say(
-        f"ok     {target}: {layers}, {count(summary.params)} parameters", "green" if not judged else ""
-    )
+    render.say(f"ok     {target}: {layers}, {count(summary.params)} parameters", "green" if not judged else "")
     print_verdicts(judged)
     waiting = len(opened.model.expects) - len(judged)
     if waiting:
@@ -74,9 +72,7 @@ def findings(opened: Target) -> tuple[Diagnostic, ...]:
     return ()
 
 
-def mend(
-    opened: Target, target: Path, sets: tuple[str, ...], *, show: bool
-) -> tuple[Target, tuple[Diagnostic, ...]]:
+def mend(opened: Target, target: Path, sets: tuple[str, ...], *, show: bool) -> tuple[Target, tuple[Diagnostic, ...]]:
     """Apply the edits of the diagnostics to the file, round by round; return it anew, and what is left."""
     from ..compiler import apply_fixes
     from ..runtime.files import write_atomically
@@ -94,9 +90,7 @@ def mend(
         found = findings(opened)
     if show:
         after = opened.compiler.source.text
-        changes = difflib.unified_diff(
-            before.splitlines(), after.splitlines(), str(path), str(path), n=0, lineterm=""
-        )
+        changes = difflib.unified_diff(before.splitlines(), after.splitlines(), str(path), str(path), n=0, lineterm="")
         for line in changes:
             style = {"-": "red", "+": "green", "@": "dim"}.get(line[:1], "")
             if not line.startswith(("---", "+++")):

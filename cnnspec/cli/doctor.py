@@ -86,9 +86,7 @@ def check_versions() -> Iterator[Finding]:
     yield Finding("python", OK if good else BAD, python, "" if good else "Python 3.10 or newer, 64-bit")
     found = {name: v for name, v in versions().items() if name not in ("cnnspec", "python")}
     missing = [name for name, version in found.items() if version == "unknown"]
-    text = f"cnnspec {__version__}, " + ", ".join(
-        f"{name} {v}" for name, v in found.items() if v != "unknown"
-    )
+    text = f"cnnspec {__version__}, " + ", ".join(f"{name} {v}" for name, v in found.items() if v != "unknown")
     advice = f"missing: {', '.join(missing)}; pip install cnnspec" if missing else ""
     yield Finding("packages", BAD if missing else OK, text, advice)
 
@@ -105,9 +103,7 @@ def check_processor() -> Iterator[Finding]:
     fma = "with" if machine.fma else "without"
     state = OK if machine.fma else NOTE
     advice = "" if machine.fma else "training works, several times slower than on a processor with FMA"
-    yield Finding(
-        "vectors", state, f"{machine.path}: {lanes} numbers at once, {fma} fused multiply-add", advice
-    )
+    yield Finding("vectors", state, f"{machine.path}: {lanes} numbers at once, {fma} fused multiply-add", advice)
     threading = choose()
     text = f"{threading.count} of {available_cores()} cores, by {threading.layer}"
     yield Finding("threads", NOTE if threading.note else OK, text, threading.note)
@@ -123,9 +119,7 @@ def check_cache() -> Iterator[Finding]:
     if found["writable"]:
         yield Finding("cache", OK, text)
     else:
-        advice = (
-            "kernels are compiled anew in each process; CNNSPEC_CACHE=DIR names a folder you may write to"
-        )
+        advice = "kernels are compiled anew in each process; CNNSPEC_CACHE=DIR names a folder you may write to"
         yield Finding("cache", NOTE, f"cannot be written: {found['folder']}", advice)
 
 
@@ -153,9 +147,7 @@ def check_training() -> Iterator[Finding]:
     loss = result.history[-1]["train.loss"]
     good = loss < 2.0
     text = f"an epoch of a small net: loss {loss:.2f} in {result.history[-1]['seconds']:.2f} s"
-    yield Finding(
-        "training", OK if good else BAD, text, "" if good else "it should fall below 2; please report it"
-    )
+    yield Finding("training", OK if good else BAD, text, "" if good else "it should fall below 2; please report it")
 
 
 def check_terminal() -> Iterator[Finding]:

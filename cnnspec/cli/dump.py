@@ -20,9 +20,7 @@ STAGES = ("ast", "model", "graph", "inference", "backward", "plan")
 @click.command(name="dump")
 @click.argument("target", metavar="SPEC|RUN", type=click.Path(path_type=Path))
 @click.option("--stage", type=click.Choice(STAGES), default="graph", show_default=True, help="What to print.")
-@click.option(
-    "--batch", type=click.IntRange(1), metavar="N", help="Batch of the plan; the spec's unless said."
-)
+@click.option("--batch", type=click.IntRange(1), metavar="N", help="Batch of the plan; the spec's unless said.")
 @set_option
 def command(target: Path, stage: str, batch: int | None, sets: tuple[str, ...]) -> None:
     """Print what the compiler makes of SPEC at one stage of its road.

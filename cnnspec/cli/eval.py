@@ -21,9 +21,7 @@ SPLITS = ("test", "val", "train")
 
 @click.command(name="eval")
 @click.argument("target", metavar="RUN|SPEC", type=click.Path(path_type=Path))
-@click.option(
-    "--split", type=click.Choice(SPLITS), default="test", show_default=True, help="Part of the data."
-)
+@click.option("--split", type=click.Choice(SPLITS), default="test", show_default=True, help="Part of the data.")
 @weights_option
 @set_option
 @click.option("--confusion", is_flag=True, help="Show which classes are taken for which.")

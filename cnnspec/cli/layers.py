@@ -186,8 +186,7 @@ def command(name: str | None, as_json: bool) -> None:
         known = [word for words in catalogue().values() for word in words]
         near = did_you_mean(name or "", known)
         raise click.UsageError(
-            f"no layer or setting {name!r}: "
-            + (f"did you mean {near!r}?" if near else "see `cnnspec layers`")
+            f"no layer or setting {name!r}: " + (f"did you mean {near!r}?" if near else "see `cnnspec layers`")
         )
     if as_json:
         click.echo(to_json([as_dict(word, group, cls) for group, word, cls in found]))

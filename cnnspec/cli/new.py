@@ -73,13 +73,9 @@ def fill_in(text: str, folder: Path, base: Path) -> str:
     classes = [p for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")]
     if len(classes) < 2:
         found = ", ".join(p.name for p in classes) or "none"
-        raise DataError(
-            "the pictures need two classes or more", path=root, expected="one folder a class", found=found
-        )
+        raise DataError("the pictures need two classes or more", path=root, expected="one folder a class", found=found)
     if set(str(folder)) & set('"\\\n'):
-        raise DataError(
-            "a folder with this name cannot stand in a spec", path=folder, hint="rename the folder"
-        )
+        raise DataError("a folder with this name cannot stand in a spec", path=folder, hint="rename the folder")
     seen = folder if folder.is_absolute() else Path(os.path.relpath(folder, base))
     text = text.replace(DEFAULT_FOLDER, seen.as_posix())
     return re.sub(r"^classes \d+ *", f"classes {len(classes)}".ljust(31), text, count=1, flags=re.MULTILINE)
@@ -93,6 +89,4 @@ def write_new(path: Path, text: str, *, force: bool) -> None:
     except FileExistsError:
         raise DataError("there is such a file already", path=path, hint="another name, or --force") from None
     except OSError as error:
-        raise DataError(
-            f"cannot be written: {error.strerror or error}", path=path, hint="another folder"
-        ) from None
+        raise DataError(f"cannot be written: {error.strerror or error}", path=path, hint="another folder") from None

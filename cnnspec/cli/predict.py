@@ -21,9 +21,7 @@ BATCH = 64
 @click.command(name="predict")
 @click.argument("target", metavar="RUN|SPEC", type=click.Path(path_type=Path))
 @click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option(
-    "--top", type=click.IntRange(1), metavar="K", help="Classes to show for each image (3; 1 for many)."
-)
+@click.option("--top", type=click.IntRange(1), metavar="K", help="Classes to show for each image (3; 1 for many).")
 @click.option(
     "--invert",
     is_flag=True,
@@ -72,9 +70,7 @@ def command(
             best = p.argsort()[::-1][:shown]
             ranked = [(names[i], float(p[i])) for i in best]
             if as_json:
-                results.append(
-                    {"file": str(path), "top": [{"class": n, "probability": q} for n, q in ranked]}
-                )
+                results.append({"file": str(path), "top": [{"class": n, "probability": q} for n, q in ranked]})
             else:
                 print_prediction(path, ranked)
     if as_json:
@@ -97,9 +93,7 @@ def image_files(paths: Sequence[Path]) -> Iterator[Path]:
         yield from found
 
 
-def read_batches(
-    opened: Target, files: Sequence[Path]
-) -> Iterator[tuple[list[Path], list[np.ndarray | DataError]]]:
+def read_batches(opened: Target, files: Sequence[Path]) -> Iterator[tuple[list[Path], list[np.ndarray | DataError]]]:
     """Yield files and their pixels uint8[H, W, C] (or the error) a batch at a time."""
     from ..runtime.data import load_image
 

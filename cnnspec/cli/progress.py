@@ -107,10 +107,7 @@ class TrainingView:
         each = seconds / step if step else 0.0
         columns = shutil.get_terminal_size((80, 24)).columns
         acc = "" if math.isnan(accuracy) else f"acc {100 * accuracy:.1f} %  "
-        words = (
-            f"{step}/{steps}  loss {number(loss)}  {acc}"
-            f"{count(round(rate))} images/s  {duration(left * each)} left"
-        )
+        words = f"{step}/{steps}  loss {number(loss)}  {acc}{count(round(rate))} images/s  {duration(left * each)} left"
         head = f"epoch {epoch}/{self.info.epochs}"
         room = min(24, columns - len(head) - len(words) - 6)
         drawn = bar(step / max(1, steps), room, empty="┄") + "  " if room >= 4 else ""

@@ -46,9 +46,7 @@ def pairs(sets: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     for text in sets:
         key, equals, value = text.partition("=")
         if not equals or not key.strip() or not value.strip():
-            raise click.BadParameter(
-                f"{text!r} is not KEY=VALUE, such as train.epochs=5", param_hint="'--set'"
-            )
+            raise click.BadParameter(f"{text!r} is not KEY=VALUE, such as train.epochs=5", param_hint="'--set'")
         found.append((key.strip(), value.strip()))
     return tuple(found)
 
@@ -106,9 +104,7 @@ class Target:
 def no_run(path: Path, message: str) -> click.UsageError:
     """Return the error for a command that needs a run, with a run of this spec where one is near."""
     runs = sorted(Path("runs").glob(f"{path.stem}-*/spec.cnn"), key=lambda p: p.stat().st_mtime)
-    near = (
-        f"; the latest of {path.name} is {runs[-1].parent}" if runs else f"; make one: cnnspec train {path}"
-    )
+    near = f"; the latest of {path.name} is {runs[-1].parent}" if runs else f"; make one: cnnspec train {path}"
     return click.UsageError(message + near)
 
 
