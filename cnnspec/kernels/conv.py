@@ -28,14 +28,13 @@ def conv2d(p, a, n):
     y_image, y_row, y_pixel = a[5] * SIZE, a[6] * SIZE, a[7] * SIZE
     taps_h, tap_row, taps_w, tap_pixel, inner = a[8], a[9] * SIZE, a[10], a[11] * SIZE, a[12]
     groups, x_group, w_group, y_group = a[13], a[14] * SIZE, a[15] * SIZE, a[16] * SIZE
-    channels, start, panel = (
-        a[17],
-        a[18],
-        a[19] * SIZE,
-    )  # output channels of a group; how sums start; panel to panel
+    # output channels of a group; how sums start; from panel to panel
+    channels, start, panel = a[17], a[18], a[19] * SIZE
     code, param, low, high = a[20], T(as_float(a[21])), T(as_float(a[22])), T(as_float(a[23]))
     total = n * out_h * out_w
     step = WIDTH * SIZE
+    x_wrap, y_wrap = x_row - out_w * x_pixel, y_row - out_w * y_pixel
+    x_next, y_next = x_image - out_h * x_row, y_image - out_h * y_row
     rows = stacked()
     outs = rows + 8 * ROWS
     for g in range(groups):
@@ -44,19 +43,24 @@ def conv2d(p, a, n):
             b_at = bias + g * y_group + k * SIZE
             x_at = x + g * x_group
             y_at = y + g * y_group + k * SIZE
-            i = h = c = 0
+            left, below = out_w, out_h
             for t in range(0, total, ROWS):
                 for m in range(ROWS):
-                    store_i64(rows + 8 * m, x_at + i * x_image + h * x_row + c * x_pixel)
-                    store_i64(outs + 8 * m, y_at + i * y_image + h * y_row + c * y_pixel)
-                    if t + m + 1 < total:
-                        c += 1
-                        if c == out_w:
-                            c = 0
-                            h += 1
-                            if h == out_h:
-                                h = 0
-                                i += 1
+                    store_i64(rows + 8 * m, x_at)
+                    store_i64(outs + 8 * m, y_at)
+                    if t + m + 1 < total:  # on to the next pixel, row or sample; rows too many repeat the last one
+                        x_at += x_pixel
+                        y_at += y_pixel
+                        left -= 1
+                        if left == 0:
+                            left = out_w
+                            x_at += x_wrap
+                            y_at += y_wrap
+                            below -= 1
+                            if below == 0:
+                                below = out_h
+                                x_at += x_next
+                                y_at += y_next
                 tile(
                     rows, w_at, taps_h, tap_row, taps_w * inner * step, taps_w, tap_pixel, inner * step,
                     inner, SIZE, step, start, b_at, outs, 0, 0, channels - k, low, high,
