@@ -26,8 +26,8 @@ drawn = settings(max_examples=EXAMPLES or 40, deadline=None, derandomize=not EXA
 seeds = st.integers(0, 2**32 - 1)
 every_layer = pytest.mark.parametrize("name", sorted(LAYERS))
 
-GOOD = [pytest.param(s, id=f"{n}{i}") for n, all in SAMPLES.items() for i, s in enumerate(all.good)]
-BAD = [pytest.param(s, id=f"{n}{i}") for n, all in SAMPLES.items() for i, s in enumerate(all.bad)]
+GOOD = [pytest.param(s, id=f"{n}{i}") for n, samples in SAMPLES.items() for i, s in enumerate(samples.good)]
+BAD = [pytest.param(s, id=f"{n}{i}") for n, samples in SAMPLES.items() for i, s in enumerate(samples.bad)]
 
 Arrays = dict[str, np.ndarray]
 
