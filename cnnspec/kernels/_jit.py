@@ -50,7 +50,7 @@ def compile_kernel(name: str) -> Any:
     """Compile a registered kernel, or load it from the cache, as a C callback (its ``address`` is what plans hold)."""
     function, bindings = TEMPLATES[name]
     made = specialise(function, name.replace(".", "_"), **bindings)
-    return cfunc(SIGNATURE, cache=True, fastmath=FASTMATH)(made)
+    return cfunc(SIGNATURE, cache=True, fastmath=FASTMATH, error_model="numpy")(made)
 
 
 def pointer(builder: ir.IRBuilder, address: ir.Value, offset: int = 0) -> ir.Value:

@@ -16,13 +16,15 @@ from ._jit import FASTMATH, f32_at, f64_at, load_i64
 
 
 @intrinsic
-def float_from_bits32(typingctx: Any, bits: Any) -> Any:
-    """The float32 whose bits an int32 holds."""
+def times_power_of_two(typingctx: Any, x: Any, k: Any) -> Any:
+    """x * 2^k for a whole number k in [-126, 127], both float32: k goes into the exponent's bits."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.bitcast(args[0], ir.FloatType())
+        integer = ir.IntType(32)
+        exponent = builder.add(builder.fptosi(args[1], integer), integer(127))
+        return builder.fmul(args[0], builder.bitcast(builder.shl(exponent, integer(23)), ir.FloatType()))
 
-    return types.float32(types.int32), codegen
+    return types.float32(types.float32, types.float32), codegen
 
 
 @njit(inline="always", fastmath=FASTMATH)
@@ -30,7 +32,7 @@ def exp_f32(x):
     """e^x for x clamped to [-87, 88]: 2^k times a polynomial on [-ln2/2, ln2/2]; relative error 1.2e-7."""
     x = types.float32(-87.0) if x < types.float32(-87.0) else x
     x = types.float32(88.0) if x > types.float32(88.0) else x
-    k = math.floor(x * types.float32(1.4426950408889634) + types.float32(0.5))
+    k = (x * types.float32(1.4426950408889634) + types.float32(12582912.0)) - types.float32(12582912.0)  # rounds
     r = x - k * types.float32(0.693359375) - k * types.float32(-2.12194440e-4)
     p = types.float32(1.9875691500e-4)
     p = p * r + types.float32(1.3981999507e-3)
@@ -39,7 +41,7 @@ def exp_f32(x):
     p = p * r + types.float32(1.6666665459e-1)
     p = p * r + types.float32(5.0000001201e-1)
     p = p * r * r + r + types.float32(1.0)
-    return p * float_from_bits32(types.int32((types.int32(k) + types.int32(127)) << types.int32(23)))
+    return times_power_of_two(p, k)
 
 
 @njit(inline="always")
@@ -91,7 +93,7 @@ def make_slope(T: Any) -> Any:
 def make_activate(array_at: Any, apply: Any) -> Any:
     """Return activate(table, rows, count, code, param): in place on rows whose addresses are in a table."""
 
-    @njit(fastmath=FASTMATH)
+    @njit(fastmath=FASTMATH, error_model="numpy")
     def activate(table, rows, count, code, param):
         for m in range(rows):
             y = array_at(load_i64(table + 8 * m))

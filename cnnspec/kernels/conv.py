@@ -65,8 +65,11 @@ def conv2d(p, a, n):
                     rows, w_at, taps_h, tap_row, taps_w * inner * step, taps_w, tap_pixel, inner * step,
                     inner, SIZE, step, start, b_at, outs, 0, 0, channels - k, low, high,
                 )  # fmt: skip
-                if code > 2:
-                    activate(outs, min(ROWS, total - t), min(WIDTH, channels - k), code, param)
+    if code > 2:  # functions that are no bounds: over whole rows, which are long enough for vectors
+        for image in range(n):
+            for h in range(out_h):
+                store_i64(rows, y + image * y_image + h * y_row)
+                activate(rows, 1, out_w * groups * channels, code, param)
 
 
 def conv2d_weight_grad(p, a, n):
@@ -94,6 +97,32 @@ def conv2d_weight_grad(p, a, n):
                         )  # fmt: skip
 
 
+def conv2d_weight_grad_narrow(p, a, n):
+    """The same for few input channels: a tile's rows run through all taps and channels, so that few are idle."""
+    x, dy, dw = p[0], p[1], p[2]
+    out_h, out_w = a[0], a[1]
+    x_image, x_row, x_pixel = a[2] * SIZE, a[3] * SIZE, a[4] * SIZE
+    y_image, y_row, y_pixel = a[5] * SIZE, a[6] * SIZE, a[7] * SIZE
+    taps_h, tap_row, taps_w, tap_pixel, inner = a[8], a[9] * SIZE, a[10], a[11] * SIZE, a[12]
+    channels, start, panel = a[17], a[18], a[19] * SIZE
+    step = WIDTH * SIZE
+    rows = stacked()
+    outs = rows + 8 * ROWS
+    total = taps_h * taps_w * inner
+    for k in range(0, channels, WIDTH):
+        for t in range(0, total, ROWS):
+            for m in range(ROWS):
+                row = min(t + m, total - 1)
+                tap = row // inner
+                at_row = tap // taps_w * tap_row + tap % taps_w * tap_pixel + row % inner * SIZE
+                store_i64(rows + 8 * m, x + at_row)
+                store_i64(outs + 8 * m, dw + k // WIDTH * panel + row * step)
+            tile(
+                rows, dy + k * SIZE, n, x_image, y_image, out_h, x_row, y_row, out_w, x_pixel, y_pixel,
+                start, 0, outs, 0, 0, channels - k, T(float("-inf")), T(float("inf")),
+            )  # fmt: skip
+
+
 def _register() -> None:
     import numba
 
@@ -111,6 +140,10 @@ def _register() -> None:
                 **common,
                 tile=make_tile(machine, width, bits, unit_rows=True),
             )(conv2d_weight_grad)
+            kernel(
+                f"conv2d_weight_grad_narrow.{width}.f{bits}", **common, stacked=stack(2 * rows),
+                tile=make_tile(machine, width, bits, unit_rows=False, masked=True),
+            )(conv2d_weight_grad_narrow)  # fmt: skip
 
 
 _register()

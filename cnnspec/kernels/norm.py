@@ -217,7 +217,7 @@ def _bodies(bits: int) -> dict[str, Any]:
 def _run(T: Any, apply: Any) -> Any:
     """Return run(y, start, count, code, param): an activation in place on numbers side by side."""
 
-    @njit(fastmath=FASTMATH)
+    @njit(fastmath=FASTMATH, error_model="numpy")
     def run(y, start, count, code, param):
         for k in range(count):
             y[start + k] = apply(code, y[start + k], param)

@@ -96,12 +96,13 @@ def shape_of(machine: Machine, width: int, bits: int) -> tuple[int, int, int]:
 START_ZERO, START_BIAS, START_LOAD = 0, 1, 2
 
 
-def make_tile(machine: Machine, width: int, bits: int, *, unit_rows: bool) -> Any:
+def make_tile(machine: Machine, width: int, bits: int, *, unit_rows: bool, masked: bool = False) -> Any:
     """Return the intrinsic ``tile``, which computes one tile of ``width`` columns.
 
     All addresses and strides are bytes. With ``unit_rows`` (weight gradients) ``a`` is the address of row 0, row m
     lies m elements behind it, row m of the result at ``out + m*step``, and only the first ``count`` rows are stored.
     Without (outputs) ``a`` and ``out`` are addresses of tables of int64 with the address of each row.
+    With ``masked`` (weight gradients) ``b`` is an image too, of which only ``valid`` channels may be used.
     ``start``: zero, the vector at ``bias``, or what ``out`` holds. ``valid``: channels of the panel that exist.
     """
     rows, vectors, lanes = shape_of(machine, width, bits)
@@ -152,7 +153,7 @@ def make_tile(machine: Machine, width: int, bits: int, *, unit_rows: bool) -> An
                     with cgutils.for_range(builder, n2) as i2:
                         off = builder.add(off1, builder.mul(i2.index, a2))
                         at = builder.add(b_1, builder.mul(i2.index, b2))
-                        if unit_rows:
+                        if unit_rows or masked:
                             bs = [vec.masked_load(at, masks[v], v * vec.nbytes) for v in range(vectors)]
                         else:
                             bs = [vec.load(at, v * vec.nbytes) for v in range(vectors)]
