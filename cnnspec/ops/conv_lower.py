@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 ZERO, BIAS, LOAD = 0, 1, 2  # how the sums of a tile start; kernels/tile.py
 BOUNDS = {"relu": (0.0, math.inf), "relu6": (0.0, 6.0)}
 INNER, START = 12, 18  # places in the arguments of conv2d
+NARROW = 24  # numbers of a filter row below which tiles run over all rows of a filter
 SPLIT_BYTES = 64 * 1024  # weights from here on have one gradient, cut into blocks, not one for each shard
 
 
@@ -210,6 +211,8 @@ def lower_weight_grad(emit: Emitter, node: Node, op: ConvWeightGrad) -> None:
     if op.algorithm == "winograd":
         _winograd_weight_grad(emit, operands, node, lx, layout, flops)
         return
+    if args[INNER] < NARROW and op.groups == 1:
+        name = f"conv2d_weight_grad_narrow.{layout.width}"
     if _size(layout) < SPLIT_BYTES or op.groups > 1:
         total = emit.gradient(node.output, emit.buffer_size(node.output, op.groups))
         emit.call(name, [*operands, emit.whole(total, write=True)], args, flops=flops)

@@ -112,9 +112,7 @@ def load_checkpoint(path: Path | str, model: Model | None = None) -> Checkpoint:
     if model is not None:
         _check_net(path, net, model)
     parameters = {name: value for name, value in tensors.items() if not name.startswith(_OPTIMIZER)}
-    optimizer = {
-        name[len(_OPTIMIZER) :]: value for name, value in tensors.items() if name.startswith(_OPTIMIZER)
-    }
+    optimizer = {name[len(_OPTIMIZER) :]: value for name, value in tensors.items() if name.startswith(_OPTIMIZER)}
     if model is not None:
         _check_parameters(path, parameters, model)
     state = content.get("progress")
@@ -186,9 +184,7 @@ def _unreadable(path: Path, reason: str) -> DataError:
         if (other := path.with_name(name)) != path and _is_whole(other)
     ]
     if usable:
-        only = (
-            "" if usable[0].name.startswith("last") else " (weights for eval and predict, not for --resume)"
-        )
+        only = "" if usable[0].name.startswith("last") else " (weights for eval and predict, not for --resume)"
         hint = f"use {usable[0]}{only}"
     else:
         hint = "no other checkpoint lies beside it; get or copy the file again, or train anew"

@@ -133,9 +133,7 @@ def open_run_folder(path: Path | str) -> RunFolder:
     """Return an existing run folder; DataError names what is missing in a folder that is none."""
     path = Path(path)
     if not path.is_dir():
-        raise DataError(
-            "the run folder does not exist", path=path, expected="a folder that `train` has written"
-        )
+        raise DataError("the run folder does not exist", path=path, expected="a folder that `train` has written")
     for name in (SPEC, MANIFEST):
         if not (path / name).is_file():
             there = sorted(p.name for p in path.iterdir())[:8]
@@ -167,9 +165,7 @@ def base_of(model: Model) -> Path:
     return file.resolve().parent if file.is_file() else Path.cwd()
 
 
-def _manifest(
-    model: Model, data_sha256: str, class_names: Sequence[str], threads: int | None
-) -> dict[str, Any]:
+def _manifest(model: Model, data_sha256: str, class_names: Sequence[str], threads: int | None) -> dict[str, Any]:
     return {
         "spec": model.source.name,
         "base": str(base_of(model)),

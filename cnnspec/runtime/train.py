@@ -113,19 +113,13 @@ def train(
         make_network = Network
     numbers = {} if data.train.labels.ndim == 1 else {"target": "f32"}
     network = make_network(model, batch=model.train.batch, seed=model.train.seed, threads=threads, **numbers)
-    progress = Progress(
-        seed=model.train.seed, settings=train_settings(model.train, model.data), data=data.fingerprint
-    )
+    progress = Progress(seed=model.train.seed, settings=train_settings(model.train, model.data), data=data.fingerprint)
     if folder is not None:
         file = Path(str(resume)) if str(resume).endswith(".safetensors") else folder.last
         progress = restore(file, model, network, progress, reporter)
     elif out is not None:
-        folder = new_run_folder(
-            out, model, data_sha256=data.fingerprint, class_names=data.class_names, threads=threads
-        )
-    run = _Run(
-        model, data, network, progress, folder, reporter, threads, checkpoint_seconds, resume is not None
-    )
+        folder = new_run_folder(out, model, data_sha256=data.fingerprint, class_names=data.class_names, threads=threads)
+    run = _Run(model, data, network, progress, folder, reporter, threads, checkpoint_seconds, resume is not None)
     result = run.go(stop_after_steps)
     reporter.on_end(result)
     return result
@@ -186,9 +180,7 @@ class _Run:
             def stopping() -> bool:
                 return interrupt.requested or (stop_after_steps is not None and self.done >= stop_after_steps)
 
-            while progress.epoch <= self.settings.epochs and not has_stalled(
-                progress.history, self.settings.stop
-            ):
+            while progress.epoch <= self.settings.epochs and not has_stalled(progress.history, self.settings.stop):
                 self._run_epoch(stopping)
                 if stopping():
                     return self._interrupted()
@@ -216,9 +208,7 @@ class _Run:
     def _step(self, batch: Batch) -> None:
         progress = self.progress
         lr = self._lr(batch.step)
-        result = self.network.train_step(
-            batch.x, batch.y, lr=lr, sample_ids=batch.sample_ids, epoch=progress.epoch
-        )
+        result = self.network.train_step(batch.x, batch.y, lr=lr, sample_ids=batch.sample_ids, epoch=progress.epoch)
         loss = float(result.loss)
         if not math.isfinite(loss):
             layer = self.network.diagnose(batch.x, batch.y, epoch=progress.epoch, sample_ids=batch.sample_ids)

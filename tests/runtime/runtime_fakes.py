@@ -52,9 +52,7 @@ class FakeNetwork:
     nan_at: tuple[int, int] | None = None  # (epoch, call in this epoch) whose loss is NaN
     after_step: Any = None  # called with the network after each step
 
-    def __init__(
-        self, model: Model, *, batch: int, seed: int | None = None, threads: int | None = None
-    ) -> None:
+    def __init__(self, model: Model, *, batch: int, seed: int | None = None, threads: int | None = None) -> None:
         self.model, self.batch = model, batch
         self.weights = {name: initial(p, name, seed or 0) for name, p in model.params.items()}
         self.velocity = {name: np.zeros_like(w) for name, w in self.weights.items()}
@@ -104,9 +102,7 @@ class FakeNetwork:
     def predict(self, x: np.ndarray) -> np.ndarray:
         return self._logits(x)
 
-    def diagnose(
-        self, x: np.ndarray, target: np.ndarray, *, epoch: int, sample_ids: np.ndarray
-    ) -> str | None:
+    def diagnose(self, x: np.ndarray, target: np.ndarray, *, epoch: int, sample_ids: np.ndarray) -> str | None:
         return "dense1"
 
     def parameters(self) -> dict[str, np.ndarray]:

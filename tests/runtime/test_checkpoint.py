@@ -43,9 +43,7 @@ def test_everything_comes_back_to_the_bit(tmp_path):
     for name, value in parameters(model).items():
         assert (back.parameters[name] == value).all() and back.parameters[name].dtype == value.dtype
     assert back.optimizer.keys() == {"dense1.weight", "dense1.bias"}
-    assert back.progress == Progress(
-        seed=1, epoch=3, step=7, loss_sum=0.1 + 0.2, history=[{"train.loss": 1 / 3}]
-    )
+    assert back.progress == Progress(seed=1, epoch=3, step=7, loss_sum=0.1 + 0.2, history=[{"train.loss": 1 / 3}])
 
 
 def test_a_transposed_weight_is_saved_as_it_reads(tmp_path):
@@ -53,9 +51,7 @@ def test_a_transposed_weight_is_saved_as_it_reads(tmp_path):
     weight = np.arange(640, dtype=np.float32).reshape(10, 64).T
     assert not weight.flags.c_contiguous
     step = np.array(5, np.int64)
-    save_checkpoint(
-        tmp_path / "w.safetensors", model, {**parameters(model), "dense1.weight": weight}, {"t": step}
-    )
+    save_checkpoint(tmp_path / "w.safetensors", model, {**parameters(model), "dense1.weight": weight}, {"t": step})
     back = load_checkpoint(tmp_path / "w.safetensors", model)
     assert (back.parameters["dense1.weight"] == weight).all()
     assert back.optimizer["t"].shape == () and back.optimizer["t"] == 5
@@ -133,12 +129,8 @@ def test_of_another_spec_names_the_layer_that_differs(tmp_path):
     assert "12" in caught.value.expected and caught.value.found.endswith("-> 10")
     model = digits_model()
     act = dataclasses.replace(model.layers[1], name="act", inputs=("dense1",), in_shapes=((10,),))
-    relu = dataclasses.replace(
-        model, layers=(*model.layers, dataclasses.replace(act, op=Relu())), output="act"
-    )
-    tanh = dataclasses.replace(
-        model, layers=(*model.layers, dataclasses.replace(act, op=Tanh())), output="act"
-    )
+    relu = dataclasses.replace(model, layers=(*model.layers, dataclasses.replace(act, op=Relu())), output="act")
+    tanh = dataclasses.replace(model, layers=(*model.layers, dataclasses.replace(act, op=Tanh())), output="act")
     with pytest.raises(DataError) as caught:
         load_checkpoint(path, relu)
     assert (caught.value.field, caught.value.found) == ("layer act", "no further layer")
@@ -227,9 +219,7 @@ def test_a_write_that_the_system_really_refuses(tmp_path):
     path = tmp_path / "last.safetensors"
     path.write_bytes(b"old")
     here = os.path.dirname(__file__)
-    done = subprocess.run(
-        [sys.executable, "-c", LIMITED, str(path), here], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", LIMITED, str(path), here], capture_output=True, text=True, check=True)
     assert "disk is full" in done.stdout
     assert path.read_bytes() == b"old" and len(list(tmp_path.iterdir())) == 1
 

@@ -137,9 +137,7 @@ def test_a_header_that_lies(tmp_path):
         for name in good.namelist():
             bad.writestr(name, good.read(name).replace(b"(20, 4, 3, 2)", b"(90, 4, 3, 2)"))
     error = refused(path)
-    assert (
-        error.field == "x_train" and error.expected.startswith("2,160 bytes") and error.found == "480 bytes"
-    )
+    assert error.field == "x_train" and error.expected.startswith("2,160 bytes") and error.found == "480 bytes"
     with zipfile.ZipFile(path, "w") as bad:
         bad.writestr("x_train.npy", b"nonsense, not an array")
         bad.writestr("y_train.npy", b"nonsense, not an array")

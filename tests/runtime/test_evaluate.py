@@ -38,9 +38,7 @@ def test_means_are_over_samples_and_confusion_has_truth_in_rows():
 
 
 def test_targets_that_are_numbers_have_no_accuracy():
-    split = ArraySplit(
-        np.zeros((4, 1, 1, 1), np.float32), np.zeros((4, 2), np.float32), Normalizer(white=1.0)
-    )
+    split = ArraySplit(np.zeros((4, 1, 1, 1), np.float32), np.zeros((4, 2), np.float32), Normalizer(white=1.0))
 
     class Zero:
         def eval_step(self, x, target):

@@ -255,9 +255,7 @@ def test_patience_counts_epochs_without_improvement():
     rows = [{"val.loss": v} for v in (1.0, 0.5, 0.6, 0.5)]
     assert [has_stalled(rows[:n], Patience(2)) for n in range(5)] == [False, False, False, False, True]
     assert not has_stalled(rows, None)
-    assert (
-        is_better("val.loss", 1, 2) and not is_better("val.accuracy", 1, 2) and is_better("val.loss", 9, None)
-    )
+    assert is_better("val.loss", 1, 2) and not is_better("val.accuracy", 1, 2) and is_better("val.loss", 9, None)
 
 
 @pytest.mark.parametrize("changes", [{"keep": KeepBest()}, {"stop": Patience(2)}])

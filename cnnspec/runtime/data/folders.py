@@ -90,9 +90,7 @@ def open_folders(settings: DataSettings, input_shape: Shape, classes: int | None
                 listed[part] = list_classes(root / part, notes)
     else:
         listed["train"], listed["test"] = divide(listed["train"])
-        notes.append(
-            f"no test folder: a fifth of each class, {_count(listed['test']):,} images, is the test set"
-        )
+        notes.append(f"no test folder: a fifth of each class, {_count(listed['test']):,} images, is the test set")
     decode = _decoder(root, listed, input_shape, settings)
     splits: dict[str, Split] = {}
     digest = hashlib.sha256()

@@ -115,14 +115,10 @@ def _read(
     return values if dtype.itemsize == 1 else values.astype(dtype.newbyteorder("="))
 
 
-def _lies(
-    path: Path, what: str, shape: tuple[int, ...], expected: int, found: str, surplus: bool
-) -> DataError:
+def _lies(path: Path, what: str, shape: tuple[int, ...], expected: int, found: str, surplus: bool) -> DataError:
     promised = "x".join(map(str, shape))
     return DataError(
-        "the file holds more than its header says"
-        if surplus
-        else "the header promises more than the file holds",
+        "the file holds more than its header says" if surplus else "the header promises more than the file holds",
         path=path,
         field=what,
         expected=f"{expected:,} bytes for {promised} values and the header",

@@ -23,9 +23,7 @@ _PARTS = {"train": "train", "test": "t10k"}
 _KINDS = {"images": "idx3", "labels": "idx1"}
 
 
-def open_fashion_mnist(
-    settings: DataSettings, input_shape: Shape, classes: int | None, base: Path
-) -> Dataset:
+def open_fashion_mnist(settings: DataSettings, input_shape: Shape, classes: int | None, base: Path) -> Dataset:
     """Open Fashion-MNIST (Xiao, Rasul, Vollgraf 2017)."""
     places = _places(settings.source.path, base, "fashion-mnist", DEBIAN_FASHION)
     hint = 'apt-get install dataset-fashion-mnist, or name the folder: source fashion_mnist "FOLDER"'
@@ -139,9 +137,7 @@ def _read_part(
             found=f"values of type {images.dtype}",
         )
     if labels.dtype.kind not in "iu":
-        raise DataError(
-            "labels must be whole numbers", path=files["labels"], field="labels", found=f"{labels.dtype}"
-        )
+        raise DataError("labels must be whole numbers", path=files["labels"], field="labels", found=f"{labels.dtype}")
     if len(images) != len(labels):
         raise DataError(
             "images and labels differ in number",

@@ -48,9 +48,7 @@ def open_npz(settings: DataSettings, input_shape: Shape, classes: int | None, ba
                 raise DataError("x_test and y_test go together; only one is there", path=path, field="x_test")
             parts = ["train", "test"] if "x_test" in names else ["train"]
             read = {
-                f"{kind}_{part}": read_npy(archive, names[f"{kind}_{part}"], path)
-                for part in parts
-                for kind in "xy"
+                f"{kind}_{part}": read_npy(archive, names[f"{kind}_{part}"], path) for part in parts for kind in "xy"
             }
     except FileNotFoundError:
         raise DataError("the file does not exist", path=path, field="data: source npz") from None
@@ -60,9 +58,7 @@ def open_npz(settings: DataSettings, input_shape: Shape, classes: int | None, ba
         ) from None
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror or error}", path=path) from None
-    arrays = {
-        part: check_arrays(read[f"x_{part}"], read[f"y_{part}"], part, input_shape, path) for part in parts
-    }
+    arrays = {part: check_arrays(read[f"x_{part}"], read[f"y_{part}"], part, input_shape, path) for part in parts}
     known = classes or 1 + max(int(y.max()) for _, y in arrays.values())
     for part, (x, y) in arrays.items():
         check_labels(y, known, path=path, field=f"y_{part}")
@@ -168,15 +164,11 @@ def read_npy(archive: zipfile.ZipFile, name: str, path: Path) -> np.ndarray:
         try:
             version = np.lib.format.read_magic(member)
             read_header = (
-                np.lib.format.read_array_header_1_0
-                if version == (1, 0)
-                else np.lib.format.read_array_header_2_0
+                np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             )
             shape, fortran, dtype = read_header(member)
         except ValueError as error:
-            raise DataError(
-                f"this is not a NumPy array ({error})", path=path, field=Path(name).stem
-            ) from None
+            raise DataError(f"this is not a NumPy array ({error})", path=path, field=Path(name).stem) from None
         start = member.tell()
         if dtype.hasobject:
             raise DataError(
