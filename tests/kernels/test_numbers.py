@@ -74,7 +74,7 @@ def apply(op: Op, x: np.ndarray, dtype: str) -> np.ndarray:
     return run.run(1, {"x0": x[None]}).get("y", 1)[0]
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [("f32", 3e-7), ("f64", 5e-16)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [("f32", 2e-7), ("f64", 5e-16)])
 @pytest.mark.parametrize("name", ["tanh", "sigmoid"])
 def test_functions_are_accurate(name: str, dtype: str, tolerance: float) -> None:
     x = GRID.astype(np.float32).astype(np.float64)
@@ -86,7 +86,7 @@ def test_functions_are_accurate(name: str, dtype: str, tolerance: float) -> None
     assert y[-1] == y[-2] == wanted[-1], "exact at zero"
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [("f32", 1e-6), ("f64", 1e-14)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [("f32", 4e-7), ("f64", 1e-14)])
 def test_exponential_is_accurate_far_down(dtype: str, tolerance: float) -> None:
     """Softmax of 0 and -d is e^-d, to a relative error, as long as float32 has numbers of that size."""
     run = Run(layer_graph(LAYERS["softmax"](), [(2,)], training=False), dtype=dtype, batch=400)
@@ -112,6 +112,7 @@ EVERYWHERE: list[tuple[Op, tuple[Shape, ...]]] = [
     (Depthwise((3, 3)), IMAGE),
     (Dense(7), ((20,),)),
     (MaxPool((3, 3), (2, 2), (1, 1)), IMAGE),
+    (MaxPool((2, 2), padding=(0, 0)), ((4, 6, 9),)),  # each pixel in one window only
     (AvgPool((2, 2)), IMAGE),
     (AvgPool(None), IMAGE),
     (BatchNorm(), IMAGE),
