@@ -35,6 +35,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=0.5, help="of one turn (0.5)")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="all cores")
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out, which takes minutes")
+    parser.add_argument(
+        "--clock", choices=("wall", "cpu"), default="wall", help="cpu: processor time, for a busy machine; one thread"
+    )
     parser.add_argument("--quick", action="store_true", help="three nets, ratios guarded; exit code 1 below a guard")
     parser.add_argument("--publish", action="store_true", help="write the tables into README.md, and the chart")
     parser.add_argument("--report", type=Path, metavar="JSON", help="print (and publish) earlier results instead")
@@ -43,6 +46,8 @@ def arguments() -> argparse.Namespace:
     chosen = parser.parse_args()
     chosen.nets = listed(parser, chosen.nets, NETS if not chosen.quick else QUICK_NETS)
     chosen.only = listed(parser, chosen.only, MEASURES if not chosen.quick else ("training", "inference", "latency"))
+    if chosen.clock == "cpu" and chosen.threads != 1:
+        parser.error("--clock cpu needs --threads 1: threads that wait would count as work")
     if chosen.quick:
         chosen.no_compile, chosen.rounds, chosen.seconds = True, 5, 0.3
     return chosen
@@ -92,7 +97,7 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
     steps, warm, cold = plan(chosen.nets, chosen.only, chosen.threads, not chosen.no_compile)
     results = []
     with tempfile.TemporaryDirectory() as folder:
-        shop = Workshop(peers_python(chosen.peers), Path(folder))
+        shop = Workshop(peers_python(chosen.peers), Path(folder), chosen.clock)
         for job in steps:
             results.append(compare(shop, job, chosen.rounds, chosen.seconds, say))
         for job in warm:
@@ -102,7 +107,7 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
     return {
         "date": time.strftime("%Y-%m-%d"),
         "machine": machine(),
-        "settings": {key: getattr(chosen, key) for key in ("nets", "only", "rounds", "seconds", "threads")},
+        "settings": {key: getattr(chosen, key) for key in ("nets", "only", "rounds", "seconds", "threads", "clock")},
         "results": results,
     }
 

@@ -23,7 +23,7 @@ from cnnspec.model.model import INPUT, Layer, Model
 from cnnspec.ops.base import Shape
 from cnnspec.runtime.initialize import initial
 
-from .nets import CHECKED_RATE, MOMENTUM, TIMED_RATE
+from .nets import TIMED_RATE
 
 
 def write_net(model: Model, folder: Path, seed: int = 1) -> None:
@@ -47,9 +47,9 @@ def write_net(model: Model, folder: Path, seed: int = 1) -> None:
         "classes": model.output_shape[0],
         "output": model.output,
         "layers": layers,
-        "checked_rate": CHECKED_RATE,
+        "checked_rate": model.train.optimizer.lr,
         "timed_rate": TIMED_RATE,
-        "momentum": MOMENTUM,
+        "momentum": model.train.optimizer.momentum,
     }
     (folder / "net.json").write_text(json.dumps(net, indent=1))
 

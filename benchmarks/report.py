@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -58,6 +58,11 @@ def geometric_mean(values: Iterable[float]) -> float:
     return math.exp(sum(logs) / len(logs))
 
 
+def counted(threads: int) -> str:
+    """Return a number of threads in words."""
+    return f"{threads} thread" + "s" * (threads != 1)
+
+
 # ---- tables --------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Table:
@@ -66,7 +71,7 @@ class Table:
     title: str
     says: str
     head: tuple[str, ...]
-    rows: list[tuple[str, ...]]
+    rows: Sequence[tuple[str, ...]]
 
     def markdown(self) -> str:
         """Return the table as Markdown, columns aligned so that it also reads well in a terminal."""
@@ -116,7 +121,7 @@ def rates(title: str, peers: str, says: str, found: list[Result]) -> Table:
     if len(found) > 1:
         rows.append(("geometric mean", "", "", "", "", f"**{geometric_mean(values):.2f}**", ""))
     head = ("net", "batch", "cnnspec, images/s", "best peer, images/s", "best peer", "ratio", "rounds")
-    return Table(title, f"Images per second, {found[0]['threads']} threads. {says}", head, rows)
+    return Table(title, f"Images per second, {counted(found[0]['threads'])}. {says}", head, rows)
 
 
 def latency(found: list[Result]) -> Table:
@@ -169,7 +174,7 @@ def scaling(results: list[Result], top: int) -> Table | None:
                 numbers = (rate(r, OURS), rate(r, q.peer), q.peer, f"{q.value:.2f}")
                 rows.append((NETS[net].title, measure, str(r["batch"]), *numbers))
     head = ("net", "measure", "batch", "cnnspec, images/s", "best peer, images/s", "best peer", "ratio")
-    says = f"How cost grows with work, {top} threads."
+    says = f"How cost grows with work, {counted(top)}."
     return Table("Batch sizes", says, head, rows) if rows else None
 
 
@@ -187,8 +192,8 @@ def threads(results: list[Result], top: int) -> Table | None:
         theirs = of(single, q1.peer) / of(more, q2.peer)
         numbers = (rate(single, OURS), rate(more, OURS), f"{gain:.2f}", f"{theirs:.2f}", f"{q1.value:.2f}")
         rows.append((NETS[net].title, measure, *numbers, f"{q2.value:.2f}"))
-    head = ("net", "measure", "1 thread, images/s", f"{top} threads, images/s", "gain", "best peer's gain")
-    head += ("ratio, 1 thread", f"ratio, {top} threads")
+    head = ("net", "measure", "1 thread, images/s", f"{top} threads, images/s", "gain", "best peer's gain",
+            "ratio, 1 thread", f"ratio, {top} threads")  # fmt: skip
     return Table("Threads", "cnnspec's gain from threads beside its best peer's.", head, rows) if rows else None
 
 
@@ -197,11 +202,12 @@ def markdown(data: dict[str, Any]) -> str:
     """Return the whole report: machine, tables, and what disturbed the run."""
     m, s = data["machine"], data["settings"]
     peers = sorted({c["about"] for r in data["results"] for c in r["contenders"].values()} - {OURS})
+    clock = "processor time, not wall time" if s["clock"] == "cpu" else "wall time"
     lines = [
         f"{m['cpu']}, {m['cores']} cores, {m['memory_gib']} GiB, {m['system']}; Python {m['python']}, "
         f"numba {m['numba']}, llvmlite {m['llvmlite']}, numpy {m['numpy']}; {', '.join(peers)}. "
         f"cnnspec at {m['cnnspec']}, {data['date']}. Float32. {s['rounds']} rounds of {s['seconds']} s for each "
-        "contender in turn; medians; “rounds” are the lowest and highest ratio of a single round.",
+        f"contender in turn, {clock}; medians; “rounds” are the lowest and highest ratio of a single round.",
         "",
         noise(data["results"]),
         "",

@@ -10,7 +10,7 @@ import numpy as np
 
 from cnnspec.runtime.network import Network
 
-from .nets import CHECKED_RATE, TIMED_RATE, load_model
+from .nets import NETS, TIMED_RATE, load_model
 from .worker import batches
 
 
@@ -34,7 +34,8 @@ class Cnnspec:
         return self.net.predict(self.pool[0][0])
 
     def losses(self, steps: int) -> list[float]:
-        taken = [self.net.train_step(*self.pool[i % len(self.pool)], lr=CHECKED_RATE).loss for i in range(steps)]
+        rate = NETS[self.job["net"]].checked_rate
+        taken = [self.net.train_step(*self.pool[i % len(self.pool)], lr=rate).loss for i in range(steps)]
         self.reset()
         return taken
 

@@ -110,14 +110,17 @@ class Onnx:
     def variants(self) -> dict[str, Callable[[], object]]:
         """Plain run, and inputs and outputs bound once; for one image also with fewer threads than allowed."""
         turn = cycle(self.pool)
-        sessions = {f"{self.threads} threads": self.session}
+        sessions = {f"{self.threads} thread{'s' * (self.threads > 1)}": self.session}
         if self.batch == 1 and self.threads > 1:
             sessions["1 thread"] = self.open(1)
         variants: dict[str, Callable[[], object]] = {}
         for name, session in sessions.items():
-            variants[f"run, {name}"] = lambda s=session: s.run(None, {"input": next(turn)})
+            variants[f"run, {name}"] = self.plain(session, turn)
             variants[f"bound, {name}"] = self.bound(session, turn)
         return variants
+
+    def plain(self, session: ort.InferenceSession, turn: Any) -> Callable[[], object]:
+        return lambda: session.run(None, {"input": next(turn)})
 
     def bound(self, session: ort.InferenceSession, turn: Any) -> Callable[[], object]:
         bindings = {}
