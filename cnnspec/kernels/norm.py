@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from llvmlite.ir import Constant
 from numba import float32, float64, njit
 
 from ._jit import FASTMATH, as_float, stack
@@ -19,7 +20,8 @@ from .pointwise import register
 from .sweep import lanes_of, make_sweep
 
 # Bound for each element type by register().
-at = T = SIZE = LANES = add_up = deviations = scale_shift = pair_sums = mix = run = stacked = None
+at = T = SIZE = LANES = add_up = deviations = scale_shift = run = stacked = None
+pair_sums = pair_sums_masked = mix = mix_masked = None
 
 
 def batch_stats(p, a, n):
@@ -88,17 +90,23 @@ def normalize_affine(p, a, n):
 
 
 def affine(p, a, n):
-    """p = x, affine, y; y = f(x * scale + shift): height, width, channels, x and y strides, size, code, parameter."""
+    """p = x, affine, y; y = f(x * scale + shift): height, width, channels, x and y strides, size, code, parameter,
+    bounds."""
     size, code, param = a[9], a[10], T(as_float(a[11]))
-    y = at(p[2])
+    lows = stacked()
+    highs = lows + LANES * SIZE
+    low, high, y = at(lows), at(highs), at(p[2])
+    for k in range(LANES):
+        low[k] = T(as_float(a[12]))
+        high[k] = T(as_float(a[13]))
     for c in range(0, a[2], LANES):
         at_c = c * SIZE
         scale_shift((
             n, a[0], a[1], a[2] - c,
             p[0] + at_c, a[3] * SIZE, a[4] * SIZE, a[5] * SIZE, p[2] + at_c, a[6] * SIZE, a[7] * SIZE, a[8] * SIZE,
-            p[1] + at_c, p[1] + (size + c) * SIZE,
+            p[1] + at_c, p[1] + (size + c) * SIZE, lows, highs,
         ))  # fmt: skip
-    if code != 0:
+    if code > 2:
         for i in range(n):
             for h in range(a[0]):
                 run(y, i * a[6] + h * a[7], a[1] * a[2], code, param)
@@ -113,6 +121,23 @@ def normalize_sums(p, a, n):
             n, a[0], a[1], a[2] - c,
             p[0] + at_c, a[3] * SIZE, a[4] * SIZE, a[5] * SIZE, p[1] + at_c, a[6] * SIZE, a[7] * SIZE, a[8] * SIZE,
             p[2] + at_c, p[3] + at_c, p[3] + (size + c) * SIZE,
+        ))  # fmt: skip
+
+
+def normalize_sums__masked(p, a, n):
+    """The same where dy passes only for 0 < y < bound: p ends in y, a in its strides and the bound."""
+    size = a[9]
+    highs = stacked()
+    high = at(highs)
+    for k in range(LANES):
+        high[k] = T(as_float(a[13]))
+    for c in range(0, a[2], LANES):
+        at_c = c * SIZE
+        pair_sums_masked((
+            n, a[0], a[1], a[2] - c,
+            p[0] + at_c, a[3] * SIZE, a[4] * SIZE, a[5] * SIZE, p[1] + at_c, a[6] * SIZE, a[7] * SIZE, a[8] * SIZE,
+            p[4] + at_c, a[10] * SIZE, a[11] * SIZE, a[12] * SIZE,
+            p[2] + at_c, highs, p[3] + at_c, p[3] + (size + c) * SIZE,
         ))  # fmt: skip
 
 
@@ -161,6 +186,24 @@ def affine2(p, a, n):
         ))  # fmt: skip
 
 
+def affine2__masked(p, a, n):
+    """The same where dy passes only for 0 < y < bound: p ends in y, a in its strides and the bound."""
+    size = a[12]
+    highs = stacked()
+    high = at(highs)
+    for k in range(LANES):
+        high[k] = T(as_float(a[16]))
+    for c in range(0, a[2], LANES):
+        at_c = c * SIZE
+        mix_masked((
+            n, a[0], a[1], a[2] - c,
+            p[0] + at_c, a[3] * SIZE, a[4] * SIZE, a[5] * SIZE, p[1] + at_c, a[6] * SIZE, a[7] * SIZE, a[8] * SIZE,
+            p[4] + at_c, a[13] * SIZE, a[14] * SIZE, a[15] * SIZE,
+            p[3] + at_c, a[9] * SIZE, a[10] * SIZE, a[11] * SIZE,
+            p[2] + at_c, p[2] + (size + c) * SIZE, p[2] + (2 * size + c) * SIZE, highs,
+        ))  # fmt: skip
+
+
 def fold_batchnorm(p, a, n):
     """p = w, b, weight, bias, mean, var, w', b': a = groups, panels, rows, width, panel, group, channels, eps."""
     w, b, weight, bias, mean, var = at(p[0]), at(p[1]), at(p[2]), at(p[3]), at(p[4]), at(p[5])
@@ -205,12 +248,31 @@ def _bodies(bits: int) -> dict[str, Any]:
     def pair(v: Any, xs: Any, ks: Any) -> Any:
         return [], [xs[0], v.builder.fmul(xs[0], v.builder.fsub(xs[1], ks[0]))]
 
+    def passing(v: Any, dy: Any, y: Any, high: Any) -> Any:
+        zero = Constant(v.type, [0.0] * v.lanes)
+        inside = v.builder.and_(v.builder.fcmp_ordered(">", y, zero), v.builder.fcmp_ordered("<", y, high))
+        return v.builder.select(inside, dy, zero)
+
+    def pair_masked(v: Any, xs: Any, ks: Any) -> Any:
+        return pair(v, [passing(v, xs[0], xs[2], ks[1]), xs[1]], ks)
+
+    def mixed(v: Any, dy: Any, x: Any, ks: Any) -> Any:
+        return [v.fma(dy, ks[0], v.fma(x, ks[1], ks[2]))], []
+
+    def mixed_masked(v: Any, xs: Any, ks: Any) -> Any:
+        return mixed(v, passing(v, xs[0], xs[2], ks[3]), xs[1], ks)
+
+    def bounded(v: Any, xs: Any, ks: Any) -> Any:
+        return [v.clamp(v.fma(xs[0], ks[0], ks[1]), ks[2], ks[3])], []
+
     return {
         "add_up": make(1, 0, 0, 1, lambda v, xs, ks: ([], [xs[0]])),
         "deviations": make(1, 1, 0, 1, deviation),
-        "scale_shift": make(1, 2, 1, 0, lambda v, xs, ks: ([v.fma(xs[0], ks[0], ks[1])], [])),
+        "scale_shift": make(1, 4, 1, 0, bounded),
         "pair_sums": make(2, 1, 0, 2, pair),
-        "mix": make(2, 3, 1, 0, lambda v, xs, ks: ([v.fma(xs[0], ks[0], v.fma(xs[1], ks[1], ks[2]))], [])),
+        "mix": make(2, 3, 1, 0, lambda v, xs, ks: mixed(v, xs[0], xs[1], ks)),
+        "pair_sums_masked": make(3, 2, 0, 2, pair_masked),
+        "mix_masked": make(3, 4, 1, 0, mixed_masked),
     }
 
 
@@ -228,8 +290,8 @@ def _run(T: Any, apply: Any) -> Any:
 _sides = [_bodies(32), _bodies(64)]
 _lanes = (lanes_of(host(), 32), lanes_of(host(), 64))
 register(
-    batch_stats, merge_stats, running_update, normalize_affine, affine, normalize_sums, channel_sum, merge_sums,
-    normalize_factors, affine2, fold_batchnorm, fold_batchnorm__nobias,
+    batch_stats, merge_stats, running_update, normalize_affine, affine, normalize_sums, normalize_sums__masked,
+    channel_sum, merge_sums, normalize_factors, affine2, affine2__masked, fold_batchnorm, fold_batchnorm__nobias,
     LANES=_lanes, stacked=(stack(3 * 8), stack(3 * 8)), run=(_run(float32, apply_f32), _run(float64, apply_f64)),
     **{name: (_sides[0][name], _sides[1][name]) for name in _sides[0]},
 )  # fmt: skip

@@ -73,13 +73,14 @@ def activation_grad(p, a, n):
 
 
 def add(p, a, n):
-    """p = x, z, y; y = x + z."""
+    """p = x, z, y; y = f(x + z): strides of x, z and y, code, parameter."""
     x, z, y = at(p[0]), at(p[1]), at(p[2])
+    code, param = a[8], T(as_float(a[9]))
     for i in range(n):
         for h in range(a[0]):
             f, g, to = i * a[2] + h * a[3], i * a[4] + h * a[5], i * a[6] + h * a[7]
             for k in range(a[1]):
-                y[to + k] = x[f + k] + z[g + k]
+                y[to + k] = apply(code, x[f + k] + z[g + k], param)
 
 
 def multiply(p, a, n):

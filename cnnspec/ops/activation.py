@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from ..errors import ShapeRuleError
@@ -38,6 +39,15 @@ def activation_args(kind: str) -> tuple[int, float]:
     """Return the kernel's code and parameter of an activation text."""
     name, _, slope = kind.partition(":")
     return CODES[name], float(slope or 0.0)
+
+
+# Activations that only keep a number between bounds: kernels do it while the number is in a register.
+BOUNDS = {"relu": (0.0, math.inf), "relu6": (0.0, 6.0)}
+
+
+def fused_args(kind: str) -> tuple[int, float, float, float]:
+    """Return code, parameter, lower and upper bound of a fused activation text ("" for none)."""
+    return (*activation_args(kind), *BOUNDS.get(kind, (-math.inf, math.inf)))
 
 
 @layer("relu")

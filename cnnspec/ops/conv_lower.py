@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from .activation import activation_args
+from .activation import activation_args, fused_args
 from .base import Pair, Shape
 from .filters import FilterLayout, filter_layout
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from .linear import Dense, DenseInputGrad, DenseWeightGrad
 
 ZERO, BIAS, LOAD = 0, 1, 2  # how the sums of a tile start; kernels/tile.py
-BOUNDS = {"relu": (0.0, math.inf), "relu6": (0.0, 6.0)}
 INNER, START = 12, 18  # places in the arguments of conv2d
 NARROW = 24  # numbers of a filter row below which tiles run over all rows of a filter
 SPLIT_BYTES = 64 * 1024  # weights from here on have one gradient, cut into blocks, not one for each shard
@@ -32,11 +31,6 @@ SPLIT_BYTES = 64 * 1024  # weights from here on have one gradient, cut into bloc
 
 def _size(layout: FilterLayout, item: int = 4) -> int:
     return layout.size * item
-
-
-def _activation(kind: str) -> tuple[int | float, ...]:
-    """Return code, parameter and the bounds within which the tile itself keeps its sums."""
-    return (*activation_args(kind), *BOUNDS.get(kind, (-math.inf, math.inf)))
 
 
 def _taps(layout: FilterLayout, dilation: Pair, row: int, pixel: int, groups: int) -> tuple[int, ...]:
@@ -63,7 +57,7 @@ def lower_conv(emit: Emitter, node: Node, op: Conv) -> None:
         *emit.strides(node.output),
         *_taps(layout, op.dilation, lx.row, lx.channels, op.groups),
         op.groups, layout.inner, layout.group_size, layout.channels,
-        layout.channels, BIAS if bias else ZERO, layout.panel_size, *_activation(op.activation),
+        layout.channels, BIAS if bias else ZERO, layout.panel_size, *fused_args(op.activation),
     )  # fmt: skip
     operands = [
         emit.image(x, at=start),
@@ -182,7 +176,7 @@ def lower_input_grad(emit: Emitter, node: Node, op: ConvInputGrad) -> None:
                 lx.image, op.stride[0] * lx.row, op.stride[1] * lx.channels,
                 *_taps(flipped, (ph.dilation, pw.dilation), ly.row, ly.channels, op.groups),
                 op.groups, flipped.inner, flipped.group_size, flipped.channels,
-                flipped.channels, ZERO, flipped.panel_size, *_activation(""),
+                flipped.channels, ZERO, flipped.panel_size, *fused_args(""),
             )  # fmt: skip
             flops = 2 * ph.count * pw.count * op.groups * flipped.channels * ph.taps * pw.taps * flipped.inner
             operands = [emit.image(dy, at=start), emit.whole(filters), emit.whole(filters), target]
@@ -283,7 +277,7 @@ def _winograd(
     tiles, *planes = _tiles(inner, channels)
     args = (
         ly.height, ly.width, lx.image, lx.row, lx.channels, *emit.strides(node.output), inner, channels, tiles, *planes,
-        *_activation(activation),
+        *fused_args(activation),
     )  # fmt: skip
     shift = emit.whole(bias[0] if bias else emit.zeros(channels))
     operands = [x, emit.whole(filters), shift, emit.image(node.output, write=True)]
@@ -334,7 +328,7 @@ def lower_dense(emit: Emitter, node: Node, op: Dense) -> None:
         emit.image(node.output, write=True),
     ]
     flops = 2 * layout.inner * layout.channels
-    emit.call(f"conv2d.{layout.width}", operands, (*args, *_activation(op.activation)), emit.WIDE, flops=flops)
+    emit.call(f"conv2d.{layout.width}", operands, (*args, *fused_args(op.activation)), emit.WIDE, flops=flops)
 
 
 def lower_dense_input_grad(emit: Emitter, node: Node, op: DenseInputGrad) -> None:
@@ -346,7 +340,7 @@ def lower_dense_input_grad(emit: Emitter, node: Node, op: DenseInputGrad) -> Non
     filters = _flip(emit, w, source, flipped, (0, 1), (0, 1))
     args = (
         *_dense_args(emit.layout(dy).image, emit.layout(node.output).image, flipped, ZERO),
-        *_activation(""),
+        *fused_args(""),
     )
     operands = [emit.image(dy), emit.whole(filters), emit.whole(filters), emit.image(node.output, write=True)]
     emit.call(f"conv2d.{flipped.width}", operands, args, emit.WIDE, flops=2 * flipped.inner * flipped.channels)

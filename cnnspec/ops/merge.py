@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..errors import ShapeRuleError
+from .activation import ActivationGrad, activation_args
 from .base import Op, Shape, attr, dims, layer, op
 from .reduce import SpatialSum
 
@@ -18,6 +19,7 @@ class Add(Op):
     """The sum of branches of equal shape. He et al. 2016 use it for the residual."""
 
     arity = None
+    activation: str = attr("hidden", "activation fused into the kernel", default="")
 
     def infer(self, *xs: Shape) -> Shape:
         for i, x in enumerate(xs[1:], start=2):
@@ -29,10 +31,14 @@ class Add(Op):
         return xs[0]
 
     def vjp(self, b: Builder, node: Node, *dys: Value | None) -> list[Value | None]:
-        return [dys[0]] * len(node.inputs)
+        dy = dys[0]
+        assert dy is not None
+        if self.activation:
+            dy = b.add(ActivationGrad(self.activation), dy, node.output)
+        return [dy] * len(node.inputs)
 
     def lower(self, emit: Emitter, node: Node) -> None:
-        emit.add(node)
+        emit.add(node, activation_args(self.activation))
 
 
 @layer("multiply")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from .activation import BOUNDS, ActivationGrad, fused_args
 from .base import Op, Param, Shape, attr, layer, op
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class BatchNorm(Op):
 
     def lower(self, emit: Emitter, node: Node) -> None:
         _, weight, bias, mean, var = node.inputs
-        emit.normalize(node, (mean, var, weight, bias), self.eps, 0, 0.0)
+        emit.normalize(node, (mean, var, weight, bias), self.eps, *fused_args(""))
 
 
 @op("batch_stats")
@@ -101,52 +102,58 @@ class Normalize(Op):
         return x
 
     def vjp(self, b: Builder, node: Node, *dys: Value | None) -> list[Value | None]:
-        from .activation import ActivationGrad
-
         x, mean, var, weight, _ = node.inputs
         dy = dys[0]
         assert dy is not None
-        if self.activation:
+        mask: tuple[Value, ...] = ()
+        through = ""
+        if self.activation in BOUNDS:
+            mask, through = (node.output,), self.activation
+        elif self.activation:
             dy = b.add(ActivationGrad(self.activation), dy, node.output)
-        dbias, dweight = b.add_all(NormalizeSums(self.eps), dy, x, mean, var)
-        dx = b.add(NormalizeGrad(self.eps), dy, x, mean, var, weight, dbias, dweight)
+        dbias, dweight = b.add_all(NormalizeSums(self.eps, through), dy, x, mean, var, *mask)
+        dx = b.add(NormalizeGrad(self.eps, through), dy, x, mean, var, weight, dbias, dweight, *mask)
         return [dx, None, None, dweight, dbias]
 
     def lower(self, emit: Emitter, node: Node) -> None:
-        from .activation import activation_args
-
-        emit.normalize(node, node.inputs[1:], self.eps, *activation_args(self.activation))
+        emit.normalize(node, node.inputs[1:], self.eps, *fused_args(self.activation))
 
 
 @op("normalize_sums")
 class NormalizeSums(Op):
-    """dy, x, mean, var -> sum of dy [C], sum of dy * xhat [C]: the gradients of bias and weight."""
+    """dy, x, mean, var, y? -> sum of dy [C], sum of dy * xhat [C]: the gradients of bias and weight.
+
+    ``activation`` (relu, relu6): dy is the gradient behind it, which passes only where its output y is inside bounds.
+    """
 
     arity = 2
     eps: float = attr("float")
+    activation: str = attr("hidden", default="")
 
     def results(self, *inputs: Value) -> Results:
         c = inputs[0].sample[-1]
         return [((c,), "f32"), ((c,), "f32")]
 
     def lower(self, emit: Emitter, node: Node) -> None:
-        emit.normalize_sums(node, self.eps)
+        emit.normalize_sums(node, self.eps, self.activation)
 
 
 @op("normalize_grad")
 class NormalizeGrad(Op):
     """Gradient of batch normalisation in its input, through mean and variance (Ioffe & Szegedy 2015, section 3).
 
-    dx = weight / sqrt(var + eps) * (dy - dbias/M - xhat * dweight/M), M = samples * height * width.
+    dx = weight / sqrt(var + eps) * (dy - dbias/M - xhat * dweight/M), M = samples * height * width. Inputs are dy, x,
+    mean, var, weight, dbias, dweight and, with an ``activation`` as in normalize_sums, its output y.
     """
 
     eps: float = attr("float")
+    activation: str = attr("hidden", default="")
 
     def infer(self, dy: Shape) -> Shape:
         return dy
 
     def lower(self, emit: Emitter, node: Node) -> None:
-        emit.normalize_grad(node, self.eps)
+        emit.normalize_grad(node, self.eps, self.activation)
 
 
 @op("fold_batchnorm")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ..ir.graph import Graph, Node, Value
+from ..ops.activation import BOUNDS
 from ..ops.base import Pair, Param
 from ..ops.filters import filter_layout
 from .plan import (
@@ -223,11 +224,12 @@ class Emitter:
         operands = [self.image(v) for v in node.inputs] + [self.image(node.output, write=True)]
         self.call(kernel, operands, (rows, inner, *strides, *args))
 
-    def add(self, node: Node) -> None:
-        """Emit the sum of two or more values, pair by pair."""
+    def add(self, node: Node, activation: tuple[int, float]) -> None:
+        """Emit the sum of two or more values, pair by pair; the last applies the activation."""
         total, *others = node.inputs
         for other in others:
-            self.map("add", Node(node.op, (total, other), node.outputs, node.layer))
+            last = activation if other is others[-1] else (0, 0.0)
+            self.map("add", Node(node.op, (total, other), node.outputs, node.layer), *last)
             total = node.output
 
     def multiply(self, node: Node) -> None:
@@ -339,7 +341,7 @@ class Emitter:
         operands = [self.whole(batch), self.whole(running, write=True)]
         self.call("running_update", operands, (running.sample_size, spatial, momentum), 1)
 
-    def normalize(self, node: Node, channel: Sequence[Value], eps: float, code: int, param: float) -> None:
+    def normalize(self, node: Node, channel: Sequence[Value], eps: float, *activation: int | float) -> None:
         """Emit scale and shift from mean, var, weight and bias, once, then y = x * scale + shift and the activation."""
         x, y = node.inputs[0], node.output
         layout = self.layout(x)
@@ -348,23 +350,29 @@ class Emitter:
         self.call("normalize_affine", operands, (layout.channels, padded(layout.channels), eps), 1)
         args = (layout.height, layout.width, layout.channels, *self.strides(x), *self.strides(y))
         operands = [self.image(x), self.whole(affine), self.image(y, write=True)]
-        self.call("affine", operands, (*args, padded(layout.channels), code, param))
+        self.call("affine", operands, (*args, padded(layout.channels), *activation))
 
-    def normalize_sums(self, node: Node, eps: float) -> None:
+    def normalize_sums(self, node: Node, eps: float, activation: str) -> None:
         """Emit sum of dy and of dy * xhat: one partial sum for each shard, then their total."""
-        dy, x, mean, var = node.inputs
+        dy, x, mean, var, *mask = node.inputs
         layout = self.layout(x)
         size = padded(layout.channels)
         partial = self.partial("sums", 2 * size)
         args = (layout.height, layout.width, layout.channels, *self.strides(dy), *self.strides(x), size)
         operands = [self.image(dy), self.image(x), self.whole(mean), self.whole(partial, write=True)]
-        self.call("normalize_sums", operands, args)
+        masked, more = self._masked(mask, activation)
+        self.call(f"normalize_sums{masked}", [*operands, *(self.image(v) for v in mask)], (*args, *more))
         operands = [self.whole(partial), self.whole(var), *(self.whole(v, write=True) for v in node.outputs)]
         self.call("merge_sums", operands, (layout.channels, size, partial.elements, SHARDS, eps), 1)
 
-    def normalize_grad(self, node: Node, eps: float) -> None:
+    def _masked(self, mask: Sequence[Value], activation: str) -> tuple[str, tuple[int | float, ...]]:
+        """Return name and arguments of a kernel that lets dy pass only where y is inside the activation's bounds."""
+        return (".masked", (*self.strides(mask[0]), BOUNDS[activation][1])) if mask else ("", ())
+
+    def normalize_grad(self, node: Node, eps: float, activation: str) -> None:
         """Emit dx = A dy + B x + C: the three numbers of each channel once, then the image."""
         dy, x, *channel = node.inputs
+        mask = [channel.pop()] if activation else []
         layout = self.layout(x)
         size = padded(layout.channels)
         factors = self.scratch("factors", 3 * size)
@@ -374,11 +382,9 @@ class Emitter:
             layout.height, layout.width, layout.channels,
             *self.strides(dy), *self.strides(x), *self.strides(node.output), size,
         )  # fmt: skip
-        self.call(
-            "affine2",
-            [self.image(dy), self.image(x), self.whole(factors), self.image(node.output, write=True)],
-            args,
-        )
+        masked, more = self._masked(mask, activation)
+        operands = [self.image(dy), self.image(x), self.whole(factors), self.image(node.output, write=True)]
+        self.call(f"affine2{masked}", [*operands, *(self.image(v) for v in mask)], (*args, *more))
 
     def fold_batchnorm(self, node: Node, eps: float, conv_bias: bool, groups: int) -> None:
         weight, *rest = node.inputs
