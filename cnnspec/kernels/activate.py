@@ -49,7 +49,20 @@ def exp_f64(x):
     return math.exp(x)
 
 
-def make_apply(T: Any, exp: Any) -> Any:
+@njit(inline="always", fastmath=FASTMATH)
+def tanh_f32(x):
+    """1 - 2/(e^2x + 1), and near zero, where that cancels, the start of the series: relative error below 4e-6."""
+    far = types.float32(1.0) - types.float32(2.0) / (exp_f32(x + x) + types.float32(1.0))
+    near = x - x * x * x * types.float32(1.0 / 3.0)
+    return near if (x < types.float32(0.02)) & (x > types.float32(-0.02)) else far
+
+
+@njit(inline="always")
+def tanh_f64(x):
+    return math.tanh(x)
+
+
+def make_apply(T: Any, exp: Any, tanh: Any) -> Any:
     """Return apply(code, x, param) -> y for one element type; codes are those of ops/activation.py."""
 
     @njit(inline="always", fastmath=FASTMATH)
@@ -62,7 +75,7 @@ def make_apply(T: Any, exp: Any) -> Any:
         if code == 3:
             return x * param if x < T(0) else x
         if code == 4:
-            return T(1) - T(2) / (exp(x + x) + T(1))
+            return tanh(x)
         if code == 5:
             return T(1) / (T(1) + exp(-x))
         return x
@@ -110,6 +123,6 @@ def make_activate(array_at: Any, apply: Any) -> Any:
     return activate
 
 
-apply_f32, apply_f64 = make_apply(types.float32, exp_f32), make_apply(types.float64, exp_f64)
+apply_f32, apply_f64 = make_apply(types.float32, exp_f32, tanh_f32), make_apply(types.float64, exp_f64, tanh_f64)
 slope_f32, slope_f64 = make_slope(types.float32), make_slope(types.float64)
 activate_f32, activate_f64 = make_activate(f32_at, apply_f32), make_activate(f64_at, apply_f64)
