@@ -15,8 +15,8 @@ class ChooseAlgorithm:
     """3x3 convolutions of stride 1 with enough channels -> ``algorithm='winograd'``, forward and both gradients.
 
     The same sums in another order, with a quarter of the multiplications: equal up to rounding (relative error about
-    2e-6 where the direct method has 1e-6). The rule is measured, see benchmarks/NOTES.md: transforms cost as much a
-    channel as they do, so below 32 channels they eat the gain.
+    2e-6 where the direct method has 1e-6). The rule is measured, see benchmarks/NOTES.md: the transforms cost the same
+    for each channel, so with fewer than 16 channels (32 in the weight gradient) they eat the gain.
     """
 
     name: ClassVar[str] = "choose-algorithm"
@@ -33,11 +33,11 @@ class ChooseAlgorithm:
             return node
         if isinstance(op, ConvWeightGrad):
             x, dy = (v.sample for v in node.inputs)
-            small, fits = dy, 36 * 4 * x[2] * dy[2] <= DEEPEST
+            small, fits, least = dy, 36 * 4 * x[2] * dy[2] <= DEEPEST, 32
         else:
             x, dy = node.inputs[0].sample, node.output.sample
-            small, fits = dy, 36 * 4 * x[2] * dy[2] <= 4 * DEEPEST
+            small, fits, least = dy, 36 * 4 * x[2] * dy[2] <= 4 * DEEPEST, 16
         channels = (x[2], dy[2])
-        if not fits or min(channels) < 32 or any(c % 16 for c in channels) or min(small[:2]) < 4:
+        if not fits or min(channels) < least or any(c % 16 for c in channels) or min(small[:2]) < 4:
             return node
         return replace(node, op=replace(op, algorithm="winograd"))
