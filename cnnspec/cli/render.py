@@ -48,9 +48,13 @@ def text(line: str, *styles: tuple[str, str]) -> Text:
 def say(line: str = "", style: str = "") -> None:
     """Print one line to stdout, in a style such as ``bold`` or ``yellow`` where a terminal shows it.
 
-    Lines and tables go without rich, whose import would be a sixth of the time of ``summary``.
+    Lines and tables go without rich, whose import would be a sixth of the time of ``summary``; only while a
+    :class:`LiveLine` stands do they pass through its console, which draws it anew below them.
     """
-    click.echo(styled(line, style) if style else line)
+    if LiveLine.standing:
+        console().print(line, style=style or None)
+    else:
+        click.echo(styled(line, style) if style else line)
 
 
 def styled(line: str, style: str) -> str:
@@ -154,6 +158,8 @@ class LiveLine:
     What is printed meanwhile through :func:`say` stands above it.
     """
 
+    standing = False  # whether one is on the screen
+
     def __init__(self, line: Callable[[], str]) -> None:
         from rich.live import Live
 
@@ -174,6 +180,8 @@ class LiveLine:
 
     def start(self) -> None:
         self._live.start()
+        LiveLine.standing = True
 
     def stop(self) -> None:
+        LiveLine.standing = False
         self._live.stop()

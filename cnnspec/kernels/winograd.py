@@ -265,6 +265,77 @@ def winograd_weight_grad(p, a, n):
                     )  # fmt: skip
 
 
+def winograd_input(p, a, n):
+    """p = x, v, edge; v = [36][tiles][channels] of each sample: a = height, width of y, x strides, channels, v image."""
+    out_h, out_w, inner = a[0], a[1], a[5]
+    x_row, x_pixel = a[3] * SIZE, a[4] * SIZE
+    across = (out_w + 3) // 4
+    each = (out_h + 3) // 4 * across
+    plane = each * inner * SIZE
+    for i in range(n):
+        for t in range(each):
+            h, w = t // across * 4, t % across * 4
+            start, row, pixel = p[0] + i * a[2] * SIZE + h * x_row + w * x_pixel, x_row, x_pixel
+            if h + 4 > out_h or w + 4 > out_w:
+                copy_edge(start, x_row, x_pixel, p[2], min(6, out_h + 2 - h), min(6, out_w + 2 - w), 6, inner)
+                start, row, pixel = p[2], 6 * inner * SIZE, inner * SIZE
+            for c in range(0, inner, LANES):
+                to = p[1] + (i * a[6] + t * inner + c) * SIZE
+                transform_in((start + c * SIZE, row, pixel, to, 6 * plane, plane, 0), T(0), T(0))
+
+
+def winograd_dy(p, a, n):
+    """p = dy, z, edge; z = [36][tiles][channels] of each sample: a = height, width, dy strides, channels, z image."""
+    out_h, out_w, channels = a[0], a[1], a[5]
+    y_row, y_pixel = a[3] * SIZE, a[4] * SIZE
+    across = (out_w + 3) // 4
+    each = (out_h + 3) // 4 * across
+    plane = each * channels * SIZE
+    for i in range(n):
+        for t in range(each):
+            h, w = t // across * 4, t % across * 4
+            start, row, pixel = p[0] + i * a[2] * SIZE + h * y_row + w * y_pixel, y_row, y_pixel
+            if h + 4 > out_h or w + 4 > out_w:
+                copy_edge(start, y_row, y_pixel, p[2], min(4, out_h - h), min(4, out_w - w), 4, channels)
+                start, row, pixel = p[2], 4 * channels * SIZE, channels * SIZE
+            for k in range(0, channels, LANES):
+                to = p[1] + (i * a[6] + t * channels + k) * SIZE
+                transform_dy((start + k * SIZE, row, pixel, to, 6 * plane, plane, 0), T(0), T(0))
+
+
+def winograd_output(p, a, n):
+    """p = m, bias, y, edge; m [36][tiles][channels] to y: a = height, width, y strides, channels, m image, function."""
+    out_h, out_w, channels = a[0], a[1], a[5]
+    y_row, y_pixel = a[3] * SIZE, a[4] * SIZE
+    code, param, low, high = a[7], T(as_float(a[8])), T(as_float(a[9])), T(as_float(a[10]))
+    across = (out_w + 3) // 4
+    each = (out_h + 3) // 4 * across
+    plane = each * channels * SIZE
+    table = stacked()
+    for i in range(n):
+        for t in range(each):
+            h, w = t // across * 4, t % across * 4
+            corner = p[2] + i * a[2] * SIZE + h * y_row + w * y_pixel
+            whole = h + 4 <= out_h and w + 4 <= out_w
+            start, row, pixel = corner, y_row, y_pixel
+            if not whole:
+                start, row, pixel = p[3], 4 * channels * SIZE, channels * SIZE
+            for k in range(0, channels, LANES):
+                source = p[0] + (i * a[6] + t * channels + k) * SIZE
+                at_k = start + k * SIZE
+                transform_out((source, 6 * plane, plane, at_k, row, pixel, p[1] + k * SIZE), low, high)
+            if not whole:
+                for r in range(min(4, out_h - h)):
+                    for s in range(min(4, out_w - w)):
+                        x, y = at(p[3] + (r * 4 + s) * channels * SIZE), at(corner + r * y_row + s * y_pixel)
+                        for k in range(channels):
+                            y[k] = x[k]
+        if code > 2:
+            for h in range(out_h):
+                store_i64(table, p[2] + i * a[2] * SIZE + h * y_row)
+                activate(table, 1, out_w * channels, code, param)
+
+
 def winograd_weight_finish(p, a, n):
     """p = du of all shards, dw; sums in order, then G' () G: a = panels, channels, rows, elements of a copy, copies."""
     panels, channels, rows, copy, copies = a[0], a[1], a[2], a[3], a[4]
@@ -341,6 +412,8 @@ def _register() -> None:
                 (winograd_weight_finish, None),
             ):
                 kernel(f"{template.__name__}.{width}.f{bits}", tile=inner, **common)(template)
+        for template in (winograd_input, winograd_dy, winograd_output):
+            kernel(f"{template.__name__}.f{bits}", **common)(template)
 
 
 _register()

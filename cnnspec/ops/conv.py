@@ -72,7 +72,7 @@ class Conv(Convolution):
     groups: int = attr("int", "split channels into groups that do not see each other", default=1, min=1)
     bias: bool = attr("bool", "add a learned number to each output channel", default=True)
     activation: str = attr("hidden", "activation fused into the kernel", default="")
-    algorithm: str = attr("hidden", "direct or winograd", default="direct")
+    algorithm: str = attr("hidden", "direct, winograd or winograd staged", default="direct")
 
     def infer(self, x: Shape) -> Shape:
         c = image(x, "conv")[2]

@@ -47,7 +47,7 @@ def lower_conv(emit: Emitter, node: Node, op: Conv) -> None:
     layout = filter_layout(w.sample, op.groups)
     assert layout is not None
     start = lx.origin - op.pads[0] * lx.row - op.pads[1] * lx.channels
-    if op.algorithm == "winograd":
+    if op.algorithm != "direct":
         flops = 2 * op.macs((x.sample,), node.output.sample)
         _winograd(emit, emit.image(x, at=start), lx, emit.whole(w), bias, node, layout, op.activation, flops)
         return
@@ -167,7 +167,7 @@ def lower_input_grad(emit: Emitter, node: Node, op: ConvInputGrad) -> None:
             flipped = FilterLayout(op.groups, ph.taps, pw.taps, source.channels, source.inner)
             filters = _flip(emit, w, source, flipped, (ph.tap, ph.tap_step), (pw.tap, pw.tap_step))
             start = ly.origin + ph.start * ly.row + pw.start * ly.channels
-            if op.algorithm == "winograd":
+            if op.algorithm != "direct":
                 flops = 2 * lx.height * lx.width * ph.taps * pw.taps * flipped.inner * flipped.channels
                 _winograd(emit, emit.image(dy, at=start), ly, emit.whole(filters), [], node, flipped, "", flops)
                 continue
@@ -202,7 +202,7 @@ def lower_weight_grad(emit: Emitter, node: Node, op: ConvWeightGrad) -> None:
     flops = 2 * ly.height * ly.width * op.groups * layout.channels * layout.taps_h * layout.taps_w * layout.inner
     name = f"conv2d_weight_grad.{layout.width}"
     operands: list[Operand] = [emit.image(x, at=start), emit.image(dy)]
-    if op.algorithm == "winograd":
+    if op.algorithm != "direct":
         _winograd_weight_grad(emit, operands, node, lx, layout, flops)
         return
     if args[INNER] < NARROW and op.groups == 1:
@@ -267,6 +267,7 @@ def _winograd(
     """Emit the transform of the filters, once, and the convolution on transformed tiles."""
     inner, channels, panels = layout.inner, layout.channels, layout.panels
     ly = emit.layout(node.output)
+    staged = getattr(node.op, "algorithm", "") == "winograd staged"
     filters = emit.scratch("winograd", 36 * panels * inner * layout.width)
     block = inner // 16 * layout.width
     transform = [
@@ -274,12 +275,20 @@ def _winograd(
         emit.part(filters, block, 36 * layout.size // 9 - 15 * block),
     ]
     emit.call(f"winograd_filter.{layout.width}", transform, (panels, inner, inner // 16), domain=16)
+    shift = emit.whole(bias[0] if bias else emit.zeros(channels))
+    if staged:
+        v, m = _transformed(emit, ly, inner), _transformed(emit, ly, channels)
+        _to_tiles(emit, "winograd_input", x, lx, ly, v, inner)
+        _multiply(emit, f"conv2d.{layout.width}", v, filters, m, layout, ly, (ZERO, *fused_args("")), flops)
+        args = (ly.height, ly.width, *emit.strides(node.output), channels, m.elements, *fused_args(activation))
+        edge = emit.workspace(16 * channels)
+        emit.call("winograd_output", [emit.whole(m), shift, emit.image(node.output, write=True), edge], args)
+        return
     tiles, *planes = _tiles(inner, channels)
     args = (
         ly.height, ly.width, lx.image, lx.row, lx.channels, *emit.strides(node.output), inner, channels, tiles, *planes,
         *fused_args(activation),
     )  # fmt: skip
-    shift = emit.whole(bias[0] if bias else emit.zeros(channels))
     operands = [x, emit.whole(filters), shift, emit.image(node.output, write=True)]
     operands += _workspace(emit, inner, channels, (planes[0], planes[1]))
     emit.call(f"winograd_conv2d.{layout.width}", operands, args, flops=flops)
@@ -292,20 +301,76 @@ def _winograd_weight_grad(
     inner, channels, panels, width = layout.inner, layout.channels, layout.panels, layout.width
     dy = node.inputs[1]
     ly = emit.layout(dy)
-    total = emit.partial("winograd", 36 * panels * inner * width)
-    tiles, *planes = _tiles(inner, channels)
-    args = (
-        ly.height, ly.width, lx.image, lx.row, lx.channels, *emit.strides(dy), inner, channels, tiles, *planes,
-    )  # fmt: skip
-    calls = [*operands, emit.whole(total, write=True), *_workspace(emit, inner, channels, (planes[0], planes[1]))]
-    emit.call(f"winograd_weight_grad.{width}", calls, args, flops=flops)
     rows = inner // 16
     block = rows * width
-    finish = [
-        emit.part(total, block, total.elements - 15 * block),
-        emit.part(emit.buffer(node.output), block, layout.size - 15 * block),
-    ]
-    emit.call(f"winograd_weight_finish.{width}", finish, (panels, inner, rows, total.elements, emit.SHARDS), domain=16)
+    back = emit.part(emit.buffer(node.output), block, layout.size - 15 * block)
+    if getattr(node.op, "algorithm", "") == "winograd staged":
+        v, z = _transformed(emit, ly, inner), _transformed(emit, ly, channels)
+        _to_tiles(emit, "winograd_input", operands[0], lx, ly, v, inner)
+        _to_tiles(emit, "winograd_dy", operands[1], ly, ly, z, channels)
+        total = emit.scratch("winograd", 36 * panels * inner * width)
+        _multiply(emit, f"conv2d_weight_grad.{width}", v, z, total, layout, ly, (ZERO,), flops)
+        copies = 1
+    else:
+        total = emit.partial("winograd", 36 * panels * inner * width)
+        copies = emit.SHARDS
+        tiles, *planes = _tiles(inner, channels)
+        args = (
+            ly.height, ly.width, lx.image, lx.row, lx.channels, *emit.strides(dy), inner, channels, tiles, *planes,
+        )  # fmt: skip
+        calls = [*operands, emit.whole(total, write=True), *_workspace(emit, inner, channels, (planes[0], planes[1]))]
+        emit.call(f"winograd_weight_grad.{width}", calls, args, flops=flops)
+    finish = [emit.part(total, block, total.elements - 15 * block), back]
+    emit.call(f"winograd_weight_finish.{width}", finish, (panels, inner, rows, total.elements, copies), domain=16)
+
+
+def _transformed(emit: Emitter, ly: ImageLayout, channels: int) -> Buffer:
+    """Return a buffer for the transformed tiles of every sample: [36][tiles][channels]."""
+    return emit.batched("tiles", 36 * -(-ly.height // 4) * -(-ly.width // 4) * channels)
+
+
+def _to_tiles(
+    emit: Emitter, kernel: str, image: Operand, source: ImageLayout, ly: ImageLayout, tiles: Buffer, channels: int
+) -> None:
+    """Emit the transform of an image (x, or dy) to tiles."""
+    args = (ly.height, ly.width, source.image, source.row, source.channels, channels, tiles.elements)
+    emit.call(kernel, [image, emit.whole(tiles, write=True), emit.workspace(36 * channels)], args)
+
+
+def _multiply(
+    emit: Emitter,
+    kernel: str,
+    a: Buffer,
+    b: Buffer,
+    result: Buffer,
+    layout: FilterLayout,
+    ly: ImageLayout,
+    more: tuple[int | float, ...],
+    flops: int,
+) -> None:
+    """Emit 36 matrix products over the tiles of the whole batch, one a block, so that each filter is read once."""
+    inner, channels = layout.inner, layout.channels
+    tiles = -(-ly.height // 4) * -(-ly.width // 4)
+    plane = layout.panels * inner * layout.width
+    start, *rest = more
+    gradient = kernel.startswith("conv2d_weight_grad")
+    left = 36 * tiles * inner, 0, inner
+    right = 36 * tiles * channels, 0, channels
+    args = (
+        1, tiles, *left, *right, 1, 0, 1, 0, inner, 1, 0, 0, 0, channels, start, inner * layout.width,
+        *([inner] if gradient else rest),
+    )  # fmt: skip
+    side, image, filters = tiles * inner, tiles * channels, plane
+    if gradient:
+        operands = [emit.slab(a, side), emit.slab(b, image), emit.slab(result, filters, write=True)]
+    else:
+        operands = [
+            emit.slab(a, side),
+            emit.slab(b, filters),
+            emit.slab(b, filters),
+            emit.slab(result, image, write=True),
+        ]
+    emit.call(kernel, operands, args, domain=36, flops=flops)
 
 
 def _dense_args(x_image: int, y_image: int, layout: FilterLayout, start: int) -> tuple[int, ...]:

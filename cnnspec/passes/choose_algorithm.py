@@ -8,7 +8,9 @@ from typing import ClassVar
 from ..ir.graph import Graph, Node
 from ..ops.conv import Conv, ConvInputGrad, ConvWeightGrad
 
-DEEPEST = 1_200_000  # bytes of one copy of transformed filters, of which each shard has its own for the gradient
+# Bytes of transformed filters that the second-level cache still holds beside the tiles; the gradient has a copy of them
+# for each shard. Beyond, the work goes in stages: all tiles, 36 matrix products over the whole batch, all tiles back.
+LARGEST, LARGEST_GRADIENT = 4_800_000, 1_200_000
 
 
 class ChooseAlgorithm:
@@ -33,11 +35,12 @@ class ChooseAlgorithm:
             return node
         if isinstance(op, ConvWeightGrad):
             x, dy = (v.sample for v in node.inputs)
-            small, fits, least = dy, 36 * 4 * x[2] * dy[2] <= DEEPEST, 32
+            largest, least = LARGEST_GRADIENT, 32
         else:
             x, dy = node.inputs[0].sample, node.output.sample
-            small, fits, least = dy, 36 * 4 * x[2] * dy[2] <= 4 * DEEPEST, 16
+            largest, least = LARGEST, 16
         channels = (x[2], dy[2])
-        if not fits or min(channels) < least or any(c % 16 for c in channels) or min(small[:2]) < 4:
+        if min(channels) < least or any(c % 16 for c in channels) or min(dy[:2]) < 4:
             return node
-        return replace(node, op=replace(op, algorithm="winograd"))
+        staged = 36 * 4 * x[2] * dy[2] > largest
+        return replace(node, op=replace(op, algorithm="winograd staged" if staged else "winograd"))
