@@ -91,7 +91,7 @@ class Net:
         self.model: Model = compiler.model
         self.base: Path | None = None  # where relative data paths start; the spec's folder when None
         self._weights: dict[str, np.ndarray] | None = None
-        self._networks: dict[int, Network] = {}
+        self._networks: dict[tuple[int, str], Network] = {}  # by batch size and dtype of targets
 
     def __repr__(self) -> str:
         return f"<Net {self.model.source.name}: {len(self.model.layers)} layers, {self.params:,} parameters>"
@@ -210,7 +210,7 @@ class Net:
         >>> load("specs/digits.cnn").evaluate().images
         359
         """
-        from .runtime.evaluate import evaluate
+        from .runtime.evaluate import evaluate, target_dtype
 
         if x is not None:
             part: Any = self._dataset(x, y, None, None).train
@@ -219,7 +219,7 @@ class Net:
             if part is None:
                 raise DataError(f"the data has no {split} split", field="split", expected="test, val or train")
         batch = self.model.train.batch
-        return evaluate(self._network(batch), part, batch)
+        return evaluate(self._network(batch, target_dtype(self.model, part)), part, batch)
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Return probabilities float32[N, classes] (the raw outputs where the loss is mse).
@@ -277,7 +277,7 @@ class Net:
         >>> {name: w.shape for name, w in parse("input 4x4x1 -> flatten -> dense 2").weights().items()}
         {'dense.weight': (16, 2), 'dense.bias': (2,)}
         """
-        network = self._network(next(iter(self._networks), 1))
+        network = self._network(*next(iter(self._networks), (1, "i32")))
         return {name: value.copy() for name, value in network.parameters().items()}
 
     def save(self, path: str | Path) -> None:
@@ -323,17 +323,17 @@ class Net:
         for network in self._networks.values():
             network.load_parameters(self._weights)
 
-    def _network(self, batch: int) -> Network:
-        """Return a network for inference with the current weights; one for each batch size is kept."""
-        if batch not in self._networks:
+    def _network(self, batch: int, target: str = "i32") -> Network:
+        """Return a network for inference with the current weights; one for each kind is kept."""
+        if (batch, target) not in self._networks:
             from .runtime.network import Network
 
-            network = Network(self.model, batch=batch, seed=self.model.train.seed)
+            network = Network(self.model, batch=batch, seed=self.model.train.seed, target=target)
             network.compile(training=False)
             if self._weights is not None:
                 network.load_parameters(self._weights)
-            self._networks[batch] = network
-        return self._networks[batch]
+            self._networks[batch, target] = network
+        return self._networks[batch, target]
 
     def _open_data(self) -> Dataset:
         from .runtime.data import open_data

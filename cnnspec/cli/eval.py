@@ -44,16 +44,22 @@ def command(
       cnnspec eval runs/digits-20260102-030405
       cnnspec eval digits.cnn --weights best.safetensors --confusion
     """
-    from ..runtime.evaluate import evaluate
+    from ..runtime.evaluate import evaluate, target_dtype
     from . import render
 
     opened = open_target(target, sets)
-    network = opened.open_network(weights, threads=threads)
+    opened.check_weights(weights)
     data = opened.open_data()
     part = getattr(data, split)
     if part is None:
-        there = ", ".join(name for name in SPLITS if getattr(data, name) is not None)
-        raise DataError(f"the data has no {split} split", path=data.name, expected=f"one of {there}")
+        there = [name for name in SPLITS if getattr(data, name) is not None]
+        raise DataError(
+            f"the data has no {split} split",
+            path=data.name,
+            expected=" or ".join(there),
+            hint=f"--split {there[0]}",
+        )
+    network = opened.open_network(weights, threads=threads, target=target_dtype(opened.model, part))
     classes = data.classes if part.labels.ndim == 1 and (confusion or as_json) else None
     found = evaluate(network, part, opened.model.train.batch, classes)
     metrics = found.metrics(split)

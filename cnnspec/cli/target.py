@@ -85,7 +85,9 @@ class Target:
         base = self.run.base if self.run is not None else base_of(model)
         return open_data(model.data, model.input_shape, model.label_count, base, seed=model.train.seed)
 
-    def open_network(self, weights: Path | None, *, batch: int | None = None, threads: int | None) -> Network:
+    def open_network(
+        self, weights: Path | None, *, batch: int | None = None, threads: int | None, target: str = "i32"
+    ) -> Network:
         """Return a network with the weights of the run, or of the named file."""
         from ..runtime.checkpoint import load_weights
         from ..runtime.network import Network
@@ -95,7 +97,7 @@ class Target:
                 raise no_run(Path(self.model.source.name), "a spec alone has no weights")
             weights = self.weights or self.run.weights
         loaded = load_weights(weights, self.model)
-        network = Network(self.model, batch=batch or self.model.train.batch, threads=threads)
+        network = Network(self.model, batch=batch or self.model.train.batch, threads=threads, target=target)
         network.compile(training=False)
         network.load_parameters(loaded)
         return network

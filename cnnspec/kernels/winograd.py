@@ -266,7 +266,7 @@ def winograd_weight_grad(p, a, n):
 
 
 def winograd_input(p, a, n):
-    """p = x, v, edge; v = [36][tiles][channels] of each sample: a = height, width of y, x strides, channels, v image."""
+    """p = x, v, edge; v = [36][tiles][channels] of each sample: a = size of y, x strides, channels, v image."""
     out_h, out_w, inner = a[0], a[1], a[5]
     x_row, x_pixel = a[3] * SIZE, a[4] * SIZE
     across = (out_w + 3) // 4

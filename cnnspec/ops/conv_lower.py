@@ -280,9 +280,9 @@ def _winograd(
         v, m = _transformed(emit, ly, inner), _transformed(emit, ly, channels)
         _to_tiles(emit, "winograd_input", x, lx, ly, v, inner)
         _multiply(emit, f"conv2d.{layout.width}", v, filters, m, layout, ly, (ZERO, *fused_args("")), flops)
-        args = (ly.height, ly.width, *emit.strides(node.output), channels, m.elements, *fused_args(activation))
         edge = emit.workspace(16 * channels)
-        emit.call("winograd_output", [emit.whole(m), shift, emit.image(node.output, write=True), edge], args)
+        back = (ly.height, ly.width, *emit.strides(node.output), channels, m.elements, *fused_args(activation))
+        emit.call("winograd_output", [emit.whole(m), shift, emit.image(node.output, write=True), edge], back)
         return
     tiles, *planes = _tiles(inner, channels)
     args = (
@@ -360,16 +360,12 @@ def _multiply(
         1, tiles, *left, *right, 1, 0, 1, 0, inner, 1, 0, 0, 0, channels, start, inner * layout.width,
         *([inner] if gradient else rest),
     )  # fmt: skip
-    side, image, filters = tiles * inner, tiles * channels, plane
+    x, image = emit.slab(a, tiles * inner), tiles * channels
     if gradient:
-        operands = [emit.slab(a, side), emit.slab(b, image), emit.slab(result, filters, write=True)]
+        operands = [x, emit.slab(b, image), emit.slab(result, plane, write=True)]
     else:
-        operands = [
-            emit.slab(a, side),
-            emit.slab(b, filters),
-            emit.slab(b, filters),
-            emit.slab(result, image, write=True),
-        ]
+        filters = emit.slab(b, plane)
+        operands = [x, filters, filters, emit.slab(result, image, write=True)]
     emit.call(kernel, operands, args, domain=36, flops=flops)
 
 

@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ..errors import DataError
+from ..model.model import Model
 from .data.loader import batches
 from .data.split import Split
 
@@ -51,6 +53,38 @@ class Evaluation:
         assert self.confusion is not None, "evaluate(..., classes=K) counts the confusion"
         total = self.confusion.sum(axis=1)
         return np.where(total > 0, np.diag(self.confusion) / np.maximum(total, 1), np.nan)
+
+
+def target_dtype(model: Model, split: Split) -> str:
+    """Return the dtype of a network's targets for a split: ``i32`` for class numbers, ``f32`` for numbers [N, F].
+
+    Raises
+    ------
+    DataError
+        When targets are numbers, but the loss is not mse or the net has another number of outputs.
+    """
+    if split.labels.ndim == 1:
+        return "i32"
+    if model.train.loss.word != "mse":
+        raise DataError(
+            f"the loss {model.train.loss.word} takes class numbers, not targets of floats",
+            path=model.source.name,
+            field="train: loss",
+            expected="labels of whole numbers, one a sample",
+            found=f"{split.labels.dtype} {list(split.labels.shape)}",
+            hint="train { loss mse }",
+        )
+    found, outputs = split.labels.shape[1], model.output_shape
+    if outputs != (found,):
+        raise DataError(
+            "the net has not as many outputs as a target has numbers",
+            path=model.source.name,
+            field="output",
+            expected=f"{found} outputs",
+            found="x".join(map(str, outputs)),
+            hint=f"end the net in  dense {found}",
+        )
+    return "f32"
 
 
 def evaluate(network: Evaluable, split: Split, batch: int, classes: int | None = None) -> Evaluation:

@@ -22,7 +22,7 @@ from .checkpoint import Progress, load_checkpoint, save_checkpoint
 from .data import Dataset, open_data
 from .data.loader import Batch, batches, epoch_order
 from .diverged import TrainingDiverged
-from .evaluate import evaluate
+from .evaluate import evaluate, target_dtype
 from .events import Reporter, RunInfo, Silent
 from .identity import train_settings
 from .interrupt import Interrupt
@@ -111,8 +111,8 @@ def train(
         from .network import Network
 
         make_network = Network
-    numbers = {} if data.train.labels.ndim == 1 else {"target": "f32"}
-    network = make_network(model, batch=model.train.batch, seed=model.train.seed, threads=threads, **numbers)
+    target = target_dtype(model, data.train)
+    network = make_network(model, batch=model.train.batch, seed=model.train.seed, threads=threads, target=target)
     progress = Progress(seed=model.train.seed, settings=train_settings(model.train, model.data), data=data.fingerprint)
     if folder is not None:
         file = Path(str(resume)) if str(resume).endswith(".safetensors") else folder.last

@@ -59,9 +59,11 @@ def open_npz(settings: DataSettings, input_shape: Shape, classes: int | None, ba
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror or error}", path=path) from None
     arrays = {part: check_arrays(read[f"x_{part}"], read[f"y_{part}"], part, input_shape, path) for part in parts}
-    known = classes or 1 + max(int(y.max()) for _, y in arrays.values())
+    labels = [y for _, y in arrays.values() if y.ndim == 1]  # the others are targets for mse
+    known = (classes or 1 + max(int(y.max()) for y in labels)) if labels else 0
     for part, (x, y) in arrays.items():
-        check_labels(y, known, path=path, field=f"y_{part}")
+        if y.ndim == 1:
+            check_labels(y, known, path=path, field=f"y_{part}")
         if isinstance(x, np.memmap):
             stat = path.stat()
             digest.update(f"{path.name} {stat.st_size} {stat.st_mtime_ns}".encode())
