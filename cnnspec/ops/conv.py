@@ -216,7 +216,7 @@ class Depthwise(Convolution):
         return [dx, dw, b.add(ChannelSum(), dz)] if self.bias else [dx, dw]
 
     def lower(self, emit: Emitter, node: Node) -> None:
-        from .conv_lower import lower_depthwise
+        from .depthwise_lower import lower_depthwise
 
         lower_depthwise(emit, node, self)
 
@@ -235,7 +235,7 @@ class DepthwiseInputGrad(Op):
         return self.input_shape
 
     def lower(self, emit: Emitter, node: Node) -> None:
-        from .conv_lower import lower_depthwise_input_grad
+        from .depthwise_lower import lower_depthwise_input_grad
 
         lower_depthwise_input_grad(emit, node, self)
 
@@ -257,7 +257,7 @@ class DepthwiseWeightGrad(Op):
         return {0: self.padding}
 
     def lower(self, emit: Emitter, node: Node) -> None:
-        from .conv_lower import lower_depthwise_weight_grad
+        from .depthwise_lower import lower_depthwise_weight_grad
 
         lower_depthwise_weight_grad(emit, node, self)
 

@@ -8,19 +8,20 @@ stride), weight gradients (the same tile with the roles of pixel and channel exc
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from .activation import activation_args, fused_args
+from .activation import fused_args
 from .base import Pair, Shape
 from .filters import FilterLayout, filter_layout
+from .winograd_lower import lower_winograd, lower_winograd_weight_grad
 
 if TYPE_CHECKING:
     from ..ir.graph import Node, Value
     from ..plan.lower import Emitter
-    from ..plan.plan import Buffer, ImageLayout, Operand
-    from .conv import Conv, ConvInputGrad, ConvWeightGrad, Depthwise, DepthwiseInputGrad, DepthwiseWeightGrad
+    from ..plan.plan import Buffer, Operand
+    from .conv import Conv, ConvInputGrad, ConvWeightGrad
     from .linear import Dense, DenseInputGrad, DenseWeightGrad
 
 ZERO, BIAS, LOAD = 0, 1, 2  # how the sums of a tile start; kernels/tile.py
@@ -49,7 +50,7 @@ def lower_conv(emit: Emitter, node: Node, op: Conv) -> None:
     start = lx.origin - op.pads[0] * lx.row - op.pads[1] * lx.channels
     if op.algorithm != "direct":
         flops = 2 * op.macs((x.sample,), node.output.sample)
-        _winograd(emit, emit.image(x, at=start), lx, emit.whole(w), bias, node, layout, op.activation, flops)
+        lower_winograd(emit, emit.image(x, at=start), lx, emit.whole(w), bias, node, layout, op.activation, flops)
         return
     args = (
         ly.height, ly.width,
@@ -169,7 +170,7 @@ def lower_input_grad(emit: Emitter, node: Node, op: ConvInputGrad) -> None:
             start = ly.origin + ph.start * ly.row + pw.start * ly.channels
             if op.algorithm != "direct":
                 flops = 2 * lx.height * lx.width * ph.taps * pw.taps * flipped.inner * flipped.channels
-                _winograd(emit, emit.image(dy, at=start), ly, emit.whole(filters), [], node, flipped, "", flops)
+                lower_winograd(emit, emit.image(dy, at=start), ly, emit.whole(filters), [], node, flipped, "", flops)
                 continue
             args = (  # type: ignore[assignment]
                 ph.count, pw.count, ly.image, ly.row, ly.channels,
@@ -203,7 +204,7 @@ def lower_weight_grad(emit: Emitter, node: Node, op: ConvWeightGrad) -> None:
     name = f"conv2d_weight_grad.{layout.width}"
     operands: list[Operand] = [emit.image(x, at=start), emit.image(dy)]
     if op.algorithm != "direct":
-        _winograd_weight_grad(emit, operands, node, lx, layout, flops)
+        lower_winograd_weight_grad(emit, operands, node, lx, layout, flops)
         return
     if args[INNER] < NARROW and op.groups == 1:
         name = f"conv2d_weight_grad_narrow.{layout.width}"
@@ -236,137 +237,6 @@ def _split_over_rows(
         emit.part(total, rows * layout.width, reach),
     ]
     emit.call(name, operands, (*args[:START], ZERO, layout.panel_size, rows), domain=blocks, flops=flops)
-
-
-TILE_BYTES = 600 * 1024  # of transformed tiles at a time: they stay in the second-level cache
-
-
-def _tiles(inner: int, channels: int) -> tuple[int, int, int]:
-    """Return how many tiles go together and the plane strides of both sides, a cache line beyond a power of two."""
-    block = max(8, min(64, TILE_BYTES // (36 * 4 * (inner + channels)) // 8 * 8))
-    return block, block * inner + 16, block * channels + 16
-
-
-def _workspace(emit: Emitter, inner: int, channels: int, planes: tuple[int, int]) -> list[Operand]:
-    """Return the operands that hold transformed tiles of both sides and one square of pixels at the border."""
-    sizes = (36 * planes[0], 36 * planes[1], 36 * max(inner, channels))
-    return [emit.workspace(size) for size in sizes]
-
-
-def _winograd(
-    emit: Emitter,
-    x: Operand,
-    lx: ImageLayout,
-    w: Operand,
-    bias: Sequence[Value],
-    node: Node,
-    layout: FilterLayout,
-    activation: str,
-    flops: int,
-) -> None:
-    """Emit the transform of the filters, once, and the convolution on transformed tiles."""
-    inner, channels, panels = layout.inner, layout.channels, layout.panels
-    ly = emit.layout(node.output)
-    staged = getattr(node.op, "algorithm", "") == "winograd staged"
-    filters = emit.scratch("winograd", 36 * panels * inner * layout.width)
-    block = inner // 16 * layout.width
-    transform = [
-        replace(w, block=block, extent=layout.size - 15 * block),
-        emit.part(filters, block, 36 * layout.size // 9 - 15 * block),
-    ]
-    emit.call(f"winograd_filter.{layout.width}", transform, (panels, inner, inner // 16), domain=16)
-    shift = emit.whole(bias[0] if bias else emit.zeros(channels))
-    if staged:
-        v, m = _transformed(emit, ly, inner), _transformed(emit, ly, channels)
-        _to_tiles(emit, "winograd_input", x, lx, ly, v, inner)
-        _multiply(emit, f"conv2d.{layout.width}", v, filters, m, layout, ly, (ZERO, *fused_args("")), flops)
-        edge = emit.workspace(16 * channels)
-        back = (ly.height, ly.width, *emit.strides(node.output), channels, m.elements, *fused_args(activation))
-        emit.call("winograd_output", [emit.whole(m), shift, emit.image(node.output, write=True), edge], back)
-        return
-    tiles, *planes = _tiles(inner, channels)
-    args = (
-        ly.height, ly.width, lx.image, lx.row, lx.channels, *emit.strides(node.output), inner, channels, tiles, *planes,
-        *fused_args(activation),
-    )  # fmt: skip
-    operands = [x, emit.whole(filters), shift, emit.image(node.output, write=True)]
-    operands += _workspace(emit, inner, channels, (planes[0], planes[1]))
-    emit.call(f"winograd_conv2d.{layout.width}", operands, args, flops=flops)
-
-
-def _winograd_weight_grad(
-    emit: Emitter, operands: Sequence[Operand], node: Node, lx: ImageLayout, layout: FilterLayout, flops: int
-) -> None:
-    """Emit the sums of products of transformed tiles, one for each shard, and their way back to filters."""
-    inner, channels, panels, width = layout.inner, layout.channels, layout.panels, layout.width
-    dy = node.inputs[1]
-    ly = emit.layout(dy)
-    rows = inner // 16
-    block = rows * width
-    back = emit.part(emit.buffer(node.output), block, layout.size - 15 * block)
-    if getattr(node.op, "algorithm", "") == "winograd staged":
-        v, z = _transformed(emit, ly, inner), _transformed(emit, ly, channels)
-        _to_tiles(emit, "winograd_input", operands[0], lx, ly, v, inner)
-        _to_tiles(emit, "winograd_dy", operands[1], ly, ly, z, channels)
-        total = emit.scratch("winograd", 36 * panels * inner * width)
-        _multiply(emit, f"conv2d_weight_grad.{width}", v, z, total, layout, ly, (ZERO,), flops)
-        copies = 1
-    else:
-        total = emit.partial("winograd", 36 * panels * inner * width)
-        copies = emit.SHARDS
-        tiles, *planes = _tiles(inner, channels)
-        args = (
-            ly.height, ly.width, lx.image, lx.row, lx.channels, *emit.strides(dy), inner, channels, tiles, *planes,
-        )  # fmt: skip
-        calls = [*operands, emit.whole(total, write=True), *_workspace(emit, inner, channels, (planes[0], planes[1]))]
-        emit.call(f"winograd_weight_grad.{width}", calls, args, flops=flops)
-    finish = [emit.part(total, block, total.elements - 15 * block), back]
-    emit.call(f"winograd_weight_finish.{width}", finish, (panels, inner, rows, total.elements, copies), domain=16)
-
-
-def _transformed(emit: Emitter, ly: ImageLayout, channels: int) -> Buffer:
-    """Return a buffer for the transformed tiles of every sample: [36][tiles][channels]."""
-    return emit.batched("tiles", 36 * -(-ly.height // 4) * -(-ly.width // 4) * channels)
-
-
-def _to_tiles(
-    emit: Emitter, kernel: str, image: Operand, source: ImageLayout, ly: ImageLayout, tiles: Buffer, channels: int
-) -> None:
-    """Emit the transform of an image (x, or dy) to tiles."""
-    args = (ly.height, ly.width, source.image, source.row, source.channels, channels, tiles.elements)
-    emit.call(kernel, [image, emit.whole(tiles, write=True), emit.workspace(36 * channels)], args)
-
-
-def _multiply(
-    emit: Emitter,
-    kernel: str,
-    a: Buffer,
-    b: Buffer,
-    result: Buffer,
-    layout: FilterLayout,
-    ly: ImageLayout,
-    more: tuple[int | float, ...],
-    flops: int,
-) -> None:
-    """Emit 36 matrix products over the tiles of the whole batch, one a block, so that each filter is read once."""
-    inner, channels = layout.inner, layout.channels
-    tiles = -(-ly.height // 4) * -(-ly.width // 4)
-    plane = layout.panels * inner * layout.width
-    start, *rest = more
-    gradient = kernel.startswith("conv2d_weight_grad")
-    left = 36 * tiles * inner, 0, inner
-    right = 36 * tiles * channels, 0, channels
-    args = (
-        1, tiles, *left, *right, 1, 0, 1, 0, inner, 1, 0, 0, 0, channels, start, inner * layout.width,
-        *([inner] if gradient else rest),
-    )  # fmt: skip
-    x, image = emit.slab(a, tiles * inner), tiles * channels
-    if gradient:
-        operands = [x, emit.slab(b, image), emit.slab(result, plane, write=True)]
-    else:
-        filters = emit.slab(b, plane)
-        operands = [x, filters, filters, emit.slab(result, image, write=True)]
-    emit.call(kernel, operands, args, domain=36, flops=flops)
 
 
 def _dense_args(x_image: int, y_image: int, layout: FilterLayout, start: int) -> tuple[int, ...]:
@@ -421,55 +291,3 @@ def lower_dense_weight_grad(emit: Emitter, node: Node, op: DenseWeightGrad) -> N
         emit.call(name, [*operands, emit.whole(total, write=True)], args, emit.WIDE, flops=flops)
     else:
         _split_over_rows(emit, name, operands, node, layout, args, flops)
-
-
-# ---- depthwise ------------------------------------------------------------------------------------
-def lower_depthwise(emit: Emitter, node: Node, op: Depthwise) -> None:
-    x, w, *bias = node.inputs
-    lx, ly = emit.layout(x), emit.layout(node.output)
-    start = lx.origin - op.pads[0] * lx.row - op.pads[1] * lx.channels
-    args = (
-        ly.height, ly.width, ly.channels, lx.image, lx.row, lx.channels, *emit.strides(node.output),
-        *op.kernel_size, *op.stride, *op.dilation, 1 if bias else 0, *activation_args(op.activation),
-    )  # fmt: skip
-    operands = [
-        emit.image(x, at=start),
-        emit.whole(w),
-        emit.whole(bias[0] if bias else w),
-        emit.image(node.output, write=True),
-    ]
-    emit.call("depthwise", operands, args, flops=2 * op.macs((x.sample,), node.output.sample))
-
-
-def lower_depthwise_input_grad(emit: Emitter, node: Node, op: DepthwiseInputGrad) -> None:
-    dy, w = node.inputs
-    lx, ly = emit.layout(node.output), emit.layout(dy)
-    args = (
-        lx.height, lx.width, lx.channels, ly.height, ly.width, *emit.strides(dy), *emit.strides(node.output),
-        *op.kernel_size, *op.stride, *op.padding, *op.dilation,
-    )  # fmt: skip
-    flops = 2 * ly.height * ly.width * ly.channels * op.kernel_size[0] * op.kernel_size[1]
-    emit.call(
-        "depthwise_input_grad",
-        [emit.image(dy), emit.whole(w), emit.image(node.output, write=True)],
-        args,
-        flops=flops,
-    )
-
-
-def lower_depthwise_weight_grad(emit: Emitter, node: Node, op: DepthwiseWeightGrad) -> None:
-    x, dy = node.inputs
-    lx, ly = emit.layout(x), emit.layout(dy)
-    start = lx.origin - op.padding[0] * lx.row - op.padding[1] * lx.channels
-    total = emit.gradient(node.output, emit.buffer_size(node.output))
-    args = (
-        ly.height, ly.width, ly.channels, lx.image, lx.row, lx.channels, *emit.strides(dy),
-        *op.kernel_size, *op.stride, *op.dilation,
-    )  # fmt: skip
-    flops = 2 * ly.height * ly.width * ly.channels * op.kernel_size[0] * op.kernel_size[1]
-    emit.call(
-        "depthwise_weight_grad",
-        [emit.image(x, at=start), emit.image(dy), emit.whole(total, write=True)],
-        args,
-        flops=flops,
-    )
