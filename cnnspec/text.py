@@ -52,6 +52,11 @@ def count(n: int) -> str:
     return f"{n:,}"
 
 
+def some(n: int, thing: str) -> str:
+    """Return how many there are of a thing: ``1 epoch``, ``1,200 steps``, ``10 classes``."""
+    return f"{count(n)} {thing}{'' if n == 1 else 'es' if thing.endswith('s') else 's'}"
+
+
 def short(n: float, unit: str = "") -> str:
     """Return a number with three digits and a prefix: ``1.82 G``, ``416 k``, ``12``."""
     for scale, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):

@@ -48,7 +48,7 @@ def command(
     from . import render
 
     opened = open_target(target, sets)
-    opened.check_weights(weights)
+    weights = opened.weights_file(weights)
     data = opened.open_data()
     part = getattr(data, split)
     if part is None:

@@ -41,6 +41,8 @@ def command(
 ) -> int:
     """Classify image files, or all images of a folder, with the weights of RUN.
 
+    Where a net was trained on numbers (`loss mse`), its outputs are printed as they are.
+
     Images are resized and normalised as in training. An image that cannot be read is reported, the others are
     classified all the same, and the exit code is 1.
 
@@ -54,6 +56,7 @@ def command(
     files = list(image_files(images))
     network = opened.open_network(weights, batch=min(BATCH, len(files)), threads=threads)
     names = class_names(opened)
+    numbers = opened.model.train.loss.word == "mse" and not known_classes(opened)
     shown = min(top or (3 if len(files) <= 8 else 1), len(names))
     results: list[dict[str, object]] = []
     failed = 0
@@ -65,8 +68,14 @@ def command(
         failed += len(bad)
         if not good:
             continue
-        probabilities = classify(opened, network, [x for _, x in good], invert)
-        for (path, _), p in zip(good, probabilities, strict=True):
+        outputs = infer(opened, network, [x for _, x in good], invert)
+        if numbers:
+            for (path, _), y in zip(good, outputs, strict=True):
+                results.append({"file": str(path), "output": y.tolist()})
+                if not as_json:
+                    render.say(f"{shorten(str(path), 44):<44}  " + "  ".join(f"{v:9.5g}" for v in y.ravel()))
+            continue
+        for (path, _), p in zip(good, softmax(outputs), strict=True):
             best = p.argsort()[::-1][:shown]
             ranked = [(names[i], float(p[i])) for i in best]
             if as_json:
@@ -110,8 +119,8 @@ def read_batches(opened: Target, files: Sequence[Path]) -> Iterator[tuple[list[P
         yield paths, pixels
 
 
-def classify(opened: Target, network: object, pixels: Sequence[object], invert: bool) -> np.ndarray:
-    """Return probabilities float32[n, classes] of images uint8[H, W, C]."""
+def infer(opened: Target, network: object, pixels: Sequence[object], invert: bool) -> np.ndarray:
+    """Return the net's outputs float32[n, F] for images uint8[H, W, C]."""
     import numpy as np
 
     from ..runtime.data import normalizer_for
@@ -121,7 +130,14 @@ def classify(opened: Target, network: object, pixels: Sequence[object], invert: 
     if invert:
         x = 255 - x
     normalizer = normalizer_for(model.data.normalize if model.data else None, model.input_shape[-1])
-    logits = network.predict(normalizer(x))  # type: ignore[attr-defined]
+    outputs: np.ndarray = network.predict(normalizer(x))  # type: ignore[attr-defined]
+    return outputs
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Return probabilities, one row for each row of logits."""
+    import numpy as np
+
     e = np.exp(logits - logits.max(axis=1, keepdims=True))
     return e / e.sum(axis=1, keepdims=True)
 
@@ -129,11 +145,13 @@ def classify(opened: Target, network: object, pixels: Sequence[object], invert: 
 def class_names(opened: Target) -> Sequence[str]:
     """Return the names of the classes: those the run has seen, else their numbers."""
     outputs = opened.model.output_shape[-1]
-    if opened.run is not None:
-        names = opened.run.manifest.get("class_names") or ()
-        if len(names) == outputs:
-            return tuple(map(str, names))
-    return tuple(map(str, range(outputs)))
+    names = known_classes(opened)
+    return names if len(names) == outputs else tuple(map(str, range(outputs)))
+
+
+def known_classes(opened: Target) -> Sequence[str]:
+    """Return the names of the classes that a run has seen; none where its targets were numbers."""
+    return tuple(map(str, opened.run.manifest.get("class_names") or ())) if opened.run is not None else ()
 
 
 def print_prediction(path: Path, ranked: Sequence[tuple[str, float]]) -> None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..text import bar, count, duration, percent
+from ..text import bar, count, duration, percent, some
 from . import render
 
 if TYPE_CHECKING:
@@ -79,13 +79,17 @@ class TrainingView:
         parts = [f"{count(len(data.train))} training"]
         parts += [f"{count(len(data.val))} validation"] if data.val is not None else []
         parts += [f"{count(len(data.test))} test"] if data.test is not None else []
+        targets = math.prod(data.train.labels.shape[1:])
         weights = sum(p.size for p in model.params.values() if p.trainable)
         lines = [
-            f"{model.source.name}: {count(weights)} weights to learn, {info.epochs} epochs of "
-            f"{count(info.steps_per_epoch)} steps",
-            f"{data.name}: {', '.join(parts)} images, {data.classes} classes",
+            f"{model.source.name}: {count(weights)} weights to learn, {some(info.epochs, 'epoch')} of "
+            f"{some(info.steps_per_epoch, 'step')}",
+            f"{data.name}: {', '.join(parts)} images, "
+            + (some(data.classes, "class") if data.train.labels.ndim == 1 else f"targets of {some(targets, 'number')}"),
         ]
-        if info.resumed:
+        if info.resumed and info.epoch > info.epochs:
+            lines.append(f"nothing is left to train; to go on: --epochs {2 * info.epochs}")
+        elif info.resumed:
             lines.append(f"going on from epoch {info.epoch}, step {info.step}")
         if not self.quiet:
             for line in lines:

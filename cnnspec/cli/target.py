@@ -85,6 +85,14 @@ class Target:
         base = self.run.base if self.run is not None else base_of(model)
         return open_data(model.data, model.input_shape, model.label_count, base, seed=model.train.seed)
 
+    def weights_file(self, named: Path | None) -> Path:
+        """Return the file of the weights to use: the one that was named, else that of the run."""
+        if named is not None:
+            return named
+        if self.run is None:
+            raise no_run(Path(self.model.source.name), "a spec alone has no weights")
+        return self.weights or self.run.weights
+
     def open_network(
         self, weights: Path | None, *, batch: int | None = None, threads: int | None, target: str = "i32"
     ) -> Network:
@@ -92,11 +100,7 @@ class Target:
         from ..runtime.checkpoint import load_weights
         from ..runtime.network import Network
 
-        if weights is None:
-            if self.run is None:
-                raise no_run(Path(self.model.source.name), "a spec alone has no weights")
-            weights = self.weights or self.run.weights
-        loaded = load_weights(weights, self.model)
+        loaded = load_weights(self.weights_file(weights), self.model)
         network = Network(self.model, batch=batch or self.model.train.batch, threads=threads, target=target)
         network.compile(training=False)
         network.load_parameters(loaded)

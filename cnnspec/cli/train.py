@@ -134,4 +134,7 @@ def print_result(result: TrainResult, model: Model) -> None:
         render.say(f"next: cnnspec train --resume {result.folder}")
     else:
         render.say(f"next: cnnspec predict {result.folder} IMAGE...")
-        render.say(f"      cnnspec eval {result.folder} --confusion")
+        data = result.dataset
+        split = "" if data.test is not None else " --split val" if data.val is not None else " --split train"
+        confusion = " --confusion" if data.train.labels.ndim == 1 else ""
+        render.say(f"      cnnspec eval {result.folder}{split}{confusion}")

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import DataError
 from ..model.model import Model
+from ..text import some
 from .data.loader import batches
 from .data.split import Split
 
@@ -80,7 +81,7 @@ def target_dtype(model: Model, split: Split) -> str:
             "the net has not as many outputs as a target has numbers",
             path=model.source.name,
             field="output",
-            expected=f"{found} outputs",
+            expected=some(found, "output"),
             found="x".join(map(str, outputs)),
             hint=f"end the net in  dense {found}",
         )

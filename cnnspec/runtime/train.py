@@ -111,8 +111,13 @@ def train(
         from .network import Network
 
         make_network = Network
-    target = target_dtype(model, data.train)
-    network = make_network(model, batch=model.train.batch, seed=model.train.seed, threads=threads, target=target)
+    network = make_network(
+        model,
+        batch=model.train.batch,
+        seed=model.train.seed,
+        threads=threads,
+        target=target_dtype(model, data.train),
+    )
     progress = Progress(seed=model.train.seed, settings=train_settings(model.train, model.data), data=data.fingerprint)
     if folder is not None:
         file = Path(str(resume)) if str(resume).endswith(".safetensors") else folder.last

@@ -157,6 +157,14 @@ def test_a_loss_that_is_not_a_number_ends_with_the_layer_and_the_checkpoint(cli:
     assert "a smaller learning rate" in result.err
 
 
+def test_one_epoch_is_no_epochs_and_a_finished_run_says_that_nothing_is_left(cli: Run, room: Path) -> None:
+    result = cli("train", "net.cnn", "--set", "train.batch=2000", "--epochs", "1")
+    assert "1 epoch of 1 step\n" in result.out
+    result = cli("train", "--resume", "run")
+    assert "nothing is left to train; to go on: --epochs 4" in result.out
+    assert "going on" not in result.out
+
+
 # ---- eval ---------------------------------------------------------------------------------------
 def test_eval_measures_and_judges(cli: Run, room: Path) -> None:
     result = cli("eval", "run", "--confusion")
@@ -195,7 +203,8 @@ def test_eval_without_such_a_split(cli: Run, room: Path) -> None:
     result = cli("eval", "unsplit.cnn", "--weights", "run/best.safetensors", "--split", "val")
     assert result.code == 1
     assert "no val split" in result.err
-    assert "test, train" in result.err
+    assert "expected: test or train" in result.err
+    assert "fix: --split test" in result.err
 
 
 def test_eval_with_weights_cut_short_or_of_another_spec(cli: Run, room: Path) -> None:
@@ -209,6 +218,53 @@ def test_eval_with_weights_cut_short_or_of_another_spec(cli: Run, room: Path) ->
     assert result.code == 1
     assert "run/last.safetensors: layer conv: the checkpoint belongs to another spec than other.cnn" in result.err
     assert re.search(r"expected: conv: .*=9 .*\n  found:    conv: .*=8 ", result.err)
+
+
+REGRESSION = """\
+input 4x4x1
+flatten -> dense 2
+data { source npz "d.npz" }
+train {
+  loss mse
+  optimizer sgd lr=0.1
+  epochs 60
+  batch 16
+}
+"""
+
+
+def test_targets_that_are_numbers_train_evaluate_and_predict(cli: Run, tmp_path: Path) -> None:
+    x = np.random.default_rng(0).random((64, 4, 4, 1)).astype(np.float32)
+    targets = np.stack([x.mean((1, 2, 3)) - 7, 3 + x[:, 0, 0, 0]], 1)
+    np.savez(tmp_path / "d.npz", x_train=x, y_train=targets)
+    (tmp_path / "net.cnn").write_text(REGRESSION)
+    result = cli("train", "net.cnn")
+    assert (result.code, result.err) == (0, "")
+    assert "d: 64 training images, targets of 2 numbers" in result.out
+    [made] = (tmp_path / "runs").iterdir()
+    assert result.out.splitlines()[-1] == f"      cnnspec eval runs/{made.name} --split train"
+    found = json.loads(cli("eval", f"runs/{made.name}", "--split", "train", "--json").out)
+    assert found["loss"] < 0.3
+    assert found["accuracy"] is None
+    Image.new("L", (4, 4), 128).save(tmp_path / "grey.png")
+    [answer] = json.loads(cli("predict", f"runs/{made.name}", "grey.png", "--json").out)
+    assert answer["output"] == pytest.approx([-6.5, 3.5], abs=0.5)
+    assert "%" not in cli("predict", f"runs/{made.name}", "grey.png").out
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("loss mse", "loss cross_entropy", "takes class numbers, not targets of floats"),
+        ("dense 2", "dense 3", "expected: 2 outputs\n  found:    3\n  fix: end the net in  dense 2"),
+    ],
+)
+def test_targets_that_are_numbers_fit_the_net(cli: Run, tmp_path: Path, old: str, new: str, words: str) -> None:
+    np.savez(tmp_path / "d.npz", x_train=np.zeros((8, 4, 4, 1), np.float32), y_train=np.zeros((8, 2), np.float32))
+    (tmp_path / "net.cnn").write_text(REGRESSION.replace(old, new))
+    result = cli("train", "net.cnn")
+    assert result.code == 1
+    assert words in result.err
 
 
 # ---- predict ------------------------------------------------------------------------------------

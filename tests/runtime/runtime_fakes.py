@@ -52,7 +52,9 @@ class FakeNetwork:
     nan_at: tuple[int, int] | None = None  # (epoch, call in this epoch) whose loss is NaN
     after_step: Any = None  # called with the network after each step
 
-    def __init__(self, model: Model, *, batch: int, seed: int | None = None, threads: int | None = None) -> None:
+    def __init__(
+        self, model: Model, *, batch: int, seed: int | None = None, threads: int | None = None, target: str = "i32"
+    ) -> None:
         self.model, self.batch = model, batch
         self.weights = {name: initial(p, name, seed or 0) for name, p in model.params.items()}
         self.velocity = {name: np.zeros_like(w) for name, w in self.weights.items()}
