@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from .source import Span, Trail
 
 
+COLUMNS = 80  # of plain output
+
+
 @dataclass(frozen=True)
 class Fix:
     """One edit that mends a diagnostic: replace the text of ``span`` by ``replacement``."""
@@ -149,7 +152,8 @@ def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:
 def _render(d: Diagnostic) -> Iterable[str]:
     source, line, column = d.span.source, d.span.line, d.span.column
     head = f"{d.severity}[{d.code}]: {d.message}"
-    yield f"{head}{' ' * max(2, 72 - len(head))}{source.name}:{line}:{column}"
+    where = f"{source.name}:{line}:{column}"
+    yield head + where.rjust(max(len(where) + 2, COLUMNS - len(head)))
     shown = [(d.span, d.label), *d.related]
     width = max(len(str(s.line)) for s, _ in shown)
     gutter = " " * (width + 3)

@@ -71,7 +71,7 @@ def guarded(check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
     try:
         yield from check()
     except CnnSpecError as error:
-        yield Finding(topic, BAD, str(error).replace("\n", "; "))
+        yield Finding(topic, BAD, "; ".join(line.strip() for line in str(error).splitlines()))
     except Exception as error:
         yield Finding(topic, BAD, f"{type(error).__name__}: {error}")
 
@@ -92,10 +92,9 @@ def check_versions() -> Iterator[Finding]:
 
 
 def check_processor() -> Iterator[Finding]:
-    """Processor: its vector unit, cores and threads."""
+    """Processor: its vector unit."""
     from ..kernels.machine import host
     from ..runtime.run_folder import cpu_name
-    from ..runtime.threads import available_cores, choose
 
     machine = host()
     lanes = machine.vector_bytes // 4
@@ -104,6 +103,12 @@ def check_processor() -> Iterator[Finding]:
     state = OK if machine.fma else NOTE
     advice = "" if machine.fma else "training works, several times slower than on a processor with FMA"
     yield Finding("vectors", state, f"{machine.path}: {lanes} numbers at once, {fma} fused multiply-add", advice)
+
+
+def check_threads() -> Iterator[Finding]:
+    """Threads: how many, and by which library."""
+    from ..runtime.threads import available_cores, choose
+
     threading = choose()
     text = f"{threading.count} of {available_cores()} cores, by {threading.layer}"
     yield Finding("threads", NOTE if threading.note else OK, text, threading.note)
@@ -159,4 +164,4 @@ def check_terminal() -> Iterator[Finding]:
     yield Finding("terminal", OK, text)
 
 
-CHECKS = (check_versions, check_processor, check_cache, check_data, check_terminal, check_training)
+CHECKS = (check_versions, check_processor, check_threads, check_cache, check_data, check_terminal, check_training)

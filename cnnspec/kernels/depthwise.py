@@ -1,76 +1,126 @@
-"""Depthwise convolution, channel beside channel in vectors."""
+"""Depthwise convolution in vectors of channels: four neighbouring outputs share the loads of a filter.
+
+The input gradient is the same kernel on dy, with the filter walked backwards (its strides are negative), one call for
+each phase of the stride. The weight gradient is a sweep for each tap.
+"""
 
 from __future__ import annotations
 
-from ._jit import as_float
-from .pointwise import register
+from typing import Any
 
-at = T = apply = None
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from ._jit import I64, as_float, stack, store_i64
+from .activate import activate_f32, activate_f64
+from .machine import Machine, host
+from .pointwise import register
+from .sweep import lanes_of, make_sweep
+from .tile import Vectors
+
+PIXELS = 4  # outputs at a time
+
+# Bound for each element type by register().
+T = SIZE = LANES = four = products = activate = stacked = None
+
+
+def make_four(machine: Machine, bits: int) -> Any:
+    """Return the intrinsic ``four(numbers, low, high)``: PIXELS outputs of one vector of channels. The numbers are
+
+    x, step, row, column, w, w_row, w_column, rows, columns, bias, y, next, count, valid.
+
+    ``step`` and ``next``: bytes from one output's input, and from one output, to the next; ``row`` and ``column``: from
+    tap to tap. Outputs from ``count`` on repeat the last one.
+    """
+    lanes = lanes_of(machine, bits)
+
+    @intrinsic
+    def four(typingctx: Any, numbers: Any, low: Any, high: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            x, step, row, column, w, w_row, w_column, rows, columns, bias, y, following, count, valid = (
+                cgutils.unpack_tuple(builder, args[0])
+            )
+            vec = Vectors(builder, bits, lanes, machine.fma)
+            mask = vec.mask(valid)
+            last = builder.sub(count, I64(1))
+            places = []
+            for m in range(PIXELS):
+                inside = builder.icmp_signed("<", I64(m), count)
+                places.append(builder.select(inside, I64(m), last))
+            starts = [builder.add(x, builder.mul(place, step)) for place in places]
+            sums = [cgutils.alloca_once(builder, vec.type) for _ in range(PIXELS)]
+            shift = vec.masked_load(bias, mask)
+            for at in sums:
+                builder.store(shift, at)
+            with cgutils.for_range(builder, rows) as r:
+                x_row, filter_row = builder.mul(r.index, row), builder.add(w, builder.mul(r.index, w_row))
+                with cgutils.for_range(builder, columns) as s:
+                    offset = builder.add(x_row, builder.mul(s.index, column))
+                    tap = vec.masked_load(builder.add(filter_row, builder.mul(s.index, w_column)), mask)
+                    for start, at in zip(starts, sums, strict=True):
+                        value = vec.masked_load(builder.add(start, offset), mask)
+                        builder.store(vec.fma(value, tap, builder.load(at)), at)
+            lows, highs = vec.spread(args[1]), vec.spread(args[2])
+            for place, at in zip(places, sums, strict=True):
+                target = builder.add(y, builder.mul(place, following))
+                vec.masked_store(vec.clamp(builder.load(at), lows, highs), target, mask)
+            return context.get_dummy_value()
+
+        floating = types.float32 if bits == 32 else types.float64
+        return types.void(types.UniTuple(types.int64, 14), floating, floating), codegen
+
+    return four
 
 
 def depthwise(p, a, n):
-    """p = x, w, b, y; a = height, width, channels of y, x strides, y strides, kernel, stride, dilation, bias, code."""
-    x, w, b, y = at(p[0]), at(p[1]), at(p[2]), at(p[3])
-    channels, code, param = a[2], a[16], T(as_float(a[17]))
+    """p = x, w, b, y; a = height, width, channels, x strides (from output to output), tap strides, y strides, taps,
+    filter strides, code, parameter, bounds."""
+    height, width, channels = a[0], a[1], a[2]
+    x_step, y_step = a[5] * SIZE, a[10] * SIZE
+    row, column, w_row, w_column = a[6] * SIZE, a[7] * SIZE, a[13] * SIZE, a[14] * SIZE
+    code, param, low, high = a[15], T(as_float(a[16])), T(as_float(a[17])), T(as_float(a[18]))
     for i in range(n):
-        for h in range(a[0]):
-            for v in range(a[1]):
-                to = i * a[6] + h * a[7] + v * a[8]
-                if a[15] != 0:
-                    for c in range(channels):
-                        y[to + c] = b[c]
-                else:
-                    for c in range(channels):
-                        y[to + c] = T(0)
-                for r in range(a[9]):
-                    for s in range(a[10]):
-                        f = i * a[3] + (h * a[11] + r * a[13]) * a[4] + (v * a[12] + s * a[14]) * a[5]
-                        tap = (r * a[10] + s) * channels
-                        for c in range(channels):
-                            y[to + c] += x[f + c] * w[tap + c]
-                if code != 0:
-                    for c in range(channels):
-                        y[to + c] = apply(code, y[to + c], param)
-
-
-def depthwise_input_grad(p, a, n):
-    """p = dy, w, dx; a = sizes of dx, height and width of dy, dy, dx strides, kernel, stride, pad, dilation."""
-    dy, w, dx = at(p[0]), at(p[1]), at(p[2])
-    channels = a[2]
-    for i in range(n):
-        for h in range(a[0]):
-            for v in range(a[1]):
-                to = i * a[8] + h * a[9] + v * a[10]
-                for c in range(channels):
-                    dx[to + c] = T(0)
-                for r in range(a[11]):
-                    up = h + a[15] - r * a[17]
-                    if up < 0 or up % a[13] != 0 or up // a[13] >= a[3]:
-                        continue
-                    for s in range(a[12]):
-                        left = v + a[16] - s * a[18]
-                        if left < 0 or left % a[14] != 0 or left // a[14] >= a[4]:
-                            continue
-                        f = i * a[5] + up // a[13] * a[6] + left // a[14] * a[7]
-                        tap = (r * a[12] + s) * channels
-                        for c in range(channels):
-                            dx[to + c] += dy[f + c] * w[tap + c]
+        for h in range(height):
+            x = p[0] + (i * a[3] + h * a[4]) * SIZE
+            y = p[3] + (i * a[8] + h * a[9]) * SIZE
+            for v in range(0, width, PIXELS):
+                for c in range(0, channels, LANES):
+                    at_c = c * SIZE
+                    four((
+                        x + v * x_step + at_c, x_step, row, column, p[1] + at_c, w_row, w_column, a[11], a[12],
+                        p[2] + at_c, y + v * y_step + at_c, y_step, width - v, channels - c,
+                    ), low, high)  # fmt: skip
+            if code > 2:
+                table = stacked()
+                store_i64(table, y)
+                activate(table, 1, width * channels, code, param)
 
 
 def depthwise_weight_grad(p, a, n):
     """p = x, dy, dw; a = height, width, channels of dy, x strides, dy strides, kernel, stride, dilation."""
-    x, dy, dw = at(p[0]), at(p[1]), at(p[2])
     channels = a[2]
-    for i in range(n):
-        for h in range(a[0]):
-            for v in range(a[1]):
-                d = i * a[6] + h * a[7] + v * a[8]
-                for r in range(a[9]):
-                    for s in range(a[10]):
-                        f = i * a[3] + (h * a[11] + r * a[13]) * a[4] + (v * a[12] + s * a[14]) * a[5]
-                        tap = (r * a[10] + s) * channels
-                        for c in range(channels):
-                            dw[tap + c] += x[f + c] * dy[d + c]
+    x_row, x_pixel = a[4] * SIZE, a[5] * SIZE
+    for r in range(a[9]):
+        for s in range(a[10]):
+            for c in range(0, channels, LANES):
+                at_c = c * SIZE
+                products((
+                    n, a[0], a[1], channels - c,
+                    p[0] + at_c + r * a[13] * x_row + s * a[14] * x_pixel, a[3] * SIZE, a[11] * x_row, a[12] * x_pixel,
+                    p[1] + at_c, a[6] * SIZE, a[7] * SIZE, a[8] * SIZE,
+                    p[2] + at_c + (r * a[10] + s) * channels * SIZE,
+                ))  # fmt: skip
 
 
-register(depthwise, depthwise_input_grad, depthwise_weight_grad)
+def _product(v: Any, xs: Any, ks: Any) -> Any:
+    return [], [v.builder.fmul(xs[0], xs[1])]
+
+
+register(
+    depthwise, depthwise_weight_grad,
+    LANES=(lanes_of(host(), 32), lanes_of(host(), 64)),
+    four=(make_four(host(), 32), make_four(host(), 64)),
+    products=(make_sweep(host(), 32, 2, 0, 0, 1, _product), make_sweep(host(), 64, 2, 0, 0, 1, _product)),
+    activate=(activate_f32, activate_f64), stacked=(stack(1), stack(1)),
+)  # fmt: skip

@@ -24,7 +24,8 @@ class NameScope:
     def assign(self) -> dict[int, str]:
         """Return a unique name for each layer: ``stage1.basic2.conv1``.
 
-        A base that occurs once in its scope stays bare; others are numbered from 1 in order.
+        A base that occurs once in its scope stays bare; others are numbered from 1 in order, after ``_`` where
+        the base ends in a digit: ``conv2``, but ``relu6_2``.
         """
         names: dict[int, str] = {}
         self._assign("", names)
@@ -43,7 +44,8 @@ class NameScope:
             name = base
             if total[base] > 1:
                 count[base] = count.get(base, 0) + 1
-                while (name := f"{base}{count[base]}") in taken:
+                numbered = f"{base}_" if base[-1].isdigit() else base
+                while (name := f"{numbered}{count[base]}") in taken:
                     count[base] += 1
                 taken.add(name)
             if isinstance(entry, NameScope):

@@ -223,7 +223,7 @@ class Depthwise(Convolution):
 
 @op("depthwise_input_grad")
 class DepthwiseInputGrad(Op):
-    """Gradient of a depthwise convolution in its input: dy, w -> dx."""
+    """Gradient of a depthwise convolution in its input: dy, w -> dx, dy against the filter walked backwards."""
 
     kernel_size: Pair = attr("size")
     stride: Pair = attr("size")
@@ -233,6 +233,11 @@ class DepthwiseInputGrad(Op):
 
     def infer(self, dy: Shape) -> Shape:
         return self.input_shape
+
+    def halo(self, node: Node) -> Mapping[int, Pair]:
+        from .depthwise_lower import input_grad_halo
+
+        return {0: input_grad_halo(self, node.inputs[0].sample)}
 
     def lower(self, emit: Emitter, node: Node) -> None:
         from .depthwise_lower import lower_depthwise_input_grad

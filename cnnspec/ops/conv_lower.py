@@ -103,12 +103,15 @@ def phases(size: int, kernel: int, stride: int, pad: int, dilation: int) -> Iter
 
 def input_grad_halo(op: ConvInputGrad, dy: Shape) -> Pair:
     """Return the zeros that the phases read around dy."""
+    return phase_halo(op.input_shape, op.kernel_size, op.stride, op.padding, op.dilation, dy)
+
+
+def phase_halo(x: Shape, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, dy: Shape) -> Pair:
+    """Return the rows and columns of zeros around dy that the phases of an input gradient read."""
     halo = []
     for axis in (0, 1):
         need = 0
-        for p in phases(
-            op.input_shape[axis], op.kernel_size[axis], op.stride[axis], op.padding[axis], op.dilation[axis]
-        ):
+        for p in phases(x[axis], kernel[axis], stride[axis], padding[axis], dilation[axis]):
             if p.taps:
                 end = p.start + (p.count - 1) + (p.taps - 1) * p.dilation
                 need = max(need, -p.start, end - (dy[axis] - 1))

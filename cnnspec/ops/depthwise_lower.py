@@ -1,10 +1,12 @@
-"""How depthwise convolutions and their gradients become kernel calls."""
+"""How depthwise convolutions and their gradients become calls of one kernel."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .activation import activation_args
+from .activation import fused_args
+from .base import Pair, Shape
+from .conv_lower import phase_halo, phases
 
 if TYPE_CHECKING:
     from ..ir.graph import Node
@@ -13,39 +15,58 @@ if TYPE_CHECKING:
 
 
 def lower_depthwise(emit: Emitter, node: Node, op: Depthwise) -> None:
+    """y = act(w * x + b), channel by channel."""
     x, w, *bias = node.inputs
     lx, ly = emit.layout(x), emit.layout(node.output)
     start = lx.origin - op.pads[0] * lx.row - op.pads[1] * lx.channels
     args = (
-        ly.height, ly.width, ly.channels, lx.image, lx.row, lx.channels, *emit.strides(node.output),
-        *op.kernel_size, *op.stride, *op.dilation, 1 if bias else 0, *activation_args(op.activation),
+        ly.height, ly.width, ly.channels,
+        lx.image, op.stride[0] * lx.row, op.stride[1] * lx.channels,
+        op.dilation[0] * lx.row, op.dilation[1] * lx.channels,
+        *emit.strides(node.output),
+        *op.kernel_size, op.kernel_size[1] * ly.channels, ly.channels, *fused_args(op.activation),
     )  # fmt: skip
-    operands = [
-        emit.image(x, at=start),
-        emit.whole(w),
-        emit.whole(bias[0] if bias else w),
-        emit.image(node.output, write=True),
-    ]
+    shift = emit.whole(bias[0] if bias else emit.zeros(ly.channels))
+    operands = [emit.image(x, at=start), emit.whole(w), shift, emit.image(node.output, write=True)]
     emit.call("depthwise", operands, args, flops=2 * op.macs((x.sample,), node.output.sample))
 
 
+def input_grad_halo(op: DepthwiseInputGrad, dy: Shape) -> Pair:
+    """Return the zeros that the phases read around dy."""
+    return phase_halo(op.input_shape, op.kernel_size, op.stride, op.padding, op.dilation, dy)
+
+
 def lower_depthwise_input_grad(emit: Emitter, node: Node, op: DepthwiseInputGrad) -> None:
+    """dx = dy * flipped w: one call of stride 1 for each phase of the stride, which walks the filter backwards."""
     dy, w = node.inputs
-    lx, ly = emit.layout(node.output), emit.layout(dy)
-    args = (
-        lx.height, lx.width, lx.channels, ly.height, ly.width, *emit.strides(dy), *emit.strides(node.output),
-        *op.kernel_size, *op.stride, *op.padding, *op.dilation,
-    )  # fmt: skip
-    flops = 2 * ly.height * ly.width * ly.channels * op.kernel_size[0] * op.kernel_size[1]
-    emit.call(
-        "depthwise_input_grad",
-        [emit.image(dy), emit.whole(w), emit.image(node.output, write=True)],
-        args,
-        flops=flops,
-    )
+    dx = node.output
+    lx, ly = emit.layout(dx), emit.layout(dy)
+    channels, columns = lx.channels, op.kernel_size[1]
+    axes = [
+        list(phases(op.input_shape[a], op.kernel_size[a], op.stride[a], op.padding[a], op.dilation[a])) for a in (0, 1)
+    ]
+    zeros = emit.whole(emit.zeros(channels))
+    for ph in axes[0]:
+        for pw in axes[1]:
+            at = lx.origin + ph.first * lx.row + pw.first * channels
+            target = emit.image(dx, at=at, write=True)
+            steps = (lx.image, op.stride[0] * lx.row, op.stride[1] * channels)
+            if not ph.taps or not pw.taps:
+                emit.call("fill_pixels", [target], (ph.count, pw.count, channels, *steps))
+                continue
+            start = ly.origin + ph.start * ly.row + pw.start * channels
+            last = (ph.tap + (ph.taps - 1) * ph.tap_step) * columns + pw.tap + (pw.taps - 1) * pw.tap_step
+            args = (
+                ph.count, pw.count, channels,
+                ly.image, ly.row, channels, ph.dilation * ly.row, pw.dilation * channels, *steps,
+                ph.taps, pw.taps, -ph.tap_step * columns * channels, -pw.tap_step * channels, *fused_args(""),
+            )  # fmt: skip
+            operands = [emit.image(dy, at=start), emit.from_element(w, last * channels, channels), zeros, target]
+            emit.call("depthwise", operands, args, flops=2 * ph.count * pw.count * channels * ph.taps * pw.taps)
 
 
 def lower_depthwise_weight_grad(emit: Emitter, node: Node, op: DepthwiseWeightGrad) -> None:
+    """dw[r, s, c] += sum over samples and pixels of x[.., c] dy[.., c], in one copy for each shard."""
     x, dy = node.inputs
     lx, ly = emit.layout(x), emit.layout(dy)
     start = lx.origin - op.padding[0] * lx.row - op.padding[1] * lx.channels
@@ -55,9 +76,5 @@ def lower_depthwise_weight_grad(emit: Emitter, node: Node, op: DepthwiseWeightGr
         *op.kernel_size, *op.stride, *op.dilation,
     )  # fmt: skip
     flops = 2 * ly.height * ly.width * ly.channels * op.kernel_size[0] * op.kernel_size[1]
-    emit.call(
-        "depthwise_weight_grad",
-        [emit.image(x, at=start), emit.image(dy), emit.whole(total, write=True)],
-        args,
-        flops=flops,
-    )
+    operands = [emit.image(x, at=start), emit.image(dy), emit.whole(total, write=True)]
+    emit.call("depthwise_weight_grad", operands, args, flops=flops)

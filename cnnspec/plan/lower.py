@@ -175,6 +175,10 @@ class Emitter:
         """Return the part of a buffer that a block writes: ``extent`` elements, ``block`` further for each block."""
         return Operand(b, 0, extent, block, True)
 
+    def from_element(self, v: Value, start: int, extent: int) -> Operand:
+        """Return a value without a batch from one of its elements on; the kernel walks it backwards from there."""
+        return Operand(self.buffer(v), start, extent)
+
     @staticmethod
     def slab(b: Buffer, elements: int, *, write: bool = False) -> Operand:
         """Return one block of a buffer of blocks side by side as an operand."""

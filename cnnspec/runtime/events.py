@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -17,13 +16,12 @@ if TYPE_CHECKING:
 class RunInfo:
     """What is known when training starts.
 
-    ``epoch`` and ``step`` are where it starts (1 and 0, more after ``--resume``); ``folder`` is None where
-    nothing is written.
+    ``epoch`` and ``step`` are where it starts (1 and 0, more after ``--resume``). A run folder is made only
+    when the kernels are there; ``TrainResult.folder`` names it.
     """
 
     model: Model
     dataset: Dataset
-    folder: Path | None
     epochs: int
     steps_per_epoch: int
     batch: int

@@ -122,9 +122,13 @@ def train(
     if folder is not None:
         file = Path(str(resume)) if str(resume).endswith(".safetensors") else folder.last
         progress = restore(file, model, network, progress, reporter)
-    elif out is not None:
-        folder = new_run_folder(out, model, data_sha256=data.fingerprint, class_names=data.class_names, threads=threads)
-    run = _Run(model, data, network, progress, folder, reporter, threads, checkpoint_seconds, resume is not None)
+
+    def make_folder() -> RunFolder | None:
+        if folder is not None or out is None:
+            return folder
+        return new_run_folder(out, model, data_sha256=data.fingerprint, class_names=data.class_names, threads=threads)
+
+    run = _Run(model, data, network, progress, make_folder, reporter, threads, checkpoint_seconds, resume is not None)
     result = run.go(stop_after_steps)
     reporter.on_end(result)
     return result
@@ -139,14 +143,15 @@ class _Run:
         data: Dataset,
         network: Any,
         progress: Progress,
-        folder: RunFolder | None,
+        make_folder: Callable[[], RunFolder | None],
         reporter: Reporter,
         threads: int | None,
         checkpoint_seconds: float,
         resumed: bool,
     ) -> None:
         self.model, self.data, self.network, self.progress = model, data, network, progress
-        self.folder, self.reporter, self.threads = folder, reporter, threads
+        self.make_folder, self.reporter, self.threads = make_folder, reporter, threads
+        self.folder: RunFolder | None = None  # made when the kernels are there: a run folder has a checkpoint
         self.settings = model.train
         self.steps = -(-len(data.train) // self.settings.batch)
         self.is_classes = data.train.labels.ndim == 1
@@ -163,7 +168,6 @@ class _Run:
             RunInfo(
                 self.model,
                 self.data,
-                self.folder.path if self.folder else None,
                 self.settings.epochs,
                 self.steps,
                 self.settings.batch,
@@ -177,10 +181,11 @@ class _Run:
         for note in self.data.notes:
             self.reporter.on_note(note)
         self.network.compile(progress=self.reporter.on_compile)
-        if self.folder is not None:
-            self.folder.write_history(progress.history)
-            self._save()
         with Interrupt() as interrupt:
+            self.folder = self.make_folder()
+            if self.folder is not None:
+                self.folder.write_history(progress.history)
+                self._save()
 
             def stopping() -> bool:
                 return interrupt.requested or (stop_after_steps is not None and self.done >= stop_after_steps)
