@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .errors import DataError, Diagnostic, SpecError, did_you_mean
 from .model.check import check
@@ -18,6 +19,10 @@ from .model.summary import Summary, summarize
 from .source import Source, Span
 from .syntax import ast
 from .syntax.parser import MAX_BYTES, parse, too_large
+
+if TYPE_CHECKING:
+    from .ir.graph import Graph
+    from .plan.plan import Plan
 
 
 class Compiler:
@@ -79,6 +84,35 @@ class Compiler:
     def summary(self) -> Summary:
         """Shapes, parameters and costs, layer by layer."""
         return summarize(self.model)
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The forward graph of a training step, as it was built."""
+        from .ir.build import build_graph
+
+        return build_graph(self.model, training=True)
+
+    @cached_property
+    def inference(self) -> Graph:
+        """The forward graph of inference: batch norms folded, activations fused, algorithms chosen."""
+        from .passes.pipelines import inference_graph
+
+        return inference_graph(self.model)
+
+    @cached_property
+    def backward(self) -> Graph:
+        """The whole training step but the optimizer: forward, loss and gradients, after all passes."""
+        from .passes.pipelines import training_graph
+
+        return training_graph(self.model)
+
+    def plan(self, batch: int | None = None) -> Plan:
+        """The kernel calls of a training step on at most ``batch`` samples (the spec's batch when None)."""
+        from .plan.compile import compile_plan
+        from .plan.optimizer import update_of
+
+        update = update_of(self.model.train.optimizer)
+        return compile_plan(self.backward, batch=batch or self.model.train.batch, update=update)
 
 
 def read_source(path: Path) -> Source:

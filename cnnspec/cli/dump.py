@@ -44,26 +44,15 @@ def stage_text(compiler: Compiler, stage: str, batch: int | None) -> str:
     """Return one stage of a spec's road as text."""
     if stage == "ast":
         return print_tree(compiler.ast)
-    model = compiler.model
     if stage == "model":
         from ..model.text import print_model
 
-        return print_model(model)
-    from ..ir.build import build_graph
+        return print_model(compiler.model)
+    if stage == "plan":
+        return str(compiler.plan(batch))
     from ..ir.text import print_graph
-    from ..passes.pipelines import inference_graph, training_graph
 
-    if stage == "graph":
-        return print_graph(build_graph(model, training=True))
-    if stage == "inference":
-        return print_graph(inference_graph(model))
-    if stage == "backward":
-        return print_graph(training_graph(model))
-    from ..plan.compile import compile_plan
-    from ..plan.optimizer import update_of
-
-    update = update_of(model.train.optimizer)
-    return str(compile_plan(training_graph(model), batch=batch or model.train.batch, update=update))
+    return print_graph(getattr(compiler, stage))
 
 
 def print_tree(node: object, name: str = "", depth: int = 0) -> str:
