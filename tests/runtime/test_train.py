@@ -341,6 +341,16 @@ def test_second_ctrl_c_ends_at_once(tmp_path):
         run(digits_model(FULL, VAL), tmp_path, network=Impatient)
 
 
+def test_ctrl_c_while_kernels_compile_leaves_no_run_folder(tmp_path):
+    class Interrupted(FakeNetwork):
+        def compile(self, progress=None, training=True):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(digits_model(FULL, VAL), tmp_path, network=Interrupted)
+    assert not list(tmp_path.iterdir())
+
+
 def test_bad_data_leaves_no_run_folder(tmp_path):
     model = digits_model(data=DataSettings(Folders(str(tmp_path / "nothing"))))
     with pytest.raises(DataError):
