@@ -374,13 +374,28 @@ def test_doctor_tells_of_a_cache_that_cannot_be_written(
     assert "CNNSPEC_CACHE=DIR" in found["cache"]["advice"]
 
 
+@pytest.mark.parametrize("asked", ["abc", "0", "-3", "2.5"])
+def test_a_number_of_threads_that_cannot_be_is_refused(
+    cli: Run, room: Path, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    monkeypatch.setenv("CNNSPEC_THREADS", asked)
+    result = cli("train", "net.cnn")
+    assert result.code == 1
+    assert "error: CNNSPEC_THREADS: " in result.err
+    assert f"found:    {asked}\n" in result.err
+    assert not (room / "runs").exists()
+    found = {f["topic"]: f for f in json.loads(cli("doctor", "--json").out)}
+    assert (found["processor"]["state"], found["threads"]["state"]) == ("ok", "BAD")
+    assert "CNNSPEC_THREADS" in found["threads"]["text"]
+
+
 def test_doctor_tells_of_missing_openmp(cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     from cnnspec.runtime import threads
 
     monkeypatch.setattr(threads, "openmp_works", lambda: False)
-    from cnnspec.cli.doctor import check_processor
+    from cnnspec.cli.doctor import check_threads
 
-    found = {f.topic: f for f in check_processor()}
+    found = {f.topic: f for f in check_threads()}
     assert found["threads"].state == "note"
     assert "libgomp1" in found["threads"].advice
 
