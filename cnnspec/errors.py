@@ -149,11 +149,16 @@ def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:
     return lowered[close[0]] if close else None
 
 
+def head_lines(d: Diagnostic, columns: int) -> list[str]:
+    """Return message and place: the place at the right of the first line, or on one of its own where it is too long."""
+    title, where = f"{d.severity}[{d.code}]: {d.message}", str(d.span)
+    if len(title) + 2 + len(where) <= columns:
+        return [title + where.rjust(columns - len(title))]
+    return [title, f"  at {where}"]
+
+
 def _render(d: Diagnostic) -> Iterable[str]:
-    source, line, column = d.span.source, d.span.line, d.span.column
-    head = f"{d.severity}[{d.code}]: {d.message}"
-    where = f"{source.name}:{line}:{column}"
-    yield head + where.rjust(max(len(where) + 2, COLUMNS - len(head)))
+    yield from head_lines(d, COLUMNS)
     shown = [(d.span, d.label), *d.related]
     width = max(len(str(s.line)) for s, _ in shown)
     gutter = " " * (width + 3)
@@ -191,4 +196,5 @@ __all__ = [
     "ShapeRuleError",
     "SpecError",
     "did_you_mean",
+    "head_lines",
 ]

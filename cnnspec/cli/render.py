@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..errors import CnnSpecError, Diagnostic, SpecError
+from ..errors import COLUMNS, CnnSpecError, Diagnostic, SpecError, head_lines
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -122,17 +122,13 @@ def print_diagnostics(diagnostics: Sequence[Diagnostic]) -> None:
 
 def diagnostic_lines(d: Diagnostic, columns: int | None) -> list[Text]:
     """Return a diagnostic's plain rendering with colours; the head is laid out again to fit ``columns``."""
-    head, *rest = d.render().split("\n")
+    plain = head_lines(d, COLUMNS)
+    head = head_lines(d, columns) if columns is not None else plain
+    rest = d.render().split("\n")[len(plain) :]
     where = str(d.span)
     colour = "red" if d.severity == "error" else "yellow"
-    title = f"{d.severity}[{d.code}]: {d.message}"
     styles = ((rf"^{d.severity}\[[^]]*\]:", f"bold {colour}"), (re.escape(where) + "$", "cyan"))
-    if columns is None:
-        lines = [text(head, *styles)]
-    elif len(title) + 2 + len(where) <= columns:
-        lines = [text(title + where.rjust(columns - len(title)), *styles)]
-    else:
-        lines = [text(title, *styles), text("  at " + where, *styles)]
+    lines = [text(line, *styles) for line in head]
     for line in rest:
         gutter = _GUTTER.match(line)
         if gutter and not line.lstrip()[0].isdigit() and "^" in gutter[2]:

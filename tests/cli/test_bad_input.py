@@ -53,6 +53,15 @@ def test_wrong_specs(cli: Run, tmp_path: Path, what: str, verb: str) -> None:
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize("what", SPECS)
+def test_the_head_of_a_message_fits_80_columns(cli: Run, tmp_path: Path, what: str) -> None:
+    text, place, _ = SPECS[what]
+    (tmp_path / "net.cnn").write_text(text)
+    first, second, *_ = cli("check", "net.cnn").err.splitlines()
+    assert len(first) <= 80
+    assert first.endswith(f"  net.cnn:{place}") or second == f"  at net.cnn:{place}"
+
+
 def test_a_spec_of_50_mb(cli: Run, tmp_path: Path) -> None:
     with (tmp_path / "net.cnn").open("wb") as f:
         f.truncate(50_000_000)
