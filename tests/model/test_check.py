@@ -31,6 +31,7 @@ def test_names():
     assert names(block + "x: b") == ["x.conv1", "x.conv2"]
     assert names(block + "x: repeat 2 { b }")[::2] == ["x.b1.conv1", "x.b2.conv1"]
     assert names("input 8x8x1\nrepeat 2 { a: relu }\na1: relu") == ["a2", "a3", "a1"]
+    assert names("input 8x8x1 -> relu6 -> relu6 -> relu") == ["relu6_1", "relu6_2", "relu"]
 
 
 def test_names_are_unique_whatever_the_labels():
