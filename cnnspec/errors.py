@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 from .source import Span, Trail
 
-
 COLUMNS = 80  # of plain output
 
 
