@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from . import norm_lower
 from .activation import BOUNDS, ActivationGrad, fused_args
 from .base import Op, Param, Shape, attr, layer, op
 
@@ -55,7 +56,7 @@ class BatchNorm(Op):
 
     def lower(self, emit: Emitter, node: Node) -> None:
         _, weight, bias, mean, var = node.inputs
-        emit.normalize(node, (mean, var, weight, bias), self.eps, *fused_args(""))
+        norm_lower.lower_normalize(emit, node, (mean, var, weight, bias), self.eps, *fused_args(""))
 
 
 @op("batch_stats")
@@ -70,7 +71,7 @@ class BatchStats(Op):
         return [None]  # Normalize's gradient already goes through mean and variance
 
     def lower(self, emit: Emitter, node: Node) -> None:
-        emit.batch_stats(node)
+        norm_lower.lower_batch_stats(emit, node)
 
 
 @op("running_update")
@@ -88,7 +89,7 @@ class RunningUpdate(Op):
         return [None, None]
 
     def lower(self, emit: Emitter, node: Node) -> None:
-        emit.running_update(node, self.momentum, self.spatial)
+        norm_lower.lower_running_update(emit, node, self.momentum, self.spatial)
 
 
 @op("normalize")
@@ -116,7 +117,7 @@ class Normalize(Op):
         return [dx, None, None, dweight, dbias]
 
     def lower(self, emit: Emitter, node: Node) -> None:
-        emit.normalize(node, node.inputs[1:], self.eps, *fused_args(self.activation))
+        norm_lower.lower_normalize(emit, node, node.inputs[1:], self.eps, *fused_args(self.activation))
 
 
 @op("normalize_sums")
@@ -135,7 +136,7 @@ class NormalizeSums(Op):
         return [((c,), "f32"), ((c,), "f32")]
 
     def lower(self, emit: Emitter, node: Node) -> None:
-        emit.normalize_sums(node, self.eps, self.activation)
+        norm_lower.lower_normalize_sums(emit, node, self.eps, self.activation)
 
 
 @op("normalize_grad")
@@ -153,7 +154,7 @@ class NormalizeGrad(Op):
         return dy
 
     def lower(self, emit: Emitter, node: Node) -> None:
-        emit.normalize_grad(node, self.eps, self.activation)
+        norm_lower.lower_normalize_grad(emit, node, self.eps, self.activation)
 
 
 @op("fold_batchnorm")
@@ -172,4 +173,4 @@ class FoldBatchNorm(Op):
         return [(inputs[0].shape, "f32"), (inputs[-1].shape, "f32")]
 
     def lower(self, emit: Emitter, node: Node) -> None:
-        emit.fold_batchnorm(node, self.eps, self.conv_bias, self.groups)
+        norm_lower.lower_fold_batchnorm(emit, node, self.eps, self.conv_bias, self.groups)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ..ir.graph import Graph, Node, Value
-from ..ops.activation import BOUNDS
 from ..ops.base import Pair, Param
 from ..ops.filters import filter_layout
 from .plan import (
@@ -37,6 +36,11 @@ class Emitter:
     """Collects the calls of one graph and gives buffers to its values."""
 
     SHARDS, WIDE = SHARDS, WIDE
+
+    @staticmethod
+    def padded(n: int) -> int:
+        """Return the elements that a vector of so many channels takes in memory."""
+        return padded(n)
 
     def __init__(self, graph: Graph, dtype: str = "f32") -> None:
         self.graph, self.dtype = graph, dtype
@@ -336,100 +340,6 @@ class Emitter:
         total = self.gradient(node.output, padded(layout.channels))
         args = (layout.height, layout.width, layout.channels, *self.strides(dy))
         self.call("channel_sum", [self.image(dy), self.whole(total, write=True)], args)
-
-    # ---- batch normalisation ------------------------------------------------------------------------
-    def batch_stats(self, node: Node) -> None:
-        """Emit mean and variance: merged group by group in each shard, then shard by shard (Chan et al. 1983)."""
-        x = node.inputs[0]
-        layout = self.layout(x)
-        size = padded(layout.channels)
-        partial = self.partial("stats", 2 * size + 1)
-        args = (layout.height, layout.width, layout.channels, *self.strides(x), size)
-        self.call("batch_stats", [self.image(x), self.whole(partial, write=True)], args)
-        merged = [self.whole(partial), *(self.whole(v, write=True) for v in node.outputs)]
-        self.call("merge_stats", merged, (layout.channels, size, partial.elements, SHARDS), 1)
-
-    def running_update(self, node: Node, momentum: float, spatial: int) -> None:
-        running, batch = node.inputs
-        operands = [self.whole(batch), self.whole(running, write=True)]
-        self.call("running_update", operands, (running.sample_size, spatial, momentum), 1)
-
-    def normalize(self, node: Node, channel: Sequence[Value], eps: float, *activation: int | float) -> None:
-        """Emit scale and shift from mean, var, weight and bias, once, then y = x * scale + shift and the activation."""
-        x, y = node.inputs[0], node.output
-        layout = self.layout(x)
-        affine = self.scratch("affine", 2 * padded(layout.channels))
-        operands = [self.whole(v) for v in channel] + [self.whole(affine, write=True)]
-        self.call("normalize_affine", operands, (layout.channels, padded(layout.channels), eps), 1)
-        args = (layout.height, layout.width, layout.channels, *self.strides(x), *self.strides(y))
-        operands = [self.image(x), self.whole(affine), self.image(y, write=True)]
-        self.call("affine", operands, (*args, padded(layout.channels), *activation))
-
-    def normalize_sums(self, node: Node, eps: float, activation: str) -> None:
-        """Emit sum of dy and of dy * xhat: one partial sum for each shard, then their total."""
-        dy, x, mean, var, *mask = node.inputs
-        layout = self.layout(x)
-        size = padded(layout.channels)
-        partial = self.partial("sums", 2 * size)
-        args = (layout.height, layout.width, layout.channels, *self.strides(dy), *self.strides(x), size)
-        operands = [self.image(dy), self.image(x), self.whole(mean), self.whole(partial, write=True)]
-        masked, more = self._masked(mask, activation)
-        self.call(f"normalize_sums{masked}", [*operands, *(self.image(v) for v in mask)], (*args, *more))
-        operands = [self.whole(partial), self.whole(var), *(self.whole(v, write=True) for v in node.outputs)]
-        self.call("merge_sums", operands, (layout.channels, size, partial.elements, SHARDS, eps), 1)
-
-    def _masked(self, mask: Sequence[Value], activation: str) -> tuple[str, tuple[int | float, ...]]:
-        """Return name and arguments of a kernel that lets dy pass only where y is inside the activation's bounds."""
-        return (".masked", (*self.strides(mask[0]), BOUNDS[activation][1])) if mask else ("", ())
-
-    def normalize_grad(self, node: Node, eps: float, activation: str) -> None:
-        """Emit dx = A dy + B x + C: the three numbers of each channel once, then the image."""
-        dy, x, *channel = node.inputs
-        mask = [channel.pop()] if activation else []
-        layout = self.layout(x)
-        size = padded(layout.channels)
-        factors = self.scratch("factors", 3 * size)
-        operands = [self.whole(v) for v in channel] + [self.whole(factors, write=True)]
-        self.call("normalize_factors", operands, (layout.channels, size, layout.height * layout.width, eps), 1)
-        args = (
-            layout.height, layout.width, layout.channels,
-            *self.strides(dy), *self.strides(x), *self.strides(node.output), size,
-        )  # fmt: skip
-        masked, more = self._masked(mask, activation)
-        operands = [self.image(dy), self.image(x), self.whole(factors), self.image(node.output, write=True)]
-        self.call(f"affine2{masked}", [*operands, *(self.image(v) for v in mask)], (*args, *more))
-
-    def fold_batchnorm(self, node: Node, eps: float, conv_bias: bool, groups: int) -> None:
-        weight, *rest = node.inputs
-        bias = rest.pop(0) if conv_bias else None
-        lay = filter_layout(weight.sample, groups)
-        channels = weight.sample[-1]
-        if lay is None:  # depthwise: plain [kH * kW, C]
-            args: tuple[int | float, ...] = (
-                1,
-                1,
-                weight.sample_size // channels,
-                channels,
-                channels,
-                0,
-                channels,
-            )
-        else:
-            args = (
-                lay.groups,
-                lay.panels,
-                lay.panel_size // lay.width,
-                lay.width,
-                lay.panel_size,
-                lay.group_size,
-                lay.channels,
-            )
-        folded = self.buffer(node.outputs[0])
-        folded.elements = self.buffer(weight).elements
-        operands = [self.whole(weight), *(self.whole(v) for v in ([bias] if bias else []))]
-        operands += [self.whole(v) for v in rest] + [self.whole(v, write=True) for v in node.outputs]
-        name = "fold_batchnorm" if bias else "fold_batchnorm.nobias"
-        self.call(name, operands, (*args, eps), 1)
 
 
 def parameter_space(params: Mapping[str, Param], dtype: str = "f32") -> tuple[dict[str, int], int]:

@@ -1,0 +1,113 @@
+"""How batch normalisation becomes kernel calls: statistics over the whole batch, then one sweep over the image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from .activation import BOUNDS
+from .filters import filter_layout
+
+if TYPE_CHECKING:
+    from ..ir.graph import Node, Value
+    from ..plan.lower import Emitter
+
+
+def lower_batch_stats(emit: Emitter, node: Node) -> None:
+    """Emit mean and variance: merged group by group in each shard, then shard by shard (Chan et al. 1983)."""
+    x = node.inputs[0]
+    layout = emit.layout(x)
+    size = emit.padded(layout.channels)
+    partial = emit.partial("stats", 2 * size + 1)
+    args = (layout.height, layout.width, layout.channels, *emit.strides(x), size)
+    emit.call("batch_stats", [emit.image(x), emit.whole(partial, write=True)], args)
+    merged = [emit.whole(partial), *(emit.whole(v, write=True) for v in node.outputs)]
+    emit.call("merge_stats", merged, (layout.channels, size, partial.elements, emit.SHARDS), 1)
+
+
+def lower_running_update(emit: Emitter, node: Node, momentum: float, spatial: int) -> None:
+    running, batch = node.inputs
+    operands = [emit.whole(batch), emit.whole(running, write=True)]
+    emit.call("running_update", operands, (running.sample_size, spatial, momentum), 1)
+
+
+def lower_normalize(emit: Emitter, node: Node, channel: Sequence[Value], eps: float, *activation: int | float) -> None:
+    """Emit scale and shift from mean, var, weight and bias, once, then y = x * scale + shift and the activation."""
+    x, y = node.inputs[0], node.output
+    layout = emit.layout(x)
+    affine = emit.scratch("affine", 2 * emit.padded(layout.channels))
+    operands = [emit.whole(v) for v in channel] + [emit.whole(affine, write=True)]
+    emit.call("normalize_affine", operands, (layout.channels, emit.padded(layout.channels), eps), 1)
+    args = (layout.height, layout.width, layout.channels, *emit.strides(x), *emit.strides(y))
+    operands = [emit.image(x), emit.whole(affine), emit.image(y, write=True)]
+    emit.call("affine", operands, (*args, emit.padded(layout.channels), *activation))
+
+
+def lower_normalize_sums(emit: Emitter, node: Node, eps: float, activation: str) -> None:
+    """Emit sum of dy and of dy * xhat: one partial sum for each shard, then their total."""
+    dy, x, mean, var, *mask = node.inputs
+    layout = emit.layout(x)
+    size = emit.padded(layout.channels)
+    partial = emit.partial("sums", 2 * size)
+    args = (layout.height, layout.width, layout.channels, *emit.strides(dy), *emit.strides(x), size)
+    operands = [emit.image(dy), emit.image(x), emit.whole(mean), emit.whole(partial, write=True)]
+    masked, more = _masked(emit, mask, activation)
+    emit.call(f"normalize_sums{masked}", [*operands, *(emit.image(v) for v in mask)], (*args, *more))
+    operands = [emit.whole(partial), emit.whole(var), *(emit.whole(v, write=True) for v in node.outputs)]
+    emit.call("merge_sums", operands, (layout.channels, size, partial.elements, emit.SHARDS, eps), 1)
+
+
+def _masked(emit: Emitter, mask: Sequence[Value], activation: str) -> tuple[str, tuple[int | float, ...]]:
+    """Return name and arguments of a kernel that lets dy pass only where y is inside the activation's bounds."""
+    return (".masked", (*emit.strides(mask[0]), BOUNDS[activation][1])) if mask else ("", ())
+
+
+def lower_normalize_grad(emit: Emitter, node: Node, eps: float, activation: str) -> None:
+    """Emit dx = A dy + B x + C: the three numbers of each channel once, then the image."""
+    dy, x, *channel = node.inputs
+    mask = [channel.pop()] if activation else []
+    layout = emit.layout(x)
+    size = emit.padded(layout.channels)
+    factors = emit.scratch("factors", 3 * size)
+    operands = [emit.whole(v) for v in channel] + [emit.whole(factors, write=True)]
+    emit.call("normalize_factors", operands, (layout.channels, size, layout.height * layout.width, eps), 1)
+    args = (
+        layout.height, layout.width, layout.channels,
+        *emit.strides(dy), *emit.strides(x), *emit.strides(node.output), size,
+    )  # fmt: skip
+    masked, more = _masked(emit, mask, activation)
+    operands = [emit.image(dy), emit.image(x), emit.whole(factors), emit.image(node.output, write=True)]
+    emit.call(f"affine2{masked}", [*operands, *(emit.image(v) for v in mask)], (*args, *more))
+
+
+def lower_fold_batchnorm(emit: Emitter, node: Node, eps: float, conv_bias: bool, groups: int) -> None:
+    weight, *rest = node.inputs
+    bias = rest.pop(0) if conv_bias else None
+    lay = filter_layout(weight.sample, groups)
+    channels = weight.sample[-1]
+    if lay is None:  # depthwise: plain [kH * kW, C]
+        args: tuple[int | float, ...] = (
+            1,
+            1,
+            weight.sample_size // channels,
+            channels,
+            channels,
+            0,
+            channels,
+        )
+    else:
+        args = (
+            lay.groups,
+            lay.panels,
+            lay.panel_size // lay.width,
+            lay.width,
+            lay.panel_size,
+            lay.group_size,
+            lay.channels,
+        )
+    folded = emit.buffer(node.outputs[0])
+    folded.elements = emit.buffer(weight).elements
+    operands = [emit.whole(weight), *(emit.whole(v) for v in ([bias] if bias else []))]
+    operands += [emit.whole(v) for v in rest] + [emit.whole(v, write=True) for v in node.outputs]
+    name = "fold_batchnorm" if bias else "fold_batchnorm.nobias"
+    emit.call(name, operands, (*args, eps), 1)
