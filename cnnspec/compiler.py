@@ -210,7 +210,8 @@ def _other_specs(path: Path) -> str:
         names = [p.name for p in path.resolve().parent.glob("*.cnn")]
     except OSError:
         names = []
-    near = did_you_mean(path.name, names) or did_you_mean(path.name + ".cnn", names)
+    stem = path.name.removesuffix(".cnn")  # all share the suffix: it makes none of them near
+    near = did_you_mean(stem, [name.removesuffix(".cnn") for name in names])
     if near:
-        return f"did you mean {path.parent / near}?"
+        return f"did you mean {path.parent / near}.cnn?"
     return "cnnspec new digits  writes a first spec" if not names else f"here are: {', '.join(sorted(names)[:8])}"

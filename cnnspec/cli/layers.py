@@ -34,7 +34,7 @@ def _rank(cls: type) -> int:
 
 def first_sentence(cls: type, width: int) -> str:
     """Return the first sentence of a class's docstring, cut at a word where it is wider than ``width``."""
-    paragraph = (inspect.getdoc(cls) or "").replace("``", "").partition("\n\n")[0]
+    paragraph = (inspect.getdoc(cls) or "").replace("``", "`").partition("\n\n")[0]
     sentence = re.split(r"(?<=[a-z0-9)])[.:;] (?=[A-Za-z])", " ".join(paragraph.split()))[0].rstrip(".")
     return textwrap.shorten(sentence, width, placeholder=" ...")
 
@@ -201,7 +201,13 @@ def print_list() -> None:
     groups = catalogue()
     width = max(len(word) for words in groups.values() for word in words)
     for group, words in groups.items():
+        if "" in words:  # a statement of one form
+            continue
         click.echo("layers" if group == "layers" else f"\n{group}: in the spec `{group} NAME ...`")
         for word, cls in words.items():
             click.echo(f"  {word:<{width}}  {first_sentence(cls, 76 - width)}")
+    click.echo("\nother settings")
+    for group, words in groups.items():
+        if "" in words:
+            click.echo(f"  {group:<{width}}  {first_sentence(words[''], 76 - width)}")
     click.echo("\nThe manual of one: cnnspec layers conv")

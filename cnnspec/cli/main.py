@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -15,7 +16,7 @@ from importlib import import_module
 import click
 
 from .. import __version__
-from ..errors import CnnSpecError, InternalError, did_you_mean
+from ..errors import CnnSpecError, InternalError, MachineError, did_you_mean
 
 # section -> command -> what it does, in the order of ``cnnspec --help``. Each is the function ``command`` of
 # the module of its name; the sentences stand here so that the list is shown without importing any of them.
@@ -146,11 +147,36 @@ def run(args: Sequence[str] | None = None) -> int:
             _print_traceback()
         render.print_error(error)
         return error.exit_code
+    except OSError as error:
+        if error.errno not in MACHINE:
+            return _our_mistake(error)
+        from . import render
+
+        render.print_error(_of_the_machine(error))
+        return 1
     except MemoryError:
         print("error: not enough memory; a smaller `batch` needs less", file=sys.stderr)
         return 1
     except Exception as error:
         return _our_mistake(error)
+
+
+# errors of the system that no code of ours is to blame for: a full disk, a place that may not be written
+MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENOMEM)
+
+
+def _of_the_machine(error: OSError) -> MachineError:
+    """Return an error of the system that nothing nearer has explained, such as a full disk under the kernels."""
+    from ..places import cache_root
+
+    if os.environ.get("CNNSPEC_DEBUG"):
+        _print_traceback()
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return MachineError(
+        "the disk is full" if full else (error.strerror or str(error)),
+        path=error.filename or (cache_root() if full else None),
+        hint="free some space; CNNSPEC_CACHE=DIR names another folder for compiled kernels" if full else "",
+    )
 
 
 def _our_mistake(error: Exception) -> int:

@@ -58,6 +58,7 @@ class TrainingView:
         self.with_val = False
         self.best: float | None = None
         self.state = ""
+        self.how_often = ""
         self.told = time.monotonic()
 
     def __enter__(self) -> TrainingView:
@@ -98,9 +99,17 @@ class TrainingView:
         self.state = "getting ready"
 
     def on_compile(self, done: int, total: int) -> None:
-        self.state = f"compiling kernels {done}/{total}, once per machine"
+        self.state = f"compiling kernels {done}/{total}, {self._how_often()}"
         if self.live is None and not self.quiet and (done in (1, total) or self._due()):
             render.say(self.state)
+
+    def _how_often(self) -> str:
+        from ..kernels import cache
+
+        if not self.how_often:
+            kept = cache.use_cache() == str(cache.cache_dir())
+            self.how_often = "once per machine" if kept else "anew each time: see  cnnspec doctor"
+        return self.how_often
 
     def on_step(
         self, epoch: int, step: int, steps: int, images: int, loss: float, accuracy: float, seconds: float

@@ -40,17 +40,17 @@ def compile_plan(
         if name.startswith("grad:"):
             b = emit.buffer(v)
             gradients[name.removeprefix("grad:")] = (b, emit.copies(b.name))
+    calls = [*emit.prologue, *emit.calls]
     if "loss" in graph.outputs:
         outputs["totals"] = _add_totals(emit, graph)
+    totals = Segment(1, emit.calls[len(calls) - len(emit.prologue) :])
     updates = Segment(CHUNKS, _updates(emit, gradients, outputs["totals"], update) if update else [])
     for b in (*outputs.values(), *(emit.buffers[n] for n in keep if n in emit.buffers)):
         b.pinned = True
     if update is None:
         for b, _ in gradients.values():
             b.pinned = True
-    segments = schedule([*emit.prologue, *emit.calls])
-    if updates.calls:
-        segments.append(updates)
+    segments = [*schedule(calls), *(s for s in (totals, updates) if s.calls)]
     used = find_lifetimes(segments)
     for b in emit.buffers.values():
         if b.pinned and b.name not in used:

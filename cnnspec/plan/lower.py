@@ -210,9 +210,16 @@ class Emitter:
             layout = self.layouts.get(o.buffer.name)
             if o.write and layout and layout.halo != (0, 0) and o.buffer.name not in self._cleared:
                 self._clear_halo(o.buffer, layout, tuple(r.buffer for r in operands if not r.write))
+        if domain == BATCH and all(self._is_vector(o.buffer) for o in operands):
+            domain = WIDE
         self.calls.append(
             KernelCall(self._kernel(kernel), tuple(operands), tuple(args), domain, self.layer, self.backward, flops)
         )
+
+    def _is_vector(self, b: Buffer) -> bool:
+        """Whether a buffer holds one pixel a sample (or no samples): too little to go a few samples at a time."""
+        layout = self.layouts.get(b.name)
+        return b.kind not in (BATCHED, SCRATCH) or (layout is not None and layout.height == layout.width == 1)
 
     def _clear_halo(self, buffer: Buffer, layout: ImageLayout, waits: tuple[Buffer, ...]) -> None:
         """Emit zeros around an image, no earlier than the call that fills it: so its memory is not held for long."""
