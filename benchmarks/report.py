@@ -49,7 +49,8 @@ def of(result: Result, name: str, field: str = "seconds") -> float:
 
 def rate(result: Result, name: str) -> str:
     """Return a contender's images per second."""
-    return f"{result['batch'] / of(result, name):,.0f}"
+    value = result["batch"] / of(result, name)
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
 
 
 def geometric_mean(values: Iterable[float]) -> float:
@@ -161,7 +162,7 @@ def memory(found: list[Result]) -> Table:
 def scaling(results: list[Result], top: int) -> Table | None:
     """Return how images per second grow with the batch."""
     rows = []
-    for net in NETS:
+    for net in (name for name, n in NETS.items() if n.batches):
         for measure, peers in (("training", "PyTorch"), ("inference", ONNX)):
             found = [
                 r for r in results if (r["measure"], r["net"], r["threads"]) == (measure, net, top)

@@ -86,14 +86,14 @@ def timed(
 def fastest(variants: dict[str, Callable[[], object]], seconds: float) -> str:
     """Return the name of the fastest variant, by medians of three interleaved rounds after a warm-up."""
     for step in variants.values():
-        timed(step, seconds / 4)
+        timed(step, seconds / 4, least=2)
     if len(variants) == 1:
         return next(iter(variants))
     medians: dict[str, list[float]] = {name: [] for name in variants}
     for _ in range(3):
         for name, step in variants.items():
             time.sleep(0.2)  # threads of the variant before may still spin
-            medians[name].append(float(np.median(timed(step, seconds / 3))))
+            medians[name].append(float(np.median(timed(step, seconds / 3, least=1))))
     return min(medians, key=lambda name: float(np.median(medians[name])))
 
 

@@ -1,0 +1,100 @@
+"""The benchmark's own arithmetic: what peers are given, when they agree, and what the tables say."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from cnnspec.compiler import Compiler
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def bench(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT))
+    return lambda name: importlib.import_module(f"benchmarks.{name}")
+
+
+def result(**seconds):
+    contenders = {name.replace("_", " "): {"seconds": s, "variant": ""} for name, s in seconds.items()}
+    return {"measure": "training", "net": "lenet", "batch": 64, "threads": 2, "contenders": contenders}
+
+
+def test_a_dense_layer_behind_flatten_computes_the_same_from_channels_first(bench, tmp_path):
+    exchange = bench("exchange")
+    model = Compiler.from_text("input 4x5x3\nrelu\nflatten\nrelu\ndense 6\ndense 2\n").model
+    exchange.write_net(model, tmp_path)
+    net = json.loads((tmp_path / "net.json").read_text())
+    ours, peers = np.load(tmp_path / "ours.npz"), np.load(tmp_path / "peers.npz")
+    x = np.random.default_rng(0).random((4, 5, 3), np.float32)
+    first, second = (layer["params"]["weight"] for layer in net["layers"] if layer["kind"] == "dense")
+    h = x.ravel() @ ours[first]
+    np.testing.assert_allclose(peers[first] @ x.transpose(2, 0, 1).ravel(), h, rtol=1e-5)
+    np.testing.assert_allclose(peers[second] @ h, h @ ours[second], rtol=1e-5)
+
+
+def test_filters_are_given_as_output_input_rows_columns(bench, tmp_path):
+    model = Compiler.from_text("input 8x8x4\nconv 6 3x5 groups=2\ndepthwise 3x3\nflatten\ndense 2\n").model
+    bench("exchange").write_net(model, tmp_path)
+    ours, peers = np.load(tmp_path / "ours.npz"), np.load(tmp_path / "peers.npz")
+    conv, depthwise = (name for name in ours.files if ours[name].ndim > 2)
+    assert peers[conv].shape == (6, 2, 3, 5) and peers[depthwise].shape == (6, 1, 3, 3)
+    assert peers[conv][4, 1, 2, 3] == ours[conv][2, 3, 1, 4]
+    assert peers[depthwise][4, 0, 2, 1] == ours[depthwise][2, 1, 4]
+
+
+def test_a_layer_that_mixes_channels_of_a_flat_image_is_refused(bench, tmp_path):
+    model = Compiler.from_text("input 4x4x3\nflatten\nbn\ndense 2\n").model
+    with pytest.raises(NotImplementedError, match="bn between flatten and dense"):
+        bench("exchange").write_net(model, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "found, agrees",
+    [([1.0, 2.0], True), ([1.0, 2.0 + 1e-4], True), ([1.0, 2.1], False), ([1.0, np.nan], False), ([1.0], False)],
+)
+def test_contenders_agree_within_what_is_allowed(bench, found, agrees):
+    reference = bench("duel").Reference(np.array([1.0, 2.0]), np.array([1e-4, 1e-4]))
+    assert reference.judge(found)[1] is agrees
+
+
+def test_the_ratio_is_that_of_medians_against_the_best_peer(bench):
+    q = bench("report").ratio(
+        result(cnnspec=[1, 2, 9], PyTorch_eager=[6, 8, 7], PyTorch_compile=[5, 6, 6], other=[1, 1, 1]), "PyTorch"
+    )
+    assert q.peer == "PyTorch compile"
+    assert q.value == 3.0
+    assert (q.low, q.high) == (6 / 9, 5.0)
+
+
+def test_the_table_holds_rates_and_the_geometric_mean(bench):
+    report = bench("report")
+    second = {**result(cnnspec=[1.0], PyTorch_eager=[8.0]), "net": "resnet20"}
+    (table,) = report.tables([result(cnnspec=[0.5], PyTorch_eager=[1.0]), second])
+    assert table.rows[0][2:6] == ("128", "64", "PyTorch eager", "**2.00**")
+    assert table.rows[2][0] == "geometric mean" and table.rows[2][5] == "**4.00**"
+
+
+def test_a_report_goes_between_its_markers_and_nowhere_else(bench):
+    put = bench("report").put_between_markers
+    text = "a\n<!-- results begin -->\nold\n<!-- results end -->\nz\n"
+    assert put(text, "new\n") == "a\n<!-- results begin -->\nnew\n<!-- results end -->\nz\n"
+    with pytest.raises(ValueError, match="fashion begin"):
+        put(text, "new", "fashion")
+
+
+def test_the_chart_is_an_svg_with_a_bar_for_each_net(bench):
+    root = ElementTree.fromstring(bench("report").chart([result(cnnspec=[0.5], PyTorch_eager=[1.0])]))
+    assert [t.text for t in root.iter("{http://www.w3.org/2000/svg}text")][-1] == "2.00"
+
+
+def test_every_net_of_the_benchmark_is_a_checked_spec(bench):
+    nets = bench("nets")
+    for name in nets.NETS:
+        assert nets.load_model(name).train.optimizer.momentum == 0.9
