@@ -120,13 +120,15 @@ class TrainingView:
         each = seconds / step if step else 0.0
         columns = shutil.get_terminal_size((80, 24)).columns
         acc = "" if math.isnan(accuracy) else f"acc {100 * accuracy:.1f} %  "
-        words = f"{step}/{steps}  loss {number(loss)}  {acc}{count(round(rate))} images/s  {duration(left * each)} left"
-        head = f"epoch {epoch}/{self.info.epochs}"
-        room = min(24, columns - len(head) - len(words) - 6)
+        words = f"loss {number(loss)}  {acc}{count(round(rate))} images/s  {duration(left * each)} left"
+        head, steps_taken = f"epoch {epoch}/{self.info.epochs}", f"{step}/{steps}  "
+        room = columns - len(head) - len(words) - 6
+        taken = steps_taken if room - len(steps_taken) >= 8 else ""  # where it is narrow, the bar says it alone
+        room = min(24, room - len(taken))
         drawn = bar(step / max(1, steps), room, empty="┄") + "  " if room >= 4 else ""
-        self.state = f"{head}  {drawn}{words}"
+        self.state = f"{head}  {drawn}{taken}{words}"
         if self.live is None and not self.quiet and step < steps and self._due():
-            render.say(f"{head}  {words}")
+            render.say(f"{head}  {steps_taken}{words}")
 
     def on_epoch(self, row: Mapping[str, Any]) -> None:
         self.told = time.monotonic()

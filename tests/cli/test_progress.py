@@ -58,3 +58,18 @@ def test_epochs_stand_on_lines_of_their_own_above_the_live_line(tmp_path: Path) 
     ]
     assert "epoch 1/3" in text or "getting ready" in text  # a live line was drawn
     assert not [line for line in lines if "getting ready" in line or line.startswith("epoch ")]
+
+
+@pytest.mark.parametrize(("epochs", "steps"), [(12, 41), (400, 41), (400, 10_000)])
+def test_the_live_line_has_its_bar_in_80_columns(monkeypatch: pytest.MonkeyPatch, epochs: int, steps: int) -> None:
+    from types import SimpleNamespace
+
+    from cnnspec.cli.progress import TrainingView
+
+    monkeypatch.setenv("COLUMNS", "80")
+    view = TrainingView(quiet=True)
+    view.info = SimpleNamespace(epochs=epochs, steps_per_epoch=steps)  # type: ignore[assignment]
+    for accuracy in (0.1, 1.0):
+        view.on_step(12, steps // 2, steps, 100_000, 2.3026, accuracy, 1.0)
+        assert len(view.state) <= 80
+        assert view.state.count("━") + view.state.count("┄") >= 8

@@ -329,7 +329,7 @@ def test_predict_without_an_image(cli: Run, room: Path) -> None:
     assert cli("predict", "run").code == 2
     result = cli("predict", "run", "nothing.png")
     assert result.code == 1
-    assert "nothing.png" in result.err
+    assert result.err == "error: nothing.png: there is no such file\n"
     result = cli("predict", "run", "empty")
     assert result.code == 1
     assert "empty: the folder holds no image" in result.err
@@ -387,6 +387,20 @@ def test_a_number_of_threads_that_cannot_be_is_refused(
     found = {f["topic"]: f for f in json.loads(cli("doctor", "--json").out)}
     assert (found["processor"]["state"], found["threads"]["state"]) == ("ok", "BAD")
     assert "CNNSPEC_THREADS" in found["threads"]["text"]
+
+
+def test_training_tells_that_kernels_are_not_kept(cli: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from cnnspec.cli.progress import TrainingView
+    from cnnspec.kernels import cache
+
+    monkeypatch.setattr(cache, "use_cache", lambda: str(tmp_path))
+    view = TrainingView(quiet=True)
+    view.on_compile(1, 20)
+    assert view.state == "compiling kernels 1/20, anew each time: see  cnnspec doctor"
+    monkeypatch.setattr(cache, "cache_dir", lambda: tmp_path)
+    view = TrainingView(quiet=True)
+    view.on_compile(1, 20)
+    assert view.state == "compiling kernels 1/20, once per machine"
 
 
 def test_doctor_tells_of_missing_openmp(cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
