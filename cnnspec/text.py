@@ -52,6 +52,11 @@ def count(n: int) -> str:
     return f"{n:,}"
 
 
+def plain(x: float) -> str:
+    """Return a bound or a setting as a person would write it: ``1,000,000``, ``0.999``, ``1e-12``."""
+    return f"{int(x):,}" if abs(x) < 1e15 and float(x).is_integer() else f"{x:g}"
+
+
 def some(n: int, thing: str) -> str:
     """Return how many there are of a thing: ``1 epoch``, ``1,200 steps``, ``10 classes``."""
     return f"{count(n)} {thing}{'' if n == 1 else 'es' if thing.endswith('s') else 's'}"

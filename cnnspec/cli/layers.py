@@ -14,7 +14,7 @@ from .. import ops
 from ..errors import did_you_mean
 from ..model.settings import SETTINGS
 from ..ops.base import LAYERS, REQUIRED, Attr, attrs_of, dims
-from ..text import to_json
+from ..text import plain, to_json
 
 assert ops  # importing the package registers the layers
 
@@ -42,6 +42,11 @@ def first_sentence(cls: type, width: int) -> str:
 def written(cls: type) -> dict[str, Attr]:
     """Return the fields that a spec may write."""
     return {name: a for name, a in attrs_of(cls).items() if a.kind != "hidden"}
+
+
+def is_one_form(word: str, cls: type) -> bool:
+    """Return whether a statement has no word to choose: ``batch 32``, ``stop patience=5``."""
+    return word == "" or word in (a.key for a in written(cls).values())
 
 
 def signature(word: str, cls: type) -> str:
@@ -87,20 +92,21 @@ def takes(a: Attr) -> str:
         "window": "a size such as 2 or 2x3, or global",
         "padding": "same, none, 1 or 1x2",
         "str": 'text in "quotes"',
+        "floats": "a number, or a list such as [0.5, 0.4, 0.3]",
         "word": "one of " + ", ".join(a.choices),
     }
     text = kinds.get(a.kind, a.kind)
     if a.kind in ("int", "float"):
         if a.min is not None and a.max is not None:
-            text += f" from {a.min:g} to {a.max:g}"
+            text += f" from {plain(a.min)} to {plain(a.max)}"
         elif a.min is not None:
-            text += f", at least {a.min:g}"
+            text += f", at least {plain(a.min)}"
     return text
 
 
 def manual(group: str, word: str, cls: type, width: int = 80) -> str:
     """Return the manual page of one word as plain text: how it is written, its docstring, its arguments."""
-    head = word if group == "layers" else f"{group} {word}"
+    head = word if group == "layers" else group if is_one_form(word, cls) else f"{group} {word}"
     lines = textwrap.wrap(signature(head, cls), width, subsequent_indent=" " * (len(head) + 1))
     lines += ["", *("  " + line if line else "" for line in prose(cls, width - 2))]
     fields = written(cls)
@@ -201,13 +207,14 @@ def print_list() -> None:
     groups = catalogue()
     width = max(len(word) for words in groups.values() for word in words)
     for group, words in groups.items():
-        if "" in words:  # a statement of one form
+        if any(is_one_form(word, cls) for word, cls in words.items()):
             continue
         click.echo("layers" if group == "layers" else f"\n{group}: in the spec `{group} NAME ...`")
         for word, cls in words.items():
             click.echo(f"  {word:<{width}}  {first_sentence(cls, 76 - width)}")
     click.echo("\nother settings")
     for group, words in groups.items():
-        if "" in words:
-            click.echo(f"  {group:<{width}}  {first_sentence(words[''], 76 - width)}")
+        for word, cls in words.items():
+            if is_one_form(word, cls):
+                click.echo(f"  {group:<{width}}  {first_sentence(cls, 76 - width)}")
     click.echo("\nThe manual of one: cnnspec layers conv")

@@ -13,6 +13,7 @@ from ..errors import Diagnostic, Fix, did_you_mean
 from ..ops.base import REQUIRED, Attr, dims
 from ..source import Span
 from ..syntax import ast
+from ..text import plain
 from .values import Dims, Fault, LabelValue, NotKnown, Scope, Value, Word, describe, evaluate, unknown_name
 
 YES_NO = {"yes": True, "no": False}
@@ -193,13 +194,15 @@ def _check_range(name: str, a: Attr, expr: ast.Expr, value: int | float) -> None
     if not (too_low or too_high):
         return
     if a.min is not None and a.max is not None:
-        wanted = f"between {a.min:g} and {a.max:g}"
-    elif too_low:
-        wanted = f"at least {a.min:g}"
+        wanted = f"between {plain(a.min)} and {plain(a.max)}"
+    elif a.min is not None and too_low:
+        wanted = f"at least {plain(a.min)}"
     else:
-        wanted = f"at most {a.max:g}"
+        wanted = f"at most {plain(a.max or 0)}"
     message = f"{_of(name, a)} must be {wanted}"
-    raise Fault(Diagnostic("range", message, expr.span, f"expected {wanted}, found {describe(value)}"))
+    share = a.max is not None and a.max < 1 < value < 100 and expr.span.text.isdigit()
+    hint = f"{value} percent is written {value}%" if share else ""
+    raise Fault(Diagnostic("range", message, expr.span, f"expected {wanted}, found {plain(value)}", hint=hint))
 
 
 def _wrong_type(name: str, a: Attr, expr: ast.Expr, value: Value, wanted: str, scope: Scope) -> Fault:

@@ -115,14 +115,14 @@ class Step:
 
 @setting("schedule", "cosine")
 class Cosine:
-    """Half a cosine from the learning rate to ``to`` times it, step by step (Loshchilov & Hutter 2017)."""
+    """Half a cosine down to ``to`` times the learning rate (Loshchilov & Hutter 2017), step by step."""
 
     to: float = attr("float", "last factor", default=0.0, min=0, max=1)
 
 
 @setting("schedule", "warmup")
 class Warmup:
-    """The learning rate rises in a straight line over the first epochs; stands before another schedule."""
+    """The learning rate rises in a line over the first epochs; stands before another schedule."""
 
     epochs: int = attr("int", "epochs of rise", positional=True, min=1)
 
@@ -165,7 +165,7 @@ class FashionMnist:
 
 @setting("source", "mnist")
 class Mnist:
-    """MNIST in the four IDX files of its authors, gz or not, in ``path`` or $CNNSPEC_DATA/mnist."""
+    """MNIST in its four IDX files, gz or not; in ``path`` or $CNNSPEC_DATA/mnist."""
 
     classes, shape = 10, (28, 28, 1)
 
@@ -174,14 +174,14 @@ class Mnist:
 
 @setting("source", "idx")
 class Idx:
-    """Any four IDX files named as MNIST's are (train-images..., t10k-images...), gz or not."""
+    """IDX files named as MNIST's are (train-images..., t10k-images...), gz or not."""
 
     path: str = attr("str", "folder of the IDX files", positional=True)
 
 
 @setting("source", "folders")
 class Folders:
-    """One folder a class (or train/ and test/ with one folder a class each), any format Pillow reads."""
+    """Pictures, one folder a class, in any format that Pillow reads; or train/ and test/ with such folders."""
 
     path: str = attr("str", "folder", positional=True)
     resize: str = attr(
@@ -194,7 +194,7 @@ class Folders:
 
 @setting("source", "npz")
 class Npz:
-    """A NumPy file with x_train, y_train and, optionally, x_test, y_test; x is [N,H,W,C] or [N,H,W]."""
+    """A NumPy file of x_train, y_train, perhaps x_test, y_test; x is [N,H,W,C] or [N,H,W]."""
 
     path: str = attr("str", "the .npz file", positional=True)
 
@@ -202,7 +202,7 @@ class Npz:
 # ---- statements of one form: the word of the registry is empty -------------------------------------
 @setting("normalize", "")
 class Normalize:
-    """x = (pixel/255 - mean) / std, one number for each channel (or one for all)."""
+    """x = (pixel/255 - mean) / std; numbers of each channel, or of all."""
 
     mean: tuple[float, ...] = attr("floats", "subtracted, one number a channel or one for all")
     std: tuple[float, ...] = attr("floats", "divided by, one number a channel or one for all", min=1e-12)
@@ -210,7 +210,7 @@ class Normalize:
 
 @setting("split", "")
 class Split:
-    """How much of the training set is kept for validation, drawn by the seed."""
+    """The share of the training set kept for validation; the seed draws it."""
 
     val: float = attr("float", "share of the training set kept for validation", min=0, max=0.99)
 

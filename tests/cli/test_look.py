@@ -137,6 +137,16 @@ def test_layers_lists_every_layer_and_setting_in_80_columns(cli: Run) -> None:
     out = cli("layers").out
     assert all(re.search(rf"^  {name} ", out, re.MULTILINE) for name in (*LAYERS, "sgd", "cosine", "folders"))
     assert max(map(len, out.splitlines())) <= 80
+    assert "`optimizer NAME ...`" in out
+    assert "`batch NAME" not in out and "`stop NAME" not in out  # they have no word to choose
+    assert "by `gamma` every `every` epochs" in out
+
+
+def test_layers_prints_how_a_statement_of_one_form_is_written(cli: Run) -> None:
+    out = cli("layers", "batch").out
+    assert out.startswith("batch BATCH\n")
+    assert "from 1 to 1,000,000" in out
+    assert cli("layers", "stop").out.startswith("stop patience=PATIENCE [on=val.loss]\n")
 
 
 @pytest.mark.parametrize("name", LAYERS)
