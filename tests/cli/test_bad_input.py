@@ -87,6 +87,9 @@ def test_a_spec_that_is_missing_names_a_near_one(cli: Run, tmp_path: Path) -> No
     assert result.code == 1
     assert "digit.cnn" in result.err
     assert "did you mean digits.cnn?" in result.err
+    assert "did you mean digits.cnn?" in cli("summary", "digits").err
+    (tmp_path / "t.cnn").write_text("input 8x8x1\n")
+    assert "here are: digits.cnn, t.cnn" in cli("summary", "nothing.cnn").err
 
 
 @pytest.mark.parametrize("verb", ["summary", "eval", "predict"])

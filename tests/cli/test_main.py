@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -98,6 +99,15 @@ def test_exit_codes_tell_whose_mistake_it_is(monkeypatch: pytest.MonkeyPatch, cl
 
     failing(monkeypatch, MemoryError())
     assert cli("train").code == 1
+
+    monkeypatch.setenv("CNNSPEC_CACHE", "kernels")
+    failing(monkeypatch, OSError(errno.ENOSPC, "No space left on device"))
+    result = cli("train")
+    assert result.code == 1
+    assert result.err.startswith("error: kernels: the disk is full\n  fix: ")
+
+    failing(monkeypatch, OSError(errno.EBADF, "Bad file descriptor"))
+    assert cli("train").code == 3
 
 
 def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
