@@ -77,7 +77,7 @@ def test_the_table_holds_rates_and_the_geometric_mean(bench):
     report = bench("report")
     second = {**result(cnnspec=[1.0], PyTorch_eager=[8.0]), "net": "resnet20"}
     (table,) = report.tables([result(cnnspec=[0.5], PyTorch_eager=[1.0]), second])
-    assert table.rows[0][2:6] == ("128", "64", "PyTorch eager", "**2.00**")
+    assert table.rows[0][2:6] == ("128", "64.0", "PyTorch eager", "**2.00**")
     assert table.rows[2][0] == "geometric mean" and table.rows[2][5] == "**4.00**"
 
 
