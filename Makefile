@@ -42,8 +42,8 @@ digits: $(BIN)/cnnspec ## train specs/digits.cnn
 golden: $(BIN)/cnnspec ## rewrite the expected outputs of tests/cases; read the diff
 	$(BIN)/pytest -q tests/syntax tests/model tests/passes tests/plan --update-golden
 
-bench: $(BIN)/cnnspec ## time each layer of specs/digits.cnn (peers: see benchmarks/README.md)
-	$(BIN)/cnnspec bench specs/digits.cnn
+bench: ## compare with PyTorch and onnxruntime, about half an hour (benchmarks/README.md)
+	$(BIN)/python -m benchmarks
 
 wheel: $(BIN)/cnnspec ## build the wheel and the source archive into dist/
 	$(BIN)/python -m build -o dist .
