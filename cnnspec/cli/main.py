@@ -167,7 +167,7 @@ MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, e
 
 def _of_the_machine(error: OSError) -> MachineError:
     """Return an error of the system that nothing nearer has explained, such as a full disk under the kernels."""
-    from ..places import cache_root
+    from ..kernels.cache import cache_root
 
     if os.environ.get("CNNSPEC_DEBUG"):
         _print_traceback()

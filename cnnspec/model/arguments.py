@@ -5,7 +5,7 @@ All that is known about a layer here is its declaration, :func:`cnnspec.ops.base
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from ..ops.base import REQUIRED, Attr, dims
 from ..source import Span
 from ..syntax import ast
 from ..text import plain
+from .elsewhere import key_elsewhere
 from .values import Dims, Fault, LabelValue, NotKnown, Scope, Value, Word, describe, evaluate, unknown_name
 
 YES_NO = {"yes": True, "no": False}
@@ -122,9 +123,14 @@ def bind(
     return bound if good else None
 
 
-def _unknown_key(name: str, attrs: Mapping[str, Attr], argument: ast.Argument, known: Iterable[str]) -> Diagnostic:
-    near = did_you_mean(argument.key, known)
+def _unknown_key(name: str, attrs: Mapping[str, Attr], argument: ast.Argument, known: Collection[str]) -> Diagnostic:
     span = argument.key_span or argument.span
+    if argument.key == "activation":
+        label = "an activation is a layer of its own"
+        hint = f"write  -> {argument.value.span.text[:20]}  after {name}"
+        return Diagnostic("unknown-key", f"{name} has no `{argument.key}`", span, label, hint=hint)
+    elsewhere = key_elsewhere(argument.key)
+    near = elsewhere if elsewhere in known else did_you_mean(argument.key, known)
     return Diagnostic(
         "unknown-key",
         f"{name} has no `{argument.key}`",
@@ -155,7 +161,8 @@ def _surplus(name: str, attrs: Mapping[str, Attr], argument: ast.Argument, scope
 
 
 def _missing(name: str, attrs: Mapping[str, Attr], missing: Attr, head: Span) -> Diagnostic:
-    example = {"size": "3x3", "window": "2", "int": "64", "float": "0.1", "str": '"path"'}.get(missing.kind, "...")
+    examples = {"size": "3x3", "window": "2", "int": "64", "float": "0.1", "str": '"path"'}
+    example = "3" if name == "repeat" else examples.get(missing.kind, "...")
     end = Span(head.source, head.end, head.end)
     form = f"  {head.text} {'' if missing.positional else missing.key + '='}{example}"
     return Diagnostic(
@@ -180,6 +187,8 @@ def convert(name: str, a: Attr, expr: ast.Expr, scope: Scope) -> Any:
     NotKnown
         If it depends on what an earlier error left unknown.
     """
+    if a.kind == "str" and isinstance(expr, ast.Arithmetic):
+        raise _unquoted(name, a, expr, "arithmetic")  # such as a path without its quotes
     value = evaluate(expr, scope)
     typed = _KINDS[a.kind](name, a, expr, value, scope)
     for part in typed if isinstance(typed, tuple) else (typed,):
@@ -193,7 +202,7 @@ def _check_range(name: str, a: Attr, expr: ast.Expr, value: int | float) -> None
     too_high = a.max is not None and value > a.max
     if not (too_low or too_high):
         return
-    if a.min is not None and a.max is not None:
+    if a.min is not None and a.max is not None and not (too_low and a.max >= 1_000_000):
         wanted = f"between {plain(a.min)} and {plain(a.max)}"
     elif a.min is not None and too_low:
         wanted = f"at least {plain(a.min)}"
@@ -201,7 +210,7 @@ def _check_range(name: str, a: Attr, expr: ast.Expr, value: int | float) -> None
         wanted = f"at most {plain(a.max or 0)}"
     message = f"{_of(name, a)} must be {wanted}"
     share = a.max is not None and a.max < 1 < value < 100 and expr.span.text.isdigit()
-    hint = f"{value} percent is written {value}%" if share else ""
+    hint = f"{expr.span.text} percent is written {expr.span.text}%" if share else ""
     raise Fault(Diagnostic("range", message, expr.span, f"expected {wanted}, found {plain(value)}", hint=hint))
 
 
@@ -334,11 +343,14 @@ def _padding(name: str, a: Attr, expr: ast.Expr, value: Value, scope: Scope) -> 
 def _str(name: str, a: Attr, expr: ast.Expr, value: Value, scope: Scope) -> str:
     if isinstance(value, str):
         return value
+    raise _unquoted(name, a, expr, describe(value))
+
+
+def _unquoted(name: str, a: Attr, expr: ast.Expr, found: str) -> Fault:
     quoted = Fix(expr.span, f'"{expr.span.text}"')
     message = f"{_of(name, a)} is a text in double quotes"
     hint = f"write {quoted.replacement}"
-    found = f"expected a text, found {describe(value)}"
-    raise Fault(Diagnostic("type", message, expr.span, found, hint=hint, fix=quoted))
+    return Fault(Diagnostic("type", message, expr.span, f"expected a text, found {found}", hint=hint, fix=quoted))
 
 
 def _floats(name: str, a: Attr, expr: ast.Expr, value: Value, scope: Scope) -> tuple[float, ...]:

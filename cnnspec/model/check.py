@@ -203,7 +203,7 @@ class _Checker:
     ) -> tuple[NameScope, Expander, Cursor]:
         blocks = self._blocks()
         recursive = find_recursion(blocks, self.report)
-        expander = Expander(self.report, blocks, declared.defaults(), self.variables, recursive)
+        expander = Expander(self.report, blocks, declared.defaults(), self.variables, recursive, input_shape)
         names = NameScope()
         env = Env(self.variables, Labels(), input_shape, names)
         end = Cursor(-1, input_shape)

@@ -92,7 +92,8 @@ class Declarations:
         for size, axis in zip(value.dims, ("height", "width", "channels"), strict=True):
             if not 1 <= size <= 1_000_000:
                 label = f"expected between 1 and 1,000,000, found {size}"
-                self.report(Diagnostic("range", f"the {axis} of the input is {size}", span, label))
+                are = "are" if axis == "channels" else "is"
+                self.report(Diagnostic("range", f"the {axis} of the input {are} {size}", span, label))
                 return None
         return value.dims
 

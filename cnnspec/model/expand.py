@@ -12,6 +12,7 @@ from ..source import Span
 from ..syntax import ast
 from .arguments import Bound, bind, signature
 from .branches import row_notes
+from .elsewhere import is_no_layer_of_ours, layer_elsewhere
 from .settings import SECTIONS
 from .structure import expand_block, expand_from, expand_repeat, expand_residual
 from .values import Value
@@ -32,9 +33,10 @@ class Expander:
         defaults: Mapping[str, Bound],
         variables: Mapping[str, Value],
         recursive: frozenset[str],
+        input_shape: Shape | None = None,
     ) -> None:
         self._report, self.blocks, self.defaults = report, blocks, defaults
-        self.globals, self.recursive = variables, recursive
+        self.globals, self.recursive, self.input_shape = variables, recursive, input_shape
         self.placed: list[Placed] = []
         self.steps = 0
         self.depth = 0
@@ -158,8 +160,10 @@ class Expander:
                 "expected right after the } of residual, on the same line",
                 hint="write  residual { ... } project { ... }",
             )
-        near = did_you_mean(step.name, [*known, *TOP_WORDS])
-        if near:
+        near = layer_elsewhere(step.name) or did_you_mean(step.name, [*known, *TOP_WORDS])
+        if is_no_layer_of_ours(step.name):
+            label, hint = "this version has no such layer", "run  cnnspec layers  to see all layers"
+        elif near:
             hint, fix = f"did you mean `{near}`?", Fix(step.name_span, near)
         else:
             hint = "run  cnnspec layers  to see all layers"
@@ -238,7 +242,12 @@ class Expander:
         notes = error.notes
         if isinstance(step.body, ast.Table) and len(step.body.rows) == len(shapes):
             notes = (*notes, *row_notes(step.body, shapes))
-        return Diagnostic("shape", error.message, span, label, notes=notes, hint=error.hint, fix=fix)
+        hint = error.hint
+        h, w, c = self.input_shape if self.input_shape is not None and len(self.input_shape) == 3 else (0, 0, 0)
+        if h in (1, 3) and w == c > 4:  # written channels first, as other libraries do
+            notes = (*notes, f"the input is {h} high, {w} wide and {c} deep: channels come last")
+            hint = f"was  input {w}x{c}x{h}  meant?"
+        return Diagnostic("shape", error.message, span, label, notes=notes, hint=hint, fix=fix)
 
     def refuse_bodies(self, step: ast.Step, env: Env) -> None:
         if step.body is not None:

@@ -10,6 +10,7 @@ from ..errors import Diagnostic, Fix, did_you_mean
 from ..ops.base import Shape, attrs_of, dims
 from ..source import Span
 from ..syntax import ast
+from ..text import some
 from .arguments import bind, written
 from .settings import SECTIONS, SETTINGS, Constant, DataSettings, TrainSettings, Warmup
 from .values import Scope, Value
@@ -173,14 +174,22 @@ class SectionReader:
         if _is_written_by_key(step, classes):  # `stop patience=15` says its word as a key
             return step.arguments[0].key
         if not step.arguments or step.arguments[0].key or not isinstance(step.arguments[0].value, ast.Name):
-            found = f"`{step.arguments[0].span.text[:40]}`" if step.arguments else "nothing"
+            text = step.arguments[0].span.text if step.arguments else ""
+            found = f"`{text[:40]}`" if text else "nothing"
+            word, slash, rest = text.partition("/")  # source folders /data/flowers
+            hint = f"write  {name} {next(iter(classes))}"
+            fix = None
+            if slash and word.strip() in classes:
+                hint = f'write  {name} {word.strip()} "/{rest}"'
+                fix = Fix(step.arguments[0].span, f'{word.strip()} "/{rest}"')
             self._report(
                 Diagnostic(
                     "missing-argument",
                     f"{name} needs to know which",
                     step.head,
                     f"expected {words} after {name}, found {found}",
-                    hint=f"write  {name} {next(iter(classes))}",
+                    hint=hint,
+                    fix=fix,
                 )
             )
             return None
@@ -305,8 +314,9 @@ def train_settings(reader: SectionReader, section: ast.Section | None, data: Dat
             reader.report(Diagnostic("structure", message, found[name].span, hint=hint))
     epochs = found["epochs"].value.epochs if "epochs" in found else default.epochs
     if reader.warmup > epochs:
-        message = f"the warmup of {reader.warmup} epochs is longer than the {epochs} epochs of training"
-        reader.report(Diagnostic("range", message, found["schedule"].span))
+        message = f"the warmup of {reader.warmup} epochs is longer than the training of {some(epochs, 'epoch')}"
+        hint = f"write  warmup {epochs}  or less, or train longer"
+        reader.report(Diagnostic("range", message, found["schedule"].span, hint=hint))
     return TrainSettings(
         loss=found["loss"].value if "loss" in found else default.loss,
         optimizer=found["optimizer"].value if "optimizer" in found else default.optimizer,

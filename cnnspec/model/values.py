@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Union
 
 from ..errors import Diagnostic, Fix, did_you_mean
@@ -129,7 +129,7 @@ def unknown_name(name: str, span: Span, scope: Scope) -> Diagnostic:
     """Return the diagnostic for a name that stands for no number here."""
     variables = [v for v, value in scope.variables.items() if not isinstance(value, Unknown)]
     known = [*variables, *(("in.c", "in.h", "in.w", "here.c", "here.h", "here.w") if scope.in_net else ())]
-    near = did_you_mean(name, known)
+    near = did_you_mean(name, [*known, "classes"])
     hint = f"did you mean `{near}`?" if near else ""
     if not near:
         hint = f"known here: {', '.join(known)}" if known else f"give it a value at the top:  param {name} = 1"
@@ -203,7 +203,12 @@ def _dimension(expr: ast.Name, head: str, axis: str, scope: Scope) -> int:
 
 
 def _arithmetic(expr: ast.Arithmetic, scope: Scope) -> int | float:
-    result = number(expr.first, scope)
+    try:
+        result = number(expr.first, scope)
+    except Fault as fault:
+        if expr.rest[0][0] == "//":  # elsewhere a comment begins so
+            raise Fault(replace(fault.diagnostic, hint=fault.diagnostic.hint or "a comment begins with #")) from None
+        raise
     for operator, operand in expr.rest:
         right = number(operand, scope)
         span = Span(expr.span.source, expr.span.start, operand.span.end)

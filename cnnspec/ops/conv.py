@@ -62,7 +62,7 @@ class Conv(Convolution):
     Dumoulin & Visin 2016, "A guide to convolution arithmetic for deep learning".
     """
 
-    out_channels: int = attr("int", "number of filters, C_out", positional=True, min=1)
+    out_channels: int = attr("int", "number of filters, C_out", positional=True, min=1, max=1_000_000)
     kernel_size: Pair = attr("size", "rows x columns of a filter", positional=True, key="size", min=1)
     stride: Pair = attr("size", "rows and columns from one position to the next", default=(1, 1), min=1)
     padding: str | Pair = attr(

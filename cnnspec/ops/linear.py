@@ -22,7 +22,7 @@ class Dense(Op):
     ``flatten`` (or ``avgpool global -> flatten``) before it.
     """
 
-    units: int = attr("int", "number of outputs", positional=True, min=1)
+    units: int = attr("int", "number of outputs", positional=True, min=1, max=1_000_000)
     bias: bool = attr("bool", "add a learned number to each output", default=True)
     activation: str = attr("hidden", "activation fused into the kernel", default="")
 

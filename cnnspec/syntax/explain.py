@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from lark import Token
@@ -48,6 +49,7 @@ LOOKALIKES = {
     "≥": (">=", "written >="),
 }
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
+_NEARLY_ARROW = re.compile(r"(?:=|-[ \t]+)>")
 _NUMBERISH = re.compile(r"[0-9][\w.%]*")
 
 
@@ -200,11 +202,14 @@ def _call(place: Place, match: re.Match[str]) -> Diagnostic:
     end = _closing(place.text, match.end())
     if place.at_start or (place.last is not None and place.last.type in ("ARROW", "COLON")):
         inner = place.text[match.end() + 1 : end - 1].replace(",", " ")
+        written = " ".join([word, *inner.split()])
+        simple = place.text[end - 1] == ")" and not set(inner) & set("()[]{}#")
         return Diagnostic(
             "syntax",
             f"`{word}` is called without parentheses and commas",
             place.span(end - place.offset),
-            hint=f"write  {word} {' '.join(inner.split())[:60]}",
+            hint=f"write  {written[:60]}",
+            fix=Fix(place.span(end - place.offset), written) if simple else None,
         )
     call = place.text[place.offset : end]
     return Diagnostic(
@@ -246,6 +251,13 @@ def _numberish(place: Place) -> Diagnostic | None:
 
 
 def _punctuation(place: Place) -> Diagnostic | None:
+    arrow = _NEARLY_ARROW.search(place.text, max(0, place.offset - 5), place.offset + 5)
+    if arrow is not None and arrow.start() <= place.offset < arrow.end():
+        span = Span(place.source, arrow.start(), arrow.end())
+        return Diagnostic(
+            "syntax", "an arrow is written ->", span, f"expected ->, found {span.text}", hint="write ->",
+            fix=Fix(span, "->"),
+        )  # fmt: skip
     if place.kind == "RBRACE" and place.open_bracket("LBRACE") is None:
         return Diagnostic(
             "syntax",
@@ -269,7 +281,8 @@ def _punctuation(place: Place) -> Diagnostic | None:
             "reserved",
             f"`{place.first_word}` is a reserved word and cannot be a label",
             Span(place.source, place.partial[0].start_pos, place.partial[0].end_pos),
-            hint=f"choose another name, such as {place.first_word}_",
+            hint=f"delete the colon, or choose another name, such as {place.first_word}_",
+            fix=Fix(place.span(), ""),
         )
     if place.kind == "EQUALS" and place.first_word == "expect":
         return Diagnostic(
@@ -303,6 +316,10 @@ def _generic(place: Place) -> Diagnostic:
     last = place.last
     if last is not None and last.type == "ARROW":
         return _diagnose(place, "an arrow leads to nothing", "a layer after ->")
+    if last is not None and last.type == "COLON" and place.kind in ("NUMBER", "SIZE"):
+        colon = Span(place.source, last.start_pos or 0, last.end_pos or 0)
+        hint = "delete the colon: a layer is its name and its arguments"
+        return replace(_diagnose(place, "a label names nothing", "a layer after the label", hint), fix=Fix(colon, ""))
     if last is not None and last.type == "COLON":
         return _diagnose(place, "a label names nothing", "a layer after the label")
     if last is not None and last.type in ("PLUS", "MINUS", "TIMES", "DIVIDE", "FLOOR"):
@@ -323,7 +340,8 @@ def _generic(place: Place) -> Diagnostic:
     if opening is not None and opening.type != "LBRACE" and {"RPAR", "RSQB"} & place.accepts:
         at = opening.start_pos or 0
         related = ((Span(place.source, at, at + 1), "opened here"),)
-    return _diagnose(place, "this cannot be read", _wanted(place.accepts), related=related)
+    hint = "a path stands in double quotes" if place.first_word == "source" else ""
+    return _diagnose(place, "this cannot be read", _wanted(place.accepts), hint, related)
 
 
 def _diagnose(

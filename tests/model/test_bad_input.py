@@ -26,6 +26,20 @@ class Bad:
 BAD = [
     Bad("unknown layer", "cov 6 5x5", 2, 1, ("unknown layer `cov`", "did you mean `conv`?")),
     Bad("unknown layer, nothing near", "xyzzy 6", 2, 1, ("unknown layer `xyzzy`", "cnnspec layers")),
+    Bad("a layer's name elsewhere", "Linear 10", 2, 1, ("unknown layer `Linear`", "did you mean `dense`?")),
+    Bad("a layer not ours", "relu -> gelu", 2, 9, ("no such layer", "cnnspec layers")),
+    Bad("a key's name elsewhere", "conv 6 kernel_size=5", 2, 8, ("no `kernel_size`", "did you mean `size`?")),
+    Bad("activation as a key", "conv 6 5x5 activation=relu", 2, 12, ("a layer of its own", "write  -> relu")),
+    Bad("a colon behind a layer", "conv: 6 5x5", 2, 7, ("a label names nothing", "delete the colon")),
+    Bad("a thick arrow", "relu => relu", 2, 6, ("an arrow is written ->", "found =>")),
+    Bad("an arrow in two", "relu - > relu", 2, 6, ("an arrow is written ->", "found - >")),
+    Bad("classes misspelt", "flatten -> dense clases", 2, 18, ("`clases`", "did you mean `classes`?")),
+    Bad("a path without quotes", "relu\ndata { source folders data/x }", 3, 23, ("double quotes", 'write "data/x"')),
+    Bad("an absolute one", "relu\ndata { source npz /x/y }", 3, 8, ('write  source npz "/x/y"',)),
+    Bad("a relative one", "relu\ndata { source npz ../x }", 3, 19, ("double quotes",)),
+    Bad("percent without its sign", "relu\ndata { source mnist\nsplit val=10 }", 4, 11, ("is written 10%",)),
+    Bad("a number for the millions", "conv 99999999999999999999 3x3", 2, 6, ("between 1 and 1,000,000",)),
+    Bad("slashes for a comment", "relu\nparam n = 3x3 // three", 3, 11, ("a comment begins with #",)),
     Bad("unknown key", "conv 6 5x5 strid=2", 2, 12, ("conv has no `strid`", "did you mean `stride`?")),
     Bad("unknown name", "conv widht 5x5\nparam width = 3", 2, 6, ("`widht`", "did you mean `width`?")),
     Bad("unknown value", "conv 6 5x5 pad=sme", 2, 16, ("cannot be `sme`", "did you mean `same`?")),
@@ -283,3 +297,9 @@ def test_control_characters_never_reach_the_terminal():
     with pytest.raises(SpecError) as caught:
         Compiler.from_text(HEAD + "conv 6 \x1b[2J 5x5").model  # noqa: B018
     assert "\x1b" not in str(caught.value)
+
+
+def test_an_input_with_its_channels_first_is_recognised():
+    with pytest.raises(SpecError, match="was  input 32x32x3  meant") as caught:
+        Compiler.from_text("input 3x32x32\nconv 8 5x5 pad=none").model  # noqa: B018
+    assert "channels come last" in str(caught.value)
