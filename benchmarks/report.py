@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any
 from xml.sax.saxutils import escape
 
-from .duel import ONNX, OURS, QUIET
+from .duel import COMPILE, ONNX, OURS, QUIET
 from .nets import NETS
 
 Result = dict[str, Any]
@@ -212,6 +212,7 @@ def markdown(data: dict[str, Any]) -> str:
         "",
         noise(data["results"]),
         "",
+        *([] if any(COMPILE in r["contenders"] for r in data["results"]) else ["torch.compile was left out.", ""]),
     ]
     return "\n".join(lines) + "\n" + "\n".join(table.markdown() for table in tables(data["results"]))
 
