@@ -109,7 +109,7 @@ def new_run_folder(
     MachineError
         When the folder cannot be made or written.
     """
-    stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", Path(model.source.name).stem).strip("-.") or "spec"
+    stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", Path(_name_of(model)).stem).strip("-.") or "spec"
     name = f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}"
     path, number = Path(out) / name, 1
     try:
@@ -160,14 +160,31 @@ def run_of(path: Path | str) -> tuple[RunFolder, Path]:
 
 
 def base_of(model: Model) -> Path:
-    """Return the folder of the spec's file, or the current one where the spec is no file."""
-    file = Path(model.source.name)
+    """Return the folder of the spec's file, or the current one where the spec is no file.
+
+    A spec that lies in a run folder has the base of that run.
+    """
+    file, run = Path(model.source.name), _run_around(model)
+    if run is not None:
+        return run.base
     return file.resolve().parent if file.is_file() else Path.cwd()
+
+
+def _run_around(model: Model) -> RunFolder | None:
+    """Return the run whose copy of the spec this is: training anew from a run starts where that run started."""
+    file = Path(model.source.name)
+    return RunFolder(file.parent) if file.name == SPEC and (file.parent / MANIFEST).is_file() else None
+
+
+def _name_of(model: Model) -> str:
+    """Return the name of the spec's file, as it was before a run copied it."""
+    run = _run_around(model)
+    return str(run.manifest.get("spec", model.source.name)) if run is not None else model.source.name
 
 
 def _manifest(model: Model, data_sha256: str, class_names: Sequence[str], threads: int | None) -> dict[str, Any]:
     return {
-        "spec": model.source.name,
+        "spec": _name_of(model),
         "base": str(base_of(model)),
         "set": [list(pair) for pair in model.settings],
         "seed": model.train.seed,

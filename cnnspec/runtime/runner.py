@@ -35,9 +35,11 @@ def allocate(nbytes: int) -> np.ndarray:
     """Return zeroed bytes that start on a cache line, with slack behind them; MachineError where there is no memory."""
     try:
         raw = np.zeros(nbytes + SLACK + 64, np.uint8)
-    except MemoryError as error:
+    except (MemoryError, ValueError) as error:  # ValueError: beyond all addresses
         raise MachineError(
-            "not enough memory", expected=f"{nbytes / 2**20:,.0f} MiB", hint="use a smaller batch"
+            "there is not enough memory for the net and its batch",
+            expected=f"{nbytes / 2**30:,.1f} GiB",
+            hint="a smaller batch or a smaller net needs less",
         ) from error
     start = -raw.ctypes.data % 64
     return raw[start : start + nbytes + SLACK]

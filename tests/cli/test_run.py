@@ -117,6 +117,19 @@ def test_steps_stops_and_resume_goes_on(cli: Run, room: Path) -> None:
         assert {k: v for k, v in one.items() if k != "seconds"} == {k: v for k, v in two.items() if k != "seconds"}
 
 
+def test_a_run_trained_anew_keeps_its_name_and_finds_its_data(cli: Run, tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    x = np.random.default_rng(0).random((8, 4, 4, 1)).astype(np.float32)
+    np.savez(tmp_path / "here" / "d.npz", x_train=x, y_train=np.arange(8) % 2)
+    text = 'input 4x4x1\nflatten -> dense 2\ndata { source npz "d.npz" }\ntrain { epochs 1 }\n'
+    (tmp_path / "here" / "net.cnn").write_text(text)
+    first = Path(json.loads(cli("train", "here/net.cnn", "--json").out)["run"])
+    second = Path(json.loads(cli("train", first, "--out", "more", "--json").out)["run"])
+    third = Path(json.loads(cli("train", second, "--out", "more", "--json").out)["run"])
+    assert all(run.name.startswith("net-") for run in (first, second, third))
+    assert json.loads((third / "manifest.json").read_text())["spec"] == "here/net.cnn"
+
+
 def test_resume_asks_for_a_run(cli: Run, room: Path) -> None:
     result = cli("train", "--resume", "net.cnn")
     assert result.code == 2
