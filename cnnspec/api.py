@@ -341,7 +341,9 @@ class Net:
 
         model = self.model
         base = self.base if self.base is not None else base_of(model)
-        return open_data(model.data, model.input_shape, model.label_count, base, seed=model.train.seed)
+        return open_data(
+            model.data, model.input_shape, model.label_count, base, seed=model.train.seed, spec=model.source.name
+        )
 
     def _dataset(
         self,

@@ -83,7 +83,9 @@ class Target:
 
         model = self.model
         base = self.run.base if self.run is not None else base_of(model)
-        return open_data(model.data, model.input_shape, model.label_count, base, seed=model.train.seed)
+        return open_data(
+            model.data, model.input_shape, model.label_count, base, seed=model.train.seed, spec=model.source.name
+        )
 
     def weights_file(self, named: Path | None) -> Path:
         """Return the file of the weights to use: the one that was named, else that of the run."""

@@ -105,7 +105,9 @@ def train(
     folder = folder_to_resume(resume) if resume is not None else None
     if data is None:
         base = folder.base if folder is not None else base_of(model)
-        data = open_data(model.data, model.input_shape, model.label_count, base, seed=model.train.seed)
+        data = open_data(
+            model.data, model.input_shape, model.label_count, base, seed=model.train.seed, spec=model.source.name
+        )
     _check_metrics(model, data)
     if make_network is None:
         from .network import Network

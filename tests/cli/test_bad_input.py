@@ -165,6 +165,13 @@ def test_an_unreadable_picture_is_named(cli: Run, tmp_path: Path) -> None:
     assert "4.png" in result.err
 
 
+def test_a_spec_without_data_is_named(cli: Run, tmp_path: Path) -> None:
+    (tmp_path / "net.cnn").write_text("input 8x8x1\nflatten -> dense 10\n")
+    result = cli("train", "net.cnn")
+    assert result.code == 1
+    assert result.err.startswith("error: net.cnn: data: the spec has no data section\n")
+
+
 def test_an_npz_with_a_nan(cli: Run, tmp_path: Path) -> None:
     x = np.zeros((4, 8, 8, 1), np.float32)
     x[2, 3, 4, 0] = np.nan

@@ -342,7 +342,7 @@ def test_predict_without_an_image(cli: Run, room: Path) -> None:
     assert cli("predict", "run").code == 2
     result = cli("predict", "run", "nothing.png")
     assert result.code == 1
-    assert result.err == "error: nothing.png: there is no such file\n"
+    assert result.err == "error: nothing.png: the file does not exist\n"
     result = cli("predict", "run", "empty")
     assert result.code == 1
     assert "empty: the folder holds no image" in result.err

@@ -37,6 +37,7 @@ def open_data(
     base: Path | str = ".",
     *,
     seed: int = 1,
+    spec: str | None = None,
 ) -> Dataset:
     """Open the data of a spec.
 
@@ -47,6 +48,7 @@ def open_data(
     classes : outputs of the net, or None when they follow from the data.
     base : the folder that relative paths start from: that of the spec.
     seed : fixes which samples are held out for validation.
+    spec : the name of the spec's file, for messages.
 
     Raises
     ------
@@ -55,7 +57,11 @@ def open_data(
     """
     if settings is None:
         raise DataError(
-            "the spec has no data section", field="data", expected="a source", hint="data { source digits }"
+            "the spec has no data section",
+            path=spec,
+            field="data",
+            expected="a source of images",
+            hint="add  data { source digits }  or another source: see  cnnspec layers source",
         )
     opened = OPENERS[settings.source.word](settings, input_shape, classes, Path(base))
     if settings.val > 0:

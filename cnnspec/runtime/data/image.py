@@ -81,7 +81,7 @@ def load_image(path: Path, input_shape: Shape, resize: str = "crop") -> np.ndarr
     """Return the pixels of one image file as :func:`decode_image` does, with DataError naming the file."""
     check_channels(input_shape, path)
     if not path.exists():
-        raise DataError("there is no such file", path=path)
+        raise DataError("the file does not exist", path=path)
     try:
         return decode_image(path, input_shape, resize)
     except UnreadableImage as error:
