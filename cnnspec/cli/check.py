@@ -85,7 +85,7 @@ def mend(opened: Target, target: Path, sets: tuple[str, ...], *, show: bool) -> 
         text, applied = apply_fixes(opened.compiler.source, found)
         if not applied:
             break
-        write_atomically(path, text.encode("utf-8"))
+        write_atomically(path, text.encode("utf-8"), hint="copy the spec to a folder you may write to")
         opened = open_target(target, sets)
         found = findings(opened)
     if show:

@@ -12,8 +12,10 @@ from ..errors import MachineError
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes, *, hint: str = "") -> None:
     """Replace a file by new content so that a crash leaves the old one or the new one, never a part.
+
+    ``hint`` says what helps where the place cannot be written; the advice of ``train`` unless given.
 
     Raises
     ------
@@ -33,7 +35,7 @@ def write_atomically(path: Path, content: bytes) -> None:
         temporary = None
         _sync_folder(path.parent)
     except OSError as error:
-        raise cannot_write(path, error, len(content)) from None
+        raise cannot_write(path, error, len(content), hint) from None
     finally:
         if temporary is not None and os.path.exists(temporary):
             os.unlink(temporary)
@@ -48,7 +50,7 @@ def append_line(path: Path, line: str) -> None:
         raise cannot_write(path, error, len(line) + 1) from None
 
 
-def cannot_write(path: Path, error: OSError, nbytes: int) -> MachineError:
+def cannot_write(path: Path, error: OSError, nbytes: int, hint: str = "") -> MachineError:
     """Return the error for a failed write, in words."""
     if error.errno in _FULL:
         kept = "; the file that was there before is kept" if path.exists() else ""
@@ -57,13 +59,13 @@ def cannot_write(path: Path, error: OSError, nbytes: int) -> MachineError:
             path=path,
             expected=f"room for {nbytes:,} bytes",
             found=error.strerror or str(error),
-            hint="free some space, or write to another disk with --out FOLDER",
+            hint=hint or "free some space, or write to another disk with --out FOLDER",
         )
     return MachineError(
         "cannot be written",
         path=path,
         found=error.strerror or str(error),
-        hint="choose a folder you may write to with --out FOLDER",
+        hint=hint or "choose a folder you may write to with --out FOLDER",
     )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -93,6 +95,20 @@ def test_check_tells_every_mistake_with_its_place_and_mend(cli: Run, tmp_path: P
     assert result.err.count("did you mean") == 3
     assert "3 errors" in result.err
     assert "cnnspec check net.cnn --fix  mends 3 of 3" in result.err
+
+
+def test_check_fix_where_nothing_can_be_written(cli: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "net.cnn").write_text("input 8x8x1\nconvv 4 3x3\n")
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(os, "replace", refuse)
+    result = cli("check", "net.cnn", "--fix")
+    assert result.code == 1
+    assert "net.cnn: cannot be written" in result.err
+    assert "fix: copy the spec to a folder you may write to" in result.err
+    assert [p.name for p in tmp_path.iterdir()] == ["net.cnn"]
 
 
 def test_check_fix_mends_the_file_and_shows_what_it_did(cli: Run, tmp_path: Path) -> None:
