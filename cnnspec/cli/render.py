@@ -51,7 +51,8 @@ def say(line: str = "", style: str = "") -> None:
     Lines and tables go without rich, whose import would be a sixth of the time of ``summary``; only while a
     :class:`LiveLine` stands do they pass through its console, which draws it anew below them.
     """
-    if LiveLine.standing:
+    if LiveLine.standing is not None:
+        LiveLine.standing.refresh()
         console().print(line, style=style or None)
     else:
         click.echo(styled(line, style) if style else line)
@@ -154,7 +155,7 @@ class LiveLine:
     What is printed meanwhile through :func:`say` stands above it.
     """
 
-    standing = False  # whether one is on the screen
+    standing: LiveLine | None = None  # the one on the screen
 
     def __init__(self, line: Callable[[], str]) -> None:
         from rich.live import Live
@@ -176,8 +177,12 @@ class LiveLine:
 
     def start(self) -> None:
         self._live.start()
-        LiveLine.standing = True
+        LiveLine.standing = self
 
     def stop(self) -> None:
-        LiveLine.standing = False
+        LiveLine.standing = None
         self._live.stop()
+
+    def refresh(self) -> None:
+        """Draw the line as it is now: what is printed next leaves it standing."""
+        self._live.refresh()
