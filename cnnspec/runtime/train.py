@@ -18,6 +18,7 @@ from ..errors import DataError, Diagnostic
 from ..model.expects import judge
 from ..model.model import Model
 from ..model.settings import KeepBest, Patience
+from . import threads as threading
 from .checkpoint import Progress, load_checkpoint, save_checkpoint
 from .data import Dataset, open_data
 from .data.loader import Batch, batches, epoch_order
@@ -180,7 +181,8 @@ class _Run:
                 tuple(progress.history),
             )
         )
-        for note in self.data.notes:
+        slow = threading.choose(self.threads).note
+        for note in (*self.data.notes, *([slow] if slow else [])):
             self.reporter.on_note(note)
         self.network.compile(progress=self.reporter.on_compile)
         with Interrupt() as interrupt:

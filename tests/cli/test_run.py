@@ -387,6 +387,14 @@ def test_doctor_tells_of_a_cache_that_cannot_be_written(
     assert "CNNSPEC_CACHE=DIR" in found["cache"]["advice"]
 
 
+def test_training_tells_of_missing_openmp(cli: Run, room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cnnspec.runtime import threads
+
+    monkeypatch.setattr(threads, "openmp_works", lambda: False)
+    result = cli("train", "net.cnn", "--epochs", "1")
+    assert "note: OpenMP is missing (install libgomp1)" in result.out
+
+
 @pytest.mark.parametrize("asked", ["abc", "0", "-3", "2.5"])
 def test_a_number_of_threads_that_cannot_be_is_refused(
     cli: Run, room: Path, monkeypatch: pytest.MonkeyPatch, asked: str
