@@ -52,4 +52,4 @@ ci: ## run all that a change must pass, from a clean checkout
 	bash .ci/run
 
 clean: ## remove what the tasks made
-	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) benchmarks/.peers dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +58,8 @@ class TrainResult:
     test: dict[str, float]
     unmet: tuple[Diagnostic, ...]
     seconds: float
-    network: Any
-    dataset: Dataset
+    network: Any = field(repr=False)
+    dataset: Dataset = field(repr=False)
 
     @property
     def ok(self) -> bool:
