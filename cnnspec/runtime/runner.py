@@ -31,18 +31,39 @@ ARENA, PARAMETERS, WORKSPACE, STATES = 0, 1, 2, 3
 SLACK = 256  # bytes behind each memory: vectors may read (never write) a little past the end
 
 
+LARGE = 2**30  # bytes from which on memory is compared with what is free: the system hands out more than it has
+
+
 def allocate(nbytes: int) -> np.ndarray:
     """Return zeroed bytes that start on a cache line, with slack behind them; MachineError where there is no memory."""
+    free = free_memory() if nbytes > LARGE else None
+    if free is not None and nbytes > free:
+        raise _no_memory(nbytes, f"{free / 2**30:,.1f} GiB free")
     try:
         raw = np.zeros(nbytes + SLACK + 64, np.uint8)
     except (MemoryError, ValueError) as error:  # ValueError: beyond all addresses
-        raise MachineError(
-            "there is not enough memory for the net and its batch",
-            expected=f"{nbytes / 2**30:,.1f} GiB",
-            hint="a smaller batch or a smaller net needs less",
-        ) from error
+        raise _no_memory(nbytes, "") from error
     start = -raw.ctypes.data % 64
     return raw[start : start + nbytes + SLACK]
+
+
+def free_memory() -> int | None:
+    """Return the bytes that Linux would give without swapping, or None where it cannot be asked."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            fields = dict(line.split(":", 1) for line in file)
+        return int(fields["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        return None
+
+
+def _no_memory(nbytes: int, found: str) -> MachineError:
+    return MachineError(
+        "there is not enough memory for the net and its batch",
+        expected=f"{nbytes / 2**30:,.1f} GiB",
+        found=found,
+        hint="a smaller batch or a smaller net needs less",
+    )
 
 
 def bits(value: int | float) -> int:
