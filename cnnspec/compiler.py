@@ -74,6 +74,13 @@ class Compiler:
             raise SpecError(errors)
         return spec
 
+    @property
+    def ast_text(self) -> str:
+        """The syntax tree as text, each node with its line and column."""
+        from .syntax.text import print_ast
+
+        return print_ast(self.ast)
+
     @cached_property
     def model(self) -> Model:
         """The checked net. Raises SpecError with every error of the text."""

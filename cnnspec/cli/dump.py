@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from ..source import Source, Span
 from .target import open_target, set_option
 
 if TYPE_CHECKING:
@@ -43,7 +41,7 @@ def command(target: Path, stage: str, batch: int | None, sets: tuple[str, ...]) 
 def stage_text(compiler: Compiler, stage: str, batch: int | None) -> str:
     """Return one stage of a spec's road as text."""
     if stage == "ast":
-        return print_tree(compiler.ast)
+        return compiler.ast_text
     if stage == "model":
         from ..model.text import print_model
 
@@ -53,26 +51,3 @@ def stage_text(compiler: Compiler, stage: str, batch: int | None) -> str:
     from ..ir.text import print_graph
 
     return print_graph(getattr(compiler, stage))
-
-
-def print_tree(node: object, name: str = "", depth: int = 0) -> str:
-    """Return a syntax tree as text, a node a line, with the line and column it was read from."""
-    pad, label = "  " * depth, f"{name} = " if name else ""
-    if not dataclasses.is_dataclass(node):
-        return f"{pad}{label}{node!r}\n"
-    children: list[tuple[str, object]] = []
-    words = []
-    for f in dataclasses.fields(node):
-        value = getattr(node, f.name)
-        if isinstance(value, (Span, Source)):
-            continue
-        if dataclasses.is_dataclass(value):
-            children.append((f.name, value))
-        elif isinstance(value, tuple) and any(dataclasses.is_dataclass(v) for v in value):
-            children += [(f.name, v) for v in value]
-        elif value not in ((), None, ""):
-            words.append(f"{f.name}={value!r}")
-    span = getattr(node, "span", None)
-    where = f"  # {span.line}:{span.column}" if span is not None else ""
-    head = f"{pad}{label}{type(node).__name__} {' '.join(words)}".rstrip() + where + "\n"
-    return head + "".join(print_tree(value, key, depth + 1) for key, value in children)

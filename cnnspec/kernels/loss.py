@@ -49,15 +49,15 @@ def cross_entropy(p, a, n):
             if x[f + k] > x[f + best]:
                 best = k
         high = float(x[f + best])
-        total, mean, finite = 0.0, 0.0, 0.0
+        total, mean = 0.0, 0.0
         for k in range(features):
             total += math.exp(float(x[f + k]) - high)
             mean += float(x[f + k]) - high
-            finite += 0.0 * float(x[f + k])
         t = label[i * a[2]]
         log_total = math.log(total)
         at_label = log_total - (float(x[f + t]) - high)
-        loss[i * a[3]] = T((1.0 - smooth) * at_label + smooth * (log_total - mean / features) + finite)
+        # A logit that is not finite makes the mean so, and zero times that is NaN: it shows also without smoothing.
+        loss[i * a[3]] = T((1.0 - smooth) * at_label + smooth * (log_total - mean / features))
         correct[i * a[4]] = T(1) if best == t else T(0)
 
 

@@ -76,9 +76,6 @@ class _Checker:
     def of(self, kind: type[T]) -> list[T]:
         return [s for s in self.spec.statements if isinstance(s, kind)]
 
-    def declarations(self, word: str) -> list[ast.Declaration]:
-        return [s for s in self.of(ast.Declaration) if s.word == word]
-
     def model(self) -> Model:
         unread = bool(self.diagnostics)
         declared = Declarations(self.spec, self.variables, self.report)

@@ -106,7 +106,6 @@ class Op:
 
     name: ClassVar[str] = ""
     arity: ClassVar[int | None] = 1  # number of activation inputs; None for any number from two on
-    has_batch: ClassVar[bool] = True  # false when neither inputs nor outputs have a batch dimension
 
     def fields(self) -> dict[str, Any]:
         """Return the op's fields by name."""

@@ -164,7 +164,6 @@ class FoldBatchNorm(Op):
     w' = w * g, b' = (b - mean) * g + bias, with g = weight / sqrt(var + eps) for each output channel.
     """
 
-    has_batch = False
     eps: float = attr("float")
     conv_bias: bool = attr("bool")
     groups: int = attr("int", default=1)

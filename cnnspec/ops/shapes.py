@@ -50,10 +50,3 @@ def slide(x: Shape, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair = 
             )
         out.append((size + 2 * p - reach) // s + 1)
     return out[0], out[1]
-
-
-def slide_note(axis: int, size: int, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> str:
-    """Return the arithmetic of one output size as text, for messages."""
-    k, s, p, d = kernel[axis], stride[axis], padding[axis], dilation[axis]
-    reach = d * (k - 1) + 1
-    return f"{AXES[axis]}: floor(({size} + 2*{p} - {reach}) / {s}) + 1 = {(size + 2 * p - reach) // s + 1}"

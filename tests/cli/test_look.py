@@ -243,7 +243,7 @@ def test_set_changes_parameters_and_settings(cli: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("stage", "words"),
     [
-        ("ast", "Step name='conv'"),
+        ("ast", "step conv 16 3x3  @"),
         ("model", "conv1 = conv input"),
         ("graph", "= softmax_cross_entropy|cross_entropy"),
         ("inference", "activation='relu'"),
