@@ -11,6 +11,7 @@ from .machine import host
 from .tile import START_BIAS, START_LOAD, START_ZERO, make_tile, shape_of
 
 WIDTHS = (8, 16, 32, 64)
+PIXELS = 256  # of a block in the weight gradient
 
 # Bound for each variant by kernel(): the tile, its rows and width, the element's bytes, type and activation.
 tile = ROWS = WIDTH = SIZE = T = stacked = activate = None
@@ -73,28 +74,45 @@ def conv2d(p, a, n):
 
 
 def conv2d_weight_grad(p, a, n):
-    """Weight gradient: p = x, dy, dw; sums over samples and pixels of x times dy, for ``rows`` of each tap."""
+    """Weight gradient: p = x, dy, dw; sums over samples and pixels of x times dy, for ``rows`` of each tap.
+
+    Every tap and channel goes over a block of pixels before the next block is touched: x then comes from the
+    second-level cache, where a whole image would come from memory once for each tap.
+    """
     x, dy, dw = p[0], p[1], p[2]
     out_h, out_w = a[0], a[1]
     x_image, x_row, x_pixel = a[2] * SIZE, a[3] * SIZE, a[4] * SIZE
     y_image, y_row, y_pixel = a[5] * SIZE, a[6] * SIZE, a[7] * SIZE
     taps_h, tap_row, taps_w, tap_pixel, inner = a[8], a[9] * SIZE, a[10], a[11] * SIZE, a[12]
     groups, x_group, w_group, y_group = a[13], a[14] * SIZE, a[15] * SIZE, a[16] * SIZE
-    channels, start, panel, rows = a[17], a[18], a[19] * SIZE, a[20]
+    channels, first, panel, rows = a[17], a[18], a[19] * SIZE, a[20]
     step = WIDTH * SIZE
-    for g in range(groups):
-        for r in range(taps_h):
-            for s in range(taps_w):
-                for i in range(0, rows, ROWS):
-                    for k in range(0, channels, WIDTH):
-                        tile(
-                            x + g * x_group + r * tap_row + s * tap_pixel + i * SIZE,
-                            dy + g * y_group + k * SIZE,
-                            n, x_image, y_image, out_h, x_row, y_row, out_w, x_pixel, y_pixel,
-                            start, 0,
-                            dw + g * w_group + k // WIDTH * panel + ((r * taps_w + s) * inner + i) * step,
-                            step, rows - i, channels - k, T(float("-inf")), T(float("inf")),
-                        )  # fmt: skip
+    high = min(out_h, max(1, PIXELS // out_w))
+    images = max(1, PIXELS // (out_h * out_w))
+    for image in range(0, n, images):
+        for h in range(0, out_h, high):
+            start = first if image + h == 0 else START_LOAD
+            x_at, dy_at = x + image * x_image + h * x_row, dy + image * y_image + h * y_row
+            samples, lines, across = min(images, n - image), min(high, out_h - h), out_w
+            if x_row == out_w * x_pixel and y_row == out_w * y_pixel:  # one long row: short loops cost
+                lines, across = 1, lines * out_w
+            x_inner, y_inner = x_pixel, y_pixel
+            if across == 1:
+                samples, across = 1, samples
+                x_inner, y_inner = x_image, y_image
+            for g in range(groups):
+                for r in range(taps_h):
+                    for s in range(taps_w):
+                        for i in range(0, rows, ROWS):
+                            for k in range(0, channels, WIDTH):
+                                tile(
+                                    x_at + g * x_group + r * tap_row + s * tap_pixel + i * SIZE,
+                                    dy_at + g * y_group + k * SIZE,
+                                    samples, x_image, y_image, lines, x_row, y_row, across, x_inner, y_inner,
+                                    start, 0,
+                                    dw + g * w_group + k // WIDTH * panel + ((r * taps_w + s) * inner + i) * step,
+                                    step, rows - i, channels - k, T(float("-inf")), T(float("inf")),
+                                )  # fmt: skip
 
 
 def conv2d_weight_grad_narrow(p, a, n):

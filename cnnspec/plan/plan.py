@@ -118,8 +118,12 @@ class ImageLayout:
 
     @property
     def image(self) -> int:
-        """Elements of one sample, a multiple of 16, so that samples start on cache lines."""
-        return -(-(self.height + 2 * self.halo[0]) * self.row // 16) * 16
+        """Elements of one sample, a multiple of 16, so that samples start on cache lines; never of 256.
+
+        At distances of a power of two, the same pixel of many samples would fall into the same few sets of a cache.
+        """
+        size = -(-(self.height + 2 * self.halo[0]) * self.row // 16) * 16
+        return size + 16 if size % 256 == 0 else size
 
     @property
     def origin(self) -> int:
