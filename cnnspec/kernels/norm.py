@@ -125,19 +125,18 @@ def normalize_sums(p, a, n):
 
 
 def normalize_sums__masked(p, a, n):
-    """The same where dy passes only for 0 < y < bound: p ends in y, a in its strides and the bound."""
+    """The same where dy passes only for 0 < y < bound, y = x * scale + shift: p ends in both, a in the bound."""
     size = a[9]
     highs = stacked()
     high = at(highs)
     for k in range(LANES):
-        high[k] = T(as_float(a[13]))
+        high[k] = T(as_float(a[10]))
     for c in range(0, a[2], LANES):
         at_c = c * SIZE
         pair_sums_masked((
             n, a[0], a[1], a[2] - c,
             p[0] + at_c, a[3] * SIZE, a[4] * SIZE, a[5] * SIZE, p[1] + at_c, a[6] * SIZE, a[7] * SIZE, a[8] * SIZE,
-            p[4] + at_c, a[10] * SIZE, a[11] * SIZE, a[12] * SIZE,
-            p[2] + at_c, highs, p[3] + at_c, p[3] + (size + c) * SIZE,
+            p[2] + at_c, p[4] + at_c, p[4] + (size + c) * SIZE, highs, p[3] + at_c, p[3] + (size + c) * SIZE,
         ))  # fmt: skip
 
 
@@ -187,20 +186,20 @@ def affine2(p, a, n):
 
 
 def affine2__masked(p, a, n):
-    """The same where dy passes only for 0 < y < bound: p ends in y, a in its strides and the bound."""
+    """The same where dy passes only for 0 < y < bound, y = x * scale + shift: p ends in both, a in the bound."""
     size = a[12]
     highs = stacked()
     high = at(highs)
     for k in range(LANES):
-        high[k] = T(as_float(a[16]))
+        high[k] = T(as_float(a[13]))
     for c in range(0, a[2], LANES):
         at_c = c * SIZE
         mix_masked((
             n, a[0], a[1], a[2] - c,
             p[0] + at_c, a[3] * SIZE, a[4] * SIZE, a[5] * SIZE, p[1] + at_c, a[6] * SIZE, a[7] * SIZE, a[8] * SIZE,
-            p[4] + at_c, a[13] * SIZE, a[14] * SIZE, a[15] * SIZE,
             p[3] + at_c, a[9] * SIZE, a[10] * SIZE, a[11] * SIZE,
-            p[2] + at_c, p[2] + (size + c) * SIZE, p[2] + (2 * size + c) * SIZE, highs,
+            p[4] + at_c, p[4] + (size + c) * SIZE, highs,
+            p[2] + at_c, p[2] + (size + c) * SIZE, p[2] + (2 * size + c) * SIZE,
         ))  # fmt: skip
 
 
@@ -248,19 +247,20 @@ def _bodies(bits: int) -> dict[str, Any]:
     def pair(v: Any, xs: Any, ks: Any) -> Any:
         return [], [xs[0], v.builder.fmul(xs[0], v.builder.fsub(xs[1], ks[0]))]
 
-    def passing(v: Any, dy: Any, y: Any, high: Any) -> Any:
-        zero = Constant(v.type, [0.0] * v.lanes)
+    def passing(v: Any, dy: Any, x: Any, scale: Any, shift: Any, high: Any) -> Any:
+        """dy where the activation passes; y is computed as ``bounded`` does, so that no bit differs."""
+        zero, y = Constant(v.type, [0.0] * v.lanes), v.fma(x, scale, shift)
         inside = v.builder.and_(v.builder.fcmp_ordered(">", y, zero), v.builder.fcmp_ordered("<", y, high))
         return v.builder.select(inside, dy, zero)
 
     def pair_masked(v: Any, xs: Any, ks: Any) -> Any:
-        return pair(v, [passing(v, xs[0], xs[2], ks[1]), xs[1]], ks)
+        return pair(v, [passing(v, xs[0], xs[1], *ks[1:]), xs[1]], ks)
 
-    def mixed(v: Any, dy: Any, x: Any, ks: Any) -> Any:
-        return [v.fma(dy, ks[0], v.fma(x, ks[1], ks[2]))], []
+    def mix(v: Any, xs: Any, ks: Any) -> Any:
+        return [v.fma(xs[0], ks[0], v.fma(xs[1], ks[1], ks[2]))], []
 
-    def mixed_masked(v: Any, xs: Any, ks: Any) -> Any:
-        return mixed(v, passing(v, xs[0], xs[2], ks[3]), xs[1], ks)
+    def mix_masked(v: Any, xs: Any, ks: Any) -> Any:
+        return mix(v, [passing(v, xs[0], xs[1], *ks[:3]), xs[1]], ks[3:])
 
     def bounded(v: Any, xs: Any, ks: Any) -> Any:
         return [v.clamp(v.fma(xs[0], ks[0], ks[1]), ks[2], ks[3])], []
@@ -270,9 +270,9 @@ def _bodies(bits: int) -> dict[str, Any]:
         "deviations": make(1, 1, 0, 1, deviation),
         "scale_shift": make(1, 4, 1, 0, bounded),
         "pair_sums": make(2, 1, 0, 2, pair),
-        "mix": make(2, 3, 1, 0, lambda v, xs, ks: mixed(v, xs[0], xs[1], ks)),
-        "pair_sums_masked": make(3, 2, 0, 2, pair_masked),
-        "mix_masked": make(3, 4, 1, 0, mixed_masked),
+        "mix": make(2, 3, 1, 0, mix),
+        "pair_sums_masked": make(2, 4, 0, 2, pair_masked),
+        "mix_masked": make(2, 6, 1, 0, mix_masked),
     }
 
 

@@ -103,28 +103,38 @@ class Normalize(Op):
         return x
 
     def vjp(self, b: Builder, node: Node, *dys: Value | None) -> list[Value | None]:
-        x, mean, var, weight, _ = node.inputs
+        x, mean, var, weight, bias = node.inputs
         dy = dys[0]
         assert dy is not None
-        mask: tuple[Value, ...] = ()
-        through = ""
-        if self.activation in BOUNDS:
-            mask, through = (node.output,), self.activation
-        elif self.activation:
+        through = self.activation if self.activation in BOUNDS else ""
+        if self.activation and not through:
             dy = b.add(ActivationGrad(self.activation), dy, node.output)
-        dbias, dweight = b.add_all(NormalizeSums(self.eps, through), dy, x, mean, var, *mask)
-        dx = b.add(NormalizeGrad(self.eps, through), dy, x, mean, var, weight, dbias, dweight, *mask)
+        dbias, dweight = b.add_all(NormalizeSums(self.eps, through), dy, x, mean, var, weight, bias)
+        dx = b.add(NormalizeGrad(self.eps, through), dy, x, mean, var, weight, bias, dbias, dweight)
         return [dx, None, None, dweight, dbias]
 
     def lower(self, emit: Emitter, node: Node) -> None:
         norm_lower.lower_normalize(emit, node, node.inputs[1:], self.eps, *fused_args(self.activation))
 
 
+@op("renormalize")
+class Renormalize(Normalize):
+    """The same as normalize, once more in the backward pass, so that its output need not be kept until then.
+
+    A sixth input is not read: the value (a gradient) that must have been made before, lest it be done too early.
+    """
+
+    def lower(self, emit: Emitter, node: Node) -> None:
+        *inputs, after = node.inputs
+        norm_lower.lower_normalize(emit, node, inputs[1:], self.eps, *fused_args(self.activation), after=after)
+
+
 @op("normalize_sums")
 class NormalizeSums(Op):
-    """dy, x, mean, var, y? -> sum of dy [C], sum of dy * xhat [C]: the gradients of bias and weight.
+    """dy, x, mean, var, weight, bias -> sum of dy [C], sum of dy * xhat [C]: the gradients of bias and weight.
 
-    ``activation`` (relu, relu6): dy is the gradient behind it, which passes only where its output y is inside bounds.
+    ``activation`` (relu, relu6): dy is the gradient behind it, which passes only where the normalised x, computed
+    again as forward did, is inside its bounds.
     """
 
     arity = 2
@@ -144,7 +154,7 @@ class NormalizeGrad(Op):
     """Gradient of batch normalisation in its input, through mean and variance (Ioffe & Szegedy 2015, section 3).
 
     dx = weight / sqrt(var + eps) * (dy - dbias/M - xhat * dweight/M), M = samples * height * width. Inputs are dy, x,
-    mean, var, weight, dbias, dweight and, with an ``activation`` as in normalize_sums, its output y.
+    mean, var, weight, bias, dbias, dweight; ``activation`` as in normalize_sums.
     """
 
     eps: float = attr("float")

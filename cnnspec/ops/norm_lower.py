@@ -11,6 +11,7 @@ from .filters import filter_layout
 if TYPE_CHECKING:
     from ..ir.graph import Node, Value
     from ..plan.lower import Emitter
+    from ..plan.plan import Buffer, Operand
 
 
 def lower_batch_stats(emit: Emitter, node: Node) -> None:
@@ -31,53 +32,73 @@ def lower_running_update(emit: Emitter, node: Node, momentum: float, spatial: in
     emit.call("running_update", operands, (running.sample_size, spatial, momentum), 1)
 
 
-def lower_normalize(emit: Emitter, node: Node, channel: Sequence[Value], eps: float, *activation: int | float) -> None:
+def _scale_shift(emit: Emitter, channel: Sequence[Value], eps: float) -> Buffer:
+    """Return scale and shift of each channel, [size], [size], from mean, var, weight and bias; computed once."""
+    size = channel[0].sample_size
+    affine, is_new = emit.once(f"affine:{':'.join(v.name for v in channel)}", 2 * emit.padded(size))
+    if is_new:
+        operands = [emit.whole(v) for v in channel] + [emit.whole(affine, write=True)]
+        emit.call("normalize_affine", operands, (size, emit.padded(size), eps), 1)
+    return affine
+
+
+def lower_normalize(
+    emit: Emitter,
+    node: Node,
+    channel: Sequence[Value],
+    eps: float,
+    *activation: int | float,
+    after: Value | None = None,
+) -> None:
     """Emit scale and shift from mean, var, weight and bias, once, then y = x * scale + shift and the activation."""
     x, y = node.inputs[0], node.output
     layout = emit.layout(x)
-    affine = emit.scratch("affine", 2 * emit.padded(layout.channels))
-    operands = [emit.whole(v) for v in channel] + [emit.whole(affine, write=True)]
-    emit.call("normalize_affine", operands, (layout.channels, emit.padded(layout.channels), eps), 1)
+    affine = _scale_shift(emit, channel, eps)
     args = (layout.height, layout.width, layout.channels, *emit.strides(x), *emit.strides(y))
     operands = [emit.image(x), emit.whole(affine), emit.image(y, write=True)]
-    emit.call("affine", operands, (*args, emit.padded(layout.channels), *activation))
+    waits = (emit.buffer(after),) if after else ()
+    emit.call("affine", operands, (*args, emit.padded(layout.channels), *activation), waits=waits)
 
 
 def lower_normalize_sums(emit: Emitter, node: Node, eps: float, activation: str) -> None:
     """Emit sum of dy and of dy * xhat: one partial sum for each shard, then their total."""
-    dy, x, mean, var, *mask = node.inputs
+    dy, x, *channel = node.inputs
+    mean, var = channel[:2]
     layout = emit.layout(x)
     size = emit.padded(layout.channels)
     partial = emit.partial("sums", 2 * size)
     args = (layout.height, layout.width, layout.channels, *emit.strides(dy), *emit.strides(x), size)
     operands = [emit.image(dy), emit.image(x), emit.whole(mean), emit.whole(partial, write=True)]
-    masked, more = _masked(emit, mask, activation)
-    emit.call(f"normalize_sums{masked}", [*operands, *(emit.image(v) for v in mask)], (*args, *more))
+    masked, mask, bound = _masked(emit, channel, eps, activation)
+    emit.call(f"normalize_sums{masked}", [*operands, *mask], (*args, *bound))
     operands = [emit.whole(partial), emit.whole(var), *(emit.whole(v, write=True) for v in node.outputs)]
     emit.call("merge_sums", operands, (layout.channels, size, partial.elements, emit.SHARDS, eps), 1)
 
 
-def _masked(emit: Emitter, mask: Sequence[Value], activation: str) -> tuple[str, tuple[int | float, ...]]:
-    """Return name and arguments of a kernel that lets dy pass only where y is inside the activation's bounds."""
-    return (".masked", (*emit.strides(mask[0]), BOUNDS[activation][1])) if mask else ("", ())
+def _masked(
+    emit: Emitter, channel: Sequence[Value], eps: float, activation: str
+) -> tuple[str, list[Operand], tuple[float, ...]]:
+    """Return name, operands and arguments of a kernel that lets dy pass only inside the activation's bounds."""
+    if not activation:
+        return "", [], ()
+    return ".masked", [emit.whole(_scale_shift(emit, channel, eps))], (BOUNDS[activation][1],)
 
 
 def lower_normalize_grad(emit: Emitter, node: Node, eps: float, activation: str) -> None:
     """Emit dx = A dy + B x + C: the three numbers of each channel once, then the image."""
-    dy, x, *channel = node.inputs
-    mask = [channel.pop()] if activation else []
+    dy, x, mean, var, weight, bias, dbias, dweight = node.inputs
     layout = emit.layout(x)
     size = emit.padded(layout.channels)
     factors = emit.scratch("factors", 3 * size)
-    operands = [emit.whole(v) for v in channel] + [emit.whole(factors, write=True)]
+    operands = [emit.whole(v) for v in (mean, var, weight, dbias, dweight)] + [emit.whole(factors, write=True)]
     emit.call("normalize_factors", operands, (layout.channels, size, layout.height * layout.width, eps), 1)
     args = (
         layout.height, layout.width, layout.channels,
         *emit.strides(dy), *emit.strides(x), *emit.strides(node.output), size,
     )  # fmt: skip
-    masked, more = _masked(emit, mask, activation)
+    masked, mask, bound = _masked(emit, (mean, var, weight, bias), eps, activation)
     operands = [emit.image(dy), emit.image(x), emit.whole(factors), emit.image(node.output, write=True)]
-    emit.call(f"affine2{masked}", [*operands, *(emit.image(v) for v in mask)], (*args, *more))
+    emit.call(f"affine2{masked}", [*operands, *mask], (*args, *bound))
 
 
 def lower_fold_batchnorm(emit: Emitter, node: Node, eps: float, conv_bias: bool, groups: int) -> None:

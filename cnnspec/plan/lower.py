@@ -119,6 +119,11 @@ class Emitter:
         """Return a fresh buffer for the op's own use; per shard when ``kind`` is PARTIAL."""
         return self._new(f"{hint}#{len(self.buffers)}", self.dtype, elements, kind)
 
+    def once(self, name: str, elements: int) -> tuple[Buffer, bool]:
+        """Return the buffer of this name, and whether it is new: for what several nodes need and one computes."""
+        known = self.buffers.get(name)
+        return (known, False) if known else (self._new(name, self.dtype, elements, SHARED), True)
+
     def state(self, name: str, elements: int) -> Buffer:
         """Return the buffer of one state of the optimizer."""
         return self._new(name, self.dtype, elements, STATE, pinned=True)
@@ -204,16 +209,22 @@ class Emitter:
         args: Sequence[int | float] = (),
         domain: int = BATCH,
         flops: int = 0,
+        waits: tuple[Buffer, ...] = (),
     ) -> None:
-        """Append a call; buffers with a halo are cleared around before they are first written."""
+        """Append a call; buffers with a halo are cleared around before they are first written.
+
+        ``waits``: buffers that are not read, but must have been written before.
+        """
         for o in operands:
             layout = self.layouts.get(o.buffer.name)
             if o.write and layout and layout.halo != (0, 0) and o.buffer.name not in self._cleared:
-                self._clear_halo(o.buffer, layout, tuple(r.buffer for r in operands if not r.write))
+                self._clear_halo(o.buffer, layout, (*waits, *(r.buffer for r in operands if not r.write)))
         if domain == BATCH and all(self._is_vector(o.buffer) for o in operands):
             domain = WIDE
         self.calls.append(
-            KernelCall(self._kernel(kernel), tuple(operands), tuple(args), domain, self.layer, self.backward, flops)
+            KernelCall(
+                self._kernel(kernel), tuple(operands), tuple(args), domain, self.layer, self.backward, flops, waits
+            )
         )
 
     def _is_vector(self, b: Buffer) -> bool:

@@ -25,8 +25,11 @@ from cnnspec.passes.dead_code import DeadCode
 from cnnspec.passes.fold_batchnorm import FoldNormalisation
 from cnnspec.passes.fuse_activation import FuseActivation
 from cnnspec.passes.pipelines import FORWARD, INFERENCE, TRAINING
+from cnnspec.passes.recompute import Recompute
 
-PASSES = {one.name: one for one in (DeadCode(), FoldNormalisation(), FuseActivation(), ChooseAlgorithm())}
+PASSES = {
+    one.name: one for one in (DeadCode(), FoldNormalisation(), FuseActivation(), Recompute(), ChooseAlgorithm())
+}
 
 
 def draw_arrays(graph: Graph, n: int, seed: int = 0) -> dict[str, np.ndarray]:
