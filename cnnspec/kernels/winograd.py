@@ -107,37 +107,46 @@ def filter_line_transposed(vec: Vectors, t: list[Any]) -> list[Any]:
 
 
 def make_transform(machine: Machine, bits: int, rows_in: int, rows_out: int, line: Transform, *, epilogue: bool) -> Any:
-    """Return the intrinsic ``transform((x, row, column, y, row, column, bias), low, high)`` of one vector of channels.
+    """Return the intrinsic ``transform((x, row, column, y, row, column, bias, valid), low, high)``: a vector of channels.
 
     A square of ``rows_in`` numbers a side becomes one of ``rows_out``: columns first, then rows. Strides are bytes.
-    With ``epilogue`` the vector at ``bias`` is added and the result kept between ``low`` and ``high``.
+    With ``epilogue`` the vector at ``bias`` is added and the result kept between ``low`` and ``high``. Where fewer
+    channels than a vector has are ``valid``, the others are neither read nor written.
     """
     lanes = lanes_of(machine, bits)
 
     @intrinsic
     def transform(typingctx: Any, numbers: Any, low: Any, high: Any) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            x, x_row, x_column, y, y_row, y_column, bias = cgutils.unpack_tuple(builder, args[0])
+            x, x_row, x_column, y, y_row, y_column, bias, valid = cgutils.unpack_tuple(builder, args[0])
             vec = Vectors(builder, bits, lanes, machine.fma)
 
             def place(base: Any, row: Any, r: int, column: Any, s: int) -> Any:
                 offset = builder.add(builder.mul(row, I64(r)), builder.mul(column, I64(s)))
                 return builder.add(base, offset)
 
-            half = []  # half[s][r]: column s after its transform
-            for s in range(rows_in):
-                half.append(line(vec, [vec.load(place(x, x_row, r, x_column, s)) for r in range(rows_in)]))
-            if epilogue:
-                shift, lows, highs = vec.load(bias), vec.spread(args[1]), vec.spread(args[2])
-            for r in range(rows_out):
-                for s, value in enumerate(line(vec, [half[c][r] for c in range(rows_in)])):
-                    if epilogue:
-                        value = vec.clamp(builder.fadd(value, shift), lows, highs)
-                    vec.store(value, place(y, y_row, r, y_column, s))
+            def emit(load: Callable[[Any], Any], store: Callable[[Any, Any], None]) -> None:
+                half = []  # half[s][r]: column s after its transform
+                for s in range(rows_in):
+                    half.append(line(vec, [load(place(x, x_row, r, x_column, s)) for r in range(rows_in)]))
+                if epilogue:
+                    shift, lows, highs = load(bias), vec.spread(args[1]), vec.spread(args[2])
+                for r in range(rows_out):
+                    for s, value in enumerate(line(vec, [half[c][r] for c in range(rows_in)])):
+                        if epilogue:
+                            value = vec.clamp(builder.fadd(value, shift), lows, highs)
+                        store(value, place(y, y_row, r, y_column, s))
+
+            with builder.if_else(builder.icmp_signed(">=", valid, I64(lanes)), likely=True) as (whole, part):
+                with whole:
+                    emit(vec.load, vec.store)
+                with part:
+                    mask = vec.mask(valid)
+                    emit(lambda at: vec.masked_load(at, mask), lambda value, at: vec.masked_store(value, at, mask))
             return context.get_dummy_value()
 
         floating = types.float32 if bits == 32 else types.float64
-        return types.void(types.UniTuple(types.int64, 7), floating, floating), codegen
+        return types.void(types.UniTuple(types.int64, 8), floating, floating), codegen
 
     return transform
 
@@ -157,7 +166,7 @@ def winograd_filter(p, a, n):
                 x = p[0] + (q * 9 * channels + c) * step + k * SIZE
                 y = p[1] + (q * channels + c) * step + k * SIZE
                 plane = panels * channels * step
-                transform_filter((x, 3 * channels * step, channels * step, y, 6 * plane, plane, 0), T(0), T(0))
+                transform_filter((x, 3 * channels * step, channels * step, y, 6 * plane, plane, 0, LANES), T(0), T(0))
 
 
 def winograd_conv2d(p, a, n):
@@ -171,7 +180,8 @@ def winograd_conv2d(p, a, n):
     across = (out_w + 3) // 4
     each = (out_h + 3) // 4 * across
     total = n * each
-    panels = channels // WIDTH
+    panels = (channels + WIDTH - 1) // WIDTH
+    wide = panels * WIDTH
     rows = stacked()
     outs = rows + 8 * ROWS
     for first in range(0, total, block):
@@ -184,7 +194,7 @@ def winograd_conv2d(p, a, n):
                 start, row, pixel = edge, 6 * inner * SIZE, inner * SIZE
             for c in range(0, inner, LANES):
                 to = v + (t * inner + c) * SIZE
-                transform_in((start + c * SIZE, row, pixel, to, 6 * v_plane, v_plane, 0), T(0), T(0))
+                transform_in((start + c * SIZE, row, pixel, to, 6 * v_plane, v_plane, 0, inner - c), T(0), T(0))
         for e in range(36):
             for q in range(panels):
                 u_at = u + (e * panels + q) * inner * WIDTH * SIZE
@@ -192,7 +202,7 @@ def winograd_conv2d(p, a, n):
                     for r in range(ROWS):
                         here = min(t + r, count - 1)
                         store_i64(rows + 8 * r, v + e * v_plane + here * inner * SIZE)
-                        store_i64(outs + 8 * r, m + e * m_plane + (here * channels + q * WIDTH) * SIZE)
+                        store_i64(outs + 8 * r, m + e * m_plane + (here * wide + q * WIDTH) * SIZE)
                     tile(
                         rows, u_at, 1, 0, 0, 1, 0, 0, inner, SIZE, WIDTH * SIZE, START_ZERO, 0, outs, 0, 0, WIDTH,
                         T(float("-inf")), T(float("inf")),
@@ -204,9 +214,9 @@ def winograd_conv2d(p, a, n):
             if not whole:
                 start, row, pixel = edge, 4 * channels * SIZE, channels * SIZE
             for k in range(0, channels, LANES):
-                source = m + (t * channels + k) * SIZE
+                source = m + (t * wide + k) * SIZE
                 at_k = start + k * SIZE
-                transform_out((source, 6 * m_plane, m_plane, at_k, row, pixel, bias + k * SIZE), low, high)
+                transform_out((source, 6 * m_plane, m_plane, at_k, row, pixel, bias + k * SIZE, channels - k), low, high)
             if code > 2:
                 for r in range(4):
                     for s in range(4):
@@ -234,7 +244,7 @@ def winograd_weight_grad(p, a, n):
     across = (out_w + 3) // 4
     each = (out_h + 3) // 4 * across
     total = n * each
-    panels = channels // WIDTH
+    panels = (channels + WIDTH - 1) // WIDTH
     for first in range(0, total, block):
         count = min(block, total - first)
         for t in range(count):
@@ -246,21 +256,22 @@ def winograd_weight_grad(p, a, n):
                 start, row, pixel = edge, 6 * inner * SIZE, inner * SIZE
             for c in range(0, inner, LANES):
                 to = v + (t * inner + c) * SIZE
-                transform_in((start + c * SIZE, row, pixel, to, 6 * v_plane, v_plane, 0), T(0), T(0))
+                transform_in((start + c * SIZE, row, pixel, to, 6 * v_plane, v_plane, 0, inner - c), T(0), T(0))
             start, row, pixel = dy + i * y_image + h * y_row + w * y_pixel, y_row, y_pixel
             if not whole:
                 copy_edge(start, y_row, y_pixel, edge, min(4, out_h - h), min(4, out_w - w), 4, channels)
                 start, row, pixel = edge, 4 * channels * SIZE, channels * SIZE
             for k in range(0, channels, LANES):
                 to = z + (t * channels + k) * SIZE
-                transform_dy((start + k * SIZE, row, pixel, to, 6 * z_plane, z_plane, 0), T(0), T(0))
+                transform_dy((start + k * SIZE, row, pixel, to, 6 * z_plane, z_plane, 0, channels - k), T(0), T(0))
         for e in range(36):
             for q in range(panels):
                 for c in range(0, inner, ROWS):
                     tile(
                         v + e * v_plane + c * SIZE, z + e * z_plane + q * WIDTH * SIZE,
                         1, 0, 0, 1, 0, 0, count, inner * SIZE, channels * SIZE, START_LOAD, 0,
-                        du + ((e * panels + q) * inner + c) * WIDTH * SIZE, WIDTH * SIZE, inner - c, WIDTH,
+                        du + ((e * panels + q) * inner + c) * WIDTH * SIZE, WIDTH * SIZE, inner - c,
+                        channels - q * WIDTH,
                         T(float("-inf")), T(float("inf")),
                     )  # fmt: skip
 
@@ -281,7 +292,7 @@ def winograd_input(p, a, n):
                 start, row, pixel = p[2], 6 * inner * SIZE, inner * SIZE
             for c in range(0, inner, LANES):
                 to = p[1] + (i * a[6] + t * inner + c) * SIZE
-                transform_in((start + c * SIZE, row, pixel, to, 6 * plane, plane, 0), T(0), T(0))
+                transform_in((start + c * SIZE, row, pixel, to, 6 * plane, plane, 0, inner - c), T(0), T(0))
 
 
 def winograd_dy(p, a, n):
@@ -300,7 +311,7 @@ def winograd_dy(p, a, n):
                 start, row, pixel = p[2], 4 * channels * SIZE, channels * SIZE
             for k in range(0, channels, LANES):
                 to = p[1] + (i * a[6] + t * channels + k) * SIZE
-                transform_dy((start + k * SIZE, row, pixel, to, 6 * plane, plane, 0), T(0), T(0))
+                transform_dy((start + k * SIZE, row, pixel, to, 6 * plane, plane, 0, channels - k), T(0), T(0))
 
 
 def winograd_output(p, a, n):
@@ -323,7 +334,7 @@ def winograd_output(p, a, n):
             for k in range(0, channels, LANES):
                 source = p[0] + (i * a[6] + t * channels + k) * SIZE
                 at_k = start + k * SIZE
-                transform_out((source, 6 * plane, plane, at_k, row, pixel, p[1] + k * SIZE), low, high)
+                transform_out((source, 6 * plane, plane, at_k, row, pixel, p[1] + k * SIZE, channels - k), low, high)
             if not whole:
                 for r in range(min(4, out_h - h)):
                     for s in range(min(4, out_w - w)):
@@ -355,7 +366,7 @@ def winograd_weight_finish(p, a, n):
             for k in range(0, WIDTH, LANES):
                 x = p[0] + (q * channels + c) * step + k * SIZE
                 y = p[1] + (q * 9 * channels + c) * step + k * SIZE
-                transform_back((x, 6 * plane, plane, y, 3 * channels * step, channels * step, 0), T(0), T(0))
+                transform_back((x, 6 * plane, plane, y, 3 * channels * step, channels * step, 0, LANES), T(0), T(0))
 
 
 def make_copy_edge(T: Any, at: Any, size: int) -> Any:

@@ -24,6 +24,11 @@ ZERO = 0  # how the sums of a tile start; kernels/tile.py
 TILE_BYTES = 600 * 1024  # of transformed tiles at a time: they stay in the second-level cache
 
 
+def _blocks(channels: int) -> int:
+    """Return into how many equal parts the rows of filters are cut, for the threads."""
+    return next(blocks for blocks in range(16, 0, -1) if channels % blocks == 0)
+
+
 def _tiles(inner: int, channels: int) -> tuple[int, int, int]:
     """Return how many tiles go together and the plane strides of both sides, a cache line beyond a power of two."""
     block = max(8, min(64, TILE_BYTES // (36 * 4 * (inner + channels)) // 8 * 8))
@@ -52,12 +57,13 @@ def lower_winograd(
     ly = emit.layout(node.output)
     staged = getattr(node.op, "algorithm", "") == "winograd staged"
     filters = emit.scratch("winograd", 36 * panels * inner * layout.width)
-    block = inner // 16 * layout.width
+    blocks = _blocks(inner)
+    block = inner // blocks * layout.width
     transform = [
-        replace(w, block=block, extent=layout.size - 15 * block),
-        emit.part(filters, block, 36 * layout.size // 9 - 15 * block),
+        replace(w, block=block, extent=layout.size - (blocks - 1) * block),
+        emit.part(filters, block, 36 * layout.size // 9 - (blocks - 1) * block),
     ]
-    emit.call(f"winograd_filter.{layout.width}", transform, (panels, inner, inner // 16), domain=16)
+    emit.call(f"winograd_filter.{layout.width}", transform, (panels, inner, inner // blocks), domain=blocks)
     shift = emit.whole(bias[0] if bias else emit.zeros(channels))
     if staged:
         v, m = _transformed(emit, ly, inner), _transformed(emit, ly, channels)
@@ -67,7 +73,7 @@ def lower_winograd(
         back = (ly.height, ly.width, *emit.strides(node.output), channels, m.elements, *fused_args(activation))
         emit.call("winograd_output", [emit.whole(m), shift, emit.image(node.output, write=True), edge], back)
         return
-    tiles, *planes = _tiles(inner, channels)
+    tiles, *planes = _tiles(inner, panels * layout.width)
     args = (
         ly.height, ly.width, lx.image, lx.row, lx.channels, *emit.strides(node.output), inner, channels, tiles, *planes,
         *fused_args(activation),
@@ -84,9 +90,10 @@ def lower_winograd_weight_grad(
     inner, channels, panels, width = layout.inner, layout.channels, layout.panels, layout.width
     dy = node.inputs[1]
     ly = emit.layout(dy)
-    rows = inner // 16
+    blocks = _blocks(inner)
+    rows = inner // blocks
     block = rows * width
-    back = emit.part(emit.buffer(node.output), block, layout.size - 15 * block)
+    back = emit.part(emit.buffer(node.output), block, layout.size - (blocks - 1) * block)
     if getattr(node.op, "algorithm", "") == "winograd staged":
         v, z = _transformed(emit, ly, inner), _transformed(emit, ly, channels)
         _to_tiles(emit, "winograd_input", operands[0], lx, ly, v, inner)
@@ -103,8 +110,9 @@ def lower_winograd_weight_grad(
         )  # fmt: skip
         calls = [*operands, emit.whole(total, write=True), *_workspace(emit, inner, channels, (planes[0], planes[1]))]
         emit.call(f"winograd_weight_grad.{width}", calls, args, flops=flops)
-    finish = [emit.part(total, block, total.elements - 15 * block), back]
-    emit.call(f"winograd_weight_finish.{width}", finish, (panels, inner, rows, total.elements, copies), domain=16)
+    finish = [emit.part(total, block, total.elements - (blocks - 1) * block), back]
+    finish_args = (panels, inner, rows, total.elements, copies)
+    emit.call(f"winograd_weight_finish.{width}", finish, finish_args, domain=blocks)
 
 
 def _transformed(emit: Emitter, ly: ImageLayout, channels: int) -> Buffer:

@@ -7,10 +7,12 @@ from typing import ClassVar
 
 from ..ir.graph import Graph, Node
 from ..ops.conv import Conv, ConvInputGrad, ConvWeightGrad
+from ..ops.filters import panel_width
 
 # Bytes of transformed filters that the second-level cache still holds beside the tiles; the gradient has a copy of them
 # for each shard. Beyond, the work goes in stages: all tiles, 36 matrix products over the whole batch, all tiles back.
 LARGEST, LARGEST_GRADIENT = 4_800_000, 1_200_000
+LEAST = 12  # channels
 
 
 class ChooseAlgorithm:
@@ -18,7 +20,7 @@ class ChooseAlgorithm:
 
     The same sums in another order, with a quarter of the multiplications: equal up to rounding (relative error about
     2e-6 where the direct method has 1e-6). The rule is measured, see benchmarks/NOTES.md: the transforms cost the same
-    for each channel, so with fewer than 16 channels (32 in the weight gradient) they eat the gain.
+    for each channel, so with fewer than 12 channels on one side they eat the gain.
     """
 
     name: ClassVar[str] = "choose-algorithm"
@@ -35,12 +37,14 @@ class ChooseAlgorithm:
             return node
         if isinstance(op, ConvWeightGrad):
             x, dy = (v.sample for v in node.inputs)
-            largest, least = LARGEST_GRADIENT, 32
+            largest = LARGEST_GRADIENT
         else:
             x, dy = node.inputs[0].sample, node.output.sample
-            largest, least = LARGEST, 16
+            largest = LARGEST
         channels = (x[2], dy[2])
-        if min(channels) < least or any(c % 16 for c in channels) or min(dy[:2]) < 4:
+        if min(channels) < LEAST or panel_width(dy[2]) < 16 or min(dy[:2]) < 4:
             return node
         staged = 36 * 4 * x[2] * dy[2] > largest
+        if staged and any(c % 16 for c in channels):
+            return node
         return replace(node, op=replace(op, algorithm="winograd staged" if staged else "winograd"))

@@ -17,7 +17,7 @@ from cnnspec.passes.base import run_pipeline
 from cnnspec.passes.choose_algorithm import ChooseAlgorithm
 
 laws = settings(max_examples=20, deadline=None, derandomize=True, database=None)
-CHANNELS = (32, 48, 64, 80)
+CHANNELS = (12, 16, 28, 32, 45, 64, 80)
 
 
 def algorithms(graph: Graph) -> dict[str, str]:
