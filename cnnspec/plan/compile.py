@@ -8,8 +8,8 @@ from ..ir.graph import Graph
 from .lower import CHUNKS, Emitter
 from .memory import find_lifetimes, place_arena, place_locals
 from .optimizer import Update
-from .plan import PARAM, SHARED, STATE, Buffer, KernelCall, Operand, Plan, Segment
-from .schedule import schedule
+from .plan import PARAM, SHARDS, SHARED, STATE, Buffer, KernelCall, Operand, Plan, Segment
+from .schedule import cut_by_size, schedule
 from .verify import verify_plan
 
 
@@ -50,7 +50,8 @@ def compile_plan(
     if update is None:
         for b, _ in gradients.values():
             b.pinned = True
-    segments = [*schedule(calls), *(s for s in (totals, updates) if s.calls)]
+    segments = cut_by_size(schedule(calls), -(-batch // SHARDS))
+    segments += [s for s in (totals, updates) if s.calls]
     used = find_lifetimes(segments)
     for b in emit.buffers.values():
         if b.pinned and b.name not in used:

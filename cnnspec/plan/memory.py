@@ -9,9 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .plan import BATCHED, LOCAL, PARAM, PARTIAL, SCRATCH, SHARDS, STATE, WIDE, Buffer, Segment
-
-CACHE_BYTES = 512 * 1024  # what a group may touch: half of the second-level cache of the machines measured
+from .plan import BATCHED, CACHE_BYTES, LOCAL, PARAM, PARTIAL, SCRATCH, SHARDS, STATE, WIDE, Buffer, Segment
 
 
 def find_lifetimes(segments: Sequence[Segment]) -> dict[str, Buffer]:

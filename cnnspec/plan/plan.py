@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 SHARDS = 8  # fixed: the order of all sums follows from it
 ALIGN = 64  # bytes; a cache line and a vector
+CACHE_BYTES = 512 * 1024  # what a group may touch: half of the second-level cache of the machines measured
 
 # Domains of calls: cut by samples, a few at a time; cut by samples, a whole shard at a time (dense layers, whose rows
 # are samples); n > 0: n blocks.

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .plan import BATCH, PARAM, PARTIAL, SHARED, KernelCall, Segment
+from .plan import BATCH, BATCHED, CACHE_BYTES, PARAM, PARTIAL, SHARED, KernelCall, Segment
+
+MUCH = 4  # times: how much smaller images must be for a cut
 
 
 def schedule(calls: Sequence[KernelCall]) -> list[Segment]:
@@ -26,6 +28,28 @@ def schedule(calls: Sequence[KernelCall]) -> list[Segment]:
         left = [i for i in left if i not in done]
     _mark_prepare(segments)
     return segments
+
+
+def cut_by_size(segments: Sequence[Segment], samples: int) -> list[Segment]:
+    """Return the segments, those of samples cut where images become much smaller (or larger) for good.
+
+    A segment takes as many samples at a time as its largest image allows. Behind the last large one, more samples go
+    together: filters are then read less often, and few rows of a tile stay idle. ``samples``: of one shard.
+    """
+    return [part for s in segments for part in (_parts(s, samples) if s.domain == BATCH else [s])]
+
+
+def _parts(segment: Segment, samples: int) -> list[Segment]:
+    sizes = [max((o.buffer.nbytes for o in c.operands if o.buffer.kind == BATCHED), default=0) for c in segment.calls]
+    cuts, start = [0], 0
+    for i in range(1, len(sizes)):
+        before, behind = max(sizes[start:i]), max(sizes[i:])
+        grows, shrinks = max(sizes[:i]) * MUCH <= sizes[i], behind * MUCH <= before
+        if (grows or shrinks) and CACHE_BYTES // (2 * max(before, behind, 1)) < samples:
+            cuts.append(i)
+            start = i
+    ends = [*cuts[1:], len(sizes)]
+    return [Segment(BATCH, segment.calls[a:b]) for a, b in zip(cuts, ends, strict=True)]
 
 
 def dependences(calls: Sequence[KernelCall]) -> list[set[int]]:
