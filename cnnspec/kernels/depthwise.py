@@ -106,14 +106,14 @@ def depthwise_weight_grad(p, a, n):
             for c in range(0, channels, LANES):
                 at_c = c * SIZE
                 products((
-                    n, a[0], a[1], channels - c,
+                    n, a[0], a[1], min(LANES, channels - c),
                     p[0] + at_c + r * a[13] * x_row + s * a[14] * x_pixel, a[3] * SIZE, a[11] * x_row, a[12] * x_pixel,
                     p[1] + at_c, a[6] * SIZE, a[7] * SIZE, a[8] * SIZE,
                     p[2] + at_c + (r * a[10] + s) * channels * SIZE,
-                ))  # fmt: skip
+                ), T(0), T(0))  # fmt: skip
 
 
-def _product(v: Any, xs: Any, ks: Any) -> Any:
+def _product(v: Any, xs: Any, ks: Any, bounds: Any) -> Any:
     return [], [v.builder.fmul(xs[0], xs[1])]
 
 

@@ -21,7 +21,7 @@ from .sweep import lanes_of, make_sweep
 
 # Bound for each element type by register().
 at = T = SIZE = LANES = add_up = deviations = scale_shift = run = stacked = None
-pair_sums = pair_sums_masked = mix = mix_masked = None
+pair_sums = pair_sums_masked = mix = mix_masked = mix_plus = mix_masked_plus = None
 
 
 def batch_stats(p, a, n):
@@ -41,10 +41,10 @@ def batch_stats(p, a, n):
         for k in range(LANES):
             total[k] = T(0)
             square[k] = T(0)
-        add_up((n, height, width, valid, p[0] + c * SIZE, image, row, pixel, sums))
+        add_up((n, height, width, valid, p[0] + c * SIZE, image, row, pixel, sums), T(0), T(0))
         for k in range(LANES):
             mean[k] = total[k] / count
-        deviations((n, height, width, valid, p[0] + c * SIZE, image, row, pixel, means, squares))
+        deviations((n, height, width, valid, p[0] + c * SIZE, image, row, pixel, means, squares), T(0), T(0))
         for k in range(valid):
             delta = mean[k] - part[c + k]
             part[c + k] += delta * count / after
@@ -92,20 +92,12 @@ def normalize_affine(p, a, n):
 def affine(p, a, n):
     """p = x, affine, y; y = f(x * scale + shift): height, width, channels, x and y strides, size, code, parameter,
     bounds."""
-    size, code, param = a[9], a[10], T(as_float(a[11]))
-    lows = stacked()
-    highs = lows + LANES * SIZE
-    low, high, y = at(lows), at(highs), at(p[2])
-    for k in range(LANES):
-        low[k] = T(as_float(a[12]))
-        high[k] = T(as_float(a[13]))
-    for c in range(0, a[2], LANES):
-        at_c = c * SIZE
-        scale_shift((
-            n, a[0], a[1], a[2] - c,
-            p[0] + at_c, a[3] * SIZE, a[4] * SIZE, a[5] * SIZE, p[2] + at_c, a[6] * SIZE, a[7] * SIZE, a[8] * SIZE,
-            p[1] + at_c, p[1] + (size + c) * SIZE, lows, highs,
-        ))  # fmt: skip
+    y, code, param = at(p[2]), a[10], T(as_float(a[11]))
+    scale_shift((
+        n, a[0], a[1], a[2],
+        p[0], a[3] * SIZE, a[4] * SIZE, a[5] * SIZE, p[2], a[6] * SIZE, a[7] * SIZE, a[8] * SIZE,
+        p[1], p[1] + a[9] * SIZE,
+    ), T(as_float(a[12])), T(as_float(a[13])))  # fmt: skip
     if code > 2:
         for i in range(n):
             for h in range(a[0]):
@@ -114,37 +106,26 @@ def affine(p, a, n):
 
 def normalize_sums(p, a, n):
     """p = dy, x, mean, partial; partial += sum of dy [size], of dy * (x - mean) [size]: strides of dy and x, size."""
-    size = a[9]
-    for c in range(0, a[2], LANES):
-        at_c = c * SIZE
-        pair_sums((
-            n, a[0], a[1], a[2] - c,
-            p[0] + at_c, a[3] * SIZE, a[4] * SIZE, a[5] * SIZE, p[1] + at_c, a[6] * SIZE, a[7] * SIZE, a[8] * SIZE,
-            p[2] + at_c, p[3] + at_c, p[3] + (size + c) * SIZE,
-        ))  # fmt: skip
+    pair_sums((
+        n, a[0], a[1], a[2],
+        p[0], a[3] * SIZE, a[4] * SIZE, a[5] * SIZE, p[1], a[6] * SIZE, a[7] * SIZE, a[8] * SIZE,
+        p[2], p[3], p[3] + a[9] * SIZE,
+    ), T(0), T(0))  # fmt: skip
 
 
 def normalize_sums__masked(p, a, n):
     """The same where dy passes only for 0 < y < bound, y = x * scale + shift: p ends in both, a in the bound."""
-    size = a[9]
-    highs = stacked()
-    high = at(highs)
-    for k in range(LANES):
-        high[k] = T(as_float(a[10]))
-    for c in range(0, a[2], LANES):
-        at_c = c * SIZE
-        pair_sums_masked((
-            n, a[0], a[1], a[2] - c,
-            p[0] + at_c, a[3] * SIZE, a[4] * SIZE, a[5] * SIZE, p[1] + at_c, a[6] * SIZE, a[7] * SIZE, a[8] * SIZE,
-            p[2] + at_c, p[4] + at_c, p[4] + (size + c) * SIZE, highs, p[3] + at_c, p[3] + (size + c) * SIZE,
-        ))  # fmt: skip
+    size = a[9] * SIZE
+    pair_sums_masked((
+        n, a[0], a[1], a[2],
+        p[0], a[3] * SIZE, a[4] * SIZE, a[5] * SIZE, p[1], a[6] * SIZE, a[7] * SIZE, a[8] * SIZE,
+        p[2], p[4], p[4] + size, p[3], p[3] + size,
+    ), T(0), T(as_float(a[10])))  # fmt: skip
 
 
 def channel_sum(p, a, n):
     """p = dy, db; db += sum over samples and pixels: a = height, width, channels, dy strides."""
-    for c in range(0, a[2], LANES):
-        at_c = c * SIZE
-        add_up((n, a[0], a[1], a[2] - c, p[0] + at_c, a[3] * SIZE, a[4] * SIZE, a[5] * SIZE, p[1] + at_c))
+    add_up((n, a[0], a[1], a[2], p[0], a[3] * SIZE, a[4] * SIZE, a[5] * SIZE, p[1]), T(0), T(0))
 
 
 def merge_sums(p, a, n):
@@ -174,33 +155,48 @@ def normalize_factors(p, a, n):
 
 def affine2(p, a, n):
     """p = dy, x, factors, dx; dx = A dy + B x + C: height, width, channels, strides of dy, x, dx, size."""
-    size = a[12]
-    for c in range(0, a[2], LANES):
-        at_c = c * SIZE
-        mix((
-            n, a[0], a[1], a[2] - c,
-            p[0] + at_c, a[3] * SIZE, a[4] * SIZE, a[5] * SIZE, p[1] + at_c, a[6] * SIZE, a[7] * SIZE, a[8] * SIZE,
-            p[3] + at_c, a[9] * SIZE, a[10] * SIZE, a[11] * SIZE,
-            p[2] + at_c, p[2] + (size + c) * SIZE, p[2] + (2 * size + c) * SIZE,
-        ))  # fmt: skip
+    size = a[12] * SIZE
+    mix((
+        n, a[0], a[1], a[2],
+        p[0], a[3] * SIZE, a[4] * SIZE, a[5] * SIZE, p[1], a[6] * SIZE, a[7] * SIZE, a[8] * SIZE,
+        p[3], a[9] * SIZE, a[10] * SIZE, a[11] * SIZE,
+        p[2], p[2] + size, p[2] + 2 * size,
+    ), T(0), T(0))  # fmt: skip
 
 
 def affine2__masked(p, a, n):
     """The same where dy passes only for 0 < y < bound, y = x * scale + shift: p ends in both, a in the bound."""
-    size = a[12]
-    highs = stacked()
-    high = at(highs)
-    for k in range(LANES):
-        high[k] = T(as_float(a[13]))
-    for c in range(0, a[2], LANES):
-        at_c = c * SIZE
-        mix_masked((
-            n, a[0], a[1], a[2] - c,
-            p[0] + at_c, a[3] * SIZE, a[4] * SIZE, a[5] * SIZE, p[1] + at_c, a[6] * SIZE, a[7] * SIZE, a[8] * SIZE,
-            p[3] + at_c, a[9] * SIZE, a[10] * SIZE, a[11] * SIZE,
-            p[4] + at_c, p[4] + (size + c) * SIZE, highs,
-            p[2] + at_c, p[2] + (size + c) * SIZE, p[2] + (2 * size + c) * SIZE,
-        ))  # fmt: skip
+    size = a[12] * SIZE
+    mix_masked((
+        n, a[0], a[1], a[2],
+        p[0], a[3] * SIZE, a[4] * SIZE, a[5] * SIZE, p[1], a[6] * SIZE, a[7] * SIZE, a[8] * SIZE,
+        p[3], a[9] * SIZE, a[10] * SIZE, a[11] * SIZE,
+        p[4], p[4] + size, p[2], p[2] + size, p[2] + 2 * size,
+    ), T(0), T(as_float(a[13])))  # fmt: skip
+
+
+def affine2__plus(p, a, n):
+    """The same plus another gradient: p ends in it, a in its strides."""
+    size = a[12] * SIZE
+    mix_plus((
+        n, a[0], a[1], a[2],
+        p[0], a[3] * SIZE, a[4] * SIZE, a[5] * SIZE, p[1], a[6] * SIZE, a[7] * SIZE, a[8] * SIZE,
+        p[4], a[13] * SIZE, a[14] * SIZE, a[15] * SIZE,
+        p[3], a[9] * SIZE, a[10] * SIZE, a[11] * SIZE,
+        p[2], p[2] + size, p[2] + 2 * size,
+    ), T(0), T(0))  # fmt: skip
+
+
+def affine2__masked__plus(p, a, n):
+    """Both: p ends in scale and shift, and the other gradient, a in the bound and its strides."""
+    size = a[12] * SIZE
+    mix_masked_plus((
+        n, a[0], a[1], a[2],
+        p[0], a[3] * SIZE, a[4] * SIZE, a[5] * SIZE, p[1], a[6] * SIZE, a[7] * SIZE, a[8] * SIZE,
+        p[5], a[14] * SIZE, a[15] * SIZE, a[16] * SIZE,
+        p[3], a[9] * SIZE, a[10] * SIZE, a[11] * SIZE,
+        p[4], p[4] + size, p[2], p[2] + size, p[2] + 2 * size,
+    ), T(0), T(as_float(a[13])))  # fmt: skip
 
 
 def fold_batchnorm(p, a, n):
@@ -240,39 +236,50 @@ def _bodies(bits: int) -> dict[str, Any]:
     def make(inputs: int, constants: int, outputs: int, sums: int, body: Any) -> Any:
         return make_sweep(machine, bits, inputs, constants, outputs, sums, body)
 
-    def deviation(v: Any, xs: Any, ks: Any) -> Any:
+    def deviation(v: Any, xs: Any, ks: Any, bounds: Any) -> Any:
         d = v.builder.fsub(xs[0], ks[0])
         return [], [v.builder.fmul(d, d)]
 
-    def pair(v: Any, xs: Any, ks: Any) -> Any:
+    def pair(v: Any, xs: Any, ks: Any, bounds: Any) -> Any:
         return [], [xs[0], v.builder.fmul(xs[0], v.builder.fsub(xs[1], ks[0]))]
 
-    def passing(v: Any, dy: Any, x: Any, scale: Any, shift: Any, high: Any) -> Any:
-        """dy where the activation passes; y is computed as ``bounded`` does, so that no bit differs."""
-        zero, y = Constant(v.type, [0.0] * v.lanes), v.fma(x, scale, shift)
-        inside = v.builder.and_(v.builder.fcmp_ordered(">", y, zero), v.builder.fcmp_ordered("<", y, high))
-        return v.builder.select(inside, dy, zero)
-
-    def pair_masked(v: Any, xs: Any, ks: Any) -> Any:
-        return pair(v, [passing(v, xs[0], xs[1], *ks[1:]), xs[1]], ks)
-
-    def mix(v: Any, xs: Any, ks: Any) -> Any:
+    def mix(v: Any, xs: Any, ks: Any, bounds: Any) -> Any:
         return [v.fma(xs[0], ks[0], v.fma(xs[1], ks[1], ks[2]))], []
 
-    def mix_masked(v: Any, xs: Any, ks: Any) -> Any:
-        return mix(v, [passing(v, xs[0], xs[1], *ks[:3]), xs[1]], ks[3:])
+    def passing(v: Any, dy: Any, x: Any, scale: Any, shift: Any, bounds: Any) -> Any:
+        """dy where the activation passes; y is computed as ``bounded`` does, so that no bit differs."""
+        y = v.fma(x, scale, shift)
+        inside = v.builder.and_(v.builder.fcmp_ordered(">", y, bounds[0]), v.builder.fcmp_ordered("<", y, bounds[1]))
+        return v.builder.select(inside, dy, Constant(v.type, [0.0] * v.lanes))
 
-    def bounded(v: Any, xs: Any, ks: Any) -> Any:
-        return [v.clamp(v.fma(xs[0], ks[0], ks[1]), ks[2], ks[3])], []
+    def pair_masked(v: Any, xs: Any, ks: Any, bounds: Any) -> Any:
+        return pair(v, [passing(v, xs[0], xs[1], ks[1], ks[2], bounds), xs[1]], ks, bounds)
+
+    def mix_masked(v: Any, xs: Any, ks: Any, bounds: Any) -> Any:
+        return mix(v, [passing(v, xs[0], xs[1], ks[0], ks[1], bounds), xs[1]], ks[2:], bounds)
+
+    def added(body: Any) -> Any:
+        """The body, plus the last input."""
+
+        def plus(v: Any, xs: Any, ks: Any, bounds: Any) -> Any:
+            made, terms = body(v, xs[:-1], ks, bounds)
+            return [v.builder.fadd(made[0], xs[-1])], terms
+
+        return plus
+
+    def bounded(v: Any, xs: Any, ks: Any, bounds: Any) -> Any:
+        return [v.clamp(v.fma(xs[0], ks[0], ks[1]), *bounds)], []
 
     return {
-        "add_up": make(1, 0, 0, 1, lambda v, xs, ks: ([], [xs[0]])),
+        "add_up": make(1, 0, 0, 1, lambda v, xs, ks, bounds: ([], [xs[0]])),
         "deviations": make(1, 1, 0, 1, deviation),
-        "scale_shift": make(1, 4, 1, 0, bounded),
+        "scale_shift": make(1, 2, 1, 0, bounded),
         "pair_sums": make(2, 1, 0, 2, pair),
         "mix": make(2, 3, 1, 0, mix),
-        "pair_sums_masked": make(2, 4, 0, 2, pair_masked),
-        "mix_masked": make(2, 6, 1, 0, mix_masked),
+        "pair_sums_masked": make(2, 3, 0, 2, pair_masked),
+        "mix_masked": make(2, 5, 1, 0, mix_masked),
+        "mix_plus": make(3, 3, 1, 0, added(mix)),
+        "mix_masked_plus": make(3, 5, 1, 0, added(mix_masked)),
     }
 
 
@@ -291,7 +298,7 @@ _sides = [_bodies(32), _bodies(64)]
 _lanes = (lanes_of(host(), 32), lanes_of(host(), 64))
 register(
     batch_stats, merge_stats, running_update, normalize_affine, affine, normalize_sums, normalize_sums__masked,
-    channel_sum, merge_sums, normalize_factors, affine2, affine2__masked, fold_batchnorm, fold_batchnorm__nobias,
+    channel_sum, merge_sums, normalize_factors, affine2, affine2__masked, affine2__plus, affine2__masked__plus, fold_batchnorm, fold_batchnorm__nobias,
     LANES=_lanes, stacked=(stack(3 * 8), stack(3 * 8)), run=(_run(float32, apply_f32), _run(float64, apply_f64)),
     **{name: (_sides[0][name], _sides[1][name]) for name in _sides[0]},
 )  # fmt: skip

@@ -2,9 +2,10 @@
 
 Batch normalisation, bias gradients and their like are all one loop nest with different bodies:
 
-    for each sample, row, pixel:  outputs, terms = body(inputs, constants);  sums += terms
+    for each sample, row, pixel:  outputs, terms = body(inputs, constants, bounds);  sums += terms
 
-Sums are kept row by row first, so that thousands of pixels lose no digits.
+A few rows of an image go through all their channels before the next rows do, so that memory is read in order. Sums are
+kept row by row first, so that thousands of pixels lose no digits.
 """
 
 from __future__ import annotations
@@ -17,10 +18,13 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from ._jit import I64
 from .machine import Machine
 from .tile import Vectors
 
-Body = Callable[[Vectors, list[Any], list[Any]], tuple[list[Any], list[Any]]]
+Body = Callable[[Vectors, list[Any], list[Any], list[Any]], tuple[list[Any], list[Any]]]
+
+PIXELS = 256  # of the rows that go through all channels together
 
 
 def lanes_of(machine: Machine, bits: int) -> int:
@@ -29,55 +33,76 @@ def lanes_of(machine: Machine, bits: int) -> int:
 
 
 def make_sweep(machine: Machine, bits: int, inputs: int, constants: int, outputs: int, sums: int, body: Body) -> Any:
-    """Return the intrinsic ``sweep((n, height, width, valid, ...))`` for one vector of channels.
+    """Return the intrinsic ``sweep((n, height, width, channels, ...), low, high)``.
 
     Then, for each input and then each output its address and the strides from sample to sample, row to row, pixel
-    to pixel; then the addresses of the constants; then of the sums, to which the new ones are added. All int64,
-    in bytes. ``valid``: channels of the vector that exist.
+    to pixel; then the addresses of the constants, one number a channel; then of the sums, to which the new ones are
+    added. All int64, in bytes. ``low`` and ``high`` are bounds for the body's use.
     """
     lanes = lanes_of(machine, bits)
     images = inputs + outputs
 
     @intrinsic
-    def sweep(typingctx: Any, numbers: Any) -> Any:
+    def sweep(typingctx: Any, numbers: Any, low: Any, high: Any) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            n, height, width, valid, *rest = cgutils.unpack_tuple(builder, args[0])
+            n, height, width, channels, *rest = cgutils.unpack_tuple(builder, args[0])
             vec = Vectors(builder, bits, lanes, machine.fma)
-            mask = vec.mask(valid)
+            bounds = [vec.spread(args[1]), vec.spread(args[2])]
             places = [rest[4 * k : 4 * k + 4] for k in range(images)]
-            fixed = [vec.masked_load(at, mask) for at in rest[4 * images : 4 * images + constants]]
-            targets = rest[4 * images + constants :]
+            fixed, targets = rest[4 * images : 4 * images + constants], rest[4 * images + constants :]
             zero = ir.Constant(vec.type, [0.0] * lanes)
             totals = [cgutils.alloca_once(builder, vec.type) for _ in range(sums)]
             rows = [cgutils.alloca_once(builder, vec.type) for _ in range(sums)]
-            for at in totals:
-                builder.store(zero, at)
-            with cgutils.for_range(builder, n) as i, cgutils.for_range(builder, height) as h:
-                starts = []
-                for address, image, row, _ in places:
-                    start = builder.add(address, builder.mul(i.index, image))
-                    starts.append(builder.add(start, builder.mul(h.index, row)))
-                for at in rows:
+
+            def least(a: Any, b: Any) -> Any:
+                return builder.select(builder.icmp_signed("<", a, b), a, b)
+
+            many = builder.sdiv(I64(PIXELS), width)
+            lines = least(height, builder.select(builder.icmp_signed("<", many, I64(1)), I64(1), many))
+            blocks = builder.sdiv(builder.add(height, builder.sub(lines, I64(1))), lines)
+            vectors = builder.sdiv(builder.add(channels, I64(lanes - 1)), I64(lanes))
+            with (
+                cgutils.for_range(builder, n) as i,
+                cgutils.for_range(builder, blocks) as block,
+                cgutils.for_range(builder, vectors) as vector,
+            ):
+                first = builder.mul(block.index, lines)
+                along = builder.mul(vector.index, I64(lanes * bits // 8))
+                mask = vec.mask(builder.sub(channels, builder.mul(vector.index, I64(lanes))))
+                known = [vec.masked_load(builder.add(at, along), mask) for at in fixed]
+                for at in totals:
                     builder.store(zero, at)
-                with cgutils.for_range(builder, width) as w:
-                    here = [
-                        builder.add(start, builder.mul(w.index, pixel))
-                        for start, (_, _, _, pixel) in zip(starts, places, strict=True)
+                corners = []
+                for address, image, row, _ in places:
+                    start = builder.add(builder.add(address, along), builder.mul(i.index, image))
+                    corners.append(builder.add(start, builder.mul(first, row)))
+                with cgutils.for_range(builder, least(lines, builder.sub(height, first))) as h:
+                    starts = [
+                        builder.add(corner, builder.mul(h.index, row))
+                        for corner, (_, _, row, _) in zip(corners, places, strict=True)
                     ]
-                    xs = [vec.masked_load(at, mask) for at in here[:inputs]]
-                    made, terms = body(vec, xs, fixed)
-                    for value, at in zip(made, here[inputs:], strict=True):
-                        vec.masked_store(value, at, mask)
-                    for term, at in zip(terms, rows, strict=True):
-                        builder.store(builder.fadd(builder.load(at), term), at)
-                for total, row in zip(totals, rows, strict=True):
-                    builder.store(builder.fadd(builder.load(total), builder.load(row)), total)
-            for target, total in zip(targets, totals, strict=True):
-                old = vec.masked_load(target, mask)
-                vec.masked_store(builder.fadd(old, builder.load(total)), target, mask)
+                    for at in rows:
+                        builder.store(zero, at)
+                    with cgutils.for_range(builder, width) as w:
+                        here = [
+                            builder.add(start, builder.mul(w.index, pixel))
+                            for start, (_, _, _, pixel) in zip(starts, places, strict=True)
+                        ]
+                        xs = [vec.masked_load(at, mask) for at in here[:inputs]]
+                        made, terms = body(vec, xs, known, bounds)
+                        for value, at in zip(made, here[inputs:], strict=True):
+                            vec.masked_store(value, at, mask)
+                        for term, at in zip(terms, rows, strict=True):
+                            builder.store(builder.fadd(builder.load(at), term), at)
+                    for total, row in zip(totals, rows, strict=True):
+                        builder.store(builder.fadd(builder.load(total), builder.load(row)), total)
+                for target, total in zip(targets, totals, strict=True):
+                    at = builder.add(target, along)
+                    vec.masked_store(builder.fadd(vec.masked_load(at, mask), builder.load(total)), at, mask)
             return context.get_dummy_value()
 
+        floating = types.float32 if bits == 32 else types.float64
         count = 4 + 4 * images + constants + sums
-        return types.void(types.UniTuple(types.int64, count)), codegen
+        return types.void(types.UniTuple(types.int64, count), floating, floating), codegen
 
     return sweep

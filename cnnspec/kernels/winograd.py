@@ -216,7 +216,9 @@ def winograd_conv2d(p, a, n):
             for k in range(0, channels, LANES):
                 source = m + (t * wide + k) * SIZE
                 at_k = start + k * SIZE
-                transform_out((source, 6 * m_plane, m_plane, at_k, row, pixel, bias + k * SIZE, channels - k), low, high)
+                transform_out(
+                    (source, 6 * m_plane, m_plane, at_k, row, pixel, bias + k * SIZE, channels - k), low, high
+                )
             if code > 2:
                 for r in range(4):
                     for s in range(4):

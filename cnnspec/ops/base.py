@@ -106,6 +106,7 @@ class Op:
 
     name: ClassVar[str] = ""
     arity: ClassVar[int | None] = 1  # number of activation inputs; None for any number from two on
+    strided: ClassVar[bool] = False  # images may be slices of wider ones: kernels take any step from pixel to pixel
 
     def fields(self) -> dict[str, Any]:
         """Return the op's fields by name."""

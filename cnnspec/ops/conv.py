@@ -62,6 +62,7 @@ class Conv(Convolution):
     Dumoulin & Visin 2016, "A guide to convolution arithmetic for deep learning".
     """
 
+    strided = True
     out_channels: int = attr("int", "number of filters, C_out", positional=True, min=1, max=1_000_000)
     kernel_size: Pair = attr("size", "rows x columns of a filter", positional=True, key="size", min=1)
     stride: Pair = attr("size", "rows and columns from one position to the next", default=(1, 1), min=1)
@@ -119,6 +120,7 @@ class Conv(Convolution):
 class ConvInputGrad(Op):
     """Gradient of a convolution in its input: dy, w -> dx, a convolution of dy with the flipped filters."""
 
+    strided = True
     arity = 1
     kernel_size: Pair = attr("size")
     stride: Pair = attr("size")
@@ -146,6 +148,7 @@ class ConvInputGrad(Op):
 class ConvWeightGrad(Op):
     """Gradient of a convolution in its weights: x, dy -> dw [kH, kW, C_in/groups, C_out]."""
 
+    strided = True
     arity = 2
     kernel_size: Pair = attr("size")
     stride: Pair = attr("size")

@@ -36,7 +36,7 @@ def _size(layout: FilterLayout, item: int = 4) -> int:
 
 def _taps(layout: FilterLayout, dilation: Pair, row: int, pixel: int, groups: int) -> tuple[int, ...]:
     """Return taps_h, tap_row, taps_w, tap_pixel, inner: filter rows are one run where nothing lies between."""
-    if dilation[1] == 1 and groups == 1:
+    if dilation[1] == 1 and groups == 1 and (layout.taps_w == 1 or pixel == layout.inner):
         return layout.taps_h, dilation[0] * row, 1, 0, layout.taps_w * layout.inner
     return layout.taps_h, dilation[0] * row, layout.taps_w, dilation[1] * pixel, layout.inner
 
@@ -47,16 +47,16 @@ def lower_conv(emit: Emitter, node: Node, op: Conv) -> None:
     lx, ly = emit.layout(x), emit.layout(node.output)
     layout = filter_layout(w.sample, op.groups)
     assert layout is not None
-    start = lx.origin - op.pads[0] * lx.row - op.pads[1] * lx.channels
+    start = lx.origin - op.pads[0] * lx.row - op.pads[1] * lx.pixel
     if op.algorithm != "direct":
         flops = 2 * op.macs((x.sample,), node.output.sample)
         lower_winograd(emit, emit.image(x, at=start), lx, emit.whole(w), bias, node, layout, op.activation, flops)
         return
     args = (
         ly.height, ly.width,
-        lx.image, op.stride[0] * lx.row, op.stride[1] * lx.channels,
+        lx.image, op.stride[0] * lx.row, op.stride[1] * lx.pixel,
         *emit.strides(node.output),
-        *_taps(layout, op.dilation, lx.row, lx.channels, op.groups),
+        *_taps(layout, op.dilation, lx.row, lx.pixel, op.groups),
         op.groups, layout.inner, layout.group_size, layout.channels,
         layout.channels, BIAS if bias else ZERO, layout.panel_size, *fused_args(op.activation),
     )  # fmt: skip
@@ -155,7 +155,7 @@ def lower_input_grad(emit: Emitter, node: Node, op: ConvInputGrad) -> None:
     ]
     for ph in axes[0]:
         for pw in axes[1]:
-            at = lx.origin + ph.first * lx.row + pw.first * lx.channels
+            at = lx.origin + ph.first * lx.row + pw.first * lx.pixel
             target = emit.image(dx, at=at, write=True)
             if not ph.taps or not pw.taps:
                 args = (
@@ -164,21 +164,21 @@ def lower_input_grad(emit: Emitter, node: Node, op: ConvInputGrad) -> None:
                     lx.channels,
                     lx.image,
                     op.stride[0] * lx.row,
-                    op.stride[1] * lx.channels,
+                    op.stride[1] * lx.pixel,
                 )
                 emit.call("fill_pixels", [target], args)
                 continue
             flipped = FilterLayout(op.groups, ph.taps, pw.taps, source.channels, source.inner)
             filters = _flip(emit, w, source, flipped, (ph.tap, ph.tap_step), (pw.tap, pw.tap_step))
-            start = ly.origin + ph.start * ly.row + pw.start * ly.channels
+            start = ly.origin + ph.start * ly.row + pw.start * ly.pixel
             if op.algorithm != "direct":
                 flops = 2 * lx.height * lx.width * ph.taps * pw.taps * flipped.inner * flipped.channels
                 lower_winograd(emit, emit.image(dy, at=start), ly, emit.whole(filters), [], node, flipped, "", flops)
                 continue
             args = (  # type: ignore[assignment]
-                ph.count, pw.count, ly.image, ly.row, ly.channels,
-                lx.image, op.stride[0] * lx.row, op.stride[1] * lx.channels,
-                *_taps(flipped, (ph.dilation, pw.dilation), ly.row, ly.channels, op.groups),
+                ph.count, pw.count, ly.image, ly.row, ly.pixel,
+                lx.image, op.stride[0] * lx.row, op.stride[1] * lx.pixel,
+                *_taps(flipped, (ph.dilation, pw.dilation), ly.row, ly.pixel, op.groups),
                 op.groups, flipped.inner, flipped.group_size, flipped.channels,
                 flipped.channels, ZERO, flipped.panel_size, *fused_args(""),
             )  # fmt: skip
@@ -193,12 +193,12 @@ def lower_weight_grad(emit: Emitter, node: Node, op: ConvWeightGrad) -> None:
     lx, ly = emit.layout(x), emit.layout(dy)
     layout = filter_layout(node.output.sample, op.groups)
     assert layout is not None
-    start = lx.origin - op.padding[0] * lx.row - op.padding[1] * lx.channels
+    start = lx.origin - op.padding[0] * lx.row - op.padding[1] * lx.pixel
     args = (
         ly.height, ly.width,
-        lx.image, op.stride[0] * lx.row, op.stride[1] * lx.channels,
+        lx.image, op.stride[0] * lx.row, op.stride[1] * lx.pixel,
         *emit.strides(dy),
-        *_taps(layout, op.dilation, lx.row, lx.channels, op.groups),
+        *_taps(layout, op.dilation, lx.row, lx.pixel, op.groups),
         op.groups, layout.inner, layout.group_size, layout.channels,
         layout.channels, LOAD, layout.panel_size,
     )  # fmt: skip

@@ -79,6 +79,7 @@ class Concat(Op):
     """The branches' channels one after another. Height and width must agree."""
 
     arity = None
+    strided = True
 
     def infer(self, *xs: Shape) -> Shape:
         for i, x in enumerate(xs[1:], start=2):
@@ -103,7 +104,8 @@ class Concat(Op):
     def lower(self, emit: Emitter, node: Node) -> None:
         start = 0
         for x in node.inputs:
-            emit.copy_channels(x, node.output, 0, start, x.sample[-1])
+            if not emit.is_slice(x, node.output):
+                emit.copy_channels(x, node.output, 0, start, x.sample[-1])
             start += x.sample[-1]
 
 
@@ -111,6 +113,7 @@ class Concat(Op):
 class Slice(Op):
     """Channels ``start`` to ``stop`` of an image or vector."""
 
+    strided = True
     start: int = attr("int")
     stop: int = attr("int")
 
@@ -118,4 +121,5 @@ class Slice(Op):
         return (*x[:-1], self.stop - self.start)
 
     def lower(self, emit: Emitter, node: Node) -> None:
-        emit.copy_channels(node.inputs[0], node.output, self.start, 0, self.stop - self.start)
+        if not emit.is_slice(node.output, node.inputs[0]):
+            emit.copy_channels(node.inputs[0], node.output, self.start, 0, self.stop - self.start)

@@ -63,6 +63,8 @@ class BatchNorm(Op):
 class BatchStats(Op):
     """x -> mean [C], biased variance [C] over the whole batch; partial sums are merged in a fixed order."""
 
+    strided = True
+
     def results(self, *inputs: Value) -> Results:
         c = inputs[0].sample[-1]
         return [((c,), "f32"), ((c,), "f32")]
@@ -96,6 +98,7 @@ class RunningUpdate(Op):
 class Normalize(Op):
     """x, mean, var, weight, bias -> weight * (x - mean) / sqrt(var + eps) + bias."""
 
+    strided = True
     eps: float = attr("float")
     activation: str = attr("hidden", default="")
 
@@ -137,6 +140,7 @@ class NormalizeSums(Op):
     again as forward did, is inside its bounds.
     """
 
+    strided = True
     arity = 2
     eps: float = attr("float")
     activation: str = attr("hidden", default="")
@@ -154,11 +158,14 @@ class NormalizeGrad(Op):
     """Gradient of batch normalisation in its input, through mean and variance (Ioffe & Szegedy 2015, section 3).
 
     dx = weight / sqrt(var + eps) * (dy - dbias/M - xhat * dweight/M), M = samples * height * width. Inputs are dy, x,
-    mean, var, weight, bias, dbias, dweight; ``activation`` as in normalize_sums.
+    mean, var, weight, bias, dbias, dweight, and with ``plus`` another gradient that is added; ``activation`` as in
+    normalize_sums.
     """
 
+    strided = True
     eps: float = attr("float")
     activation: str = attr("hidden", default="")
+    plus: bool = attr("hidden", default=False)
 
     def infer(self, dy: Shape) -> Shape:
         return dy

@@ -86,7 +86,7 @@ def _masked(
 
 def lower_normalize_grad(emit: Emitter, node: Node, eps: float, activation: str) -> None:
     """Emit dx = A dy + B x + C: the three numbers of each channel once, then the image."""
-    dy, x, mean, var, weight, bias, dbias, dweight = node.inputs
+    dy, x, mean, var, weight, bias, dbias, dweight, *plus = node.inputs
     layout = emit.layout(x)
     size = emit.padded(layout.channels)
     factors = emit.scratch("factors", 3 * size)
@@ -98,7 +98,9 @@ def lower_normalize_grad(emit: Emitter, node: Node, eps: float, activation: str)
     )  # fmt: skip
     masked, mask, bound = _masked(emit, (mean, var, weight, bias), eps, activation)
     operands = [emit.image(dy), emit.image(x), emit.whole(factors), emit.image(node.output, write=True)]
-    emit.call(f"affine2{masked}", [*operands, *mask], (*args, *bound))
+    more = [n for v in plus for n in emit.strides(v)]
+    kernel = f"affine2{masked}{'.plus' if plus else ''}"
+    emit.call(kernel, [*operands, *mask, *(emit.image(v) for v in plus)], (*args, *bound, *more))
 
 
 def lower_fold_batchnorm(emit: Emitter, node: Node, eps: float, conv_bias: bool, groups: int) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 class Pool(Op):
     """A window that slides over each channel. ``kernel_size`` None is the whole image."""
 
+    strided = True
     kernel_size: Pair | None
     stride: Pair | None
     padding: str | Pair

@@ -75,7 +75,7 @@ def lower_winograd(
         return
     tiles, *planes = _tiles(inner, panels * layout.width)
     args = (
-        ly.height, ly.width, lx.image, lx.row, lx.channels, *emit.strides(node.output), inner, channels, tiles, *planes,
+        ly.height, ly.width, lx.image, lx.row, lx.pixel, *emit.strides(node.output), inner, channels, tiles, *planes,
         *fused_args(activation),
     )  # fmt: skip
     operands = [x, emit.whole(filters), shift, emit.image(node.output, write=True)]
@@ -106,7 +106,7 @@ def lower_winograd_weight_grad(
         copies = emit.SHARDS
         tiles, *planes = _tiles(inner, channels)
         args = (
-            ly.height, ly.width, lx.image, lx.row, lx.channels, *emit.strides(dy), inner, channels, tiles, *planes,
+            ly.height, ly.width, lx.image, lx.row, lx.pixel, *emit.strides(dy), inner, channels, tiles, *planes,
         )  # fmt: skip
         calls = [*operands, emit.whole(total, write=True), *_workspace(emit, inner, channels, (planes[0], planes[1]))]
         emit.call(f"winograd_weight_grad.{width}", calls, args, flops=flops)
@@ -124,7 +124,7 @@ def _to_tiles(
     emit: Emitter, kernel: str, image: Operand, source: ImageLayout, ly: ImageLayout, tiles: Buffer, channels: int
 ) -> None:
     """Emit the transform of an image (x, or dy) to tiles."""
-    args = (ly.height, ly.width, source.image, source.row, source.channels, channels, tiles.elements)
+    args = (ly.height, ly.width, source.image, source.row, source.pixel, channels, tiles.elements)
     emit.call(kernel, [image, emit.whole(tiles, write=True), emit.workspace(36 * channels)], args)
 
 

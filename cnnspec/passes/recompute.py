@@ -23,7 +23,9 @@ class Recompute:
 
     def run(self, graph: Graph) -> Graph:
         loss = graph.outputs["loss"].name if "loss" in graph.outputs else ""
-        end = 1 + next((i for i, n in enumerate(graph.nodes) if any(v.name == loss for v in n.outputs)), len(graph.nodes))
+        end = 1 + next(
+            (i for i, n in enumerate(graph.nodes) if any(v.name == loss for v in n.outputs)), len(graph.nodes)
+        )
         kept = {n.output.name: n for n in graph.nodes[:end] if type(n.op) is Normalize}
         b = Builder(start=1 + max(int(v.name) for n in graph.nodes for v in n.outputs if v.name.isdigit()))
         again: dict[str, Value] = {}

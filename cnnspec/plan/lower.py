@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from ..ir.graph import Graph, Node, Value
 from ..ops.base import Pair, Param
@@ -23,6 +24,7 @@ from .plan import (
     KernelCall,
     Operand,
 )
+from .slices import find_slices
 
 CHUNKS = 16  # blocks that parameters are cut into
 PAD = 256  # every parameter and channel vector is a multiple of this many elements
@@ -52,6 +54,7 @@ class Emitter:
         self.backward = False
         self._alias: dict[str, str] = {}
         self._cleared: set[str] = set()
+        self._slices = find_slices(graph)
         self._halos = self._find_halos()
         self._updates = {v.name: name for name, v in graph.updates.items()}
         self._copies: dict[str, int] = {}
@@ -74,10 +77,15 @@ class Emitter:
         halos: dict[str, Pair] = {}
         for node in self.graph.nodes:
             for index, (h, w) in node.op.halo(node).items():
-                name = node.inputs[index].name
+                name = self._root(node.inputs[index].name)
                 old = halos.get(name, (0, 0))
                 halos[name] = (max(h, old[0]), max(w, old[1]))
         return halos
+
+    def _root(self, name: str) -> str:
+        """Return the value in whose memory a value lies."""
+        name = self._alias.get(name, name)
+        return self._slices[name].whole if name in self._slices else name
 
     def _dtype(self, v: Value) -> str:
         return self.dtype if v.dtype == "f32" else v.dtype
@@ -92,6 +100,10 @@ class Emitter:
 
     def layout(self, v: Value) -> ImageLayout:
         """Return the layout of a batched value; a vector is an image of one pixel."""
+        if v.name in self._slices:
+            part = self._slices[v.name]
+            whole = self.layout(part.value)
+            return replace(whole, channels=v.sample[2], wide=whole.pixel, first=part.first)
         root = self._alias.get(v.name, v.name)
         if root not in self.layouts:
             shape = v.sample if len(v.sample) == 3 else (1, 1, v.sample_size)
@@ -104,6 +116,8 @@ class Emitter:
 
     def buffer(self, v: Value, kind: str = "") -> Buffer:
         """Return the buffer of a value, made on first use."""
+        if v.name in self._slices:
+            return self.buffer(self._slices[v.name].value)
         name = self._alias.get(v.name, v.name)
         if name in self._updates:  # a running statistic is written in place
             return self.buffers[self._updates[name]]
@@ -131,6 +145,10 @@ class Emitter:
     def workspace(self, elements: int) -> Operand:
         """Return scratch memory of the calling thread, for one call, as an operand."""
         return self.whole(self.scratch("tiles", elements, SCRATCH), write=True)
+
+    def is_slice(self, part: Value, whole: Value) -> bool:
+        """Whether a value lies in the memory of another (or both in that of a third): nothing need be copied."""
+        return part.name in self._slices and self._root(part.name) == self._root(whole.name)
 
     def alias(self, new: Value, old: Value) -> None:
         """Let a value be another name of an existing one."""
@@ -235,7 +253,7 @@ class Emitter:
     def _clear_halo(self, buffer: Buffer, layout: ImageLayout, waits: tuple[Buffer, ...]) -> None:
         """Emit zeros around an image, no earlier than the call that fills it: so its memory is not held for long."""
         self._cleared.add(buffer.name)
-        args = (layout.image, layout.row, layout.height, layout.halo[0], layout.halo[1] * layout.channels)
+        args = (layout.image, layout.row, layout.height, layout.halo[0], layout.halo[1] * layout.pixel)
         operand = Operand(buffer, 0, layout.image, 0, True)
         self.calls.append(
             KernelCall(self._kernel("clear_halo"), (operand,), args, BATCH, self.layer, self.backward, waits=waits)
@@ -244,7 +262,7 @@ class Emitter:
     def strides(self, v: Value) -> tuple[int, int, int]:
         """Elements from one sample, row and pixel to the next."""
         layout = self.layout(v)
-        return layout.image, layout.row, layout.channels
+        return layout.image, layout.row, layout.pixel
 
     def map(self, kernel: str, node: Node, *args: int | float) -> None:
         """Emit a kernel that works number by number on values of one shape, in the longest rows there are."""

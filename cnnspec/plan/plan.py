@@ -105,17 +105,28 @@ class Segment:
 
 @dataclass(frozen=True)
 class ImageLayout:
-    """How one sample lies in memory: rows of pixels of channels, with a halo of zeros around."""
+    """How one sample lies in memory: rows of pixels of channels, with a halo of zeros around.
+
+    A slice of the channels of a wider image has that image's ``wide`` channels from pixel to pixel, and begins ``first``
+    channels into each.
+    """
 
     height: int
     width: int
     channels: int
     halo: tuple[int, int] = (0, 0)
+    wide: int = 0  # 0: as many as it has itself
+    first: int = 0
+
+    @property
+    def pixel(self) -> int:
+        """Elements from one pixel to the next."""
+        return self.wide or self.channels
 
     @property
     def row(self) -> int:
         """Elements from one row to the next."""
-        return (self.width + 2 * self.halo[1]) * self.channels
+        return (self.width + 2 * self.halo[1]) * self.pixel
 
     @property
     def image(self) -> int:
@@ -129,7 +140,7 @@ class ImageLayout:
     @property
     def origin(self) -> int:
         """Elements before the first pixel inside the halo."""
-        return self.halo[0] * self.row + self.halo[1] * self.channels
+        return self.halo[0] * self.row + self.halo[1] * self.pixel + self.first
 
 
 @dataclass

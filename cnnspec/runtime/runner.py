@@ -158,5 +158,5 @@ class Runner:
         return np.lib.stride_tricks.as_strided(
             flat[:, layout.origin :],
             (flat.shape[0], layout.height, layout.width, layout.channels),
-            (flat.strides[0], layout.row * size, layout.channels * size, size),
+            (flat.strides[0], layout.row * size, layout.pixel * size, size),
         )

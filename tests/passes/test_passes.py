@@ -24,12 +24,16 @@ from cnnspec.passes.choose_algorithm import ChooseAlgorithm
 from cnnspec.passes.dead_code import DeadCode
 from cnnspec.passes.fold_batchnorm import FoldNormalisation
 from cnnspec.passes.fuse_activation import FuseActivation
+from cnnspec.passes.fuse_gradient_sum import FuseGradientSum
 from cnnspec.passes.pipelines import FORWARD, INFERENCE, TRAINING
 from cnnspec.passes.recompute import Recompute
 
 PASSES = {
-    one.name: one for one in (DeadCode(), FoldNormalisation(), FuseActivation(), Recompute(), ChooseAlgorithm())
-}
+    one.name: one
+    for one in (
+        DeadCode(), FoldNormalisation(), FuseActivation(), FuseGradientSum(), Recompute(), ChooseAlgorithm(),
+    )
+}  # fmt: skip
 
 
 def draw_arrays(graph: Graph, n: int, seed: int = 0) -> dict[str, np.ndarray]:
