@@ -298,7 +298,8 @@ _sides = [_bodies(32), _bodies(64)]
 _lanes = (lanes_of(host(), 32), lanes_of(host(), 64))
 register(
     batch_stats, merge_stats, running_update, normalize_affine, affine, normalize_sums, normalize_sums__masked,
-    channel_sum, merge_sums, normalize_factors, affine2, affine2__masked, affine2__plus, affine2__masked__plus, fold_batchnorm, fold_batchnorm__nobias,
+    channel_sum, merge_sums, normalize_factors, affine2, affine2__masked, affine2__plus, affine2__masked__plus,
+    fold_batchnorm, fold_batchnorm__nobias,
     LANES=_lanes, stacked=(stack(3 * 8), stack(3 * 8)), run=(_run(float32, apply_f32), _run(float64, apply_f64)),
     **{name: (_sides[0][name], _sides[1][name]) for name in _sides[0]},
 )  # fmt: skip

@@ -29,8 +29,10 @@ class BatchNorm(Op):
     Ioffe & Szegedy 2015, "Batch normalization", algorithms 1 and 2.
     """
 
+    strided = True
     eps: float = attr("float", "added to the variance", default=1e-5, min=0)
     momentum: float = attr("float", "how far the running statistics move a step", default=0.1, min=0, max=1)
+    activation: str = attr("hidden", "activation fused into the kernel", default="")
 
     def infer(self, x: Shape) -> Shape:
         return x
@@ -56,7 +58,7 @@ class BatchNorm(Op):
 
     def lower(self, emit: Emitter, node: Node) -> None:
         _, weight, bias, mean, var = node.inputs
-        norm_lower.lower_normalize(emit, node, (mean, var, weight, bias), self.eps, *fused_args(""))
+        norm_lower.lower_normalize(emit, node, (mean, var, weight, bias), self.eps, *fused_args(self.activation))
 
 
 @op("batch_stats")

@@ -107,8 +107,8 @@ class Segment:
 class ImageLayout:
     """How one sample lies in memory: rows of pixels of channels, with a halo of zeros around.
 
-    A slice of the channels of a wider image has that image's ``wide`` channels from pixel to pixel, and begins ``first``
-    channels into each.
+    A slice of the channels of a wider image has that image's ``wide`` channels from pixel to pixel, and begins
+    ``first`` channels into each.
     """
 
     height: int
