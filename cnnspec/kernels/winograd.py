@@ -109,9 +109,9 @@ def filter_line_transposed(vec: Vectors, t: list[Any]) -> list[Any]:
 def make_transform(machine: Machine, bits: int, rows_in: int, rows_out: int, line: Transform, *, epilogue: bool) -> Any:
     """Return the intrinsic ``transform((x, row, column, y, row, column, bias, valid), low, high)``.
 
-    It works on one vector of channels. A square of ``rows_in`` numbers a side becomes one of ``rows_out``: columns first, then rows. Strides are bytes.
-    With ``epilogue`` the vector at ``bias`` is added and the result kept between ``low`` and ``high``. Where fewer
-    channels than a vector has are ``valid``, the others are neither read nor written.
+    It works on one vector of channels. A square of ``rows_in`` numbers a side becomes one of ``rows_out``: columns
+    first, then rows. Strides are bytes. With ``epilogue`` the vector at ``bias`` is added and the result kept between
+    ``low`` and ``high``. Where fewer channels than a vector has are ``valid``, the others are neither read nor written.
     """
     lanes = lanes_of(machine, bits)
 
