@@ -50,9 +50,6 @@ def command(
     model = opened.model
     size = batch or model.train.batch
     found = measure(model, size, repeats, threads)
-    from ..kernels.cache import use_cache
-
-    use_cache()
     from ..kernels.peak import measure_peak
 
     count = choose(threads).count

@@ -20,14 +20,11 @@ I64 = ir.IntType(64)
 SIGNATURE = types.void(types.CPointer(types.int64), types.CPointer(types.int64), types.int64)
 FASTMATH = {"contract", "nsz", "arcp"}  # NaN and infinity keep their meaning: they must reach the loss
 
-TEMPLATES: dict[str, tuple[Callable[..., None], dict[str, Any]]] = {}
+TEMPLATES: dict[str, tuple[Callable[..., None], dict[str, Any], Any]] = {}
 
 
 def specialise(function: Callable[..., None], name: str, **bindings: Any) -> Callable[..., None]:
-    """Return a copy of a kernel template under another name with some of its globals bound anew.
-
-    The name goes into the key of numba's disk cache, which sees neither globals nor options.
-    """
+    """Return a copy of a kernel template under another name with some of its globals bound anew."""
     code = function.__code__.replace(co_name=name)
     copy = pytypes.FunctionType(code, {**function.__globals__, **bindings}, name)
     copy.__qualname__ = name
@@ -35,22 +32,25 @@ def specialise(function: Callable[..., None], name: str, **bindings: Any) -> Cal
     return copy
 
 
-def kernel(name: str, **bindings: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def kernel(
+    name: str, signature: Any = SIGNATURE, **bindings: Any
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Register a template as the kernel ``name``, with globals bound to the given objects."""
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
         assert name not in TEMPLATES, f"kernel {name!r} is registered twice"
-        TEMPLATES[name] = (function, bindings)
+        TEMPLATES[name] = (function, bindings, signature)
         return function
 
     return register
 
 
-def compile_kernel(name: str) -> Any:
-    """Compile a registered kernel, or load it from the cache, as a C callback (its ``address`` is what plans hold)."""
-    function, bindings = TEMPLATES[name]
+def compile_kernel(name: str) -> tuple[str, bytes]:
+    """Compile a registered kernel as a C callback; return its symbol and the object file."""
+    function, bindings, signature = TEMPLATES[name]
     made = specialise(function, name.replace(".", "_"), **bindings)
-    return cfunc(SIGNATURE, cache=True, fastmath=FASTMATH, error_model="numpy")(made)
+    compiled: Any = cfunc(signature, fastmath=FASTMATH, error_model="numpy")(made)
+    return compiled._wrapper_name, compiled._library.serialize_using_object_code()[2][0]
 
 
 def pointer(builder: ir.IRBuilder, address: ir.Value, offset: int = 0) -> ir.Value:

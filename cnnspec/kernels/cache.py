@@ -1,12 +1,12 @@
 """Where compiled kernels are kept: one folder for each state of their sources and of the compiler.
 
-Numba's own key sees neither options nor functions in other files, so an edit could leave old machine code in use. The
-folder's name therefore holds a hash of all kernel sources, of numba, llvmlite and Python, and of the settings that
-change code.
+An edit must never leave old machine code in use, nor one machine run the code of another. The folder's name therefore
+holds a hash of all kernel sources, of numba, llvmlite and Python, of the CPU, and of the settings that change code.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.metadata
 import os
@@ -15,9 +15,9 @@ import stat
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from ..places import cache_root
+from .objects import SUFFIX
 
 SETTINGS = (
     "CNNSPEC_VECTOR",
@@ -39,13 +39,21 @@ def cache_dir() -> Path:
     for package in ("numba", "llvmlite"):
         digest.update(importlib.metadata.version(package).encode())
     digest.update(sys.version.encode())
+    digest.update(_cpu().encode())
     for name in SETTINGS:
         digest.update(f"{name}={os.environ.get(name, '')};".encode())
     return cache_root() / f"kernels-{digest.hexdigest()[:16]}"
 
 
+@functools.cache
+def _cpu() -> str:
+    import llvmlite.binding as llvm
+
+    return f"{llvm.get_host_cpu_name()} {llvm.get_host_cpu_features().flatten()}"
+
+
 def use_cache() -> str:
-    """Point numba at the cache folder, before any kernel is imported; return the folder.
+    """Make the cache folder and return it.
 
     The folder is the user's alone (mode 0700): what lies in it is run. Where it cannot be written, kernels are
     compiled into a temporary folder that goes with the process.
@@ -53,17 +61,12 @@ def use_cache() -> str:
     global _in_use
     if _in_use is not None:
         return _in_use
-    import numba
-
-    config: Any = numba.config
-
     folder = cache_dir()
     if not _make_private(folder):
         folder = Path(tempfile.mkdtemp(prefix="cnnspec-kernels-"))
         import atexit
 
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    config.CACHE_DIR = str(folder)
     _in_use = str(folder)
     return _in_use
 
@@ -93,7 +96,7 @@ def info() -> dict[str, object]:
     everything = [p for p in root.rglob("*") if p.is_file()] if root.is_dir() else []
     return {
         "folder": str(folder),
-        "kernels": sum(p.suffix == ".nbi" for p in files),
+        "kernels": sum(p.suffix == SUFFIX for p in files),
         "bytes": sum(p.stat().st_size for p in files),
         "bytes_of_all_versions": sum(p.stat().st_size for p in everything),
         "writable": _make_private(folder),

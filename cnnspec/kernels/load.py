@@ -2,64 +2,55 @@
 
 from __future__ import annotations
 
-import os
+import ctypes
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
 
+from . import objects
 from .cache import use_cache
 
-_loaded: dict[str, Any] = {}
+_loaded: dict[str, int] = {}
 _lock = threading.Lock()
 
 
 def load_kernels(names: Sequence[str], progress: Callable[[int, int], None] | None = None) -> dict[str, int]:
     """Return the address of each kernel, compiling those that this machine has never seen.
 
-    ``progress(done, total)`` is called while kernels compile, and only then.
+    ``progress(done, total)`` is called while kernels compile, and only then. Raises KeyError for an unknown name.
     """
     with _lock:
         folder = use_cache()
-        from . import conv, depthwise, filters, loss, norm, optim, pointwise, pool, winograd  # noqa: F401  fills the registry
-        from ._jit import TEMPLATES, compile_kernel
-
-        missing = [name for name in names if name not in _loaded]
-        cached = _cached_names(folder)
-        cold = [name for name in missing if name.replace(".", "_") not in cached]
-        done = 0
-        if cold and progress:
-            progress(0, len(cold))
-        for name in missing:
-            if name not in TEMPLATES:
-                raise KeyError(f"no kernel is called {name!r}")
-            _loaded[name] = compile_kernel(name)
-            if name in cold:
-                done += 1
-                if progress:
-                    progress(done, len(cold))
-        return {name: _loaded[name].address for name in names}
+        cold = []
+        for name in names:
+            if name not in _loaded:
+                found = objects.read(folder, name)
+                if found:
+                    _loaded[name] = objects.load(*found)
+                else:
+                    cold.append(name)
+        if cold:
+            _compile(folder, cold, progress or (lambda done, total: None))
+        return {name: _loaded[name] for name in names}
 
 
-def load_walker() -> Any:
-    """Return the compiled plan walker."""
-    use_cache()
-    from .walk import walk
+def _compile(folder: str, names: Sequence[str], progress: Callable[[int, int], None]) -> None:
+    from . import conv, depthwise, filters, loss, norm, optim, peak, pointwise, pool, walk, winograd  # noqa: F401  fills the registry
+    from ._jit import TEMPLATES, compile_kernel
 
-    return walk
+    for name in names:
+        if name not in TEMPLATES:
+            raise KeyError(f"no kernel is called {name!r}")
+    progress(0, len(names))
+    for done, name in enumerate(names, start=1):
+        made = compile_kernel(name)
+        objects.save(folder, name, *made)
+        _loaded[name] = objects.load(*made)
+        progress(done, len(names))
 
 
 def read_ticks() -> int:
     """Return the CPU's time-stamp counter."""
-    from .walk import now
-
-    return int(now())
-
-
-def _cached_names(folder: str) -> set[str]:
-    """Names of the kernels whose index files lie in the cache."""
-    found = set()
-    for _, _, files in os.walk(folder):
-        for file in files:
-            if file.endswith(".nbi"):
-                found.add(file.split(".")[1].rpartition("-")[0])
-    return found
+    place = ctypes.c_int64()
+    function = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(load_kernels(["read_ticks"])["read_ticks"])
+    function(ctypes.addressof(place))
+    return place.value

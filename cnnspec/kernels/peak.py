@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import ctypes
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from llvmlite import ir
-from numba import njit, prange, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from ._jit import f32_at, kernel
 from .machine import host
 from .tile import Vectors
 
+ROUNDS = 2_000_000
 CHAINS = 12  # independent sums; enough to hide the latency of an FMA
 
 
@@ -38,27 +42,27 @@ def multiply_add(typingctx: Any, rounds: Any) -> Any:
     return types.float32(types.int64), codegen
 
 
-@njit(parallel=True, cache=True)
-def _all_threads(threads, rounds, out):
-    for t in prange(threads):
-        out[t] = multiply_add(rounds)
+@kernel("peak", types.void(types.int64, types.int64))
+def run_chains(rounds, out):
+    """Multiply and add ``rounds`` times; write one number to ``out``."""
+    f32_at(out)[0] = multiply_add(rounds)
 
 
 def measure_peak(threads: int) -> float:
     """Return the FLOP/s of multiply-adds on so many threads: the best of several runs of some milliseconds."""
-    import numba
-    import numpy as np
+    from .load import load_kernels
 
-    from .cache import use_cache
+    function = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_void_p)(load_kernels(["peak"])["peak"])
+    places = [ctypes.create_string_buffer(64) for _ in range(threads)]
 
-    use_cache()
-    numba.set_num_threads(threads)
-    out = np.zeros(threads, np.float32)
-    _all_threads(threads, 1000, out)
-    rounds, best = 200_000, 0.0
-    for _ in range(7):
-        start = time.perf_counter()
-        _all_threads(threads, rounds, out)
-        seconds = time.perf_counter() - start
-        best = max(best, 2.0 * rounds * CHAINS * (host().vector_bytes // 4) * threads / seconds)
+    def run(place: Any) -> None:
+        function(ROUNDS, ctypes.addressof(place))
+
+    best = 0.0
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in range(7):
+            start = time.perf_counter()
+            list(pool.map(run, places))
+            seconds = time.perf_counter() - start
+            best = max(best, 2.0 * ROUNDS * CHAINS * (host().vector_bytes // 4) * threads / seconds)
     return best

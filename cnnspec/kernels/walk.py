@@ -1,20 +1,37 @@
-"""The one compiled function that runs a plan: for each segment, its shards in parallel; for each shard, its calls."""
+"""What runs a plan: for each segment, its shards on a team of threads; for each shard, its calls.
+
+Teams are OpenMP's, by the one entry that its C interface has: GOMP_parallel(function, data, threads, flags).
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from llvmlite import ir
-from numba import get_thread_id, njit, prange, types
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from ._jit import I64
+from ._jit import FASTMATH, I64, kernel, load_i64, store_i64
 
 # Columns of the tables. Segments: first call, last call, blocks (not above 0: samples), group, prepare.
 # Calls: address of the kernel, first operand, operands, address of the arguments.
-# Operands: base, offset, bytes from sample to sample, from shard to shard, from thread to thread.
-POINTERS = 24  # most operands of a call
+# Operands: base, offset, bytes from sample to sample, from shard to shard, from thread to thread. All int64.
+SEGMENT, CALL, OPERAND = 5, 4, 5
+POINTERS = 64  # words of a thread's row: the addresses of a call's operands
+
+# Words of a run's state.
+FIELDS = (
+    "segments", "count", "calls", "operands", "bases", "pointers", "spent", "calls_count",  # addresses and counts
+    "n", "shards", "prepare", "profile", "threads",  # samples; parts of a batch; flags; most threads
+    "run_parts", "parallel", "thread_number",  # addresses of walk.run_parts, GOMP_parallel, omp_get_thread_num
+    "segment", "parts", "team",  # what the team works on
+)  # fmt: skip
+(
+    AT_SEGMENTS, COUNT, AT_CALLS, AT_OPERANDS, AT_BASES, AT_POINTERS, AT_SPENT, CALLS_COUNT, N, SHARDS, PREPARE,
+    PROFILE, THREADS, RUN_PARTS, PARALLEL, THREAD_NUMBER, NOW_SEGMENT, NOW_PARTS, NOW_TEAM,
+) = range(0, 8 * len(FIELDS), 8)  # fmt: skip
+STATE = types.void(types.int64)
 
 
 @intrinsic
@@ -42,49 +59,103 @@ def ticks(typingctx: Any) -> Any:
     return types.int64(), codegen
 
 
-@njit(cache=True)
-def now():
-    """Return the time-stamp counter."""
-    return ticks()
+@intrinsic
+def start_team(typingctx: Any, parallel: Any, function: Any, data: Any, threads: Any) -> Any:
+    """GOMP_parallel: the function on so many threads, this one among them; it returns when all are done."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointer, unsigned = ir.PointerType(I64), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [pointer, pointer, unsigned, unsigned])
+        entry = builder.inttoptr(args[0], ir.PointerType(kind))
+        place, work = (builder.inttoptr(args[k], pointer) for k in (1, 2))
+        builder.call(entry, [place, work, builder.trunc(args[3], unsigned), unsigned(0)])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64, types.int64), codegen
 
 
-@njit(parallel=True, cache=True, nogil=True)
-def walk(segments, calls, operands, bases, n, shards, prepare, pointers, spent, profile):
-    """Run a plan on ``n`` samples.
+@intrinsic
+def thread_number(typingctx: Any, address: Any) -> Any:
+    """omp_get_thread_num: which thread of the team this is."""
 
-    segments : int64[S, 5]; calls : int64[C, 4]; operands : int64[O, 5]; bases : int64[B] addresses;
-    shards : parts that a batch is cut into; prepare : whether segments marked so run too; pointers : int64[T, >= 24],
-    a row a thread; spent : int64[T, C], ticks of each call, added up when ``profile`` is not 0.
-    """
-    for s in range(segments.shape[0]):
-        if segments[s, 4] != 0 and prepare == 0:
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = ir.FunctionType(ir.IntType(32), [])
+        number = builder.call(builder.inttoptr(args[0], ir.PointerType(kind)), [])
+        return builder.zext(number, I64)
+
+    return types.int64(types.int64), codegen
+
+
+@njit(fastmath=FASTMATH, error_model="numpy")
+def run_part(state, part, parts, thread):
+    """Run one part of a segment: a shard of the batch, some samples at a time, or a block."""
+    segment = load_i64(state + NOW_SEGMENT)
+    first, last = load_i64(segment), load_i64(segment + 8)
+    blocks, group = load_i64(segment + 16), load_i64(segment + 24)
+    n, profile = load_i64(state + N), load_i64(state + PROFILE)
+    bases, row = load_i64(state + AT_BASES), load_i64(state + AT_POINTERS) + thread * POINTERS * 8
+    spent = load_i64(state + AT_SPENT) + thread * load_i64(state + CALLS_COUNT) * 8
+    start, end, step = 0, n, n
+    if blocks <= 0:
+        start, end, step = part * n // parts, (part + 1) * n // parts, group
+    while start < end:
+        count = min(step, end - start)
+        for c in range(first, last):
+            call = load_i64(state + AT_CALLS) + c * CALL * 8
+            operand = load_i64(state + AT_OPERANDS) + load_i64(call + 8) * OPERAND * 8
+            for k in range(load_i64(call + 16)):
+                address = (
+                    load_i64(bases + 8 * load_i64(operand))
+                    + load_i64(operand + 8)
+                    + start * load_i64(operand + 16)
+                    + part * load_i64(operand + 24)
+                    + thread * load_i64(operand + 32)
+                )
+                store_i64(row + 8 * k, address)
+                operand += OPERAND * 8
+            if profile != 0:
+                before = ticks()
+                call_kernel(load_i64(call), row, load_i64(call + 24), count)
+                store_i64(spent + 8 * c, load_i64(spent + 8 * c) + ticks() - before)
+            else:
+                call_kernel(load_i64(call), row, load_i64(call + 24), count)
+        start += step
+
+
+@kernel("walk.run_parts", STATE)
+def run_parts(state):
+    """One thread of a team: its run of the parts."""
+    thread, parts, team = (
+        thread_number(load_i64(state + THREAD_NUMBER)),
+        load_i64(state + NOW_PARTS),
+        load_i64(state + NOW_TEAM),
+    )
+    for part in range(thread * parts // team, (thread + 1) * parts // team):
+        run_part(state, part, parts, thread)
+
+
+@kernel("walk", STATE)
+def walk(state):
+    """Run a plan on n samples. ``state``: the address of FIELDS, in that order."""
+    n, shards, threads = load_i64(state + N), load_i64(state + SHARDS), load_i64(state + THREADS)
+    for s in range(load_i64(state + COUNT)):
+        segment = load_i64(state + AT_SEGMENTS) + s * SEGMENT * 8
+        if load_i64(segment + 32) != 0 and load_i64(state + PREPARE) == 0:
             continue
-        first, last, blocks, group = segments[s, 0], segments[s, 1], segments[s, 2], segments[s, 3]
-        by_sample = blocks <= 0
-        parts = min(shards, n) if by_sample else blocks
-        for part in prange(parts):
-            thread = get_thread_id()
-            row = pointers[thread].ctypes.data
-            begin, end, step = 0, n, n
-            if by_sample:
-                begin, end, step = part * n // parts, (part + 1) * n // parts, group
-            start = begin
-            while start < end:
-                count = min(step, end - start)
-                for c in range(first, last):
-                    for k in range(calls[c, 2]):
-                        o = calls[c, 1] + k
-                        pointers[thread, k] = (
-                            bases[operands[o, 0]]
-                            + operands[o, 1]
-                            + start * operands[o, 2]
-                            + part * operands[o, 3]
-                            + thread * operands[o, 4]
-                        )
-                    if profile != 0:
-                        before = ticks()
-                        call_kernel(calls[c, 0], row, calls[c, 3], count)
-                        spent[thread, c] += ticks() - before
-                    else:
-                        call_kernel(calls[c, 0], row, calls[c, 3], count)
-                start += step
+        blocks = load_i64(segment + 16)
+        parts = blocks if blocks > 0 else min(shards, n)
+        team = min(threads, parts)
+        store_i64(state + NOW_SEGMENT, segment)
+        if team <= 1:
+            for part in range(parts):
+                run_part(state, part, parts, 0)
+        else:
+            store_i64(state + NOW_PARTS, parts)
+            store_i64(state + NOW_TEAM, team)
+            start_team(load_i64(state + PARALLEL), load_i64(state + RUN_PARTS), state, team)
+
+
+@kernel("read_ticks", STATE)
+def read_ticks(place):
+    """Write the time-stamp counter to an address."""
+    store_i64(place, ticks())

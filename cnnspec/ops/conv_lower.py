@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 ZERO, BIAS, LOAD = 0, 1, 2  # how the sums of a tile start; kernels/tile.py
 INNER, START = 12, 18  # places in the arguments of conv2d
 NARROW = 24  # numbers of a filter row below which tiles run over all rows of a filter
+LARGE_BYTES = 1024 * 1024  # flipped filters from here on are made late
 SPLIT_BYTES = 64 * 1024  # weights from here on have one gradient, cut into blocks, not one for each shard
 
 
@@ -119,10 +120,13 @@ def phase_halo(x: Shape, kernel: Pair, stride: Pair, padding: Pair, dilation: Pa
     return halo[0], halo[1]
 
 
-def _flip(emit: Emitter, w: Value, source: FilterLayout, flipped: FilterLayout, rows: Pair, columns: Pair) -> Buffer:
+def _flip(
+    emit: Emitter, w: Value, source: FilterLayout, flipped: FilterLayout, rows: Pair, columns: Pair, dy: Value
+) -> Buffer:
     """Emit filters turned over: outputs become inputs, taps run backwards; ``rows``, ``columns``: first tap and step.
 
-    Large ones are cut into blocks of panels, so that all threads take part.
+    Those in even panels are cut into blocks, so that all threads take part. Large ones wait for dy, so that those of
+    one layer at a time take memory.
     """
     filters = emit.scratch("flipped", -(-flipped.size // 256) * 256)
     even = flipped.groups == 1 and flipped.panels % 16 == 0 and flipped.channels % flipped.width == 0
@@ -139,7 +143,8 @@ def _flip(emit: Emitter, w: Value, source: FilterLayout, flipped: FilterLayout, 
         replace(emit.whole(w), block=step if even else 0, extent=reach),
         emit.part(filters, panels * flipped.panel_size if even else 0, flipped.size // blocks),
     ]
-    emit.call("flip_filters", operands, args, domain=blocks)
+    waits = (emit.buffer(dy),) if _size(flipped) >= LARGE_BYTES else ()
+    emit.call("flip_filters", operands, args, domain=blocks, waits=waits)
     return filters
 
 
@@ -169,7 +174,7 @@ def lower_input_grad(emit: Emitter, node: Node, op: ConvInputGrad) -> None:
                 emit.call("fill_pixels", [target], args)
                 continue
             flipped = FilterLayout(op.groups, ph.taps, pw.taps, source.channels, source.inner)
-            filters = _flip(emit, w, source, flipped, (ph.tap, ph.tap_step), (pw.tap, pw.tap_step))
+            filters = _flip(emit, w, source, flipped, (ph.tap, ph.tap_step), (pw.tap, pw.tap_step), dy)
             start = ly.origin + ph.start * ly.row + pw.start * ly.pixel
             if op.algorithm != "direct":
                 flops = 2 * lx.height * lx.width * ph.taps * pw.taps * flipped.inner * flipped.channels
@@ -271,7 +276,7 @@ def lower_dense_input_grad(emit: Emitter, node: Node, op: DenseInputGrad) -> Non
     source = filter_layout(w.sample)
     assert source is not None
     flipped = FilterLayout(1, 1, 1, source.channels, source.inner)
-    filters = _flip(emit, w, source, flipped, (0, 1), (0, 1))
+    filters = _flip(emit, w, source, flipped, (0, 1), (0, 1), dy)
     args = (
         *_dense_args(emit.layout(dy).image, emit.layout(node.output).image, flipped, ZERO),
         *fused_args(""),

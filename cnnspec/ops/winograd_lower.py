@@ -63,16 +63,19 @@ def lower_winograd(
         replace(w, block=block, extent=layout.size - (blocks - 1) * block),
         emit.part(filters, block, 36 * layout.size // 9 - (blocks - 1) * block),
     ]
-    emit.call(f"winograd_filter.{layout.width}", transform, (panels, inner, inner // blocks), domain=blocks)
+    name, size = f"winograd_filter.{layout.width}", (panels, inner, inner // blocks)
     shift = emit.whole(bias[0] if bias else emit.zeros(channels))
     if staged:
         v, m = _transformed(emit, ly, inner), _transformed(emit, ly, channels)
         _to_tiles(emit, "winograd_input", x, lx, ly, v, inner)
+        # Large filters: not before they are needed, so that those of one layer at a time take memory.
+        emit.call(name, transform, size, domain=blocks, waits=(v,) if emit.training else ())
         _multiply(emit, f"conv2d.{layout.width}", v, filters, m, layout, ly, (ZERO, *fused_args("")), flops)
         edge = emit.workspace(16 * channels)
         back = (ly.height, ly.width, *emit.strides(node.output), channels, m.elements, *fused_args(activation))
         emit.call("winograd_output", [emit.whole(m), shift, emit.image(node.output, write=True), edge], back)
         return
+    emit.call(name, transform, size, domain=blocks)
     tiles, *planes = _tiles(inner, panels * layout.width)
     args = (
         ly.height, ly.width, lx.image, lx.row, lx.pixel, *emit.strides(node.output), inner, channels, tiles, *planes,

@@ -63,6 +63,11 @@ class Emitter:
         for name, p in graph.params.items():
             self._new(name, dtype, parameter_size(p.value.sample, p.param.groups), PARAM, pinned=True)
 
+    @property
+    def training(self) -> bool:
+        """Whether gradients are wanted: what depends on parameters alone is then made anew in every step."""
+        return any(name.startswith("grad:") for name in self.graph.outputs)
+
     def lower(self) -> None:
         """Let every node emit its calls."""
         forward_ends = next((i for i, n in enumerate(self.graph.nodes) if n.op.name.endswith("_grad")), None)

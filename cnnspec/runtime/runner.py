@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import struct
 from collections.abc import Callable
 
@@ -28,6 +29,8 @@ from . import threads
 
 NUMPY = {"f32": np.float32, "f64": np.float64, "i32": np.int32, "i64": np.int64, "u8": np.uint8}
 ARENA, PARAMETERS, WORKSPACE, STATES = 0, 1, 2, 3
+POINTERS = 64  # words of a thread's row of addresses, as kernels/walk.py has it
+N, PREPARE, PROFILE = 8, 10, 11  # places in the state of a run, kernels/walk.py: FIELDS
 SLACK = 256  # bytes behind each memory: vectors may read (never write) a little past the end
 
 
@@ -117,9 +120,20 @@ class Runner:
         self._segments = np.array(segments, np.int64).reshape(-1, 5)
         memories = (self.arena, self.parameters, self.workspace, self.states)
         self._bases = np.array([m.ctypes.data for m in memories], np.int64)
-        self._pointers = np.zeros((self.threading.count, 64), np.int64)
+        self._pointers = np.zeros((self.threading.count, POINTERS), np.int64)
         self.spent = np.zeros((self.threading.count, max(1, len(calls))), np.int64)
-        self._walk = load.load_walker()
+        walkers = load.load_kernels(["walk", "walk.run_parts"])
+        self._state = np.array(
+            [
+                self._segments.ctypes.data, len(segments), self._calls.ctypes.data, self._operands.ctypes.data,
+                self._bases.ctypes.data, self._pointers.ctypes.data, self.spent.ctypes.data, self.spent.shape[1],
+                0, SHARDS, 0, 0, self.threading.count,
+                walkers["walk.run_parts"], self.threading.parallel, self.threading.thread_number, 0, 0, 0,
+            ],
+            np.int64,
+        )  # fmt: skip
+        self._place = self._state.ctypes.data
+        self._walk = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(walkers["walk"])
 
     def _operand(self, domain: int, call: KernelCall, o: Operand) -> list[int]:
         b = o.buffer
@@ -132,15 +146,10 @@ class Runner:
 
     def run(self, n: int, *, prepare: bool = True, profile: bool = False) -> None:
         """Run the plan on the first ``n`` samples of its inputs. ``prepare``: also what depends on parameters alone."""
-        import numba
-
         self.compile()
         assert self._walk is not None and 0 < n <= self.plan.batch
-        numba.set_num_threads(self.threading.count)
-        self._walk(
-            self._segments, self._calls, self._operands, self._bases, n, SHARDS, int(prepare), self._pointers,
-            self.spent, int(profile),
-        )  # fmt: skip
+        self._state[N], self._state[PREPARE], self._state[PROFILE] = n, prepare, profile
+        self._walk(self._place)
 
     def view(self, buffer: Buffer) -> np.ndarray:
         """Return a buffer as an array [copies, elements] that shares its memory; not one in a workspace."""

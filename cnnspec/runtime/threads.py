@@ -1,22 +1,26 @@
-"""Threads: how many, and by which library. Only OpenMP starts a parallel region in microseconds."""
+"""Threads: how many, and by which library. OpenMP starts a team of threads in microseconds."""
 
 from __future__ import annotations
 
-import importlib
+import functools
 import os
 from dataclasses import dataclass
-from typing import Any
 
 from ..errors import MachineError
 
 
 @dataclass(frozen=True)
 class Threading:
-    """What runs the shards: ``layer`` is ``omp`` or ``workqueue``; ``count`` threads; ``note`` says what is amiss."""
+    """What runs the shards: ``layer`` is ``OpenMP`` or ``one thread``; ``count`` threads; ``note`` says what is amiss.
+
+    ``parallel`` and ``thread_number`` are the addresses of GOMP_parallel and omp_get_thread_num, 0 without OpenMP.
+    """
 
     layer: str
     count: int
     note: str = ""
+    parallel: int = 0
+    thread_number: int = 0
 
 
 def available_cores() -> int:
@@ -27,13 +31,27 @@ def available_cores() -> int:
         return os.cpu_count() or 1
 
 
-def openmp_works() -> bool:
-    """Whether numba can load its OpenMP layer (it needs the system's libgomp)."""
-    try:
-        importlib.import_module("numba.np.ufunc.omppool")
-    except ImportError:
-        return False
-    return True
+LIBRARIES = ("libgomp.so.1", "libomp.so.5", "libomp.so", "libgomp.dylib", "libomp.dylib")
+
+
+@functools.cache
+def openmp() -> tuple[int, int] | None:
+    """Return the addresses of GOMP_parallel and omp_get_thread_num, or None where there is no OpenMP."""
+    import ctypes
+
+    # libgomp's threads spin for milliseconds at the end of a region. Where another program takes a core, each
+    # region then costs a time slice: digits trained at 380 images/s at load 5 on two cores, 10,000 with short spins.
+    os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+    for name in LIBRARIES:
+        try:
+            library = ctypes.CDLL(name)
+            entries = [
+                ctypes.cast(f, ctypes.c_void_p).value for f in (library.GOMP_parallel, library.omp_get_thread_num)
+            ]
+        except (OSError, AttributeError):
+            continue
+        return int(entries[0] or 0), int(entries[1] or 0)
+    return None
 
 
 def threads_of_environment() -> int | None:
@@ -52,8 +70,11 @@ def threads_of_environment() -> int | None:
     return int(text)
 
 
+MOST = 256  # threads
+
+
 def choose(threads: int | None = None) -> Threading:
-    """Choose layer and number of threads, and tell numba. Results do not depend on either.
+    """Choose how many threads run. Results do not depend on it.
 
     ``threads`` None: ``$CNNSPEC_THREADS``, else all cores. Call it before the first plan runs.
 
@@ -62,19 +83,8 @@ def choose(threads: int | None = None) -> Threading:
     MachineError
         When ``$CNNSPEC_THREADS`` is no whole number above 0.
     """
-    # libgomp's threads spin for milliseconds at the end of a region. Where another program takes a core, each
-    # region then costs a time slice: digits trained at 380 images/s at load 5 on two cores, 10,000 with short spins.
-    os.environ.setdefault("GOMP_SPINCOUNT", "2000")
     wanted = threads or threads_of_environment() or available_cores()
-    import numba
-
-    config: Any = numba.config
-
-    count = max(1, min(wanted, config.NUMBA_NUM_THREADS))
-    if openmp_works():
-        layer, note = "omp", ""
-    else:
-        layer = "workqueue"
-        note = "OpenMP is missing (install libgomp1): each parallel region costs about 110 us instead of 3"
-    config.THREADING_LAYER = layer
-    return Threading(layer, count, note)
+    found = openmp()
+    if found is None:
+        return Threading("one thread", 1, "OpenMP is missing (install libgomp1): only one thread runs")
+    return Threading("OpenMP", max(1, min(wanted, MOST)), "", *found)

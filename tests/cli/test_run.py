@@ -390,7 +390,7 @@ def test_doctor_tells_of_a_cache_that_cannot_be_written(
 def test_training_tells_of_missing_openmp(cli: Run, room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from cnnspec.runtime import threads
 
-    monkeypatch.setattr(threads, "openmp_works", lambda: False)
+    monkeypatch.setattr(threads, "openmp", lambda: None)
     result = cli("train", "net.cnn", "--epochs", "1")
     assert "note: OpenMP is missing (install libgomp1)" in result.out
 
@@ -427,7 +427,7 @@ def test_training_tells_that_kernels_are_not_kept(cli: Run, monkeypatch: pytest.
 def test_doctor_tells_of_missing_openmp(cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     from cnnspec.runtime import threads
 
-    monkeypatch.setattr(threads, "openmp_works", lambda: False)
+    monkeypatch.setattr(threads, "openmp", lambda: None)
     from cnnspec.cli.doctor import check_threads
 
     found = {f.topic: f for f in check_threads()}

@@ -11,29 +11,23 @@ from pathlib import Path
 
 import pytest
 
-from cnnspec.kernels import cache
+from cnnspec.kernels import cache, objects
 
 TESTS = Path(__file__).parents[1]
 
 
 @pytest.fixture
 def fresh(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """As if no kernel had been asked for in this process; what numba was told is put back."""
-    import numba
-
+    """As if no kernel had been asked for in this process."""
     monkeypatch.setattr(cache, "_in_use", None)
-    monkeypatch.setattr(numba.config, "CACHE_DIR", numba.config.CACHE_DIR)
     return monkeypatch
 
 
 def test_the_folder_is_the_users_alone(fresh: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    import numba
-
     fresh.setenv("CNNSPEC_CACHE", str(tmp_path / "deep" / "cache"))
     folder = Path(cache.use_cache())
     assert folder == cache.cache_dir() and folder.parent == tmp_path / "deep" / "cache"
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert str(folder) == numba.config.CACHE_DIR
     assert cache.use_cache() == str(folder)
 
 
@@ -80,6 +74,39 @@ def test_the_name_follows_the_sources(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert len(seen) == 1 + len(list(copy.glob("*.py")))
 
 
+def test_the_name_follows_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = cache.cache_dir()
+    monkeypatch.setattr(cache, "_cpu", lambda: "another")
+    assert cache.cache_dir() != before
+
+
+def test_a_full_disk_keeps_no_kernel_and_hurts_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    objects.save(str(tmp_path), "one", "symbol", b"code")
+    assert objects.read(str(tmp_path), "one") == ("symbol", b"code")
+    monkeypatch.setattr(os, "replace", full)
+    objects.save(str(tmp_path), "two", "symbol", b"code")
+    assert objects.read(str(tmp_path), "two") is None
+    assert [p.name for p in tmp_path.iterdir()] == ["one.o"], "nothing half written is left"
+
+
+def test_compiled_kernels_need_no_compiler(tmp_path: Path) -> None:
+    """A process that finds its kernels in the cache does not import numba, and computes the same."""
+    code = (
+        "import sys\n"
+        "from running import Run, layer_graph\n"
+        "import numpy as np\n"
+        "from cnnspec.ops.activation import Sigmoid\n"
+        "x = np.array([[-1.0, 0.0, 2.0]])\n"
+        "y = Run(layer_graph(Sigmoid(), [(3,)], training=False)).run(1, {'x0': x}).get('y', 1)\n"
+        "print('numba' in sys.modules, y.tolist())\n"
+    )
+    first, second = (run_python(code, CNNSPEC_CACHE=str(tmp_path)) for _ in range(2))
+    assert first.startswith("True ") and second == first.replace("True", "False")
+
+
 @pytest.mark.parametrize("setting", cache.SETTINGS)
 def test_the_name_follows_settings_that_change_code(monkeypatch: pytest.MonkeyPatch, setting: str) -> None:
     before = cache.cache_dir()
@@ -97,8 +124,8 @@ def test_clear_frees_what_info_counts(monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.setenv("CNNSPEC_CACHE", str(tmp_path))
     for folder in (cache.cache_dir(), tmp_path / "kernels-of-an-old-version"):
         folder.mkdir()
-        (folder / "conv.f32.nbi").write_bytes(b"x" * 100)
-        (folder / "conv.f32.1.nbc").write_bytes(b"x" * 1000)
+        (folder / "conv.f32.o").write_bytes(b"x" * 1000)
+        (folder / ".half.tmp").write_bytes(b"x" * 100)
     (tmp_path / "grammar.json").write_text("{}")
     found = cache.info()
     assert (found["kernels"], found["bytes"], found["writable"]) == (1, 1100, True)
