@@ -18,6 +18,7 @@ from ._jit import FASTMATH, I64, kernel, load_i64, store_i64
 # Calls: address of the kernel, first operand, operands, address of the arguments.
 # Operands: base, offset, bytes from sample to sample, from shard to shard, from thread to thread. All int64.
 SEGMENT, CALL, OPERAND = 5, 4, 5
+MASK = 128  # bytes of a set of cores
 POINTERS = 64  # words of a thread's row: the addresses of a call's operands
 
 # Words of a run's state.
@@ -25,11 +26,13 @@ FIELDS = (
     "segments", "count", "calls", "operands", "bases", "pointers", "spent", "calls_count",  # addresses and counts
     "n", "shards", "prepare", "profile", "threads",  # samples; parts of a batch; flags; most threads
     "run_parts", "parallel", "thread_number",  # addresses of walk.run_parts, GOMP_parallel, omp_get_thread_num
-    "segment", "parts", "team",  # what the team works on
+    "get_core", "set_cores", "cores",  # addresses of sched_getcpu, sched_setaffinity; of a mask for each core; or 0
+    "segment", "parts", "team", "core",  # what the team works on, and the core of its first thread
 )  # fmt: skip
 (
     AT_SEGMENTS, COUNT, AT_CALLS, AT_OPERANDS, AT_BASES, AT_POINTERS, AT_SPENT, CALLS_COUNT, N, SHARDS, PREPARE,
-    PROFILE, THREADS, RUN_PARTS, PARALLEL, THREAD_NUMBER, NOW_SEGMENT, NOW_PARTS, NOW_TEAM,
+    PROFILE, THREADS, RUN_PARTS, PARALLEL, THREAD_NUMBER, GET_CORE, SET_CORES, CORES, NOW_SEGMENT, NOW_PARTS, NOW_TEAM,
+    NOW_CORE,
 ) = range(0, 8 * len(FIELDS), 8)  # fmt: skip
 STATE = types.void(types.int64)
 
@@ -75,8 +78,8 @@ def start_team(typingctx: Any, parallel: Any, function: Any, data: Any, threads:
 
 
 @intrinsic
-def thread_number(typingctx: Any, address: Any) -> Any:
-    """omp_get_thread_num: which thread of the team this is."""
+def ask(typingctx: Any, address: Any) -> Any:
+    """Call an int function without arguments: omp_get_thread_num, sched_getcpu."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         kind = ir.FunctionType(ir.IntType(32), [])
@@ -84,6 +87,20 @@ def thread_number(typingctx: Any, address: Any) -> Any:
         return builder.zext(number, I64)
 
     return types.int64(types.int64), codegen
+
+
+@intrinsic
+def set_cores(typingctx: Any, address: Any, mask: Any) -> Any:
+    """sched_setaffinity of the calling thread to a mask of MASK bytes."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointer, number = ir.PointerType(I64), ir.IntType(32)
+        kind = ir.FunctionType(number, [number, I64, pointer])
+        entry = builder.inttoptr(args[0], ir.PointerType(kind))
+        builder.call(entry, [number(0), I64(MASK), builder.inttoptr(args[1], pointer)])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), codegen
 
 
 @njit(fastmath=FASTMATH, error_model="numpy")
@@ -124,12 +141,17 @@ def run_part(state, part, parts, thread):
 
 @kernel("walk.run_parts", STATE)
 def run_parts(state):
-    """One thread of a team: its run of the parts."""
-    thread, parts, team = (
-        thread_number(load_i64(state + THREAD_NUMBER)),
-        load_i64(state + NOW_PARTS),
-        load_i64(state + NOW_TEAM),
-    )
+    """One thread of a team: its run of the parts.
+
+    Systems wake a thread on the core of the one that wakes it. Where that would leave both on one core, while others
+    idle, the thread moves away from it.
+    """
+    thread = ask(load_i64(state + THREAD_NUMBER))
+    if thread > 0 and load_i64(state + GET_CORE) != 0:
+        core = ask(load_i64(state + GET_CORE))
+        if core == load_i64(state + NOW_CORE):
+            set_cores(load_i64(state + SET_CORES), load_i64(state + CORES) + core * MASK)
+    parts, team = load_i64(state + NOW_PARTS), load_i64(state + NOW_TEAM)
     for part in range(thread * parts // team, (thread + 1) * parts // team):
         run_part(state, part, parts, thread)
 
@@ -152,6 +174,8 @@ def walk(state):
         else:
             store_i64(state + NOW_PARTS, parts)
             store_i64(state + NOW_TEAM, team)
+            if load_i64(state + GET_CORE) != 0:
+                store_i64(state + NOW_CORE, ask(load_i64(state + GET_CORE)))
             start_team(load_i64(state + PARALLEL), load_i64(state + RUN_PARTS), state, team)
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .linear import Dense, DenseInputGrad, DenseWeightGrad
 
 ZERO, BIAS, LOAD = 0, 1, 2  # how the sums of a tile start; kernels/tile.py
-INNER, START = 12, 18  # places in the arguments of conv2d
+INNER, CHANNELS, START = 12, 17, 18  # places in the arguments of conv2d
 NARROW = 24  # numbers of a filter row below which tiles run over all rows of a filter
 LARGE_BYTES = 1024 * 1024  # flipped filters from here on are made late
 SPLIT_BYTES = 64 * 1024  # weights from here on have one gradient, cut into blocks, not one for each shard
@@ -67,7 +67,9 @@ def lower_conv(emit: Emitter, node: Node, op: Conv) -> None:
         emit.whole(bias[0] if bias else w),
         emit.image(node.output, write=True),
     ]
-    emit.call(f"conv2d.{layout.width}", operands, args, flops=2 * op.macs((x.sample,), node.output.sample))
+    cut = emit.cut(0, ly.height, 1, op.stride[0] * lx.row, 0, 0, ly.row)
+    flops = 2 * op.macs((x.sample,), node.output.sample)
+    emit.call(f"conv2d.{layout.width}", operands, args, flops=flops, cut=cut)
 
 
 @dataclass(frozen=True)
@@ -267,7 +269,9 @@ def lower_dense(emit: Emitter, node: Node, op: Dense) -> None:
         emit.image(node.output, write=True),
     ]
     flops = 2 * layout.inner * layout.channels
-    emit.call(f"conv2d.{layout.width}", operands, (*args, *fused_args(op.activation)), emit.WIDE, flops=flops)
+    kernel = f"conv2d_row.{layout.width}" if emit.one_image else f"conv2d.{layout.width}"
+    cut = emit.cut(CHANNELS, layout.channels, layout.width, 0, layout.panel_size // layout.width, bool(bias), 1)
+    emit.call(kernel, operands, (*args, *fused_args(op.activation)), emit.WIDE, flops=flops, cut=cut)
 
 
 def lower_dense_input_grad(emit: Emitter, node: Node, op: DenseInputGrad) -> None:

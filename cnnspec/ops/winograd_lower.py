@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 ZERO = 0  # how the sums of a tile start; kernels/tile.py
 
+ROWS = 8  # of a register tile; kernels/tile.py
 TILE_BYTES = 600 * 1024  # of transformed tiles at a time: they stay in the second-level cache
 
 
@@ -83,7 +84,9 @@ def lower_winograd(
     )  # fmt: skip
     operands = [x, emit.whole(filters), shift, emit.image(node.output, write=True)]
     operands += _workspace(emit, inner, channels, (planes[0], planes[1]))
-    emit.call(f"winograd_conv2d.{layout.width}", operands, args, flops=flops)
+    rows = 4 * -(-ROWS // -(-ly.width // 4))  # fewer tiles than a register tile has rows would leave some idle
+    cut = emit.cut(0, ly.height, rows, lx.row, 0, 0, ly.row)
+    emit.call(f"winograd_conv2d.{layout.width}", operands, args, flops=flops, cut=cut)
 
 
 def lower_winograd_weight_grad(

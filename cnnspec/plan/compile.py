@@ -32,7 +32,7 @@ def compile_plan(
     keep : names of values whose contents must outlast the run (outputs always do).
     parameters : byte offset of each parameter, for plans that share them; laid out here when None.
     """
-    emit = Emitter(graph, dtype)
+    emit = Emitter(graph, dtype, batch)
     emit.lower()
     outputs = {name: emit.buffer(v) for name, v in graph.outputs.items() if not name.startswith("grad:")}
     gradients = {}

@@ -8,6 +8,7 @@ from dataclasses import replace
 from ..ir.graph import Graph, Node, Value
 from ..ops.base import Pair, Param
 from ..ops.filters import filter_layout
+from .cut import Cut
 from .plan import (
     BATCH,
     BATCHED,
@@ -44,8 +45,9 @@ class Emitter:
         """Return the elements that a vector of so many channels takes in memory."""
         return padded(n)
 
-    def __init__(self, graph: Graph, dtype: str = "f32") -> None:
+    def __init__(self, graph: Graph, dtype: str = "f32", batch: int = 2) -> None:
         self.graph, self.dtype = graph, dtype
+        self.one_image = batch == 1  # then threads share the image, else the batch
         self.calls: list[KernelCall] = []
         self.buffers: dict[str, Buffer] = {}
         self.layouts: dict[str, ImageLayout] = {}
@@ -233,16 +235,22 @@ class Emitter:
         domain: int = BATCH,
         flops: int = 0,
         waits: tuple[Buffer, ...] = (),
+        cut: Cut | None = None,
     ) -> None:
         """Append a call; buffers with a halo are cleared around before they are first written.
 
-        ``waits``: buffers that are not read, but must have been written before.
+        ``waits``: buffers that are not read, but must have been written before. ``cut``: how one image may be shared
+        among threads; done where it is worth the barrier.
         """
         for o in operands:
             layout = self.layouts.get(o.buffer.name)
             if o.write and layout and layout.halo != (0, 0) and o.buffer.name not in self._cleared:
                 self._clear_halo(o.buffer, layout, (*waits, *(r.buffer for r in operands if not r.write)))
-        if domain == BATCH and all(self._is_vector(o.buffer) for o in operands):
+        blocks = cut.blocks(flops) if cut and self.one_image else 1
+        if cut and blocks > 1:
+            operands, args, domain = cut.apply(operands, blocks), cut.shorten(args, blocks), blocks
+            flops //= blocks
+        elif domain == BATCH and all(self._is_vector(o.buffer) for o in operands):
             domain = WIDE
         self.calls.append(
             KernelCall(
@@ -263,6 +271,11 @@ class Emitter:
         self.calls.append(
             KernelCall(self._kernel("clear_halo"), (operand,), args, BATCH, self.layer, self.backward, waits=waits)
         )
+
+    @staticmethod
+    def cut(place: int, size: int, unit: int, *steps: int) -> Cut:
+        """Return how a call may be cut where one image is all there is; see :class:`Cut`."""
+        return Cut(place, size, unit, steps)
 
     def strides(self, v: Value) -> tuple[int, int, int]:
         """Elements from one sample, row and pixel to the next."""

@@ -71,9 +71,11 @@ def place_locals(segments: Sequence[Segment], batch: int) -> int:
     """Choose the group of each batch segment, give offsets to its locals; return bytes of a thread's workspace."""
     workspace = 0
     for segment in segments:
-        if not segment.by_sample:
-            continue
         touched = {o.buffer.name: o.buffer for c in segment.calls for o in c.operands}
+        if not segment.by_sample:
+            items = [(b.nbytes, b.first, b.last, b) for b in touched.values() if b.kind == SCRATCH]
+            workspace = max(workspace, _place(items))
+            continue
         local = [b for b in touched.values() if b.kind == LOCAL]
         alive = _place([(b.nbytes, b.first, b.last, b) for b in local])
         streamed = sum(b.nbytes for b in touched.values() if b.kind == BATCHED)

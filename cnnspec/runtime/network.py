@@ -130,15 +130,17 @@ class Network:
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Return the net's outputs (logits) float32[n, F] for any number of samples float32[n, H, W, C]."""
-        logits = self.inference.plan.outputs["logits"].name
-        out = np.empty((len(x), *self.model.output_shape), NUMPY[self.dtype])
+        runner, shape = self.inference, self.model.output_shape
+        logits = runner.image(runner.plan.outputs["logits"].name)
+        if len(shape) == 1:
+            logits = logits[:, 0, 0]
+        out = np.empty((len(x), *shape), logits.dtype)
         for start in range(0, len(x), self.batch):
             part = x[start : start + self.batch]
-            self._feed(self.inference, part)
-            self._infer(len(part))
-            out[start : start + len(part)] = self.inference.image(logits)[: len(part)].reshape(
-                len(part), *out.shape[1:]
-            )
+            n = len(part)
+            self._feed(runner, part)
+            self._infer(n)
+            out[start : start + n] = logits[:n]
         return out
 
     def _infer(self, n: int) -> None:

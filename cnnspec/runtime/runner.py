@@ -92,6 +92,7 @@ class Runner:
         self.workspace = allocate(plan.workspace * self.threading.count)
         self.states = allocate(plan.states)
         self._walk: Callable[..., None] | None = None
+        self._images: dict[str, np.ndarray] = {}
 
     def compile(self, progress: Callable[[int, int], None] | None = None) -> None:
         """Load the kernels (compiling those this machine has never seen) and build the tables."""
@@ -123,16 +124,14 @@ class Runner:
         self._pointers = np.zeros((self.threading.count, POINTERS), np.int64)
         self.spent = np.zeros((self.threading.count, max(1, len(calls))), np.int64)
         walkers = load.load_kernels(["walk", "walk.run_parts"])
-        self._state = np.array(
-            [
+        words = [
                 self._segments.ctypes.data, len(segments), self._calls.ctypes.data, self._operands.ctypes.data,
                 self._bases.ctypes.data, self._pointers.ctypes.data, self.spent.ctypes.data, self.spent.shape[1],
                 0, SHARDS, 0, 0, self.threading.count,
-                walkers["walk.run_parts"], self.threading.parallel, self.threading.thread_number, 0, 0, 0,
-            ],
-            np.int64,
-        )  # fmt: skip
-        self._place = self._state.ctypes.data
+                walkers["walk.run_parts"], *self.threading.entries, 0, 0, 0, 0,
+        ]  # fmt: skip
+        self._state = (ctypes.c_int64 * len(words))(*words)
+        self._place = ctypes.c_void_p(ctypes.addressof(self._state))
         self._walk = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(walkers["walk"])
 
     def _operand(self, domain: int, call: KernelCall, o: Operand) -> list[int]:
@@ -146,7 +145,8 @@ class Runner:
 
     def run(self, n: int, *, prepare: bool = True, profile: bool = False) -> None:
         """Run the plan on the first ``n`` samples of its inputs. ``prepare``: also what depends on parameters alone."""
-        self.compile()
+        if self._walk is None:
+            self.compile()
         assert self._walk is not None and 0 < n <= self.plan.batch
         self._state[N], self._state[PREPARE], self._state[PROFILE] = n, prepare, profile
         self._walk(self._place)
@@ -161,6 +161,11 @@ class Runner:
 
     def image(self, name: str) -> np.ndarray:
         """Return a batched value as an array [batch, H, W, C] that shares its memory, without the halo."""
+        if name not in self._images:
+            self._images[name] = self._image(name)
+        return self._images[name]
+
+    def _image(self, name: str) -> np.ndarray:
         layout = self.plan.layouts[name]
         flat = self.view(self.plan.buffers[name])
         size = flat.itemsize

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import os
 from dataclasses import dataclass
+from typing import Any
 
 from ..errors import MachineError
 
@@ -13,14 +15,14 @@ from ..errors import MachineError
 class Threading:
     """What runs the shards: ``layer`` is ``OpenMP`` or ``one thread``; ``count`` threads; ``note`` says what is amiss.
 
-    ``parallel`` and ``thread_number`` are the addresses of GOMP_parallel and omp_get_thread_num, 0 without OpenMP.
+    ``entries`` are the addresses of GOMP_parallel, omp_get_thread_num, sched_getcpu, sched_setaffinity, and of a table
+    with, for each core, the other cores this process may use; 0 where there is no such thing.
     """
 
     layer: str
     count: int
     note: str = ""
-    parallel: int = 0
-    thread_number: int = 0
+    entries: tuple[int, int, int, int, int] = (0, 0, 0, 0, 0)
 
 
 def available_cores() -> int:
@@ -37,8 +39,6 @@ LIBRARIES = ("libgomp.so.1", "libomp.so.5", "libomp.so", "libgomp.dylib", "libom
 @functools.cache
 def openmp() -> tuple[int, int] | None:
     """Return the addresses of GOMP_parallel and omp_get_thread_num, or None where there is no OpenMP."""
-    import ctypes
-
     # libgomp's threads spin for milliseconds at the end of a region. Where another program takes a core, each
     # region then costs a time slice: digits trained at 380 images/s at load 5 on two cores, 10,000 with short spins.
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
@@ -71,6 +71,9 @@ def threads_of_environment() -> int | None:
 
 
 MOST = 256  # threads
+MASK = 128  # bytes of a set of cores, as kernels/walk.py has it
+
+_kept: list[Any] = []  # tables whose addresses are known to threads
 
 
 def choose(threads: int | None = None) -> Threading:
@@ -87,4 +90,23 @@ def choose(threads: int | None = None) -> Threading:
     found = openmp()
     if found is None:
         return Threading("one thread", 1, "OpenMP is missing (install libgomp1): only one thread runs")
-    return Threading("OpenMP", max(1, min(wanted, MOST)), "", *found)
+    return Threading("OpenMP", max(1, min(wanted, MOST)), "", (*found, *_affinity()))
+
+
+@functools.cache
+def _affinity() -> tuple[int, int, int]:
+    """Return the addresses of sched_getcpu, sched_setaffinity and the table; zeros where threads cannot be moved."""
+    try:
+        cores = os.sched_getaffinity(0)
+        library = ctypes.CDLL(None)
+        calls = [ctypes.cast(f, ctypes.c_void_p).value or 0 for f in (library.sched_getcpu, library.sched_setaffinity)]
+    except (AttributeError, OSError):
+        return 0, 0, 0
+    if len(cores) < 2 or max(cores) >= 8 * MASK:
+        return 0, 0, 0
+    table = (ctypes.c_uint8 * ((max(cores) + 1) * MASK))()
+    for core in range(max(cores) + 1):
+        for other in cores - {core}:
+            table[core * MASK + other // 8] |= 1 << other % 8
+    _kept.append(table)
+    return calls[0], calls[1], ctypes.addressof(table)

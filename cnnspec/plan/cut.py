@@ -1,0 +1,52 @@
+"""One image on several threads: calls cut into blocks of output rows, or of panels of output channels.
+
+The blocks depend on the call alone, never on the threads, so the bits of a result do not either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from .plan import Operand
+
+MOST = 8  # blocks
+WORTH = 1_000_000  # floating-point operations of a block: three times the cost of a barrier
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How a call may be cut.
+
+    Attributes
+    ----------
+    place : which argument counts the rows (or channels) that are shared out.
+    size : that argument.
+    unit : rows that must stay together.
+    steps : for each operand, elements from one row to the next; 0 for what all blocks share.
+    """
+
+    place: int
+    size: int
+    unit: int
+    steps: tuple[int, ...]
+
+    def blocks(self, flops: int) -> int:
+        """Return into how many equal blocks a call of so many operations is cut; 1 where it is not worth it."""
+        units, rest = divmod(self.size, self.unit)
+        if rest:
+            return 1
+        most = min(MOST, max(1, flops // WORTH))
+        return max(b for b in range(1, most + 1) if units % b == 0)
+
+    def shorten(self, args: Sequence[int | float], blocks: int) -> list[int | float]:
+        """Return the arguments of one block."""
+        return [*args[: self.place], self.size // blocks, *args[self.place + 1 :]]
+
+    def apply(self, operands: Sequence[Operand], blocks: int) -> list[Operand]:
+        """Return the operands, each with its distance from block to block."""
+        cut = []
+        for o, step in zip(operands, (*self.steps, *[0] * len(operands)), strict=False):
+            far = step * (self.size // blocks)
+            cut.append(replace(o, block=far, extent=o.extent - far * (blocks - 1)) if far else o)
+        return cut

@@ -1,0 +1,47 @@
+"""One image cut over threads: the same numbers as in a batch, the same bits on any number of threads."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cnnspec.compiler import Compiler
+from cnnspec.plan.cut import MOST, WORTH, Cut
+from cnnspec.plan.plan import Buffer, Operand
+from cnnspec.runtime.network import Network
+
+HEAD = "cnnspec 1\ninput 32x32x3\nclasses 5\n"
+NETS = {
+    "winograd": "conv 32 3x3 -> relu -> conv 32 3x3 -> tanh\nmaxpool 2\nconv 64 3x3 -> relu\nflatten\n",
+    "direct": "conv 16 5x5 -> relu -> conv 32 3x3 stride=2 -> leaky_relu 0.1\nconv 48 1x1\navgpool global\nflatten\n",
+    "depthwise": "conv 64 3x3\nbn -> relu -> depthwise 5x5 -> relu6\ndepthwise 5x5 stride=2 -> tanh\nflatten\n",
+    "dense": "maxpool 2\nflatten\ndense 2048 -> relu -> dense 1024 bias=no -> relu\n",
+}
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_one_image_is_as_in_a_batch(name: str) -> None:
+    model = Compiler.from_text(HEAD + NETS[name] + "dense classes\n").model
+    x = np.random.default_rng(2).standard_normal((5, 32, 32, 3), dtype=np.float32)
+    together = Network(model, batch=5, seed=1).predict(x)
+    alone = {threads: Network(model, batch=1, seed=1, threads=threads) for threads in (1, 2, 3)}
+    assert any(s.domain > 1 and not s.prepare for s in alone[1].inference.plan.segments), "nothing was cut"
+    got = {threads: net.predict(x) for threads, net in alone.items()}
+    np.testing.assert_allclose(got[1], together, rtol=1e-4, atol=1e-5)
+    assert np.array_equal(got[1], got[2]) and np.array_equal(got[1], got[3])
+
+
+def test_blocks_are_equal_and_worth_a_barrier() -> None:
+    rows = Cut(0, 28, 4, (100, 0, 50))
+    assert [rows.blocks(flops) for flops in (0, WORTH, 2 * WORTH, 7 * WORTH, 100 * WORTH)] == [1, 1, 1, 7, 7]
+    assert Cut(0, 30, 4, ()).blocks(100 * WORTH) == 1  # four rows must stay together
+    assert Cut(0, 64, 1, ()).blocks(100 * WORTH) == MOST
+
+
+def test_blocks_share_an_operand_out_exactly() -> None:
+    x, w, y = (
+        Operand(Buffer(n, "f32", 5000, "batched"), 7, extent) for n, extent in zip("xwy", (3000, 90, 1400), strict=True)
+    )
+    cut = Cut(0, 28, 4, (100, 0, 50)).apply((x, w, y), 7)
+    assert [(o.block, o.extent) for o in cut] == [(400, 600), (0, 90), (200, 200)]
+    assert Cut(1, 28, 4, ()).shorten((9, 28, 3), 7) == [9, 4, 3]
