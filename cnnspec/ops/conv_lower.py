@@ -119,7 +119,7 @@ def phase_halo(x: Shape, kernel: Pair, stride: Pair, padding: Pair, dilation: Pa
     return halo[0], halo[1]
 
 
-def _flip(emit: Emitter, w: Value, source: FilterLayout, flipped: FilterLayout, rows: Pair, columns: Pair) -> Buffer:
+def flip(emit: Emitter, w: Value, source: FilterLayout, flipped: FilterLayout, rows: Pair, columns: Pair) -> Buffer:
     """Emit filters turned over: outputs become inputs, taps run backwards; ``rows``, ``columns``: first tap and step.
 
     Large ones are cut into blocks of panels, so that all threads take part.
@@ -169,7 +169,7 @@ def lower_input_grad(emit: Emitter, node: Node, op: ConvInputGrad) -> None:
                 emit.call("fill_pixels", [target], args)
                 continue
             flipped = FilterLayout(op.groups, ph.taps, pw.taps, source.channels, source.inner)
-            filters = _flip(emit, w, source, flipped, (ph.tap, ph.tap_step), (pw.tap, pw.tap_step))
+            filters = flip(emit, w, source, flipped, (ph.tap, ph.tap_step), (pw.tap, pw.tap_step))
             start = ly.origin + ph.start * ly.row + pw.start * ly.channels
             if op.algorithm != "direct":
                 flops = 2 * lx.height * lx.width * ph.taps * pw.taps * flipped.inner * flipped.channels
@@ -271,7 +271,7 @@ def lower_dense_input_grad(emit: Emitter, node: Node, op: DenseInputGrad) -> Non
     source = filter_layout(w.sample)
     assert source is not None
     flipped = FilterLayout(1, 1, 1, source.channels, source.inner)
-    filters = _flip(emit, w, source, flipped, (0, 1), (0, 1))
+    filters = flip(emit, w, source, flipped, (0, 1), (0, 1))
     args = (
         *_dense_args(emit.layout(dy).image, emit.layout(node.output).image, flipped, ZERO),
         *fused_args(""),
