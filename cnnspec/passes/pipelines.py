@@ -11,10 +11,11 @@ from .choose_algorithm import ChooseAlgorithm
 from .dead_code import DeadCode
 from .fold_batchnorm import FoldNormalisation
 from .fuse_activation import FuseActivation
+from .mask_before_unpool import MaskBeforeUnpool
 
 INFERENCE: tuple[Pass, ...] = (FoldNormalisation(), FuseActivation(), DeadCode(), ChooseAlgorithm())
 FORWARD: tuple[Pass, ...] = (FuseActivation(),)  # before differentiation
-TRAINING: tuple[Pass, ...] = (DeadCode(), ChooseAlgorithm())  # after it
+TRAINING: tuple[Pass, ...] = (MaskBeforeUnpool(), DeadCode(), ChooseAlgorithm())  # after it
 
 
 def inference_graph(model: Model, target: str = "i32") -> Graph:

@@ -24,9 +24,12 @@ from cnnspec.passes.choose_algorithm import ChooseAlgorithm
 from cnnspec.passes.dead_code import DeadCode
 from cnnspec.passes.fold_batchnorm import FoldNormalisation
 from cnnspec.passes.fuse_activation import FuseActivation
+from cnnspec.passes.mask_before_unpool import MaskBeforeUnpool
 from cnnspec.passes.pipelines import FORWARD, INFERENCE, TRAINING
 
-PASSES = {one.name: one for one in (DeadCode(), FoldNormalisation(), FuseActivation(), ChooseAlgorithm())}
+PASSES = {
+    one.name: one for one in (DeadCode(), FoldNormalisation(), FuseActivation(), MaskBeforeUnpool(), ChooseAlgorithm())
+}
 
 
 def draw_arrays(graph: Graph, n: int, seed: int = 0) -> dict[str, np.ndarray]:
