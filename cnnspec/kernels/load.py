@@ -20,7 +20,7 @@ def load_kernels(names: Sequence[str], progress: Callable[[int, int], None] | No
     """
     with _lock:
         folder = use_cache()
-        from . import conv, depthwise, filters, loss, norm, optim, overlap, pointwise, pool, winograd  # noqa: F401  fills the registry
+        from . import conv, depthwise, filters, loss, narrow, norm, optim, overlap, pointwise, pool, winograd  # noqa: F401  fills the registry
         from ._jit import TEMPLATES, compile_kernel
 
         missing = [name for name in names if name not in _loaded]

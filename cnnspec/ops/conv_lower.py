@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from .activation import fused_args
 from .base import Pair, Shape
 from .filters import FilterLayout, filter_layout
+from .narrow_lower import narrow_conv, narrow_weight_grad
 from .winograd_lower import lower_winograd, lower_winograd_weight_grad
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ def lower_conv(emit: Emitter, node: Node, op: Conv) -> None:
         emit.whole(bias[0] if bias else w),
         emit.image(node.output, write=True),
     ]
-    emit.call(f"conv2d.{layout.width}", operands, args, flops=2 * op.macs((x.sample,), node.output.sample))
+    name = narrow_conv(op, layout, x.sample[2] * op.stride[1], ly.width) or f"conv2d.{layout.width}"
+    emit.call(name, operands, args, flops=2 * op.macs((x.sample,), node.output.sample))
 
 
 @dataclass(frozen=True)
@@ -210,7 +212,7 @@ def lower_weight_grad(emit: Emitter, node: Node, op: ConvWeightGrad) -> None:
         lower_winograd_weight_grad(emit, operands, node, lx, layout, flops)
         return
     if args[INNER] < NARROW and op.groups == 1:
-        name = f"conv2d_weight_grad_narrow.{layout.width}"
+        name = narrow_weight_grad(op, layout) or f"conv2d_weight_grad_narrow.{layout.width}"
     if _size(layout) < SPLIT_BYTES or op.groups > 1:
         total = emit.gradient(node.output, emit.buffer_size(node.output, op.groups))
         emit.call(name, [*operands, emit.whole(total, write=True)], args, flops=flops)
