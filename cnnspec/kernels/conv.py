@@ -155,7 +155,7 @@ def _register() -> None:
             )(conv2d)  # fmt: skip
             kernel(
                 f"conv2d_row.{width}.f{bits}", **{**common, "ROWS": 1}, activate=run, stacked=stack(2),
-                tile=make_tile(machine, width, bits, unit_rows=False, most=1),
+                tile=make_tile(machine, width, bits, unit_rows=False, rows=1),
             )(conv2d)  # fmt: skip
             kernel(
                 f"conv2d_weight_grad.{width}.f{bits}",

@@ -34,7 +34,21 @@ def load_kernels(names: Sequence[str], progress: Callable[[int, int], None] | No
 
 
 def _compile(folder: str, names: Sequence[str], progress: Callable[[int, int], None]) -> None:
-    from . import conv, depthwise, filters, loss, norm, optim, peak, pointwise, pool, walk, winograd  # noqa: F401  fills the registry
+    from . import (  # noqa: F401  fills the registry
+        conv,
+        depthwise,
+        filters,
+        loss,
+        narrow,
+        norm,
+        optim,
+        overlap,
+        peak,
+        pointwise,
+        pool,
+        walk,
+        winograd,
+    )
     from ._jit import TEMPLATES, compile_kernel
 
     for name in names:

@@ -13,7 +13,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from ._jit import u8_at
+from ._jit import kernel, u8_at
 from .machine import Machine, host
 from .pointwise import register
 from .sweep import lanes_of
@@ -22,14 +22,14 @@ from .tile import Vectors
 at = T = SIZE = LANES = best_of_four = spread_to_four = None
 
 BYTE = ir.IntType(8)
+NARROW = 8  # channels
 
 
-def make_best_of_four(machine: Machine, bits: int) -> Any:
+def make_best_of_four(machine: Machine, bits: int, lanes: int) -> Any:
     """Return the intrinsic ``best((x, row, pixel, y, index, valid))``: the largest of 2x2 pixels, and which one it is.
 
     One vector of channels; addresses and strides in bytes. A NaN wins.
     """
-    lanes = lanes_of(machine, bits)
 
     @intrinsic
     def best(typingctx: Any, numbers: Any) -> Any:
@@ -58,9 +58,8 @@ def make_best_of_four(machine: Machine, bits: int) -> Any:
     return best
 
 
-def make_spread_to_four(machine: Machine, bits: int) -> Any:
+def make_spread_to_four(machine: Machine, bits: int, lanes: int) -> Any:
     """Return the intrinsic ``spread((dy, index, dx, row, pixel, valid))``: dy where the index says, zero elsewhere."""
-    lanes = lanes_of(machine, bits)
 
     @intrinsic
     def spread(typingctx: Any, numbers: Any) -> Any:
@@ -87,28 +86,40 @@ def make_spread_to_four(machine: Machine, bits: int) -> Any:
 
 def maxpool__2x2(p, a, n):
     """The same as maxpool for windows of 2x2 side by side, without padding, on sizes that are even."""
+    channels, out_h, out_w = a[2], a[3], a[4]
+    x_image, x_row, x_pixel = a[11] * SIZE, a[12] * SIZE, a[13] * SIZE
+    y_image, y_row, y_pixel = a[14] * SIZE, a[15] * SIZE, a[16] * SIZE
+    index_image, index_row, index_pixel = a[17], a[18], a[19]
     for i in range(n):
-        for h in range(a[3]):
-            for w in range(a[4]):
-                x = p[0] + (i * a[11] + 2 * h * a[12] + 2 * w * a[13]) * SIZE
-                y = p[1] + (i * a[14] + h * a[15] + w * a[16]) * SIZE
-                index = p[2] + i * a[17] + h * a[18] + w * a[19]
-                for c in range(0, a[2], LANES):
-                    at_c = c * SIZE
-                    best_of_four((x + at_c, a[12] * SIZE, a[13] * SIZE, y + at_c, index + c, a[2] - c))
+        for h in range(out_h):
+            x = p[0] + i * x_image + 2 * h * x_row
+            y = p[1] + i * y_image + h * y_row
+            index = p[2] + i * index_image + h * index_row
+            for _ in range(out_w):
+                for c in range(0, channels, LANES):
+                    best_of_four((x + c * SIZE, x_row, x_pixel, y + c * SIZE, index + c, channels - c))
+                x += 2 * x_pixel
+                y += y_pixel
+                index += index_pixel
 
 
 def maxpool_grad__2x2(p, a, n):
     """The same as maxpool_grad for windows of 2x2 side by side: each dx is written once."""
+    channels, out_h, out_w = a[2], a[3], a[4]
+    dy_image, dy_row, dy_pixel = a[11] * SIZE, a[12] * SIZE, a[13] * SIZE
+    index_image, index_row, index_pixel = a[14], a[15], a[16]
+    dx_image, dx_row, dx_pixel = a[17] * SIZE, a[18] * SIZE, a[19] * SIZE
     for i in range(n):
-        for h in range(a[3]):
-            for w in range(a[4]):
-                dy = p[0] + (i * a[11] + h * a[12] + w * a[13]) * SIZE
-                index = p[1] + i * a[14] + h * a[15] + w * a[16]
-                dx = p[2] + (i * a[17] + 2 * h * a[18] + 2 * w * a[19]) * SIZE
-                for c in range(0, a[2], LANES):
-                    at_c = c * SIZE
-                    spread_to_four((dy + at_c, index + c, dx + at_c, a[18] * SIZE, a[19] * SIZE, a[2] - c))
+        for h in range(out_h):
+            dy = p[0] + i * dy_image + h * dy_row
+            index = p[1] + i * index_image + h * index_row
+            dx = p[2] + i * dx_image + 2 * h * dx_row
+            for _ in range(out_w):
+                for c in range(0, channels, LANES):
+                    spread_to_four((dy + c * SIZE, index + c, dx + c * SIZE, dx_row, dx_pixel, channels - c))
+                dy += dy_pixel
+                index += index_pixel
+                dx += 2 * dx_pixel
 
 
 def maxpool(p, a, n):
@@ -210,9 +221,23 @@ def avgpool_grad(p, a, n):
 
 
 register(maxpool, maxpool_grad, avgpool, avgpool_grad)
-register(
-    maxpool__2x2, maxpool_grad__2x2,
-    LANES=(lanes_of(host(), 32), lanes_of(host(), 64)),
-    best_of_four=(make_best_of_four(host(), 32), make_best_of_four(host(), 64)),
-    spread_to_four=(make_spread_to_four(host(), 32), make_spread_to_four(host(), 64)),
-)  # fmt: skip
+
+
+def _register_2x2() -> None:
+    """Register the kernels of 2x2 windows, and their like for at most ``NARROW`` channels.
+
+    A wide vector on a narrow pixel is no slower to reckon with, but nearly each of its loads crosses a cache line.
+    """
+    machine = host()
+    for suffix, most in (("", 64), (".narrow", NARROW)):
+        lanes = [min(most, lanes_of(machine, bits)) for bits in (32, 64)]
+        for template in (maxpool__2x2, maxpool_grad__2x2):
+            for side, bits in enumerate((32, 64)):
+                kernel(
+                    f"{template.__name__.replace('__', '.')}{suffix}.f{bits}", SIZE=bits // 8, LANES=lanes[side],
+                    best_of_four=make_best_of_four(machine, bits, lanes[side]),
+                    spread_to_four=make_spread_to_four(machine, bits, lanes[side]),
+                )(template)  # fmt: skip
+
+
+_register_2x2()

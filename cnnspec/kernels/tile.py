@@ -96,18 +96,18 @@ def shape_of(machine: Machine, width: int, bits: int) -> tuple[int, int, int]:
 START_ZERO, START_BIAS, START_LOAD = 0, 1, 2
 
 
-def make_tile(machine: Machine, width: int, bits: int, *, unit_rows: bool, masked: bool = False, most: int = 8) -> Any:
-    """Return the intrinsic ``tile``, which computes one tile of ``width`` columns.
+def make_tile(machine: Machine, width: int, bits: int, *, unit_rows: bool, masked: bool = False, rows: int = 0) -> Any:
+    """Return the intrinsic ``tile``, which computes one tile of ``width`` columns and ``rows``, or those of shape_of.
 
     All addresses and strides are bytes. With ``unit_rows`` (weight gradients) ``a`` is the address of row 0, row m
     lies m elements behind it, row m of the result at ``out + m*step``, and only the first ``count`` rows are stored.
     Without (outputs) ``a`` and ``out`` are addresses of tables of int64 with the address of each row.
     With ``masked`` (weight gradients) ``b`` is an image too, of which only ``valid`` channels may be used.
-    ``most``: rows at most; one is enough for a single sample.
     ``start``: zero, the vector at ``bias``, or what ``out`` holds. ``valid``: channels of the panel that exist.
     """
-    rows, vectors, lanes = shape_of(machine, width, bits)
-    rows, size = min(rows, most), bits // 8
+    usual, vectors, lanes = shape_of(machine, width, bits)
+    rows = rows or usual
+    size = bits // 8
 
     @intrinsic
     def tile(

@@ -128,7 +128,7 @@ class ConvInputGrad(Op):
     dilation: Pair = attr("size")
     groups: int = attr("int")
     input_shape: Shape = attr("size")
-    algorithm: str = attr("hidden", default="direct")
+    algorithm: str = attr("hidden", "direct, overlap, winograd or winograd staged", default="direct")
 
     def infer(self, dy: Shape) -> Shape:
         return self.input_shape
@@ -136,12 +136,18 @@ class ConvInputGrad(Op):
     def halo(self, node: Node) -> Mapping[int, Pair]:
         from .conv_lower import input_grad_halo
 
+        if self.algorithm == "overlap":
+            return {}
         return {0: input_grad_halo(self, node.inputs[0].sample)}
 
     def lower(self, emit: Emitter, node: Node) -> None:
         from .conv_lower import lower_input_grad
+        from .overlap_lower import lower_overlap
 
-        lower_input_grad(emit, node, self)
+        if self.algorithm == "overlap":
+            lower_overlap(emit, node, self)
+        else:
+            lower_input_grad(emit, node, self)
 
 
 @op("conv_weight_grad")

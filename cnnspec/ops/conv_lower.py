@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from .activation import fused_args
 from .base import Pair, Shape
 from .filters import FilterLayout, filter_layout
+from .narrow_lower import narrow_conv, narrow_weight_grad
 from .winograd_lower import lower_winograd, lower_winograd_weight_grad
 
 if TYPE_CHECKING:
@@ -69,7 +70,10 @@ def lower_conv(emit: Emitter, node: Node, op: Conv) -> None:
     ]
     cut = emit.cut(0, ly.height, 1, op.stride[0] * lx.row, 0, 0, ly.row)
     flops = 2 * op.macs((x.sample,), node.output.sample)
-    emit.call(f"conv2d.{layout.width}", operands, args, flops=flops, cut=cut)
+    whole = lx.pixel == layout.inner  # not a slice of a wider image
+    narrow = narrow_conv(op, layout, lx.pixel * op.stride[1], ly.width) if whole else ""
+    name = narrow or f"conv2d.{layout.width}"
+    emit.call(name, operands, args, flops=flops, cut=cut)
 
 
 @dataclass(frozen=True)
@@ -122,7 +126,7 @@ def phase_halo(x: Shape, kernel: Pair, stride: Pair, padding: Pair, dilation: Pa
     return halo[0], halo[1]
 
 
-def _flip(
+def flip(
     emit: Emitter, w: Value, source: FilterLayout, flipped: FilterLayout, rows: Pair, columns: Pair, dy: Value
 ) -> Buffer:
     """Emit filters turned over: outputs become inputs, taps run backwards; ``rows``, ``columns``: first tap and step.
@@ -176,7 +180,7 @@ def lower_input_grad(emit: Emitter, node: Node, op: ConvInputGrad) -> None:
                 emit.call("fill_pixels", [target], args)
                 continue
             flipped = FilterLayout(op.groups, ph.taps, pw.taps, source.channels, source.inner)
-            filters = _flip(emit, w, source, flipped, (ph.tap, ph.tap_step), (pw.tap, pw.tap_step), dy)
+            filters = flip(emit, w, source, flipped, (ph.tap, ph.tap_step), (pw.tap, pw.tap_step), dy)
             start = ly.origin + ph.start * ly.row + pw.start * ly.pixel
             if op.algorithm != "direct":
                 flops = 2 * lx.height * lx.width * ph.taps * pw.taps * flipped.inner * flipped.channels
@@ -217,7 +221,8 @@ def lower_weight_grad(emit: Emitter, node: Node, op: ConvWeightGrad) -> None:
         lower_winograd_weight_grad(emit, operands, node, lx, layout, flops)
         return
     if args[INNER] < NARROW and op.groups == 1:
-        name = f"conv2d_weight_grad_narrow.{layout.width}"
+        whole = narrow_weight_grad(op, layout) if lx.pixel == layout.inner else ""
+        name = whole or f"conv2d_weight_grad_narrow.{layout.width}"
     if _size(layout) < SPLIT_BYTES or op.groups > 1:
         total = emit.gradient(node.output, emit.buffer_size(node.output, op.groups))
         emit.call(name, [*operands, emit.whole(total, write=True)], args, flops=flops)
@@ -280,7 +285,7 @@ def lower_dense_input_grad(emit: Emitter, node: Node, op: DenseInputGrad) -> Non
     source = filter_layout(w.sample)
     assert source is not None
     flipped = FilterLayout(1, 1, 1, source.channels, source.inner)
-    filters = _flip(emit, w, source, flipped, (0, 1), (0, 1), dy)
+    filters = flip(emit, w, source, flipped, (0, 1), (0, 1), dy)
     args = (
         *_dense_args(emit.layout(dy).image, emit.layout(node.output).image, flipped, ZERO),
         *fused_args(""),

@@ -50,7 +50,16 @@ class FilterLayout:
 
 def panel_width(channels: int) -> int:
     """Return the width (8, 16 or 32) that wastes least on the last panel, weighed with its speed."""
-    return min((32, 16, 8), key=lambda w: (-(-channels // w) * w / _SPEED[w], -w))
+    return min((32, 16, 8), key=lambda w: (_cost(channels, w), -w))
+
+
+def tile_cost(channels: int) -> float:
+    """Return what so many channels cost, the last panel's filling included, as channels of the fastest panels."""
+    return _cost(channels, panel_width(channels))
+
+
+def _cost(channels: int, width: int) -> float:
+    return -(-channels // width) * width / _SPEED[width]
 
 
 def filter_layout(shape: Shape, groups: int = 1) -> FilterLayout | None:

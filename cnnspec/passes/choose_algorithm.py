@@ -1,4 +1,4 @@
-"""Choice of algorithm: which convolutions run on Winograd's transformed tiles."""
+"""Choice of algorithm: which convolutions run on Winograd's transformed tiles, and which gradients by windows."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import ClassVar
 from ..ir.graph import Graph, Node
 from ..ops.conv import Conv, ConvInputGrad, ConvWeightGrad
 from ..ops.filters import panel_width
+from ..ops.overlap_lower import is_overlap_faster
 
 # Bytes of transformed filters that the second-level cache still holds beside the tiles; the gradient has a copy of them
 # for each shard. Beyond, the work goes in stages: all tiles, 36 matrix products over the whole batch, all tiles back.
@@ -21,6 +22,9 @@ class ChooseAlgorithm:
     The same sums in another order, with a quarter of the multiplications: equal up to rounding (relative error about
     2e-6 where the direct method has 1e-6). The rule is measured, see benchmarks/NOTES.md: the transforms cost the same
     for each channel, so with fewer than 12 channels on one side they eat the gain.
+
+    Input gradients of other convolutions of stride 1 with few input channels -> ``algorithm='overlap'``, by the costs
+    of ops/overlap_lower.py: the same products, added in another order.
     """
 
     name: ClassVar[str] = "choose-algorithm"
@@ -31,20 +35,28 @@ class ChooseAlgorithm:
 
     def _choose(self, node: Node) -> Node:
         op = node.op
-        if not isinstance(op, Conv | ConvInputGrad | ConvWeightGrad) or op.kernel_size != (3, 3):
+        if not isinstance(op, Conv | ConvInputGrad | ConvWeightGrad):
             return node
-        if op.stride != (1, 1) or op.dilation != (1, 1) or op.groups != 1:
-            return node
-        if isinstance(op, ConvWeightGrad):
-            x, dy = (v.sample for v in node.inputs)
-            largest = LARGEST_GRADIENT
-        else:
-            x, dy = node.inputs[0].sample, node.output.sample
-            largest = LARGEST
-        channels = (x[2], dy[2])
-        if min(channels) < LEAST or panel_width(dy[2]) < 16 or min(dy[:2]) < 4:
-            return node
-        staged = 36 * 4 * x[2] * dy[2] > largest
-        if staged and any(c % 16 for c in channels):
-            return node
-        return replace(node, op=replace(op, algorithm="winograd staged" if staged else "winograd"))
+        algorithm = _winograd(op, node)
+        if not algorithm and isinstance(op, ConvInputGrad) and is_overlap_faster(op, node.inputs[0].sample):
+            algorithm = "overlap"
+        return replace(node, op=replace(op, algorithm=algorithm)) if algorithm else node
+
+
+def _winograd(op: Conv | ConvInputGrad | ConvWeightGrad, node: Node) -> str:
+    """Return the form of Winograd's method that suits, "" for none."""
+    if op.kernel_size != (3, 3) or op.stride != (1, 1) or op.dilation != (1, 1) or op.groups != 1:
+        return ""
+    if isinstance(op, ConvWeightGrad):
+        x, dy = (v.sample for v in node.inputs)
+        largest = LARGEST_GRADIENT
+    else:
+        x, dy = node.inputs[0].sample, node.output.sample
+        largest = LARGEST
+    channels = (x[2], dy[2])
+    if min(channels) < LEAST or panel_width(dy[2]) < 16 or min(dy[:2]) < 4:
+        return ""
+    staged = 36 * 4 * x[2] * dy[2] > largest
+    if staged and any(c % 16 for c in channels):
+        return ""
+    return "winograd staged" if staged else "winograd"

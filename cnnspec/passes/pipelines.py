@@ -12,11 +12,18 @@ from .dead_code import DeadCode
 from .fold_batchnorm import FoldNormalisation
 from .fuse_activation import FuseActivation
 from .fuse_gradient_sum import FuseGradientSum
+from .mask_before_unpool import MaskBeforeUnpool
 from .recompute import Recompute
 
 INFERENCE: tuple[Pass, ...] = (FoldNormalisation(), FuseActivation(), DeadCode(), ChooseAlgorithm())
 FORWARD: tuple[Pass, ...] = (FuseActivation(),)  # before differentiation
-TRAINING: tuple[Pass, ...] = (DeadCode(), FuseGradientSum(), Recompute(), ChooseAlgorithm())  # after it
+TRAINING: tuple[Pass, ...] = (  # after it
+    MaskBeforeUnpool(),
+    DeadCode(),
+    FuseGradientSum(),
+    Recompute(),
+    ChooseAlgorithm(),
+)
 
 
 def inference_graph(model: Model, target: str = "i32") -> Graph:

@@ -28,6 +28,7 @@ from .plan import (
 from .slices import find_slices
 
 CHUNKS = 16  # blocks that parameters are cut into
+NARROW = 8  # channels up to which pooling takes narrow vectors; kernels/pool.py
 PAD = 256  # every parameter and channel vector is a multiple of this many elements
 
 
@@ -353,7 +354,7 @@ class Emitter:
         big, small = (values[-1], values[0]) if kernel.endswith("_grad") else (values[0], node.output)
         x, y = self.layout(big), self.layout(small)
         if args == (2, 2, 2, 2, 0, 0) and (x.height, x.width) == (2 * y.height, 2 * y.width) and "max" in kernel:
-            kernel += ".2x2"
+            kernel += ".2x2.narrow" if x.channels <= NARROW else ".2x2"
         strides = [n for v in values for n in self.strides(v)]
         operands = [self.image(v) for v in node.inputs] + [self.image(v, write=True) for v in node.outputs]
         self.call(kernel, operands, (x.height, x.width, x.channels, y.height, y.width, *args, *strides))

@@ -113,6 +113,9 @@ def convolutions(draw: st.DrawFn, cls: type[Op]) -> tuple[Op, tuple[Shape, ...]]
 def pools(draw: st.DrawFn, cls: type[Op]) -> tuple[Op, tuple[Shape, ...]]:
     if cls is AvgPool and draw(st.integers(0, 3)) == 0:
         return AvgPool(None), (draw(images),)
+    if cls is MaxPool and draw(st.integers(0, 3)) == 0:  # has kernels of its own
+        h, w = draw(pairs(1, 4))
+        return MaxPool((2, 2)), ((2 * h, 2 * w, draw(channels)),)
     kernel = draw(pairs(1, 4))
     stride = draw(st.one_of(st.none(), pairs(1, 5)))
     paddings: list[Any] = [(0, 0), tuple(draw(st.integers(0, k // 2)) for k in kernel)]

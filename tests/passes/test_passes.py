@@ -25,13 +25,15 @@ from cnnspec.passes.dead_code import DeadCode
 from cnnspec.passes.fold_batchnorm import FoldNormalisation
 from cnnspec.passes.fuse_activation import FuseActivation
 from cnnspec.passes.fuse_gradient_sum import FuseGradientSum
+from cnnspec.passes.mask_before_unpool import MaskBeforeUnpool
 from cnnspec.passes.pipelines import FORWARD, INFERENCE, TRAINING
 from cnnspec.passes.recompute import Recompute
 
 PASSES = {
     one.name: one
     for one in (
-        DeadCode(), FoldNormalisation(), FuseActivation(), FuseGradientSum(), Recompute(), ChooseAlgorithm(),
+        DeadCode(), FoldNormalisation(), FuseActivation(), FuseGradientSum(), MaskBeforeUnpool(), Recompute(),
+        ChooseAlgorithm(),
     )
 }  # fmt: skip
 

@@ -1,0 +1,181 @@
+"""Convolution of images with very few channels and its weight gradient, on tiles whose rows lie side by side.
+
+The tile of ``conv`` takes the address of each row from a table. Where pixels are one to a few numbers long, a window
+has few products for each row, and finding addresses takes as long as multiplying. Here a row's place is a constant in
+the machine code, so that tiles can be as tall as there are registers:
+
+    acc[i, m][v] += a[i*a_run + m*PITCH + ...] * b[...][v]        i < RUNS, m < RUN
+
+Forward a run is pixels of an output row. In the weight gradient it is a row of the filter, and runs are filter rows.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from ._jit import I64, as_float, kernel
+from .machine import Machine, host
+from .tile import START_BIAS, START_LOAD, Vectors, shape_of
+
+WIDTHS = (8, 16)
+PITCHES = (1, 2, 3, 4, 6)  # numbers from one output pixel's window to the next
+PIXELS = range(8, 17)  # of a run, forward
+MOST_ROWS = 28  # of a tile in the weight gradient
+
+# Bound for each variant by kernel(): the tile, its rows, width, the element's bytes and type.
+tile = RUN = RUNS = WIDTH = SIZE = T = None
+
+
+def budget(machine: Machine, vectors: int) -> int:
+    """Return how many rows of sums the registers hold beside one row of filters."""
+    return max(1, (MOST_ROWS if machine.registers >= 32 else 12) // vectors)
+
+
+def make_run_tile(machine: Machine, width: int, bits: int, runs: int, run: int, pitch: int) -> Any:
+    """Return the intrinsic ``tile(numbers, low, high)``, for one tuple of int64 numbers and two bounds.
+
+    Numbers: a, a_run, b, then count and strides of a and b for each of three loops, outermost first; start, bias (see
+    tile.py), out, from run to run and from row to row of out, valid channels. All addresses and strides are bytes.
+    """
+    _, vectors, lanes = shape_of(machine, width, bits)
+    size = bits // 8
+    places = [(i, m) for i in range(runs) for m in range(run)]
+
+    @intrinsic
+    def tile(typingctx: Any, numbers: Any, low: Any, high: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            a, a_run, b, *loops, start, bias, out, out_run, out_step, valid = cgutils.unpack_tuple(builder, args[0])
+            vec = Vectors(builder, bits, lanes, machine.fma)
+            masks = [vec.mask(builder.sub(valid, I64(v * lanes))) for v in range(vectors)]
+            acc = {place: [cgutils.alloca_once(builder, vec.type) for _ in range(vectors)] for place in places}
+
+            def target(i: int, m: int) -> Any:
+                at = builder.add(out, builder.mul(out_run, I64(i)))
+                return builder.add(at, builder.mul(out_step, I64(m)))
+
+            for place in places:
+                for v in range(vectors):
+                    builder.store(ir.Constant(vec.type, [0.0] * lanes), acc[place][v])
+            with builder.if_then(builder.icmp_signed("==", start, I64(START_BIAS))):
+                for v in range(vectors):
+                    first = vec.masked_load(bias, masks[v], v * vec.nbytes)
+                    for place in places:
+                        builder.store(first, acc[place][v])
+            with builder.if_then(builder.icmp_signed("==", start, I64(START_LOAD))):
+                for place in places:
+                    for v in range(vectors):
+                        builder.store(vec.masked_load(target(*place), masks[v], v * vec.nbytes), acc[place][v])
+
+            def step(index: Any, at: tuple[Any, Any], strides: Any) -> tuple[Any, Any]:
+                a_at, b_at = (builder.add(x, builder.mul(index, s)) for x, s in zip(at, strides, strict=True))
+                return a_at, b_at
+
+            with cgutils.for_range(builder, loops[0]) as i0:
+                at0 = step(i0.index, (a, b), loops[1:3])
+                with cgutils.for_range(builder, loops[3]) as i1:
+                    at1 = step(i1.index, at0, loops[4:6])
+                    with cgutils.for_range(builder, loops[6]) as i2:
+                        a_at, b_at = step(i2.index, at1, loops[7:9])
+                        bs = [vec.masked_load(b_at, masks[v], v * vec.nbytes) for v in range(vectors)]
+                        starts = [builder.add(a_at, builder.mul(a_run, I64(i))) for i in range(runs)]
+                        for i, m in places:
+                            one = vec.spread(vec.load_scalar(starts[i], m * pitch * size))
+                            for v in range(vectors):
+                                total = vec.fma(one, bs[v], builder.load(acc[i, m][v]))
+                                builder.store(total, acc[i, m][v])
+
+            lows, highs = vec.spread(args[1]), vec.spread(args[2])
+            for place in places:
+                for v in range(vectors):
+                    y = vec.clamp(builder.load(acc[place][v]), lows, highs)
+                    vec.masked_store(y, target(*place), masks[v], v * vec.nbytes)
+            return context.get_dummy_value()
+
+        floating = types.float32 if bits == 32 else types.float64
+        return types.void(types.UniTuple(types.int64, 18), floating, floating), codegen
+
+    return tile
+
+
+def conv2d_narrow(p, a, n):
+    """The same as conv2d, for one group, rows of at least RUN pixels and activations that are bounds or none."""
+    x, w, bias, y = p[0], p[1], p[2], p[3]
+    out_h, out_w = a[0], a[1]
+    x_image, x_row, x_pixel = a[2] * SIZE, a[3] * SIZE, a[4] * SIZE
+    y_image, y_row, y_pixel = a[5] * SIZE, a[6] * SIZE, a[7] * SIZE
+    taps_h, tap_row, inner = a[8], a[9] * SIZE, a[12]
+    channels, start, panel = a[17], a[18], a[19] * SIZE
+    low, high = T(as_float(a[22])), T(as_float(a[23]))
+    step = WIDTH * SIZE
+    for i in range(n):
+        for h in range(out_h):
+            for t in range(0, out_w, RUN):
+                first = min(t, out_w - RUN)  # the last run begins early instead of ending late
+                x_at = x + i * x_image + h * x_row + first * x_pixel
+                y_at = y + i * y_image + h * y_row + first * y_pixel
+                for k in range(0, channels, WIDTH):
+                    tile(
+                        (
+                            x_at, 0, w + k // WIDTH * panel,
+                            1, 0, 0, taps_h, tap_row, inner * step, inner, SIZE, step,
+                            start, bias + k * SIZE, y_at + k * SIZE, 0, y_pixel, channels - k,
+                        ),
+                        low, high,
+                    )  # fmt: skip
+
+
+def conv2d_weight_grad_window(p, a, n):
+    """The same as conv2d_weight_grad_narrow, RUNS filter rows of RUN numbers at a time."""
+    x, dy, dw = p[0], p[1], p[2]
+    out_h, out_w = a[0], a[1]
+    x_image, x_row, x_pixel = a[2] * SIZE, a[3] * SIZE, a[4] * SIZE
+    y_image, y_row, y_pixel = a[5] * SIZE, a[6] * SIZE, a[7] * SIZE
+    taps_h, tap_row = a[8], a[9] * SIZE
+    channels, start, panel = a[17], a[18], a[19] * SIZE
+    step = WIDTH * SIZE
+    for k in range(0, channels, WIDTH):
+        for r in range(0, taps_h, RUNS):
+            tile(
+                (
+                    x + r * tap_row, tap_row, dy + k * SIZE,
+                    n, x_image, y_image, out_h, x_row, y_row, out_w, x_pixel, y_pixel,
+                    start, 0, dw + k // WIDTH * panel + r * RUN * step, RUN * step, step, channels - k,
+                ),
+                T(float("-inf")), T(float("inf")),
+            )  # fmt: skip
+
+
+def _register() -> None:
+    import numba
+
+    machine = host()
+    for bits, number in ((32, numba.float32), (64, numba.float64)):
+        for width in WIDTHS:
+            most = budget(machine, shape_of(machine, width, bits)[1])
+            common = {"WIDTH": width, "SIZE": bits // 8, "T": number}
+            for pixels in PIXELS if width == WIDTHS[0] else ():  # wider tiles do not wait for addresses
+                run = min(pixels, most)
+                for pitch in PITCHES:
+                    made = make_run_tile(machine, width, bits, 1, run, pitch)
+                    kernel(f"conv2d_narrow.{width}.{pixels}.{pitch}.f{bits}", **common, RUN=run, tile=made)(
+                        conv2d_narrow
+                    )
+            for taps in range(1, MOST_ROWS + 1):
+                for run in range(1, MOST_ROWS // taps + 1):
+                    runs = max(r for r in range(1, taps + 1) if taps % r == 0 and (r == 1 or r * run <= most))
+                    made = make_run_tile(machine, width, bits, runs, run, 1)
+                    kernel(
+                        f"conv2d_weight_grad_window.{width}.{taps}x{run}.f{bits}",
+                        **common,
+                        RUNS=runs,
+                        RUN=run,
+                        tile=made,
+                    )(conv2d_weight_grad_window)
+
+
+_register()

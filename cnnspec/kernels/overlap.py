@@ -1,0 +1,123 @@
+"""Input gradient of a convolution with few input channels: overlapping windows of dx, added up.
+
+One pixel of dy gives to taps_w * channels numbers of a row of dx that lie side by side. They are the lanes here, so few
+are idle where channels alone fill half a vector. Rows of dy that do not exist are left out instead of read as zeros:
+
+    z[w, (s, c)] = sum over r, k of dy[h + pad - r, w, k] * f[r, k, (s, c)]        one product of the tile
+    dx[h, x, c]  = sum over s of z[x + pad - s, (s, c)]
+
+z is one row of windows. It is added up while the next one is computed, so that no load waits for a store.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from ._jit import kernel, stack, store_i64
+from .machine import Machine, host
+from .sweep import lanes_of
+from .tile import START_ZERO, Vectors, make_tile, shape_of
+
+WIDTHS, PIXELS = (8, 16, 32), (5, 6, 7, 8, 9, 10)
+
+# Bound for each variant by kernel(): the tile, its rows and width, the element's bytes and type; the sum and its lanes.
+tile = ROWS = WIDTH = SIZE = T = stacked = add_windows = LANES = None
+
+
+def make_add_windows(machine: Machine, bits: int) -> Any:
+    """Return the intrinsic ``add_windows((z, step, count, x, valid))``: x = the sum of vectors, ``step`` bytes apart.
+
+    Also returns the lanes of a vector; ``valid`` of them are stored.
+    """
+    lanes = min(8, lanes_of(machine, bits))
+
+    @intrinsic
+    def add_windows(typingctx: Any, numbers: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            z, step, count, x, valid = cgutils.unpack_tuple(builder, args[0])
+            vec = Vectors(builder, bits, lanes, machine.fma)
+            total = cgutils.alloca_once_value(builder, ir.Constant(vec.type, [0.0] * lanes))
+            builder.store(ir.Constant(vec.type, [0.0] * lanes), total)
+            with cgutils.for_range(builder, count) as i:
+                at = builder.add(z, builder.mul(i.index, step))
+                builder.store(builder.fadd(builder.load(total), vec.load(at)), total)
+            vec.masked_store(builder.load(total), x, vec.mask(valid))
+            return context.get_dummy_value()
+
+        return types.void(types.UniTuple(types.int64, 5)), codegen
+
+    return add_windows, lanes
+
+
+def conv2d_overlap(p, a, n):
+    """p = dy, filters, dx, windows.
+
+    a = height, width of dx, of dy; image, row and pixel stride of dy, of dx; taps, padding (rows and columns each);
+    dy's channels, dx's channels, panels. Filters are [panels][taps_h, last row first][dy's channels][WIDTH], a panel's
+    width running over (tap, channel). windows: two rows of dy_w windows and a vector beyond.
+    """
+    dy, filters, dx, windows = p[0], p[1], p[2], p[3]
+    height, width, dy_h, dy_w = a[0], a[1], a[2], a[3]
+    y_image, y_row, y_pixel = a[4] * SIZE, a[5] * SIZE, a[6] * SIZE
+    x_image, x_row, x_pixel = a[7] * SIZE, a[8] * SIZE, a[9] * SIZE
+    taps_h, taps_w, pad_h, pad_w, inner, channels, panels = a[10], a[11], a[12], a[13], a[14], a[15], a[16]
+    step = WIDTH * SIZE
+    tap = inner * step
+    window = panels * step
+    back = channels * SIZE - window  # to the next tap in the window of the pixel before
+    rows = stacked()
+    outs = rows + 8 * ROWS
+    for i in range(n):
+        for h in range(height + 1):
+            if h < height:
+                top = h + pad_h - taps_h + 1  # row of dy that the last row of the filter meets
+                first, last = max(0, top), min(dy_h, h + pad_h + 1)
+                y_at = dy + i * y_image + first * y_row
+                z = windows + (h & 1) * dy_w * window
+                for t in range(0, dy_w, ROWS):
+                    for k in range(panels):
+                        for m in range(ROWS):
+                            w = min(t + m, dy_w - 1)  # pixels too many repeat the last one
+                            store_i64(rows + 8 * m, y_at + w * y_pixel)
+                            store_i64(outs + 8 * m, z + w * window + k * step)
+                        tile(
+                            rows, filters + (k * taps_h + first - top) * tap,
+                            last - first, y_row, tap, 1, 0, 0, inner, SIZE, step,
+                            START_ZERO, 0, outs, 0, 0, WIDTH, T(float("-inf")), T(float("inf")),
+                        )  # fmt: skip
+            if h > 0:
+                z = windows + (h - 1 & 1) * dy_w * window
+                x_at = dx + i * x_image + (h - 1) * x_row
+                for x in range(width):
+                    q = x + pad_w
+                    s = max(0, q - dy_w + 1)
+                    count = min(taps_w, q + 1) - s
+                    z_at = z + (q - s) * window + s * channels * SIZE
+                    for c in range(0, channels, LANES):
+                        add_windows((z_at + c * SIZE, back, count, x_at + x * x_pixel + c * SIZE, channels - c))
+
+
+def _register() -> None:
+    import numba
+
+    machine = host()
+    for bits, number in ((32, numba.float32), (64, numba.float64)):
+        add, lanes = make_add_windows(machine, bits)
+        for width in WIDTHS:
+            vectors = shape_of(machine, width, bits)[1]
+            limit = max(1, (24 if machine.registers >= 32 else 12) // vectors)  # sums that fit beside the filters
+            for pixels in PIXELS:
+                rows = min(pixels, limit)
+                kernel(
+                    f"conv2d_overlap.{width}.{pixels}.f{bits}", ROWS=rows, WIDTH=width, SIZE=bits // 8, T=number,
+                    stacked=stack(2 * rows), add_windows=add, LANES=lanes,
+                    tile=make_tile(machine, width, bits, unit_rows=False, rows=rows),
+                )(conv2d_overlap)  # fmt: skip
+
+
+_register()
