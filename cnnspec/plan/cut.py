@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from .plan import Operand
 
 MOST = 8  # blocks
-WORTH = 1_000_000  # floating-point operations of a block: three times the cost of a barrier
+WORTH = 500_000  # floating-point operations of a block: three times the cost of a barrier
 
 
 @dataclass(frozen=True)
