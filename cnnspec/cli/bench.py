@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from ..text import short, span_of_time, table, to_json
-from .target import open_target, set_option, threads_option
+from .target import exact_option, open_target, set_option, threads_option
 
 
 @dataclass
@@ -29,10 +29,17 @@ class LayerTime:
 @click.option("--batch", type=click.IntRange(1), metavar="N", help="Images a step; the spec's batch unless said.")
 @click.option("--repeats", type=click.IntRange(1), default=20, show_default=True, metavar="N", help="Steps timed.")
 @threads_option
+@exact_option
 @set_option
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def command(
-    target: Path, batch: int | None, repeats: int, threads: int | None, sets: tuple[str, ...], as_json: bool
+    target: Path,
+    batch: int | None,
+    repeats: int,
+    threads: int | None,
+    exact: bool,
+    sets: tuple[str, ...],
+    as_json: bool,
 ) -> None:
     """Time each layer of SPEC on random images: forward, and backward with the step of the optimizer.
 
@@ -46,10 +53,10 @@ def command(
     from ..runtime.threads import choose
     from . import render
 
-    opened = open_target(target, sets)
+    opened = open_target(target, sets, exact)
     model = opened.model
     size = batch or model.train.batch
-    found = measure(model, size, repeats, threads)
+    found = measure(model, size, repeats, threads, opened.compiler.exact)
     from ..kernels.cache import use_cache
 
     use_cache()
@@ -58,7 +65,7 @@ def command(
     count = choose(threads).count
     peak = measure_peak(count)
     if as_json:
-        click.echo(to_json(as_dict(found, size, count, peak)))
+        click.echo(to_json(as_dict(found, size, count, peak, opened.compiler.exact)))
         return
     render.say(
         f"{model.source.name}: batch {size}, {count} thread{'s' if count > 1 else ''}, peak {short(peak, 'FLOP/s')}"
@@ -90,13 +97,13 @@ def command(
 Times = dict[str, dict[str, LayerTime]]
 
 
-def measure(model: object, batch: int, repeats: int, threads: int | None) -> Times:
+def measure(model: object, batch: int, repeats: int, threads: int | None, exact: bool = False) -> Times:
     """Return the times of each layer, by name and direction, in the order of the net."""
     import numpy as np
 
     from ..runtime.network import Network
 
-    network = Network(model, batch=batch, threads=threads)  # type: ignore[arg-type]
+    network = Network(model, batch=batch, threads=threads, exact=exact)  # type: ignore[arg-type]
     network.compile()
     rng = np.random.default_rng(0)
     x = rng.standard_normal((batch, *network.model.input_shape), dtype=np.float32)
@@ -116,11 +123,12 @@ def total(found: Times, direction: str) -> LayerTime:
     return LayerTime(sum(t.seconds for t in times), sum(t.flops for t in times))
 
 
-def as_dict(found: Times, batch: int, threads: int, peak: float) -> dict[str, object]:
+def as_dict(found: Times, batch: int, threads: int, peak: float, exact: bool) -> dict[str, object]:
     """Return the measurement as JSON-ready values."""
     return {
         "batch": batch,
         "threads": threads,
+        "exact": exact,
         "peak_flops_per_second": peak,
         "layers": [
             {
