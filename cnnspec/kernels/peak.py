@@ -1,4 +1,4 @@
-"""The measured limit: multiply-adds that never leave the registers, on all threads."""
+"""The measured limits of the machine: multiply-adds that never leave the registers, copies too large for caches."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from .machine import host
 from .tile import Vectors
 
 CHAINS = 12  # independent sums; enough to hide the latency of an FMA
+COPIED = 2**24  # numbers of a copy: 64 MiB, more than the caches of the machines measured hold
 
 
 @intrinsic
@@ -44,6 +45,12 @@ def _all_threads(threads, rounds, out):
         out[t] = multiply_add(rounds)
 
 
+@njit(parallel=True, cache=True)
+def _copy(x, y):
+    for t in prange(len(x)):
+        y[t, :] = x[t, :]
+
+
 def measure_peak(threads: int) -> float:
     """Return the FLOP/s of multiply-adds on so many threads: the best of several runs of some milliseconds."""
     import numba
@@ -61,4 +68,24 @@ def measure_peak(threads: int) -> float:
         _all_threads(threads, rounds, out)
         seconds = time.perf_counter() - start
         best = max(best, 2.0 * rounds * CHAINS * (host().vector_bytes // 4) * threads / seconds)
+    return best
+
+
+def measure_bandwidth(threads: int) -> float:
+    """Return the bytes/s, read and written, of a large copy on so many threads: the best of several."""
+    import numba
+    import numpy as np
+
+    from .cache import use_cache
+
+    use_cache()
+    numba.set_num_threads(threads)
+    x = np.ones((threads, COPIED // threads), np.float32)
+    y = np.zeros_like(x)
+    _copy(x, y)
+    best = 0.0
+    for _ in range(7):
+        start = time.perf_counter()
+        _copy(x, y)
+        best = max(best, 2.0 * x.nbytes / (time.perf_counter() - start))
     return best
