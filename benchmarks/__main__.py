@@ -11,13 +11,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+from . import roofline
 from .duel import CHANNELS_LAST, COMPILE, EAGER, ONNX, OURS, Disagreement, Job, Workshop, compare, first_steps
 from .nets import GUARDS, NETS
 from .report import chart, markdown, put_between_markers, ratio
 from .setting import machine, peers_python
 
 HERE = Path(__file__).resolve().parent
-MEASURES = ("training", "inference", "latency", "start", "cold", "batches", "threads")
+MEASURES = ("training", "inference", "latency", "start", "cold", "batches", "threads", "roofline")
 QUICK_NETS = ("lenet", "vgg_small", "resnet20")
 
 
@@ -39,7 +40,7 @@ def arguments() -> argparse.Namespace:
         "--clock", choices=("wall", "cpu"), default="wall", help="cpu: processor time, for a busy machine; one thread"
     )
     parser.add_argument("--quick", action="store_true", help="three nets, ratios guarded; exit code 1 below a guard")
-    parser.add_argument("--publish", action="store_true", help="write the tables into README.md, and the chart")
+    parser.add_argument("--publish", action="store_true", help="write README.md, ROOFLINE.md and the chart")
     parser.add_argument("--report", type=Path, metavar="JSON", help="print (and publish) earlier results instead")
     peers = Path(os.environ.get("CNNSPEC_PEERS", HERE / ".peers"))
     parser.add_argument("--peers", type=Path, default=peers, metavar="DIR", help="the peers' environment")
@@ -95,6 +96,21 @@ def plan(nets: list[str], measures: list[str], threads: int, compiled: bool) -> 
 def measure(chosen: argparse.Namespace) -> dict[str, Any]:
     """Run what was asked for and return everything that was measured."""
     steps, warm, cold = plan(chosen.nets, chosen.only, chosen.threads, not chosen.no_compile)
+    rooflines = []
+    if "roofline" in chosen.only:
+        sample = (chosen.threads, chosen.rounds, chosen.seconds, say)
+        rooflines = [roofline.roofline(name, *sample) for name in chosen.nets]
+    return {
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": machine(),
+        "settings": {key: getattr(chosen, key) for key in ("nets", "only", "rounds", "seconds", "threads", "clock")},
+        "results": duels(chosen, steps, warm, cold) if steps or warm or cold else [],
+        "rooflines": rooflines,
+    }
+
+
+def duels(chosen: argparse.Namespace, steps: list[Job], warm: list[Job], cold: list[Job]) -> list[dict[str, Any]]:
+    """Time cnnspec against its peers, whose environment is made when it is not there."""
     results = []
     with tempfile.TemporaryDirectory() as folder:
         shop = Workshop(peers_python(chosen.peers), Path(folder), chosen.clock)
@@ -104,12 +120,7 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
             results.append(first_steps(shop, job, 3, False, say))
         for job in cold:
             results.append(first_steps(shop, job, 1, True, say))
-    return {
-        "date": time.strftime("%Y-%m-%d"),
-        "machine": machine(),
-        "settings": {key: getattr(chosen, key) for key in ("nets", "only", "rounds", "seconds", "threads", "clock")},
-        "results": results,
-    }
+    return results
 
 
 def say(line: str) -> None:
@@ -118,7 +129,11 @@ def say(line: str) -> None:
 
 
 def publish(data: dict[str, Any]) -> None:
-    """Write the tables into README.md and draw the chart."""
+    """Write the tables into README.md and ROOFLINE.md, as far as they were measured, and draw the chart."""
+    if data.get("rooflines"):
+        (HERE / "ROOFLINE.md").write_text(roofline.markdown(data), encoding="utf-8")
+    if not data["results"]:
+        return
     readme = HERE / "README.md"
     readme.write_text(put_between_markers(readme.read_text(encoding="utf-8"), markdown(data)), encoding="utf-8")
     (HERE / "chart.svg").write_text(chart(data["results"]), encoding="utf-8")
@@ -154,7 +169,10 @@ def main() -> int:
         kept.parent.mkdir(exist_ok=True)
         kept.write_text(json.dumps(data, indent=1))
         say(f"all numbers: {kept.relative_to(HERE.parent)}")
-    print(markdown(data))
+    if data["results"]:
+        print(markdown(data))
+    if data.get("rooflines"):
+        print(roofline.markdown(data))
     if chosen.publish:
         publish(data)
     return guard(data["results"]) if chosen.quick else 0

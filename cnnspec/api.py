@@ -30,12 +30,14 @@ if TYPE_CHECKING:
 PREDICT_BATCH = 64
 
 
-def load(path: str | Path, **settings: object) -> Net:
+def load(path: str | Path, *, exact: bool = False, **settings: object) -> Net:
     """Return the net of a .cnn file, or of a run folder with its weights.
 
     Parameters
     ----------
     path : a .cnn file, or a folder that training has written.
+    exact : keep convolutions on their direct algorithms, without Winograd's, which round a little more. A run
+        that was trained so is used so in any case.
     settings : what ``--set`` changes on the command line, e.g. ``width=0.5``; dotted names as
         ``**{"train.epochs": 5}``.
 
@@ -57,16 +59,16 @@ def load(path: str | Path, **settings: object) -> Net:
     path = Path(path)
     changes = {key: str(value) for key, value in settings.items()}
     if not path.is_dir():
-        return Net(Compiler.from_path(path, changes))
+        return Net(Compiler.from_path(path, changes, exact))
     from .runtime.run_folder import run_of
 
     run, weights = run_of(path)
-    net = Net(Compiler.from_path(run.spec_path, {**dict(run.settings), **changes}))
+    net = Net(Compiler.from_path(run.spec_path, {**dict(run.settings), **changes}, exact or run.exact))
     net.base = run.base
     return net.load(weights)
 
 
-def parse(text: str, **settings: object) -> Net:
+def parse(text: str, *, exact: bool = False, **settings: object) -> Net:
     """Return the net of a spec given as text; see :func:`load`.
 
     Examples
@@ -76,7 +78,7 @@ def parse(text: str, **settings: object) -> Net:
     """
     from .compiler import Compiler
 
-    return Net(Compiler.from_text(text, {key: str(value) for key, value in settings.items()}))
+    return Net(Compiler.from_text(text, {key: str(value) for key, value in settings.items()}, exact=exact))
 
 
 class Net:
@@ -187,7 +189,8 @@ class Net:
         data = None if x is None else self._dataset(x, y, validation, test)
         if data is None:
             data = self._open_data()
-        result = train(self.model, data=data, out=out, threads=threads, reporter=reporter)
+        exact = self._compiler.exact
+        result = train(self.model, data=data, out=out, threads=threads, exact=exact, reporter=reporter)
         self._use({name: value.copy() for name, value in result.network.parameters().items()})
         return result
 
@@ -328,7 +331,8 @@ class Net:
         if (batch, target) not in self._networks:
             from .runtime.network import Network
 
-            network = Network(self.model, batch=batch, seed=self.model.train.seed, target=target)
+            seed, exact = self.model.train.seed, self._compiler.exact
+            network = Network(self.model, batch=batch, seed=seed, target=target, exact=exact)
             network.compile(training=False)
             if self._weights is not None:
                 network.load_parameters(self._weights)

@@ -32,6 +32,7 @@ class Compiler:
     ----------
     source : the spec's text and name.
     settings : parameters and settings to change, by name, each as text: ``{"train.epochs": "3"}``.
+    exact : keep convolutions on their direct algorithms (passes/pipelines.py).
 
     Examples
     --------
@@ -40,12 +41,12 @@ class Compiler:
     650
     """
 
-    def __init__(self, source: Source, settings: Mapping[str, str] | None = None) -> None:
-        self.source = source
+    def __init__(self, source: Source, settings: Mapping[str, str] | None = None, exact: bool = False) -> None:
+        self.source, self.exact = source, exact
         self.settings = {name: str(value) for name, value in (settings or {}).items()}
 
     @classmethod
-    def from_path(cls, path: str | Path, settings: Mapping[str, str] | None = None) -> Compiler:
+    def from_path(cls, path: str | Path, settings: Mapping[str, str] | None = None, exact: bool = False) -> Compiler:
         """Return the compiler for a file.
 
         Raises
@@ -55,12 +56,14 @@ class Compiler:
         SpecError
             If it is too large for a spec or not UTF-8.
         """
-        return cls(read_source(Path(path)), settings)
+        return cls(read_source(Path(path)), settings, exact)
 
     @classmethod
-    def from_text(cls, text: str, settings: Mapping[str, str] | None = None, name: str = "<text>") -> Compiler:
+    def from_text(
+        cls, text: str, settings: Mapping[str, str] | None = None, name: str = "<text>", exact: bool = False
+    ) -> Compiler:
         """Return the compiler for a spec given as text."""
-        return cls(Source(name, text), settings)
+        return cls(Source(name, text), settings, exact)
 
     @cached_property
     def _parsed(self) -> tuple[ast.Spec, list[Diagnostic]]:
@@ -104,14 +107,14 @@ class Compiler:
         """The forward graph of inference: batch norms folded, activations fused, algorithms chosen."""
         from .passes.pipelines import inference_graph
 
-        return inference_graph(self.model)
+        return inference_graph(self.model, exact=self.exact)
 
     @cached_property
     def backward(self) -> Graph:
         """The whole training step but the optimizer: forward, loss and gradients, after all passes."""
         from .passes.pipelines import training_graph
 
-        return training_graph(self.model)
+        return training_graph(self.model, exact=self.exact)
 
     def plan(self, batch: int | None = None) -> Plan:
         """The kernel calls of a training step on at most ``batch`` samples (the spec's batch when None)."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .target import open_target, set_option
+from .target import exact_option, open_target, set_option
 
 if TYPE_CHECKING:
     from ..compiler import Compiler
@@ -20,7 +20,8 @@ STAGES = ("ast", "model", "graph", "inference", "backward", "plan")
 @click.option("--stage", type=click.Choice(STAGES), default="graph", show_default=True, help="What to print.")
 @click.option("--batch", type=click.IntRange(1), metavar="N", help="Batch of the plan; the spec's unless said.")
 @set_option
-def command(target: Path, stage: str, batch: int | None, sets: tuple[str, ...]) -> None:
+@exact_option
+def command(target: Path, stage: str, batch: int | None, sets: tuple[str, ...], exact: bool) -> None:
     """Print what the compiler makes of SPEC at one stage of its road.
 
     \b
@@ -34,7 +35,7 @@ def command(target: Path, stage: str, batch: int | None, sets: tuple[str, ...]) 
     \b
       cnnspec dump net.cnn --stage model
     """
-    compiler = open_target(target, sets).compiler
+    compiler = open_target(target, sets, exact).compiler
     click.echo(stage_text(compiler, stage, batch), nl=False)
 
 

@@ -11,7 +11,7 @@ import click
 from ..errors import DataError
 from ..text import count, duration, percent, shorten, table, to_json
 from .expects import print_verdicts, verdicts
-from .target import open_target, set_option, threads_option, weights_option
+from .target import exact_option, open_target, set_option, threads_option, weights_option
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,6 +26,7 @@ SPLITS = ("test", "val", "train")
 @set_option
 @click.option("--confusion", is_flag=True, help="Show which classes are taken for which.")
 @threads_option
+@exact_option
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def command(
     target: Path,
@@ -34,6 +35,7 @@ def command(
     sets: tuple[str, ...],
     confusion: bool,
     threads: int | None,
+    exact: bool,
     as_json: bool,
 ) -> int:
     """Measure the weights of RUN (or of SPEC with --weights) on a split of its data.
@@ -47,7 +49,7 @@ def command(
     from ..runtime.evaluate import evaluate, target_dtype
     from . import render
 
-    opened = open_target(target, sets)
+    opened = open_target(target, sets, exact)
     weights = opened.weights_file(weights)
     data = opened.open_data()
     part = getattr(data, split)

@@ -10,7 +10,7 @@ import click
 
 from ..errors import DataError
 from ..text import bar, percent, shorten, to_json
-from .target import Target, open_target, threads_option, weights_option
+from .target import Target, exact_option, open_target, threads_option, weights_option
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,6 +29,7 @@ BATCH = 64
 )
 @weights_option
 @threads_option
+@exact_option
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def command(
     target: Path,
@@ -37,6 +38,7 @@ def command(
     invert: bool,
     weights: Path | None,
     threads: int | None,
+    exact: bool,
     as_json: bool,
 ) -> int:
     """Classify image files, or all images of a folder, with the weights of RUN.
@@ -52,7 +54,7 @@ def command(
     """
     from . import render
 
-    opened = open_target(target)
+    opened = open_target(target, exact=exact)
     files = list(image_files(images))
     network = opened.open_network(weights, batch=min(BATCH, len(files)), threads=threads)
     names = class_names(opened)

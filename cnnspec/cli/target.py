@@ -33,6 +33,12 @@ def threads_option(f: F) -> F:
     return click.option("--threads", type=click.IntRange(1), metavar="N", help=text)(f)
 
 
+def exact_option(f: F) -> F:
+    """Add ``--exact``."""
+    text = "Direct convolutions only: no Winograd, which is faster and rounds a little more."
+    return click.option("--exact", is_flag=True, help=text)(f)
+
+
 def weights_option(f: F) -> F:
     """Add ``--weights FILE``."""
     text = "Weights to use; those of the run unless said."
@@ -103,7 +109,8 @@ class Target:
         from ..runtime.network import Network
 
         loaded = load_weights(self.weights_file(weights), self.model)
-        network = Network(self.model, batch=batch or self.model.train.batch, threads=threads, target=target)
+        size, exact = batch or self.model.train.batch, self.compiler.exact
+        network = Network(self.model, batch=size, threads=threads, target=target, exact=exact)
         network.compile(training=False)
         network.load_parameters(loaded)
         return network
@@ -116,8 +123,10 @@ def no_run(path: Path, message: str) -> click.UsageError:
     return click.UsageError(message + near)
 
 
-def open_target(path: Path, sets: tuple[str, ...] = ()) -> Target:
+def open_target(path: Path, sets: tuple[str, ...] = (), exact: bool = False) -> Target:
     """Open a .cnn file, a run folder, or a .safetensors file in one.
+
+    ``exact`` keeps to direct algorithms, as a run does that was trained so.
 
     Raises
     ------
@@ -136,5 +145,6 @@ def open_target(path: Path, sets: tuple[str, ...] = ()) -> Target:
         if weights is not None and not weights.is_file():
             raise DataError("the file does not exist", path=path)
         run = open_run_folder(path.parent if weights else path)
-        return Target(Compiler.from_path(run.spec_path, {**dict(run.settings), **changes}), run, weights)
-    return Target(Compiler.from_path(path, changes))
+        settings = {**dict(run.settings), **changes}
+        return Target(Compiler.from_path(run.spec_path, settings, exact or run.exact), run, weights)
+    return Target(Compiler.from_path(path, changes, exact))

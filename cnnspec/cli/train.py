@@ -9,7 +9,7 @@ import click
 
 from ..text import duration, percent, to_json
 from .expects import Verdict, print_verdicts, verdicts
-from .target import epochs_and_seed, no_run, open_target, set_option, threads_option
+from .target import epochs_and_seed, exact_option, no_run, open_target, set_option, threads_option
 
 if TYPE_CHECKING:
     from ..model.model import Model
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 @click.option("--out", type=click.Path(path_type=Path), default="runs", show_default=True, metavar="DIR",
               help="Where the run folder is made.")  # fmt: skip
 @threads_option
+@exact_option
 @click.option("--quiet", "-q", is_flag=True, help="Print the result only.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, and nothing else.")
 def command(
@@ -37,6 +38,7 @@ def command(
     steps: int | None,
     out: Path,
     threads: int | None,
+    exact: bool,
     quiet: bool,
     as_json: bool,
 ) -> int:
@@ -55,9 +57,11 @@ def command(
 
     if resume and seed is not None:
         raise click.UsageError("--seed cannot change when a run goes on")
-    opened = open_target(target, (*sets, *epochs_and_seed(epochs, seed)))
+    opened = open_target(target, (*sets, *epochs_and_seed(epochs, seed)), exact)
     if resume and opened.run is None:
         raise no_run(target, "--resume goes on with a run folder")
+    if resume and opened.run is not None and exact and not opened.run.exact:
+        raise click.UsageError("--exact cannot change when a run goes on; it began without")
     from ..runtime.train import train
 
     with TrainingView(quiet=quiet or as_json) as view:
@@ -67,6 +71,7 @@ def command(
             resume=opened.weights or target if resume else None,
             reporter=view,
             threads=threads,
+            exact=opened.compiler.exact,
             stop_after_steps=steps,
         )
     if as_json:

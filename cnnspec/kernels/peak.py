@@ -1,4 +1,4 @@
-"""The measured limit: multiply-adds that never leave the registers, on all threads."""
+"""The measured limits of the machine: multiply-adds that never leave the registers, copies too large for caches."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from .tile import Vectors
 
 ROUNDS = 2_000_000
 CHAINS = 12  # independent sums; enough to hide the latency of an FMA
+COPIED = 2**24  # numbers of a copy: 64 MiB, more than the caches of the machines measured hold
 
 
 @intrinsic
@@ -65,4 +66,19 @@ def measure_peak(threads: int) -> float:
             list(pool.map(run, places))
             seconds = time.perf_counter() - start
             best = max(best, 2.0 * ROUNDS * CHAINS * (host().vector_bytes // 4) * threads / seconds)
+    return best
+
+
+def measure_bandwidth(threads: int) -> float:
+    """Return the bytes/s, read and written, of a large copy on so many threads: the best of several."""
+    import numpy as np
+
+    x = np.ones((threads, COPIED // threads), np.float32)
+    y = np.zeros_like(x)
+    best = 0.0
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in range(7):
+            start = time.perf_counter()
+            list(pool.map(np.copyto, y, x))
+            best = max(best, 2.0 * x.nbytes / (time.perf_counter() - start))
     return best

@@ -68,7 +68,7 @@ def lower_conv(emit: Emitter, node: Node, op: Conv) -> None:
         emit.whole(bias[0] if bias else w),
         emit.image(node.output, write=True),
     ]
-    cut = emit.cut(0, ly.height, 1, op.stride[0] * lx.row, 0, 0, ly.row)
+    cut = emit.cut(0, ly.height, 1, op.stride[0] * lx.row, 0, 0, ly.row, speed=100)
     flops = 2 * op.macs((x.sample,), node.output.sample)
     whole = lx.pixel == layout.inner  # not a slice of a wider image
     narrow = narrow_conv(op, layout, lx.pixel * op.stride[1], ly.width) if whole else ""
@@ -275,7 +275,9 @@ def lower_dense(emit: Emitter, node: Node, op: Dense) -> None:
     ]
     flops = 2 * layout.inner * layout.channels
     kernel = f"conv2d_row.{layout.width}" if emit.one_image else f"conv2d.{layout.width}"
-    cut = emit.cut(CHANNELS, layout.channels, layout.width, 0, layout.panel_size // layout.width, bool(bias), 1)
+    cut = emit.cut(
+        CHANNELS, layout.channels, layout.width, 0, layout.panel_size // layout.width, bool(bias), 1, speed=20
+    )
     emit.call(kernel, operands, (*args, *fused_args(op.activation)), emit.WIDE, flops=flops, cut=cut)
 
 

@@ -28,7 +28,7 @@ def lower_depthwise(emit: Emitter, node: Node, op: Depthwise) -> None:
     )  # fmt: skip
     shift = emit.whole(bias[0] if bias else emit.zeros(ly.channels))
     operands = [emit.image(x, at=start), emit.whole(w), shift, emit.image(node.output, write=True)]
-    cut = emit.cut(0, ly.height, 1, op.stride[0] * lx.row, 0, 0, ly.row)
+    cut = emit.cut(0, ly.height, 1, op.stride[0] * lx.row, 0, 0, ly.row, speed=30)
     emit.call("depthwise", operands, args, flops=2 * op.macs((x.sample,), node.output.sample), cut=cut)
 
 

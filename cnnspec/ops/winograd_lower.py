@@ -85,7 +85,7 @@ def lower_winograd(
     operands = [x, emit.whole(filters), shift, emit.image(node.output, write=True)]
     operands += _workspace(emit, inner, channels, (planes[0], planes[1]))
     rows = 4 * -(-ROWS // -(-ly.width // 4))  # fewer tiles than a register tile has rows would leave some idle
-    cut = emit.cut(0, ly.height, rows, lx.row, 0, 0, ly.row)
+    cut = emit.cut(0, ly.height, rows, lx.row, 0, 0, ly.row, speed=300)
     emit.call(f"winograd_conv2d.{layout.width}", operands, args, flops=flops, cut=cut)
 
 

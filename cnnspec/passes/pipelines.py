@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..autodiff import differentiate
 from ..ir.build import build_graph
 from ..ir.graph import Graph
@@ -26,12 +28,17 @@ TRAINING: tuple[Pass, ...] = (  # after it
 )
 
 
-def inference_graph(model: Model, target: str = "i32") -> Graph:
-    """Return the graph of inference: batch norms folded, activations fused."""
-    return run_pipeline(build_graph(model, training=False, target=target), INFERENCE)
+def pipeline(passes: Sequence[Pass], exact: bool) -> tuple[Pass, ...]:
+    """Return the passes to run; with ``exact`` all but the choice of algorithms: every convolution stays direct."""
+    return tuple(one for one in passes if not (exact and isinstance(one, ChooseAlgorithm)))
 
 
-def training_graph(model: Model, target: str = "i32") -> Graph:
+def inference_graph(model: Model, target: str = "i32", exact: bool = False) -> Graph:
+    """Return the graph of inference: batch norms folded, activations fused; ``exact``: see :func:`pipeline`."""
+    return run_pipeline(build_graph(model, training=False, target=target), pipeline(INFERENCE, exact))
+
+
+def training_graph(model: Model, target: str = "i32", exact: bool = False) -> Graph:
     """Return the graph of one training step without the optimizer: forward, loss and gradients."""
     forward = run_pipeline(build_graph(model, training=True, target=target), FORWARD)
-    return run_pipeline(differentiate(forward), TRAINING)
+    return run_pipeline(differentiate(forward), pipeline(TRAINING, exact))

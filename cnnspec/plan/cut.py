@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from .plan import Operand
 
 MOST = 8  # blocks
-WORTH = 500_000  # floating-point operations of a block: three times the cost of a barrier
+WORTH = 3.0  # least microseconds of a block: what a barrier costs
 
 
 @dataclass(frozen=True)
@@ -24,19 +24,21 @@ class Cut:
     size : that argument.
     unit : rows that must stay together.
     steps : for each operand, elements from one row to the next; 0 for what all blocks share.
+    speed : GFLOP/s that the kernel reaches, roughly.
     """
 
     place: int
     size: int
     unit: int
     steps: tuple[int, ...]
+    speed: int = 100
 
     def blocks(self, flops: int) -> int:
         """Return into how many equal blocks a call of so many operations is cut; 1 where it is not worth it."""
         units, rest = divmod(self.size, self.unit)
         if rest:
             return 1
-        most = min(MOST, max(1, flops // WORTH))
+        most = min(MOST, max(1, int(flops / (1000 * self.speed * WORTH))))
         return max(b for b in range(1, most + 1) if units % b == 0)
 
     def shorten(self, args: Sequence[int | float], blocks: int) -> list[int | float]:

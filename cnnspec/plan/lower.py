@@ -274,9 +274,9 @@ class Emitter:
         )
 
     @staticmethod
-    def cut(place: int, size: int, unit: int, *steps: int) -> Cut:
+    def cut(place: int, size: int, unit: int, *steps: int, speed: int) -> Cut:
         """Return how a call may be cut where one image is all there is; see :class:`Cut`."""
-        return Cut(place, size, unit, steps)
+        return Cut(place, size, unit, steps, speed)
 
     def strides(self, v: Value) -> tuple[int, int, int]:
         """Elements from one sample, row and pixel to the next."""

@@ -13,7 +13,7 @@ from ..ir.build import build_graph
 from ..kernels.load import load_kernels
 from ..model.model import Model
 from ..passes.base import run_pipeline
-from ..passes.pipelines import TRAINING, inference_graph, training_graph
+from ..passes.pipelines import TRAINING, inference_graph, pipeline, training_graph
 from ..plan.compile import compile_plan
 from ..plan.lower import parameter_size, parameter_space
 from ..plan.optimizer import step_numbers, update_of
@@ -53,6 +53,7 @@ class Network:
     threads : how many; all cores when None. Results do not depend on it.
     dtype : ``f32``, or ``f64`` for checks of gradients.
     target : dtype of targets, ``i32`` for class numbers or ``f32`` for arrays [n, F] (mse).
+    exact : keep convolutions on their direct algorithms: no Winograd, whose sums round a little more.
     """
 
     def __init__(
@@ -64,8 +65,9 @@ class Network:
         threads: int | None = None,
         dtype: str = "f32",
         target: str = "i32",
+        exact: bool = False,
     ) -> None:
-        self.model, self.batch, self.dtype, self.target = model, batch, dtype, target
+        self.model, self.batch, self.dtype, self.target, self.exact = model, batch, dtype, target, exact
         self.seed = model.train.seed if seed is None else seed
         self.threads = threads
         self.steps = 0
@@ -77,7 +79,7 @@ class Network:
     @cached_property
     def training(self) -> Runner:
         """The plan of a training step."""
-        graph = training_graph(self.model, self.target)
+        graph = training_graph(self.model, self.target, self.exact)
         update = update_of(self.model.train.optimizer)
         plan = compile_plan(graph, batch=self.batch, dtype=self.dtype, update=update, parameters=self._offsets)
         return Runner(plan, self._memory, self.threads)
@@ -85,7 +87,7 @@ class Network:
     @cached_property
     def inference(self) -> Runner:
         """The plan of a forward pass with running statistics."""
-        graph = inference_graph(self.model, self.target)
+        graph = inference_graph(self.model, self.target, self.exact)
         plan = compile_plan(graph, batch=self.batch, dtype=self.dtype, parameters=self._offsets)
         return Runner(plan, self._memory, self.threads)
 
@@ -183,7 +185,7 @@ class Network:
     ) -> str | None:
         """Return the name of the first layer whose output in training is not finite, or None. Changes no weight."""
         graph = build_graph(self.model, training=True, target=self.target)
-        graph = run_pipeline(replace(graph, updates={}), TRAINING)
+        graph = run_pipeline(replace(graph, updates={}), pipeline(TRAINING, self.exact))
         outputs = {node.output.name: node.layer for node in graph.nodes if node.output.has_batch}
         plan = compile_plan(graph, batch=self.batch, dtype=self.dtype, parameters=self._offsets, keep=tuple(outputs))
         runner = Runner(plan, self._memory, self.threads)

@@ -65,6 +65,11 @@ class RunFolder:
         return tuple((str(key), str(value)) for key, value in self.manifest.get("set", []))
 
     @property
+    def exact(self) -> bool:
+        """Whether the run keeps to direct algorithms: what goes on with it or uses its weights does so too."""
+        return bool(self.manifest.get("exact", False))
+
+    @property
     def base(self) -> Path:
         """The folder that relative paths of the spec start from."""
         return Path(self.manifest.get("base", "."))
@@ -101,6 +106,7 @@ def new_run_folder(
     data_sha256: str,
     class_names: Sequence[str] = (),
     threads: int | None = None,
+    exact: bool = False,
 ) -> RunFolder:
     """Make ``OUT/NAME-YYYYmmdd-HHMMSS`` with the spec and the manifest in it.
 
@@ -125,7 +131,7 @@ def new_run_folder(
         raise cannot_write(path, error, 0) from None
     folder = RunFolder(path)
     write_atomically(folder.spec_path, model.source.text.encode())
-    write_atomically(path / MANIFEST, _json(_manifest(model, data_sha256, class_names, threads)))
+    write_atomically(path / MANIFEST, _json(_manifest(model, data_sha256, class_names, threads, exact)))
     return folder
 
 
@@ -182,7 +188,9 @@ def _name_of(model: Model) -> str:
     return str(run.manifest.get("spec", model.source.name)) if run is not None else model.source.name
 
 
-def _manifest(model: Model, data_sha256: str, class_names: Sequence[str], threads: int | None) -> dict[str, Any]:
+def _manifest(
+    model: Model, data_sha256: str, class_names: Sequence[str], threads: int | None, exact: bool
+) -> dict[str, Any]:
     return {
         "spec": _name_of(model),
         "base": str(base_of(model)),
@@ -194,6 +202,7 @@ def _manifest(model: Model, data_sha256: str, class_names: Sequence[str], thread
         "class_names": list(class_names),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "threads": threads,
+        "exact": exact,
         "machine": {"cpu": cpu_name(), "system": platform.platform()},
         "versions": {"python": platform.python_version(), **versions()},
     }

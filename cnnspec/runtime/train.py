@@ -75,6 +75,7 @@ def train(
     resume: Path | str | None = None,
     reporter: Reporter | None = None,
     threads: int | None = None,
+    exact: bool = False,
     stop_after_steps: int | None = None,
     make_network: Callable[..., Any] | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
@@ -89,6 +90,7 @@ def train(
     resume : a run folder, or a checkpoint in one, to go on from.
     reporter : told what happens; silent when None.
     threads : threads of the kernels; the network's default when None.
+    exact : keep convolutions on their direct algorithms; a run that is resumed goes on as it began.
     stop_after_steps : stop as Ctrl-C would after so many steps of this session.
     make_network : called like ``runtime.network.Network``, for tests.
     checkpoint_seconds : time between two checkpoints inside an epoch.
@@ -110,6 +112,8 @@ def train(
             model.data, model.input_shape, model.label_count, base, seed=model.train.seed, spec=model.source.name
         )
     _check_metrics(model, data)
+    if folder is not None:
+        exact = folder.exact
     if make_network is None:
         from .network import Network
 
@@ -120,6 +124,7 @@ def train(
         seed=model.train.seed,
         threads=threads,
         target=target_dtype(model, data.train),
+        exact=exact,
     )
     progress = Progress(seed=model.train.seed, settings=train_settings(model.train, model.data), data=data.fingerprint)
     if folder is not None:
@@ -129,7 +134,9 @@ def train(
     def make_folder() -> RunFolder | None:
         if folder is not None or out is None:
             return folder
-        return new_run_folder(out, model, data_sha256=data.fingerprint, class_names=data.class_names, threads=threads)
+        return new_run_folder(
+            out, model, data_sha256=data.fingerprint, class_names=data.class_names, threads=threads, exact=exact
+        )
 
     run = _Run(model, data, network, progress, make_folder, reporter, threads, checkpoint_seconds, resume is not None)
     result = run.go(stop_after_steps)

@@ -352,21 +352,29 @@ def test_predict_without_an_image(cli: Run, room: Path) -> None:
 def test_bench_times_every_layer_both_ways(cli: Run, room: Path) -> None:
     found = json.loads(cli("bench", "net.cnn", "--repeats", "2", "--json").out)
     assert found["batch"] == 32
-    assert found["peak_flops_per_second"] > 0
+    assert found["peak_flops_per_second"] > 0 and found["peak_bytes_per_second"] > 0
     by_name = {row["name"]: row for row in found["layers"]}
     assert {"conv", "dense"} <= set(by_name)
     conv = by_name["conv"]
     assert conv["forward"]["flops"] == 2 * 32 * 8 * 8 * 8 * 9
     assert all(conv[way]["seconds"] > 0 and conv[way]["share_of_peak"] < 1 for way in ("forward", "backward"))
+    assert conv["forward"]["bytes"] >= 4 * 32 * (8 * 8 + 8 * 8 * 8)  # x and y
+    assert conv["forward"]["kernel"].startswith("conv2d")
 
 
 def test_bench_prints_a_table(cli: Run, room: Path) -> None:
-    result = cli("bench", "run", "--repeats", "1", "--batch", "4", "--threads", "1")
-    assert result.code == 0
-    lines = result.out.splitlines()
-    assert lines[0].startswith("run/spec.cnn: batch 4, 1 thread, peak ")
-    assert lines[-1].endswith("images/s")
-    assert max(map(len, lines)) <= 80
+    named = "a_label_of_many_letters: conv 8 3x3 -> bn -> relu\nmaxpool 2\n"
+    (room / "long.cnn").write_text(SPEC.replace("maxpool 2\n", named))
+    for spec in ("run", "long.cnn"):
+        result = cli("bench", spec, "--repeats", "1", "--batch", "4", "--threads", "1")
+        assert result.code == 0, result.err
+        lines = result.out.splitlines()
+        assert lines[0].endswith(".cnn: batch 4, 1 thread")
+        assert re.fullmatch(r"limits: [\d.]+ GFLOP/s, memory [\d.]+ [GM]B/s", lines[1])
+        columns = ["GFLOP/s", "peak", "MB"]
+        assert lines[3].split() == ["Layer", "forward", *columns, "backward", *columns]
+        assert lines[-1].endswith("images/s")
+        assert max(map(len, lines)) <= 80
 
 
 # ---- doctor, cache ------------------------------------------------------------------------------

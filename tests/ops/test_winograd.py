@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +22,7 @@ from cnnspec.passes.choose_algorithm import ChooseAlgorithm
 
 laws = settings(max_examples=20, deadline=None, derandomize=True, database=None)
 CHANNELS = (12, 16, 28, 32, 45, 64, 80)
+ERROR = 1e-5  # of the largest number: what float32 may differ from float64 by
 
 
 def algorithms(graph: Graph) -> dict[str, str]:
@@ -68,6 +73,49 @@ def test_winograd_is_convolution(drawn: tuple[Conv, tuple[int, int, int]], n: in
         for name in exact.plan.gradients:
             g = exact.gradient(name, n)
             assert np.abs(run.gradient(name, n) - g).max() / np.abs(g).max() < tolerance * 10, (name, dtype)
+
+
+def float32_errors(channels: int) -> dict[str, float]:
+    """Return the largest error of y, dx and dw in float32 against direct sums in float64, of the largest number each.
+
+    The inputs are those of a layer behind a relu, none below zero: their sums grow most, and their errors with them.
+    """
+    shape, n = (15, 18, channels), BATCH
+    graph = with_gradients(layer_graph(Conv(channels, (3, 3)), [shape]))
+    chosen = run_pipeline(graph, [ChooseAlgorithm()])
+    assert algorithms(graph)["conv"] == "direct" and algorithms(chosen)["conv"].startswith("winograd")
+    rng = np.random.default_rng(channels)
+    arrays = {
+        "x0": np.maximum(rng.standard_normal((n, *shape)), 0),
+        "weight": rng.standard_normal((3, 3, channels, channels)) * np.sqrt(2 / (9 * channels)),
+        "bias": 0.1 * rng.standard_normal(channels),
+        "target": rng.standard_normal((n, int(np.prod(shape)))),
+    }
+    arrays = {name: a.astype(np.float32).astype(np.float64) for name, a in arrays.items()}
+    truth, run = Run(graph, dtype="f64").run(n, arrays), Run(chosen, dtype="f32").run(n, arrays)
+    pairs = {"y": (run.get("y", n), truth.get("y", n))}
+    pairs |= {f"d{name}": (run.gradient(name, n), truth.gradient(name, n)) for name in ("x0", "weight")}
+    return {name: float(np.abs(found - true).max() / np.abs(true).max()) for name, (found, true) in pairs.items()}
+
+
+@pytest.mark.parametrize("channels", [16, 32, 64, 128])
+def test_float32_stays_near_float64(channels: int) -> None:
+    found = float32_errors(channels)
+    assert max(found.values()) < ERROR, found
+
+
+@pytest.mark.slow
+def test_a_wrong_point_is_seen(tmp_path: Path) -> None:
+    """One of the points a thousandth off, in kernels compiled for it: the bound above is no formality."""
+    program = (
+        "import cnnspec.kernels.winograd as w; w.A *= 1.001; from test_winograd import float32_errors;"
+        "print(min(float32_errors(32).values()))"
+    )
+    path = os.pathsep.join([*(str(Path(__file__).parents[i]) for i in (0, 1)), *filter(None, sys.path)])
+    environment = {**os.environ, "PYTHONPATH": path, "CNNSPEC_CACHE": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) > 10 * ERROR
 
 
 @pytest.mark.parametrize("size", range(4, 14))

@@ -53,7 +53,14 @@ class FakeNetwork:
     after_step: Any = None  # called with the network after each step
 
     def __init__(
-        self, model: Model, *, batch: int, seed: int | None = None, threads: int | None = None, target: str = "i32"
+        self,
+        model: Model,
+        *,
+        batch: int,
+        seed: int | None = None,
+        threads: int | None = None,
+        target: str = "i32",
+        exact: bool = False,
     ) -> None:
         self.model, self.batch = model, batch
         self.weights = {name: initial(p, name, seed or 0) for name, p in model.params.items()}

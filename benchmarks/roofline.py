@@ -1,0 +1,77 @@
+"""Rooflines: each layer's time beside its operations, its bytes, and what the machine reaches of both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .nets import NETS, load_model
+from .report import Table, counted
+
+Roofline = dict[str, Any]
+DIRECTIONS = ("forward", "backward")
+REPEATS = 20  # steps of a round, less where they take long
+
+
+def roofline(name: str, threads: int, rounds: int, seconds: float, say: Callable[[str], None]) -> Roofline:
+    """Return the profile of a net's training step at its standard batch; of the rounds the least time of each row."""
+    from cnnspec.runtime.network import Network
+    from cnnspec.runtime.profile import profile_network
+
+    say(f"roofline of {name}")
+    network = Network(load_model(name), batch=NETS[name].batch, threads=threads)
+    once = sum(row.seconds for row in profile_network(network, 1).rows)
+    repeats = max(1, min(REPEATS, int(seconds / once)))
+    return {"net": name, **profile_network(network, repeats, rounds).as_dict()}
+
+
+def table(r: Roofline) -> Table:
+    """Return the table of one net: a row for each layer and direction, and their sums."""
+    rows: list[tuple[str, ...]] = []
+    for layer in r["layers"]:
+        rows += [row(layer["name"], way, layer[way], r) for way in DIRECTIONS if way in layer]
+    for way in DIRECTIONS:
+        parts = [layer[way] for layer in r["layers"] if way in layer]
+        total = {key: sum(p[key] for p in parts) for key in ("seconds", "flops", "bytes")}
+        rows.append(row("**all**", way, {**total, "kernel": ""}, r))
+    head = ("layer", "direction", "ms", "GFLOP/s", "of peak", "MB", "GB/s", "nearer limit", "longest kernel")
+    says = (
+        f"Batch {r['batch']}, {counted(r['threads'])}. Limits: {r['peak_flops_per_second'] / 1e9:.0f} GFLOP/s of "
+        f"multiply-adds, {r['peak_bytes_per_second'] / 1e9:.1f} GB/s of memory."
+    )
+    return Table(NETS[r["net"]].title, says, head, rows)
+
+
+def row(name: str, direction: str, t: dict[str, Any], r: Roofline) -> tuple[str, ...]:
+    """Return one row; ``nearer limit`` is the one of which the layer reaches more, with its share."""
+    flops, nbytes = (t[key] / t["seconds"] if t["seconds"] else 0.0 for key in ("flops", "bytes"))
+    shares = {"multiply": flops / r["peak_flops_per_second"], "memory": nbytes / r["peak_bytes_per_second"]}
+    nearer = max(shares, key=lambda limit: shares[limit])
+    counts = (f"{flops / 1e9:.0f}", f"{100 * shares['multiply']:.0f} %") if t["flops"] else ("", "")
+    megabytes = t["bytes"] / 1e6
+    return (
+        name, direction, f"{1e3 * t['seconds']:.3f}", *counts, f"{megabytes:.{2 if megabytes < 10 else 0}f}",
+        f"{nbytes / 1e9:.1f}", f"{nearer} {100 * shares[nearer]:.0f} %", t["kernel"],
+    )  # fmt: skip
+
+
+def markdown(data: dict[str, Any]) -> str:
+    """Return the page benchmarks/ROOFLINE.md."""
+    m, s = data["machine"], data["settings"]
+    about = f"""# Rooflines
+
+Each layer of the benchmark's nets in one training step, forward and backward: made by
+`python -m benchmarks --only roofline --publish`. [docs/performance.md](../docs/performance.md) says how to read it.
+
+- *ms*: work of all threads divided by their number; of {s["rounds"]} rounds the least. Backward holds both gradients
+  and the optimizer's step.
+- *GFLOP/s*: by the multiplications and additions of the direct method, so that Winograd may pass 100 % *of peak*.
+- *MB*: what the layer's kernels must read and write at least, each byte once each way, from the extents of their
+  operands. *GB/s* follows from it; above the memory's limit the bytes came from a cache.
+- *nearer limit*: of multiply-adds and memory the one of which the layer reaches more.
+- *loss* also holds what belongs to no layer: the clearing of sums.
+
+{m["cpu"]}, {m["cores"]} cores, {m["memory_gib"]} GiB, {m["system"]}; Python {m["python"]}, numba {m["numba"]}, llvmlite
+{m["llvmlite"]}. cnnspec at {m["cnnspec"]}, {data["date"]}.
+"""
+    return "\n".join([about, *(table(r).markdown() for r in data["rooflines"])])
