@@ -12,9 +12,11 @@ from numba.extending import intrinsic
 
 from .machine import host
 from .tile import Vectors
+from .walk import now, ticks
 
 CHAINS = 12  # independent sums; enough to hide the latency of an FMA
 COPIED = 2**24  # numbers of a copy: 64 MiB, more than the caches of the machines measured hold
+SECONDS = 0.2  # of trying; a run takes less than a millisecond, and other processes may take a core for many of them
 
 
 @intrinsic
@@ -40,9 +42,11 @@ def multiply_add(typingctx: Any, rounds: Any) -> Any:
 
 
 @njit(parallel=True, cache=True)
-def _all_threads(threads, rounds, out):
+def _all_threads(threads, rounds, out, spent):
     for t in prange(threads):
+        before = ticks()
         out[t] = multiply_add(rounds)
+        spent[t] = ticks() - before
 
 
 @njit(parallel=True, cache=True)
@@ -52,7 +56,10 @@ def _copy(x, y):
 
 
 def measure_peak(threads: int) -> float:
-    """Return the FLOP/s of multiply-adds on so many threads: the best of several runs of some milliseconds."""
+    """Return the FLOP/s of multiply-adds on so many threads: the sum of the best that each reached in many short runs.
+
+    Each by the clock of its own core, as layers are timed: what other processes take does not lower the limit.
+    """
     import numba
     import numpy as np
 
@@ -60,19 +67,20 @@ def measure_peak(threads: int) -> float:
 
     use_cache()
     numba.set_num_threads(threads)
-    out = np.zeros(threads, np.float32)
-    _all_threads(threads, 1000, out)
-    rounds, best = 200_000, 0.0
-    for _ in range(7):
-        start = time.perf_counter()
-        _all_threads(threads, rounds, out)
-        seconds = time.perf_counter() - start
-        best = max(best, 2.0 * rounds * CHAINS * (host().vector_bytes // 4) * threads / seconds)
-    return best
+    out, spent = np.zeros(threads, np.float32), np.zeros(threads, np.int64)
+    rounds, best = 200_000, np.full(threads, np.iinfo(np.int64).max)
+    _all_threads(threads, rounds, out, spent)
+    now()
+    first, start = now(), time.perf_counter()
+    while (seconds := time.perf_counter() - start) < SECONDS:
+        _all_threads(threads, rounds, out, spent)
+        best = np.minimum(best, spent)
+    per_second = (now() - first) / seconds
+    return float(2.0 * rounds * CHAINS * (host().vector_bytes // 4) * per_second * (1 / best).sum())
 
 
 def measure_bandwidth(threads: int) -> float:
-    """Return the bytes/s, read and written, of a large copy on so many threads: the best of several."""
+    """Return the bytes/s, read and written, of a large copy on so many threads: the best of many."""
     import numba
     import numpy as np
 
@@ -83,9 +91,9 @@ def measure_bandwidth(threads: int) -> float:
     x = np.ones((threads, COPIED // threads), np.float32)
     y = np.zeros_like(x)
     _copy(x, y)
-    best = 0.0
-    for _ in range(7):
-        start = time.perf_counter()
+    least = float("inf")
+    end = time.perf_counter() + SECONDS
+    while (start := time.perf_counter()) < end:
         _copy(x, y)
-        best = max(best, 2.0 * x.nbytes / (time.perf_counter() - start))
-    return best
+        least = min(least, time.perf_counter() - start)
+    return 2.0 * x.nbytes / least
