@@ -96,16 +96,17 @@ def plan(nets: list[str], measures: list[str], threads: int, compiled: bool) -> 
 def measure(chosen: argparse.Namespace) -> dict[str, Any]:
     """Run what was asked for and return everything that was measured."""
     steps, warm, cold = plan(chosen.nets, chosen.only, chosen.threads, not chosen.no_compile)
-    rooflines = []
+    rooflines, load = [], os.getloadavg()[0]
     if "roofline" in chosen.only:
         sample = (chosen.threads, chosen.rounds, chosen.seconds, say)
-        rooflines = [roofline.roofline(name, *sample) for name in chosen.nets]
+        rooflines = roofline.same_limits([roofline.roofline(name, *sample) for name in chosen.nets])
     return {
         "date": time.strftime("%Y-%m-%d"),
         "machine": machine(),
         "settings": {key: getattr(chosen, key) for key in ("nets", "only", "rounds", "seconds", "threads", "clock")},
         "results": duels(chosen, steps, warm, cold) if steps or warm or cold else [],
         "rooflines": rooflines,
+        "load": load,
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from statistics import median
 from typing import Any
 
 from .nets import NETS, load_model
@@ -25,6 +26,24 @@ def roofline(name: str, threads: int, rounds: int, seconds: float, say: Callable
     return {"net": name, **profile_network(network, repeats, rounds).as_dict()}
 
 
+def same_limits(found: list[Roofline]) -> list[Roofline]:
+    """Return the rooflines under one pair of limits, since the machine is the same.
+
+    Of multiply-adds the highest; of copies the median, since they vary with where in memory their arrays lie.
+    """
+    peak = max(r["peak_flops_per_second"] for r in found)
+    limits = {
+        "peak_flops_per_second": peak,
+        "peak_bytes_per_second": median(r["peak_bytes_per_second"] for r in found),
+    }
+    for r in found:
+        for layer in r["layers"]:
+            for way in DIRECTIONS:
+                if way in layer:
+                    layer[way]["share_of_peak"] = layer[way]["flops_per_second"] / peak
+    return [{**r, **limits} for r in found]
+
+
 def table(r: Roofline) -> Table:
     """Return the table of one net: a row for each layer and direction, and their sums."""
     rows: list[tuple[str, ...]] = []
@@ -35,11 +54,7 @@ def table(r: Roofline) -> Table:
         total = {key: sum(p[key] for p in parts) for key in ("seconds", "flops", "bytes")}
         rows.append(row("**all**", way, {**total, "kernel": ""}, r))
     head = ("layer", "direction", "ms", "GFLOP/s", "of peak", "MB", "GB/s", "nearer limit", "longest kernel")
-    says = (
-        f"Batch {r['batch']}, {counted(r['threads'])}. Limits: {r['peak_flops_per_second'] / 1e9:.0f} GFLOP/s of "
-        f"multiply-adds, {r['peak_bytes_per_second'] / 1e9:.1f} GB/s of memory."
-    )
-    return Table(NETS[r["net"]].title, says, head, rows)
+    return Table(NETS[r["net"]].title, f"Batch {r['batch']}, {counted(r['threads'])}.", head, rows)
 
 
 def row(name: str, direction: str, t: dict[str, Any], r: Roofline) -> tuple[str, ...]:
@@ -57,7 +72,8 @@ def row(name: str, direction: str, t: dict[str, Any], r: Roofline) -> tuple[str,
 
 def markdown(data: dict[str, Any]) -> str:
     """Return the page benchmarks/ROOFLINE.md."""
-    m, s = data["machine"], data["settings"]
+    m, s, first = data["machine"], data["settings"], data["rooflines"][0]
+    peak, bandwidth = first["peak_flops_per_second"] / 1e9, first["peak_bytes_per_second"] / 1e9
     about = f"""# Rooflines
 
 Each layer of the benchmark's nets in one training step, forward and backward: made by
@@ -71,7 +87,9 @@ Each layer of the benchmark's nets in one training step, forward and backward: m
 - *nearer limit*: of multiply-adds and memory the one of which the layer reaches more.
 - *loss* also holds what belongs to no layer: the clearing of sums.
 
+Limits: {peak:.0f} GFLOP/s of multiply-adds in registers, {bandwidth:.1f} GB/s of copies in memory.
+
 {m["cpu"]}, {m["cores"]} cores, {m["memory_gib"]} GiB, {m["system"]}; Python {m["python"]}, numba {m["numba"]}, llvmlite
-{m["llvmlite"]}. cnnspec at {m["cnnspec"]}, {data["date"]}.
+{m["llvmlite"]}. cnnspec at {m["cnnspec"]}, {data["date"]}; load average before the run {data["load"]:.1f}.
 """
     return "\n".join([about, *(table(r).markdown() for r in data["rooflines"])])

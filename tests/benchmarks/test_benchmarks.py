@@ -98,3 +98,37 @@ def test_every_net_of_the_benchmark_is_a_checked_spec(bench):
     nets = bench("nets")
     for name in nets.NETS:
         assert nets.load_model(name).train.optimizer.momentum == 0.9
+
+
+def measured(seconds, flops, nbytes):
+    return {"seconds": seconds, "flops": flops, "bytes": nbytes, "kernel": "conv2d.16"}
+
+
+def test_a_roofline_names_the_limit_that_a_layer_is_nearer(bench):
+    roof = {"net": "lenet", "batch": 64, "threads": 2, "peak_flops_per_second": 2e11, "peak_bytes_per_second": 4e10}
+    layers = [
+        {"name": "conv", "forward": measured(1e-3, 1e8, 1e7), "backward": measured(2e-3, 2e8, 1e7)},
+        {"name": "pool", "forward": measured(1e-3, 0, 3e7)},
+    ]
+    rows = bench("roofline").table({**roof, "layers": layers}).rows
+    assert rows[0] == ("conv", "forward", "1.000", "100", "50 %", "10", "10.0", "multiply 50 %", "conv2d.16")
+    assert rows[2] == ("pool", "forward", "1.000", "", "", "30", "30.0", "memory 75 %", "conv2d.16")
+    assert [row[:7] for row in rows[3:]] == [
+        ("**all**", "forward", "2.000", "50", "25 %", "40", "20.0"),
+        ("**all**", "backward", "2.000", "100", "50 %", "10", "5.0"),
+    ]
+
+
+def test_rooflines_alone_need_no_peers_and_leave_the_readme_alone(bench, monkeypatch, tmp_path):
+    main, setting = bench("__main__"), bench("setting")
+    monkeypatch.setattr(main, "HERE", tmp_path)
+    for module in (main, setting):
+        monkeypatch.setattr(module, "peers_python", lambda folder: pytest.fail("the peers were asked for"))
+    few = ("--nets", "lenet", "--rounds", "1", "--seconds", "0.01", "--threads", "1")
+    monkeypatch.setattr("sys.argv", ["x", "--only", "roofline", "--publish", *few])
+    assert main.main() == 0
+    page = (tmp_path / "ROOFLINE.md").read_text(encoding="utf-8")
+    assert "### LeNet" in page and "| conv2 " in page
+    assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ["ROOFLINE.md"]
+    (kept,) = (tmp_path / "results").iterdir()
+    assert json.loads(kept.read_text())["rooflines"][0]["layers"][0]["forward"]["bytes"] > 0
