@@ -43,7 +43,7 @@ golden: $(BIN)/cnnspec ## rewrite the expected outputs of tests/cases; read the 
 	$(BIN)/pytest -q tests/syntax tests/model tests/passes tests/plan --update-golden
 
 bench: ## compare with PyTorch and onnxruntime, about half an hour (benchmarks/README.md)
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks --publish
 
 wheel: $(BIN)/cnnspec ## build the wheel and the source archive into dist/
 	$(BIN)/python -m build -o dist .

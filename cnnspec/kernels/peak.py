@@ -17,6 +17,7 @@ from .machine import host
 from .tile import Vectors
 
 ROUNDS = 2_000_000
+TRIES = 15
 CHAINS = 12  # independent sums; enough to hide the latency of an FMA
 COPIED = 2**24  # numbers of a copy: 64 MiB, more than the caches of the machines measured hold
 
@@ -61,7 +62,7 @@ def measure_peak(threads: int) -> float:
 
     best = 0.0
     with ThreadPoolExecutor(threads) as pool:
-        for _ in range(7):
+        for _ in range(TRIES):
             start = time.perf_counter()
             list(pool.map(run, places))
             seconds = time.perf_counter() - start
@@ -77,7 +78,7 @@ def measure_bandwidth(threads: int) -> float:
     y = np.zeros_like(x)
     best = 0.0
     with ThreadPoolExecutor(threads) as pool:
-        for _ in range(7):
+        for _ in range(TRIES):
             start = time.perf_counter()
             list(pool.map(np.copyto, y, x))
             best = max(best, 2.0 * x.nbytes / (time.perf_counter() - start))
