@@ -16,13 +16,13 @@ from ._jit import I64, as_float, stack, store_i64
 from .activate import activate_f32, activate_f64
 from .machine import Machine, host
 from .pointwise import register
-from .sweep import lanes_of, make_sweep
-from .tile import Vectors
+from .sweep import lanes_of, line_of, make_sweep
+from .tile import Access, Vectors
 
 PIXELS = 4  # outputs at a time
 
 # Bound for each element type by register().
-T = SIZE = LANES = four = products = activate = stacked = None
+T = SIZE = LANES = LINE = four = products = activate = stacked = None
 
 
 def make_four(machine: Machine, bits: int) -> Any:
@@ -42,7 +42,6 @@ def make_four(machine: Machine, bits: int) -> Any:
                 cgutils.unpack_tuple(builder, args[0])
             )
             vec = Vectors(builder, bits, lanes, machine.fma)
-            mask = vec.mask(valid)
             last = builder.sub(count, I64(1))
             places = []
             for m in range(PIXELS):
@@ -50,21 +49,24 @@ def make_four(machine: Machine, bits: int) -> Any:
                 places.append(builder.select(inside, I64(m), last))
             starts = [builder.add(x, builder.mul(place, step)) for place in places]
             sums = [cgutils.alloca_once(builder, vec.type) for _ in range(PIXELS)]
-            shift = vec.masked_load(bias, mask)
-            for at in sums:
-                builder.store(shift, at)
-            with cgutils.for_range(builder, rows) as r:
-                x_row, filter_row = builder.mul(r.index, row), builder.add(w, builder.mul(r.index, w_row))
-                with cgutils.for_range(builder, columns) as s:
-                    offset = builder.add(x_row, builder.mul(s.index, column))
-                    tap = vec.masked_load(builder.add(filter_row, builder.mul(s.index, w_column)), mask)
-                    for start, at in zip(starts, sums, strict=True):
-                        value = vec.masked_load(builder.add(start, offset), mask)
-                        builder.store(vec.fma(value, tap, builder.load(at)), at)
             lows, highs = vec.spread(args[1]), vec.spread(args[2])
-            for place, at in zip(places, sums, strict=True):
-                target = builder.add(y, builder.mul(place, following))
-                vec.masked_store(vec.clamp(builder.load(at), lows, highs), target, mask)
+
+            def convolve(io: Access) -> None:
+                shift = io.load(bias)
+                for at in sums:
+                    builder.store(shift, at)
+                with cgutils.for_range(builder, rows) as r:
+                    x_row, filter_row = builder.mul(r.index, row), builder.add(w, builder.mul(r.index, w_row))
+                    with cgutils.for_range(builder, columns) as s:
+                        offset = builder.add(x_row, builder.mul(s.index, column))
+                        tap = io.load(builder.add(filter_row, builder.mul(s.index, w_column)))
+                        for start, at in zip(starts, sums, strict=True):
+                            builder.store(vec.fma(io.load(builder.add(start, offset)), tap, builder.load(at)), at)
+                for place, at in zip(places, sums, strict=True):
+                    target = builder.add(y, builder.mul(place, following))
+                    io.store(vec.clamp(builder.load(at), lows, highs), target)
+
+            vec.either(valid, 1, convolve)
             return context.get_dummy_value()
 
         floating = types.float32 if bits == 32 else types.float64
@@ -103,10 +105,10 @@ def depthwise_weight_grad(p, a, n):
     x_row, x_pixel = a[4] * SIZE, a[5] * SIZE
     for r in range(a[9]):
         for s in range(a[10]):
-            for c in range(0, channels, LANES):
+            for c in range(0, channels, LINE):
                 at_c = c * SIZE
                 products((
-                    n, a[0], a[1], min(LANES, channels - c),
+                    n, a[0], a[1], min(LINE, channels - c),
                     p[0] + at_c + r * a[13] * x_row + s * a[14] * x_pixel, a[3] * SIZE, a[11] * x_row, a[12] * x_pixel,
                     p[1] + at_c, a[6] * SIZE, a[7] * SIZE, a[8] * SIZE,
                     p[2] + at_c + (r * a[10] + s) * channels * SIZE,
@@ -119,7 +121,7 @@ def _product(v: Any, xs: Any, ks: Any, bounds: Any) -> Any:
 
 register(
     depthwise, depthwise_weight_grad,
-    LANES=(lanes_of(host(), 32), lanes_of(host(), 64)),
+    LANES=(lanes_of(host(), 32), lanes_of(host(), 64)), LINE=(line_of(32), line_of(64)),
     four=(make_four(host(), 32), make_four(host(), 64)),
     products=(make_sweep(host(), 32, 2, 0, 0, 1, _product), make_sweep(host(), 64, 2, 0, 0, 1, _product)),
     activate=(activate_f32, activate_f64), stacked=(stack(1), stack(1)),

@@ -11,6 +11,7 @@ Forward a run is pixels of an output row. In the weight gradient it is a row of 
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from llvmlite import ir
@@ -20,7 +21,7 @@ from numba.extending import intrinsic
 
 from ._jit import I64, as_float, kernel
 from .machine import Machine, host
-from .tile import START_BIAS, START_LOAD, Vectors, shape_of
+from .tile import START_BIAS, START_LOAD, Access, Vectors, shape_of
 
 WIDTHS = (8, 16)
 PITCHES = (1, 2, 3, 4, 6)  # numbers from one output pixel's window to the next
@@ -28,12 +29,12 @@ PIXELS = range(8, 17)  # of a run, forward
 MOST_ROWS = 28  # of a tile in the weight gradient
 
 # Bound for each variant by kernel(): the tile, its rows, width, the element's bytes and type.
-tile = RUN = RUNS = WIDTH = SIZE = T = None
+tile = RUN = WIDTH = SIZE = T = None
 
 
 def budget(machine: Machine, vectors: int) -> int:
     """Return how many rows of sums the registers hold beside one row of filters."""
-    return max(1, (MOST_ROWS if machine.registers >= 32 else 12) // vectors)
+    return max(1, (MOST_ROWS if machine.registers >= 32 else 14 if vectors == 1 else 12) // vectors)
 
 
 def make_run_tile(machine: Machine, width: int, bits: int, runs: int, run: int, pitch: int) -> Any:
@@ -45,55 +46,56 @@ def make_run_tile(machine: Machine, width: int, bits: int, runs: int, run: int, 
     _, vectors, lanes = shape_of(machine, width, bits)
     size = bits // 8
     places = [(i, m) for i in range(runs) for m in range(run)]
+    count = -(-len(places) // budget(machine, vectors))  # of tiles that share the places evenly
+    parts = [places[k * len(places) // count : (k + 1) * len(places) // count] for k in range(count)]
 
     @intrinsic
     def tile(typingctx: Any, numbers: Any, low: Any, high: Any) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             a, a_run, b, *loops, start, bias, out, out_run, out_step, valid = cgutils.unpack_tuple(builder, args[0])
             vec = Vectors(builder, bits, lanes, machine.fma)
-            masks = [vec.mask(builder.sub(valid, I64(v * lanes))) for v in range(vectors)]
-            acc = {place: [cgutils.alloca_once(builder, vec.type) for _ in range(vectors)] for place in places}
 
             def target(i: int, m: int) -> Any:
                 at = builder.add(out, builder.mul(out_run, I64(i)))
                 return builder.add(at, builder.mul(out_step, I64(m)))
 
-            for place in places:
-                for v in range(vectors):
-                    builder.store(ir.Constant(vec.type, [0.0] * lanes), acc[place][v])
-            with builder.if_then(builder.icmp_signed("==", start, I64(START_BIAS))):
-                for v in range(vectors):
-                    first = vec.masked_load(bias, masks[v], v * vec.nbytes)
-                    for place in places:
-                        builder.store(first, acc[place][v])
-            with builder.if_then(builder.icmp_signed("==", start, I64(START_LOAD))):
-                for place in places:
-                    for v in range(vectors):
-                        builder.store(vec.masked_load(target(*place), masks[v], v * vec.nbytes), acc[place][v])
-
             def step(index: Any, at: tuple[Any, Any], strides: Any) -> tuple[Any, Any]:
                 a_at, b_at = (builder.add(x, builder.mul(index, s)) for x, s in zip(at, strides, strict=True))
                 return a_at, b_at
 
-            with cgutils.for_range(builder, loops[0]) as i0:
-                at0 = step(i0.index, (a, b), loops[1:3])
-                with cgutils.for_range(builder, loops[3]) as i1:
-                    at1 = step(i1.index, at0, loops[4:6])
-                    with cgutils.for_range(builder, loops[6]) as i2:
-                        a_at, b_at = step(i2.index, at1, loops[7:9])
-                        bs = [vec.masked_load(b_at, masks[v], v * vec.nbytes) for v in range(vectors)]
-                        starts = [builder.add(a_at, builder.mul(a_run, I64(i))) for i in range(runs)]
-                        for i, m in places:
-                            one = vec.spread(vec.load_scalar(starts[i], m * pitch * size))
-                            for v in range(vectors):
-                                total = vec.fma(one, bs[v], builder.load(acc[i, m][v]))
-                                builder.store(total, acc[i, m][v])
+            def compute(io: Access, part: list[tuple[int, int]]) -> None:
+                sums = [[cgutils.alloca_once(builder, vec.type) for _ in range(vectors)] for _ in part]
+                for at in itertools.chain(*sums):
+                    builder.store(ir.Constant(vec.type, [0.0] * lanes), at)
+                with builder.if_then(builder.icmp_signed("==", start, I64(START_BIAS))):
+                    for v in range(vectors):
+                        first = io.load(bias, v)
+                        for row in sums:
+                            builder.store(first, row[v])
+                with builder.if_then(builder.icmp_signed("==", start, I64(START_LOAD))):
+                    for place, row in zip(part, sums, strict=True):
+                        for v, at in enumerate(row):
+                            builder.store(io.load(target(*place), v), at)
+                with cgutils.for_range(builder, loops[0]) as i0:
+                    at0 = step(i0.index, (a, b), loops[1:3])
+                    with cgutils.for_range(builder, loops[3]) as i1:
+                        at1 = step(i1.index, at0, loops[4:6])
+                        with cgutils.for_range(builder, loops[6]) as i2:
+                            a_at, b_at = step(i2.index, at1, loops[7:9])
+                            starts = {i: builder.add(a_at, builder.mul(a_run, I64(i))) for i, _ in part}
+                            ones = [vec.load_scalar(starts[i], m * pitch * size) for i, m in part]
+                            for m, v, total in vec.products(ones, lambda v: io.load(b_at, v), vectors, sums):
+                                builder.store(total, sums[m][v])
+                lows, highs = vec.spread(args[1]), vec.spread(args[2])
+                for place, row in zip(part, sums, strict=True):
+                    for v, at in enumerate(row):
+                        io.store(vec.clamp(builder.load(at), lows, highs), target(*place), v)
 
-            lows, highs = vec.spread(args[1]), vec.spread(args[2])
-            for place in places:
-                for v in range(vectors):
-                    y = vec.clamp(builder.load(acc[place][v]), lows, highs)
-                    vec.masked_store(y, target(*place), masks[v], v * vec.nbytes)
+            def emit(io: Access) -> None:
+                for part in parts:
+                    compute(io, part)
+
+            vec.either(valid, vectors, emit)
             return context.get_dummy_value()
 
         floating = types.float32 if bits == 32 else types.float64
@@ -130,24 +132,23 @@ def conv2d_narrow(p, a, n):
 
 
 def conv2d_weight_grad_window(p, a, n):
-    """The same as conv2d_weight_grad_narrow, RUNS filter rows of RUN numbers at a time."""
+    """The same as conv2d_weight_grad_narrow, filter rows of RUN numbers at a time."""
     x, dy, dw = p[0], p[1], p[2]
     out_h, out_w = a[0], a[1]
     x_image, x_row, x_pixel = a[2] * SIZE, a[3] * SIZE, a[4] * SIZE
     y_image, y_row, y_pixel = a[5] * SIZE, a[6] * SIZE, a[7] * SIZE
-    taps_h, tap_row = a[8], a[9] * SIZE
+    tap_row = a[9] * SIZE
     channels, start, panel = a[17], a[18], a[19] * SIZE
     step = WIDTH * SIZE
     for k in range(0, channels, WIDTH):
-        for r in range(0, taps_h, RUNS):
-            tile(
-                (
-                    x + r * tap_row, tap_row, dy + k * SIZE,
-                    n, x_image, y_image, out_h, x_row, y_row, out_w, x_pixel, y_pixel,
-                    start, 0, dw + k // WIDTH * panel + r * RUN * step, RUN * step, step, channels - k,
-                ),
-                T(float("-inf")), T(float("inf")),
-            )  # fmt: skip
+        tile(
+            (
+                x, tap_row, dy + k * SIZE,
+                n, x_image, y_image, out_h, x_row, y_row, out_w, x_pixel, y_pixel,
+                start, 0, dw + k // WIDTH * panel, RUN * step, step, channels - k,
+            ),
+            T(float("-inf")), T(float("inf")),
+        )  # fmt: skip
 
 
 def _register() -> None:
@@ -167,12 +168,10 @@ def _register() -> None:
                     )
             for taps in range(1, MOST_ROWS + 1):
                 for run in range(1, MOST_ROWS // taps + 1):
-                    runs = max(r for r in range(1, taps + 1) if taps % r == 0 and (r == 1 or r * run <= most))
-                    made = make_run_tile(machine, width, bits, runs, run, 1)
+                    made = make_run_tile(machine, width, bits, taps, run, 1)
                     kernel(
                         f"conv2d_weight_grad_window.{width}.{taps}x{run}.f{bits}",
                         **common,
-                        RUNS=runs,
                         RUN=run,
                         tile=made,
                     )(conv2d_weight_grad_window)

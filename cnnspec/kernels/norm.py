@@ -17,10 +17,10 @@ from ._jit import FASTMATH, as_float, stack
 from .activate import apply_f32, apply_f64
 from .machine import host
 from .pointwise import register
-from .sweep import lanes_of, make_sweep
+from .sweep import line_of, make_sweep
 
 # Bound for each element type by register().
-at = T = SIZE = LANES = add_up = deviations = scale_shift = run = stacked = None
+at = T = SIZE = LINE = add_up = deviations = scale_shift = run = stacked = None
 pair_sums = pair_sums_masked = mix = mix_masked = mix_plus = mix_masked_plus = None
 
 
@@ -33,16 +33,16 @@ def batch_stats(p, a, n):
     before = part[2 * size]
     after = before + count
     sums = stacked()
-    means = sums + LANES * SIZE
-    squares = means + LANES * SIZE
+    means = sums + LINE * SIZE
+    squares = means + LINE * SIZE
     total, mean, square = at(sums), at(means), at(squares)
-    for c in range(0, channels, LANES):
-        valid = min(LANES, channels - c)
-        for k in range(LANES):
+    for c in range(0, channels, LINE):
+        valid = min(LINE, channels - c)
+        for k in range(LINE):
             total[k] = T(0)
             square[k] = T(0)
         add_up((n, height, width, valid, p[0] + c * SIZE, image, row, pixel, sums), T(0), T(0))
-        for k in range(LANES):
+        for k in range(LINE):
             mean[k] = total[k] / count
         deviations((n, height, width, valid, p[0] + c * SIZE, image, row, pixel, means, squares), T(0), T(0))
         for k in range(valid):
@@ -295,11 +295,11 @@ def _run(T: Any, apply: Any) -> Any:
 
 
 _sides = [_bodies(32), _bodies(64)]
-_lanes = (lanes_of(host(), 32), lanes_of(host(), 64))
+_lines = (line_of(32), line_of(64))
 register(
     batch_stats, merge_stats, running_update, normalize_affine, affine, normalize_sums, normalize_sums__masked,
     channel_sum, merge_sums, normalize_factors, affine2, affine2__masked, affine2__plus, affine2__masked__plus,
     fold_batchnorm, fold_batchnorm__nobias,
-    LANES=_lanes, stacked=(stack(3 * 8), stack(3 * 8)), run=(_run(float32, apply_f32), _run(float64, apply_f64)),
+    LINE=_lines, stacked=(stack(3 * 8), stack(3 * 8)), run=(_run(float32, apply_f32), _run(float64, apply_f64)),
     **{name: (_sides[0][name], _sides[1][name]) for name in _sides[0]},
 )  # fmt: skip

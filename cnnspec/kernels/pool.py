@@ -17,11 +17,10 @@ from ._jit import kernel, u8_at
 from .machine import Machine, host
 from .pointwise import register
 from .sweep import lanes_of
-from .tile import Vectors
+from .tile import BYTE, Access, Vectors
 
 at = T = SIZE = LANES = best_of_four = spread_to_four = None
 
-BYTE = ir.IntType(8)
 NARROW = 8  # channels
 
 
@@ -36,21 +35,22 @@ def make_best_of_four(machine: Machine, bits: int, lanes: int) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             x, row, pixel, y, index, valid = cgutils.unpack_tuple(builder, args[0])
             vec = Vectors(builder, bits, lanes, machine.fma)
-            mask = vec.mask(valid)
             bytes_type = ir.VectorType(BYTE, lanes)
             below = builder.add(x, row)
-            best_value = vec.masked_load(x, mask)
-            place = ir.Constant(bytes_type, [0] * lanes)
-            for number, address in enumerate((builder.add(x, pixel), below, builder.add(below, pixel)), start=1):
-                value = vec.masked_load(address, mask)
-                wins = builder.or_(
-                    builder.fcmp_ordered(">", value, best_value), builder.fcmp_unordered("uno", value, value)
-                )
-                best_value = builder.select(wins, value, best_value)
-                place = builder.select(wins, ir.Constant(bytes_type, [number] * lanes), place)
-            vec.masked_store(best_value, y, mask)
-            target = builder.inttoptr(index, ir.PointerType(bytes_type))
-            vec.call(f"llvm.masked.store.v{lanes}i8.p0", ir.VoidType(), place, target, ir.IntType(32)(1), mask)
+
+            def choose(io: Access) -> None:
+                best_value, place = io.load(x), ir.Constant(bytes_type, [0] * lanes)
+                for number, address in enumerate((builder.add(x, pixel), below, builder.add(below, pixel)), start=1):
+                    value = io.load(address)
+                    wins = builder.or_(
+                        builder.fcmp_ordered(">", value, best_value), builder.fcmp_unordered("uno", value, value)
+                    )
+                    best_value = builder.select(wins, value, best_value)
+                    place = builder.select(wins, ir.Constant(bytes_type, [number] * lanes), place)
+                io.store(best_value, y)
+                io.store_bytes(place, index)
+
+            vec.either(valid, 1, choose)
             return context.get_dummy_value()
 
         return types.void(types.UniTuple(types.int64, 6)), codegen
@@ -66,17 +66,17 @@ def make_spread_to_four(machine: Machine, bits: int, lanes: int) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             dy, index, dx, row, pixel, valid = cgutils.unpack_tuple(builder, args[0])
             vec = Vectors(builder, bits, lanes, machine.fma)
-            mask = vec.mask(valid)
             bytes_type = ir.VectorType(BYTE, lanes)
-            source = builder.inttoptr(index, ir.PointerType(bytes_type))
-            none = ir.Constant(bytes_type, [255] * lanes)
-            place = vec.call(f"llvm.masked.load.v{lanes}i8.p0", bytes_type, source, ir.IntType(32)(1), mask, none)
-            value = vec.masked_load(dy, mask)
             zero = ir.Constant(vec.type, [0.0] * lanes)
             below = builder.add(dx, row)
-            for number, address in enumerate((dx, builder.add(dx, pixel), below, builder.add(below, pixel))):
-                here = builder.icmp_unsigned("==", place, ir.Constant(bytes_type, [number] * lanes))
-                vec.masked_store(builder.select(here, value, zero), address, mask)
+
+            def spread_out(io: Access) -> None:
+                place, value = io.load_bytes(index), io.load(dy)
+                for number, address in enumerate((dx, builder.add(dx, pixel), below, builder.add(below, pixel))):
+                    here = builder.icmp_unsigned("==", place, ir.Constant(bytes_type, [number] * lanes))
+                    io.store(builder.select(here, value, zero), address)
+
+            vec.either(valid, 1, spread_out)
             return context.get_dummy_value()
 
         return types.void(types.UniTuple(types.int64, 6)), codegen

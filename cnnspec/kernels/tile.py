@@ -9,6 +9,7 @@ GEMM on NHWC with nothing copied (see docs/performance.md).
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from llvmlite import ir
@@ -20,6 +21,8 @@ from ._jit import I64, pointer
 from .machine import Machine
 
 I1, I32 = ir.IntType(1), ir.IntType(32)
+
+BYTE = ir.IntType(8)
 
 
 class Vectors:
@@ -44,9 +47,10 @@ class Vectors:
 
     def mask(self, count: Any) -> Any:
         """The lanes whose number is below ``count``."""
-        wide = ir.VectorType(I64, self.lanes)
-        one = self.builder.insert_element(ir.Constant(wide, ir.Undefined), count, I32(0))
-        zeros = ir.Constant(ir.VectorType(I32, self.lanes), [0] * self.lanes)
+        wide = ir.VectorType(I32, self.lanes)
+        short = self.builder.trunc(count, I32)
+        one = self.builder.insert_element(ir.Constant(wide, ir.Undefined), short, I32(0))
+        zeros = ir.Constant(wide, [0] * self.lanes)
         limit = self.builder.shuffle_vector(one, ir.Constant(wide, ir.Undefined), zeros)
         return self.builder.icmp_signed("<", ir.Constant(wide, list(range(self.lanes))), limit)
 
@@ -54,8 +58,9 @@ class Vectors:
         at = self.builder.bitcast(pointer(self.builder, address, offset), ir.PointerType(self.type))
         return self.builder.load(at, align=4)
 
-    def store(self, value: Any, address: Any) -> None:
-        self.builder.store(value, self.builder.inttoptr(address, ir.PointerType(self.type)), align=4)
+    def store(self, value: Any, address: Any, offset: int = 0) -> None:
+        at = self.builder.bitcast(pointer(self.builder, address, offset), ir.PointerType(self.type))
+        self.builder.store(value, at, align=4)
 
     def load_scalar(self, address: Any, offset: int = 0) -> Any:
         at = self.builder.bitcast(pointer(self.builder, address, offset), ir.PointerType(self.element))
@@ -70,16 +75,89 @@ class Vectors:
         at = self.builder.bitcast(pointer(self.builder, address, offset), ir.PointerType(self.type))
         self.call(f"llvm.masked.store.{self.suffix}.p0", ir.VoidType(), value, at, I32(4), mask)
 
+    def either(self, valid: Any, vectors: int, emit: Callable[[Access], None]) -> None:
+        """Emit code twice: for ``vectors`` whole vectors, and for where only ``valid`` of their lanes may be touched.
+
+        Masks cost registers, and without AVX-512 a masked store costs a dozen cycles, so they stay out of the usual
+        case.
+        """
+        builder = self.builder
+        usual = builder.icmp_signed(">=", valid, I64(vectors * self.lanes))
+        with builder.if_else(usual, likely=True) as (whole, part):
+            with whole:
+                emit(Access(self))
+            with part:
+                emit(Access(self, [self.mask(builder.sub(valid, I64(v * self.lanes))) for v in range(vectors)]))
+
     def fma(self, a: Any, b: Any, c: Any) -> Any:
         if self.fused:
             return self.call(f"llvm.fma.{self.suffix}", self.type, a, b, c)
         return self.builder.fadd(self.builder.fmul(a, b), c)
+
+    def products(
+        self, ones: list[Any], load: Callable[[int], Any], vectors: int, sums: list[list[Any]]
+    ) -> Iterator[tuple[int, int, Any]]:
+        """Yield row, vector and new sum of an outer product: numbers ``ones`` times ``vectors`` loaded vectors.
+
+        What there is less of is loaded first and kept; the rest passes through one register.
+        """
+        if len(ones) < vectors:
+            spread = [self.spread(one) for one in ones]
+            for v in range(vectors):
+                b = load(v)
+                for m, one in enumerate(spread):
+                    yield m, v, self.fma(one, b, self.builder.load(sums[m][v]))
+        else:
+            bs = [load(v) for v in range(vectors)]
+            for m, one in enumerate(ones):
+                one = self.spread(one)
+                for v, b in enumerate(bs):
+                    yield m, v, self.fma(one, b, self.builder.load(sums[m][v]))
 
     def clamp(self, x: Any, low: Any, high: Any) -> Any:
         """min(max(x, low), high); a NaN stays a NaN."""
         b = self.builder
         x = b.select(b.fcmp_ordered(">", low, x), low, x)
         return b.select(b.fcmp_ordered("<", high, x), high, x)
+
+
+class Access:
+    """Emits loads and stores of vectors that lie side by side, of all lanes or of those in masks."""
+
+    def __init__(self, vec: Vectors, masks: list[Any] | None = None) -> None:
+        self.vec, self.masks = vec, masks
+
+    def load(self, address: Any, v: int = 0) -> Any:
+        """Vector ``v`` from an address on; lanes outside the mask are 0."""
+        if self.masks is None:
+            return self.vec.load(address, v * self.vec.nbytes)
+        return self.vec.masked_load(address, self.masks[v], v * self.vec.nbytes)
+
+    def store(self, value: Any, address: Any, v: int = 0) -> None:
+        if self.masks is None:
+            self.vec.store(value, address, v * self.vec.nbytes)
+        else:
+            self.vec.masked_store(value, address, self.masks[v], v * self.vec.nbytes)
+
+    def load_bytes(self, address: Any) -> Any:
+        """One byte for each lane of the first vector; 255 outside the mask."""
+        kind, at = self._bytes(address)
+        if self.masks is None:
+            return self.vec.builder.load(at, align=1)
+        none = ir.Constant(kind, [255] * self.vec.lanes)
+        return self.vec.call(f"llvm.masked.load.v{self.vec.lanes}i8.p0", kind, at, I32(1), self.masks[0], none)
+
+    def store_bytes(self, value: Any, address: Any) -> None:
+        _, at = self._bytes(address)
+        if self.masks is None:
+            self.vec.builder.store(value, at, align=1)
+        else:
+            name = f"llvm.masked.store.v{self.vec.lanes}i8.p0"
+            self.vec.call(name, ir.VoidType(), value, at, I32(1), self.masks[0])
+
+    def _bytes(self, address: Any) -> tuple[Any, Any]:
+        kind = ir.VectorType(BYTE, self.vec.lanes)
+        return kind, self.vec.builder.inttoptr(address, ir.PointerType(kind))
 
 
 def shape_of(machine: Machine, width: int, bits: int) -> tuple[int, int, int]:
@@ -118,7 +196,6 @@ def make_tile(machine: Machine, width: int, bits: int, *, unit_rows: bool, maske
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             (a, b, n0, a0, b0, n1, a1, b1, n2, a2, b2, start, bias, out, step, count, valid, low, high) = args
             vec = Vectors(builder, bits, lanes, machine.fma)
-            masks = [vec.mask(builder.sub(valid, I64(v * lanes))) for v in range(vectors)]
             acc = [[cgutils.alloca_once(builder, vec.type) for _ in range(vectors)] for _ in range(rows)]
 
             def table(base: Any, m: int) -> Any:
@@ -130,57 +207,61 @@ def make_tile(machine: Machine, width: int, bits: int, *, unit_rows: bool, maske
                 starts = [table(a, m) for m in range(rows)]
                 outs = [table(out, m) for m in range(rows)]
 
-            zero = ir.Constant(vec.type, [0.0] * lanes)
-            is_bias = builder.icmp_signed("==", start, I64(START_BIAS))
-            is_load = builder.icmp_signed("==", start, I64(START_LOAD))
-            for v in range(vectors):
-                for m in range(rows):
-                    builder.store(zero, acc[m][v])
-            with builder.if_then(is_bias):
+            def begin(io: Access) -> None:
+                zero = ir.Constant(vec.type, [0.0] * lanes)
                 for v in range(vectors):
-                    first = vec.masked_load(bias, masks[v], v * vec.nbytes)
                     for m in range(rows):
-                        builder.store(first, acc[m][v])
-            with builder.if_then(is_load):
-                for m in range(rows):
+                        builder.store(zero, acc[m][v])
+                with builder.if_then(builder.icmp_signed("==", start, I64(START_BIAS))):
                     for v in range(vectors):
-                        builder.store(vec.masked_load(outs[m], masks[v], v * vec.nbytes), acc[m][v])
-
-            with cgutils.for_range(builder, n0) as i0:
-                off0, b_0 = builder.mul(i0.index, a0), builder.add(b, builder.mul(i0.index, b0))
-                with cgutils.for_range(builder, n1) as i1:
-                    off1 = builder.add(off0, builder.mul(i1.index, a1))
-                    b_1 = builder.add(b_0, builder.mul(i1.index, b1))
-                    with cgutils.for_range(builder, n2) as i2:
-                        off = builder.add(off1, builder.mul(i2.index, a2))
-                        at = builder.add(b_1, builder.mul(i2.index, b2))
-                        if unit_rows or masked:
-                            bs = [vec.masked_load(at, masks[v], v * vec.nbytes) for v in range(vectors)]
-                        else:
-                            bs = [vec.load(at, v * vec.nbytes) for v in range(vectors)]
+                        first = io.load(bias, v)
                         for m in range(rows):
+                            builder.store(first, acc[m][v])
+                with builder.if_then(builder.icmp_signed("==", start, I64(START_LOAD))):
+                    for m in range(rows):
+                        for v in range(vectors):
+                            builder.store(io.load(outs[m], v), acc[m][v])
+
+            def multiply(io: Access) -> None:
+                with cgutils.for_range(builder, n0) as i0:
+                    off0, b_0 = builder.mul(i0.index, a0), builder.add(b, builder.mul(i0.index, b0))
+                    with cgutils.for_range(builder, n1) as i1:
+                        off1 = builder.add(off0, builder.mul(i1.index, a1))
+                        b_1 = builder.add(b_0, builder.mul(i1.index, b1))
+                        with cgutils.for_range(builder, n2) as i2:
+                            off = builder.add(off1, builder.mul(i2.index, a2))
+                            at = builder.add(b_1, builder.mul(i2.index, b2))
                             if unit_rows:
-                                one = vec.load_scalar(builder.add(a, off), m * size)
+                                ones = [vec.load_scalar(builder.add(a, off), m * size) for m in range(rows)]
                             else:
-                                one = vec.load_scalar(builder.add(starts[m], off))
-                            spread = vec.spread(one)
-                            for v in range(vectors):
-                                total = vec.fma(spread, bs[v], builder.load(acc[m][v]))
+                                ones = [vec.load_scalar(builder.add(starts[m], off)) for m in range(rows)]
+                            for m, v, total in vec.products(ones, lambda v: io.load(at, v), vectors, acc):
                                 builder.store(total, acc[m][v])
 
-            lows, highs = vec.spread(low), vec.spread(high)
-            for m in range(rows):
+            def end(io: Access) -> None:
+                lows, highs = vec.spread(low), vec.spread(high)
+                for m in range(rows):
 
-                def put(m: int = m) -> None:
-                    for v in range(vectors):
-                        y = vec.clamp(builder.load(acc[m][v]), lows, highs)
-                        vec.masked_store(y, outs[m], masks[v], v * vec.nbytes)
+                    def put(m: int = m) -> None:
+                        for v in range(vectors):
+                            io.store(vec.clamp(builder.load(acc[m][v]), lows, highs), outs[m], v)
 
-                if unit_rows:
-                    with builder.if_then(builder.icmp_signed("<", I64(m), count)):
+                    if unit_rows:
+                        with builder.if_then(builder.icmp_signed("<", I64(m), count)):
+                            put()
+                    else:
                         put()
-                else:
-                    put()
+
+            def everything(io: Access) -> None:
+                for part in (begin, multiply, end):
+                    part(io)
+
+            if unit_rows or masked:
+                vec.either(valid, vectors, everything)
+            else:  # panels of filters are filled up
+                vec.either(valid, vectors, begin)
+                multiply(Access(vec))
+                vec.either(valid, vectors, end)
             return context.get_dummy_value()
 
         floating = types.float32 if bits == 32 else types.float64

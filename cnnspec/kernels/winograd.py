@@ -21,7 +21,7 @@ from ._jit import I64, as_float, kernel, stack, store_i64
 from .activate import activate_f32, activate_f64
 from .machine import Machine, host
 from .sweep import lanes_of
-from .tile import START_LOAD, START_ZERO, Vectors, make_tile, shape_of
+from .tile import START_LOAD, START_ZERO, Access, Vectors, make_tile, shape_of
 
 A, B = 0.625, 1.5  # the points; they and their squares are exact in binary
 A2, B2 = A * A, B * B
@@ -125,24 +125,19 @@ def make_transform(machine: Machine, bits: int, rows_in: int, rows_out: int, lin
                 offset = builder.add(builder.mul(row, I64(r)), builder.mul(column, I64(s)))
                 return builder.add(base, offset)
 
-            def emit(load: Callable[[Any], Any], store: Callable[[Any, Any], None]) -> None:
+            def emit(io: Access) -> None:
                 half = []  # half[s][r]: column s after its transform
                 for s in range(rows_in):
-                    half.append(line(vec, [load(place(x, x_row, r, x_column, s)) for r in range(rows_in)]))
+                    half.append(line(vec, [io.load(place(x, x_row, r, x_column, s)) for r in range(rows_in)]))
                 if epilogue:
-                    shift, lows, highs = load(bias), vec.spread(args[1]), vec.spread(args[2])
+                    shift, lows, highs = io.load(bias), vec.spread(args[1]), vec.spread(args[2])
                 for r in range(rows_out):
                     for s, value in enumerate(line(vec, [half[c][r] for c in range(rows_in)])):
                         if epilogue:
                             value = vec.clamp(builder.fadd(value, shift), lows, highs)
-                        store(value, place(y, y_row, r, y_column, s))
+                        io.store(value, place(y, y_row, r, y_column, s))
 
-            with builder.if_else(builder.icmp_signed(">=", valid, I64(lanes)), likely=True) as (whole, part):
-                with whole:
-                    emit(vec.load, vec.store)
-                with part:
-                    mask = vec.mask(valid)
-                    emit(lambda at: vec.masked_load(at, mask), lambda value, at: vec.masked_store(value, at, mask))
+            vec.either(valid, 1, emit)
             return context.get_dummy_value()
 
         floating = types.float32 if bits == 32 else types.float64
