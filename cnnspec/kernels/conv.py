@@ -164,7 +164,7 @@ def _register() -> None:
             )(conv2d_weight_grad)
             kernel(
                 f"conv2d_weight_grad_narrow.{width}.f{bits}", **common, stacked=stack(2 * rows),
-                tile=make_tile(machine, width, bits, unit_rows=False, masked=True),
+                tile=make_tile(machine, width, bits, unit_rows=False),
             )(conv2d_weight_grad_narrow)  # fmt: skip
 
 

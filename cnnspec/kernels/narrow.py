@@ -63,19 +63,23 @@ def make_run_tile(machine: Machine, width: int, bits: int, runs: int, run: int, 
                 a_at, b_at = (builder.add(x, builder.mul(index, s)) for x, s in zip(at, strides, strict=True))
                 return a_at, b_at
 
-            def compute(io: Access, part: list[tuple[int, int]]) -> None:
+            def compute(part: list[tuple[int, int]]) -> None:
                 sums = [[cgutils.alloca_once(builder, vec.type) for _ in range(vectors)] for _ in part]
-                for at in itertools.chain(*sums):
-                    builder.store(ir.Constant(vec.type, [0.0] * lanes), at)
-                with builder.if_then(builder.icmp_signed("==", start, I64(START_BIAS))):
-                    for v in range(vectors):
-                        first = io.load(bias, v)
-                        for row in sums:
-                            builder.store(first, row[v])
-                with builder.if_then(builder.icmp_signed("==", start, I64(START_LOAD))):
-                    for place, row in zip(part, sums, strict=True):
-                        for v, at in enumerate(row):
-                            builder.store(io.load(target(*place), v), at)
+
+                def begin(io: Access) -> None:
+                    for at in itertools.chain(*sums):
+                        builder.store(ir.Constant(vec.type, [0.0] * lanes), at)
+                    with builder.if_then(builder.icmp_signed("==", start, I64(START_BIAS))):
+                        for v in range(vectors):
+                            first = io.load(bias, v)
+                            for row in sums:
+                                builder.store(first, row[v])
+                    with builder.if_then(builder.icmp_signed("==", start, I64(START_LOAD))):
+                        for place, row in zip(part, sums, strict=True):
+                            for v, at in enumerate(row):
+                                builder.store(io.load(target(*place), v), at)
+
+                vec.either(valid, vectors, begin)
                 with cgutils.for_range(builder, loops[0]) as i0:
                     at0 = step(i0.index, (a, b), loops[1:3])
                     with cgutils.for_range(builder, loops[3]) as i1:
@@ -84,18 +88,41 @@ def make_run_tile(machine: Machine, width: int, bits: int, runs: int, run: int, 
                             a_at, b_at = step(i2.index, at1, loops[7:9])
                             starts = {i: builder.add(a_at, builder.mul(a_run, I64(i))) for i, _ in part}
                             ones = [vec.load_scalar(starts[i], m * pitch * size) for i, m in part]
-                            for m, v, total in vec.products(ones, lambda v: io.load(b_at, v), vectors, sums):
+                            for m, v, total in vec.products(
+                                ones, lambda v: vec.load(b_at, v * vec.nbytes), vectors, sums
+                            ):
                                 builder.store(total, sums[m][v])
-                lows, highs = vec.spread(args[1]), vec.spread(args[2])
-                for place, row in zip(part, sums, strict=True):
-                    for v, at in enumerate(row):
-                        io.store(vec.clamp(builder.load(at), lows, highs), target(*place), v)
 
-            def emit(io: Access) -> None:
-                for part in parts:
-                    compute(io, part)
+                def end(io: Access) -> None:
+                    lows, highs = vec.spread(args[1]), vec.spread(args[2])
+                    for place, row in zip(part, sums, strict=True):
+                        for v, at in enumerate(row):
+                            io.store(vec.clamp(builder.load(at), lows, highs), target(*place), v)
 
-            vec.either(valid, vectors, emit)
+                def end_in_order() -> None:
+                    """Whole vectors: what reaches into the next pixel is overwritten by it, but for the last one."""
+                    lows, highs = vec.spread(args[1]), vec.spread(args[2])
+                    last = Access(vec, [vec.mask(builder.sub(valid, I64(v * lanes))) for v in range(vectors)])
+                    for place, row in zip(part, sums, strict=True):
+                        io = last if place == part[-1] else Access(vec)
+                        for v, at in enumerate(row):
+                            io.store(vec.clamp(builder.load(at), lows, highs), target(*place), v)
+
+                if runs > 1:
+                    vec.either(valid, vectors, end)
+                    return
+                dense = builder.and_(
+                    builder.icmp_signed("==", out_step, builder.mul(valid, I64(size))),
+                    builder.icmp_signed(">=", builder.mul(valid, I64(2)), I64(width)),  # no further than the next pixel
+                )
+                with builder.if_else(dense) as (then, otherwise):
+                    with then:
+                        end_in_order()
+                    with otherwise:
+                        vec.either(valid, vectors, end)
+
+            for part in parts:
+                compute(part)
             return context.get_dummy_value()
 
         floating = types.float32 if bits == 32 else types.float64

@@ -9,6 +9,7 @@ GEMM on NHWC with nothing copied (see docs/performance.md).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -25,6 +26,20 @@ I1, I32 = ir.IntType(1), ir.IntType(32)
 BYTE = ir.IntType(8)
 
 
+FRAME = "aligned_frame"
+
+
+def align_frame(builder: ir.IRBuilder) -> None:
+    """Let the function's stack start on a cache line, by one variable that must: no spilled vector then crosses lines."""
+    entry = builder.function.entry_basic_block
+    if not any(i.name.startswith(FRAME) for i in entry.instructions):
+        with builder.goto_entry_block():
+            place = builder.alloca(ir.IntType(8), name=FRAME)
+            place.align = 64
+            kind = ir.FunctionType(ir.VoidType(), [place.type])
+            builder.asm(kind, "", "r,~{memory}", [place], side_effect=True)  # an empty use, lest it be left out
+
+
 class Vectors:
     """Emits vector instructions of one element type and number of lanes."""
 
@@ -35,6 +50,7 @@ class Vectors:
         self.type = ir.VectorType(self.element, lanes)
         self.suffix = f"v{lanes}f{bits}"
         self.mask_type = ir.VectorType(I1, lanes)
+        align_frame(builder)
 
     def call(self, name: str, result: Any, *args: Any) -> Any:
         kind = ir.FunctionType(result, [a.type for a in args])
@@ -174,14 +190,14 @@ def shape_of(machine: Machine, width: int, bits: int) -> tuple[int, int, int]:
 START_ZERO, START_BIAS, START_LOAD = 0, 1, 2
 
 
-def make_tile(machine: Machine, width: int, bits: int, *, unit_rows: bool, masked: bool = False, rows: int = 0) -> Any:
+def make_tile(machine: Machine, width: int, bits: int, *, unit_rows: bool, rows: int = 0) -> Any:
     """Return the intrinsic ``tile``, which computes one tile of ``width`` columns and ``rows``, or those of shape_of.
 
     All addresses and strides are bytes. With ``unit_rows`` (weight gradients) ``a`` is the address of row 0, row m
     lies m elements behind it, row m of the result at ``out + m*step``, and only the first ``count`` rows are stored.
     Without (outputs) ``a`` and ``out`` are addresses of tables of int64 with the address of each row.
-    With ``masked`` (weight gradients) ``b`` is an image too, of which only ``valid`` channels may be used.
-    ``start``: zero, the vector at ``bias``, or what ``out`` holds. ``valid``: channels of the panel that exist.
+    ``start``: zero, the vector at ``bias``, or what ``out`` holds. ``valid``: channels of the panel that exist; ``b``
+    is read beyond them, which is why memory ends in a panel's room (``SLACK`` of the runner), but nothing is stored of that.
     """
     usual, vectors, lanes = shape_of(machine, width, bits)
     rows = rows or usual
@@ -222,7 +238,7 @@ def make_tile(machine: Machine, width: int, bits: int, *, unit_rows: bool, maske
                         for v in range(vectors):
                             builder.store(io.load(outs[m], v), acc[m][v])
 
-            def multiply(io: Access) -> None:
+            def multiply() -> None:
                 with cgutils.for_range(builder, n0) as i0:
                     off0, b_0 = builder.mul(i0.index, a0), builder.add(b, builder.mul(i0.index, b0))
                     with cgutils.for_range(builder, n1) as i1:
@@ -235,7 +251,7 @@ def make_tile(machine: Machine, width: int, bits: int, *, unit_rows: bool, maske
                                 ones = [vec.load_scalar(builder.add(a, off), m * size) for m in range(rows)]
                             else:
                                 ones = [vec.load_scalar(builder.add(starts[m], off)) for m in range(rows)]
-                            for m, v, total in vec.products(ones, lambda v: io.load(at, v), vectors, acc):
+                            for m, v, total in vec.products(ones, lambda v: vec.load(at, v * vec.nbytes), vectors, acc):
                                 builder.store(total, acc[m][v])
 
             def end(io: Access) -> None:
@@ -252,19 +268,74 @@ def make_tile(machine: Machine, width: int, bits: int, *, unit_rows: bool, maske
                     else:
                         put()
 
-            def everything(io: Access) -> None:
-                for part in (begin, multiply, end):
-                    part(io)
-
-            if unit_rows or masked:
-                vec.either(valid, vectors, everything)
-            else:  # panels of filters are filled up
-                vec.either(valid, vectors, begin)
-                multiply(Access(vec))
-                vec.either(valid, vectors, end)
+            vec.either(valid, vectors, begin)
+            multiply()
+            vec.either(valid, vectors, end)
             return context.get_dummy_value()
 
         floating = types.float32 if bits == 32 else types.float64
         return types.void(*[types.int64] * 17, floating, floating), codegen
 
     return tile
+
+
+def make_product(machine: Machine, width: int, bits: int, *, unit_rows: bool) -> Any:
+    """Return the intrinsic ``product(numbers)``: out[m] = sum over i of a[m, i] b[i] for rows at even distances.
+
+    The same tile as make_tile's without its tables: for many small products of matrices. The numbers:
+
+    a, row, next, b, b_next, length, out, out_row, count, add.
+
+    ``row`` (one number with ``unit_rows``) and ``next``: bytes from row to row of a and from i to i + 1. With ``add``
+    the sums are added to what out holds. Rows are whole panels.
+    """
+    rows, vectors, lanes = shape_of(machine, width, bits)
+    size = bits // 8
+
+    @intrinsic
+    def product(typingctx: Any, numbers: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            a, row, following, b, b_next, length, out, out_row, count, add = cgutils.unpack_tuple(builder, args[0])
+            vec = Vectors(builder, bits, lanes, machine.fma)
+            acc = [[cgutils.alloca_once(builder, vec.type) for _ in range(vectors)] for _ in range(rows)]
+            if unit_rows:
+                row = I64(size)
+
+            def least(x: Any, y: Any) -> Any:
+                return builder.select(builder.icmp_signed("<", x, y), x, y)
+
+            tiles = builder.sdiv(builder.add(count, I64(rows - 1)), I64(rows))
+            with cgutils.for_range(builder, tiles) as tile:
+                first = builder.mul(tile.index, I64(rows))
+                left = builder.sub(count, first)
+                a_at = builder.add(a, builder.mul(first, row))
+                out_at = builder.add(out, builder.mul(first, out_row))
+                if unit_rows:
+                    starts = [builder.add(a_at, I64(m * size)) for m in range(rows)]
+                else:  # rows too many repeat the last one
+                    places = [least(I64(m), builder.sub(left, I64(1))) for m in range(rows)]
+                    starts = [builder.add(a_at, builder.mul(place, row)) for place in places]
+                for at in itertools.chain(*acc):
+                    builder.store(ir.Constant(vec.type, [0.0] * lanes), at)
+                with cgutils.for_range(builder, length) as i:
+                    off, at = builder.mul(i.index, following), builder.add(b, builder.mul(i.index, b_next))
+                    ones = [vec.load_scalar(builder.add(start, off)) for start in starts]
+                    for m, v, total in vec.products(ones, lambda v: vec.load(at, v * vec.nbytes), vectors, acc):
+                        builder.store(total, acc[m][v])
+                for m in range(rows):
+                    with builder.if_then(builder.icmp_signed("<", I64(m), left), likely=True):
+                        target = builder.add(out_at, builder.mul(out_row, I64(m)))
+                        with builder.if_else(builder.icmp_signed("!=", add, I64(0))) as (then, otherwise):
+                            with then:
+                                for v in range(vectors):
+                                    old = vec.load(target, v * vec.nbytes)
+                                    total = builder.fadd(old, builder.load(acc[m][v]))
+                                    vec.store(total, target, v * vec.nbytes)
+                            with otherwise:
+                                for v in range(vectors):
+                                    vec.store(builder.load(acc[m][v]), target, v * vec.nbytes)
+            return context.get_dummy_value()
+
+        return types.void(types.UniTuple(types.int64, 10)), codegen
+
+    return product

@@ -21,7 +21,7 @@ from ._jit import I64, as_float, kernel, stack, store_i64
 from .activate import activate_f32, activate_f64
 from .machine import Machine, host
 from .sweep import lanes_of
-from .tile import START_LOAD, START_ZERO, Access, Vectors, make_tile, shape_of
+from .tile import Access, Vectors, make_product
 
 A, B = 0.625, 1.5  # the points; they and their squares are exact in binary
 A2, B2 = A * A, B * B
@@ -111,7 +111,8 @@ def make_transform(machine: Machine, bits: int, rows_in: int, rows_out: int, lin
 
     It works on one vector of channels. A square of ``rows_in`` numbers a side becomes one of ``rows_out``: columns
     first, then rows. Strides are bytes. With ``epilogue`` the vector at ``bias`` is added and the result kept between
-    ``low`` and ``high``. Where fewer channels than a vector has are ``valid``, the others are neither read nor written.
+    ``low`` and ``high``, and no more than ``valid`` channels are written. Without, whole vectors are: what reaches
+    beyond a tile's channels is overwritten by the next tile, or lies in the gap between planes.
     """
     lanes = lanes_of(machine, bits)
 
@@ -128,7 +129,7 @@ def make_transform(machine: Machine, bits: int, rows_in: int, rows_out: int, lin
             def emit(io: Access) -> None:
                 half = []  # half[s][r]: column s after its transform
                 for s in range(rows_in):
-                    half.append(line(vec, [io.load(place(x, x_row, r, x_column, s)) for r in range(rows_in)]))
+                    half.append(line(vec, [vec.load(place(x, x_row, r, x_column, s)) for r in range(rows_in)]))
                 if epilogue:
                     shift, lows, highs = io.load(bias), vec.spread(args[1]), vec.spread(args[2])
                 for r in range(rows_out):
@@ -137,7 +138,10 @@ def make_transform(machine: Machine, bits: int, rows_in: int, rows_out: int, lin
                             value = vec.clamp(builder.fadd(value, shift), lows, highs)
                         io.store(value, place(y, y_row, r, y_column, s))
 
-            vec.either(valid, 1, emit)
+            if epilogue:
+                vec.either(valid, 1, emit)
+            else:
+                emit(Access(vec))
             return context.get_dummy_value()
 
         floating = types.float32 if bits == 32 else types.float64
@@ -147,8 +151,8 @@ def make_transform(machine: Machine, bits: int, rows_in: int, rows_out: int, lin
 
 
 # Bound for each variant by kernel().
-tile = transform_in = transform_out = transform_dy = transform_filter = transform_back = None
-ROWS = WIDTH = SIZE = LANES = T = at = stacked = activate = None
+product = product_unit = transform_in = transform_out = transform_dy = transform_filter = transform_back = None
+WIDTH = SIZE = LANES = T = at = stacked = activate = None
 
 
 def winograd_filter(p, a, n):
@@ -161,7 +165,7 @@ def winograd_filter(p, a, n):
                 x = p[0] + (q * 9 * channels + c) * step + k * SIZE
                 y = p[1] + (q * channels + c) * step + k * SIZE
                 plane = panels * channels * step
-                transform_filter((x, 3 * channels * step, channels * step, y, 6 * plane, plane, 0, LANES), T(0), T(0))
+                transform_filter((x, 3 * channels * step, channels * step, y, 6 * plane, plane, 0, 0), T(0), T(0))
 
 
 def winograd_conv2d(p, a, n):
@@ -177,8 +181,7 @@ def winograd_conv2d(p, a, n):
     total = n * each
     panels = (channels + WIDTH - 1) // WIDTH
     wide = panels * WIDTH
-    rows = stacked()
-    outs = rows + 8 * ROWS
+    table = stacked()
     for first in range(0, total, block):
         count = min(block, total - first)
         for t in range(count):
@@ -189,19 +192,14 @@ def winograd_conv2d(p, a, n):
                 start, row, pixel = edge, 6 * inner * SIZE, inner * SIZE
             for c in range(0, inner, LANES):
                 to = v + (t * inner + c) * SIZE
-                transform_in((start + c * SIZE, row, pixel, to, 6 * v_plane, v_plane, 0, inner - c), T(0), T(0))
+                transform_in((start + c * SIZE, row, pixel, to, 6 * v_plane, v_plane, 0, 0), T(0), T(0))
         for e in range(36):
             for q in range(panels):
                 u_at = u + (e * panels + q) * inner * WIDTH * SIZE
-                for t in range(0, count, ROWS):
-                    for r in range(ROWS):
-                        here = min(t + r, count - 1)
-                        store_i64(rows + 8 * r, v + e * v_plane + here * inner * SIZE)
-                        store_i64(outs + 8 * r, m + e * m_plane + (here * wide + q * WIDTH) * SIZE)
-                    tile(
-                        rows, u_at, 1, 0, 0, 1, 0, 0, inner, SIZE, WIDTH * SIZE, START_ZERO, 0, outs, 0, 0, WIDTH,
-                        T(float("-inf")), T(float("inf")),
-                    )  # fmt: skip
+                product((
+                    v + e * v_plane, inner * SIZE, SIZE, u_at, WIDTH * SIZE, inner,
+                    m + e * m_plane + q * WIDTH * SIZE, wide * SIZE, count, 0,
+                ))  # fmt: skip
         for t in range(count):
             i, h, w = (first + t) // each, (first + t) % each // across * 4, (first + t) % across * 4
             start, row, pixel = y + i * y_image + h * y_row + w * y_pixel, y_row, y_pixel
@@ -217,8 +215,8 @@ def winograd_conv2d(p, a, n):
             if code > 2:
                 for r in range(4):
                     for s in range(4):
-                        store_i64(rows, start + r * row + s * pixel)
-                        activate(rows, 1, channels, code, param)
+                        store_i64(table, start + r * row + s * pixel)
+                        activate(table, 1, channels, code, param)
             if not whole:
                 for r in range(min(4, out_h - h)):
                     for s in range(min(4, out_w - w)):
@@ -231,13 +229,14 @@ def winograd_conv2d(p, a, n):
 def winograd_weight_grad(p, a, n):
     """p = x, dy, du, v, z, edge; du [36][panels][inner][width] grows by the products of the transformed tiles.
 
-    a = out height and width, x strides, dy strides, channels in, out, tiles, planes of v and z.
+    a = out height and width, x strides, dy strides, channels in, out, tiles, planes of v and z, input channels at a
+    time: so few that v stays in the cache beside z, while du passes through it once for each block of tiles.
     """
     x, dy, du, v, z, edge = p[0], p[1], p[2], p[3], p[4], p[5]
     out_h, out_w = a[0], a[1]
     x_image, x_row, x_pixel = a[2] * SIZE, a[3] * SIZE, a[4] * SIZE
     y_image, y_row, y_pixel = a[5] * SIZE, a[6] * SIZE, a[7] * SIZE
-    inner, channels, block, v_plane, z_plane = a[8], a[9], a[10], a[11] * SIZE, a[12] * SIZE
+    inner, channels, block, v_plane, z_plane, few = a[8], a[9], a[10], a[11] * SIZE, a[12] * SIZE, a[13]
     across = (out_w + 3) // 4
     each = (out_h + 3) // 4 * across
     total = n * each
@@ -246,31 +245,31 @@ def winograd_weight_grad(p, a, n):
         count = min(block, total - first)
         for t in range(count):
             i, h, w = (first + t) // each, (first + t) % each // across * 4, (first + t) % across * 4
-            whole = h + 4 <= out_h and w + 4 <= out_w
-            start, row, pixel = x + i * x_image + h * x_row + w * x_pixel, x_row, x_pixel
-            if not whole:
-                copy_edge(start, x_row, x_pixel, edge, min(6, out_h + 2 - h), min(6, out_w + 2 - w), 6, inner)
-                start, row, pixel = edge, 6 * inner * SIZE, inner * SIZE
-            for c in range(0, inner, LANES):
-                to = v + (t * inner + c) * SIZE
-                transform_in((start + c * SIZE, row, pixel, to, 6 * v_plane, v_plane, 0, inner - c), T(0), T(0))
             start, row, pixel = dy + i * y_image + h * y_row + w * y_pixel, y_row, y_pixel
-            if not whole:
+            if h + 4 > out_h or w + 4 > out_w:
                 copy_edge(start, y_row, y_pixel, edge, min(4, out_h - h), min(4, out_w - w), 4, channels)
                 start, row, pixel = edge, 4 * channels * SIZE, channels * SIZE
             for k in range(0, channels, LANES):
                 to = z + (t * channels + k) * SIZE
-                transform_dy((start + k * SIZE, row, pixel, to, 6 * z_plane, z_plane, 0, channels - k), T(0), T(0))
-        for e in range(36):
-            for q in range(panels):
-                for c in range(0, inner, ROWS):
-                    tile(
-                        v + e * v_plane + c * SIZE, z + e * z_plane + q * WIDTH * SIZE,
-                        1, 0, 0, 1, 0, 0, count, inner * SIZE, channels * SIZE, START_LOAD, 0,
-                        du + ((e * panels + q) * inner + c) * WIDTH * SIZE, WIDTH * SIZE, inner - c,
-                        channels - q * WIDTH,
-                        T(float("-inf")), T(float("inf")),
-                    )  # fmt: skip
+                transform_dy((start + k * SIZE, row, pixel, to, 6 * z_plane, z_plane, 0, 0), T(0), T(0))
+        for c0 in range(0, inner, few):
+            some = min(few, inner - c0)
+            for t in range(count):
+                i, h, w = (first + t) // each, (first + t) % each // across * 4, (first + t) % across * 4
+                start = x + i * x_image + h * x_row + w * x_pixel + c0 * SIZE
+                row, pixel = x_row, x_pixel
+                if h + 4 > out_h or w + 4 > out_w:
+                    copy_edge(start, x_row, x_pixel, edge, min(6, out_h + 2 - h), min(6, out_w + 2 - w), 6, some)
+                    start, row, pixel = edge, 6 * some * SIZE, some * SIZE
+                for c in range(0, some, LANES):
+                    to = v + (t * some + c) * SIZE
+                    transform_in((start + c * SIZE, row, pixel, to, 6 * v_plane, v_plane, 0, 0), T(0), T(0))
+            for e in range(36):
+                for q in range(panels):
+                    product_unit((
+                        v + e * v_plane, SIZE, some * SIZE, z + e * z_plane + q * WIDTH * SIZE, channels * SIZE, count,
+                        du + ((e * panels + q) * inner + c0) * WIDTH * SIZE, WIDTH * SIZE, some, 1,
+                    ))  # fmt: skip
 
 
 def winograd_input(p, a, n):
@@ -289,7 +288,7 @@ def winograd_input(p, a, n):
                 start, row, pixel = p[2], 6 * inner * SIZE, inner * SIZE
             for c in range(0, inner, LANES):
                 to = p[1] + (i * a[6] + t * inner + c) * SIZE
-                transform_in((start + c * SIZE, row, pixel, to, 6 * plane, plane, 0, inner - c), T(0), T(0))
+                transform_in((start + c * SIZE, row, pixel, to, 6 * plane, plane, 0, 0), T(0), T(0))
 
 
 def winograd_dy(p, a, n):
@@ -308,7 +307,7 @@ def winograd_dy(p, a, n):
                 start, row, pixel = p[2], 4 * channels * SIZE, channels * SIZE
             for k in range(0, channels, LANES):
                 to = p[1] + (i * a[6] + t * channels + k) * SIZE
-                transform_dy((start + k * SIZE, row, pixel, to, 6 * plane, plane, 0, channels - k), T(0), T(0))
+                transform_dy((start + k * SIZE, row, pixel, to, 6 * plane, plane, 0, 0), T(0), T(0))
 
 
 def winograd_output(p, a, n):
@@ -345,8 +344,10 @@ def winograd_output(p, a, n):
 
 
 def winograd_weight_finish(p, a, n):
-    """p = du of all shards, dw; sums in order, then G' () G: a = panels, channels, rows, elements of a copy, copies."""
-    panels, channels, rows, copy, copies = a[0], a[1], a[2], a[3], a[4]
+    """p = du of all shards, dw; sums in order, then G' () G: a = panels, channels, rows, elements of a copy, copies,
+    channels of dy. The filling of the last panel becomes zero.
+    """
+    panels, channels, rows, copy, copies, filters = a[0], a[1], a[2], a[3], a[4], a[5]
     step = WIDTH * SIZE
     total = at(p[0])
     for e in range(36):
@@ -363,7 +364,11 @@ def winograd_weight_finish(p, a, n):
             for k in range(0, WIDTH, LANES):
                 x = p[0] + (q * channels + c) * step + k * SIZE
                 y = p[1] + (q * 9 * channels + c) * step + k * SIZE
-                transform_back((x, 6 * plane, plane, y, 3 * channels * step, channels * step, 0, LANES), T(0), T(0))
+                transform_back((x, 6 * plane, plane, y, 3 * channels * step, channels * step, 0, 0), T(0), T(0))
+            for r in range(9):
+                y = at(p[1] + ((q * 9 + r) * channels + c) * step)
+                for k in range(filters - q * WIDTH, WIDTH):
+                    y[k] = T(0)
 
 
 def make_copy_edge(T: Any, at: Any, size: int) -> Any:
@@ -406,20 +411,13 @@ def _register() -> None:
         }
         edge = make_copy_edge(number, reader, bits // 8)
         for width in (16, 32):
-            rows = shape_of(machine, width, bits)[0]
             common = {
-                "ROWS": rows, "WIDTH": width, "SIZE": bits // 8, "LANES": lanes_of(machine, bits), "T": number,
-                "at": reader, "activate": act, "stacked": stack(2 * rows), "copy_edge": edge, **transforms,
+                "product": make_product(machine, width, bits, unit_rows=False),
+                "product_unit": make_product(machine, width, bits, unit_rows=True), "WIDTH": width, "SIZE": bits // 8, "LANES": lanes_of(machine, bits), "T": number,
+                "at": reader, "activate": act, "stacked": stack(1), "copy_edge": edge, **transforms,
             }  # fmt: skip
-            gather = make_tile(machine, width, bits, unit_rows=False)
-            unit = make_tile(machine, width, bits, unit_rows=True)
-            for template, inner in (
-                (winograd_filter, None),
-                (winograd_conv2d, gather),
-                (winograd_weight_grad, unit),
-                (winograd_weight_finish, None),
-            ):
-                kernel(f"{template.__name__}.{width}.f{bits}", tile=inner, **common)(template)
+            for template in (winograd_filter, winograd_conv2d, winograd_weight_grad, winograd_weight_finish):
+                kernel(f"{template.__name__}.{width}.f{bits}", **common)(template)
         for template in (winograd_input, winograd_dy, winograd_output):
             kernel(f"{template.__name__}.f{bits}", **common)(template)
 

@@ -23,6 +23,8 @@ ZERO = 0  # how the sums of a tile start; kernels/tile.py
 
 ROWS = 8  # of a register tile; kernels/tile.py
 TILE_BYTES = 600 * 1024  # of transformed tiles at a time: they stay in the second-level cache
+MOST_TILES = 64
+FEW = 48  # channels at a time: a multiple of the rows of every tile
 
 
 def _blocks(channels: int) -> int:
@@ -32,8 +34,16 @@ def _blocks(channels: int) -> int:
 
 def _tiles(inner: int, channels: int) -> tuple[int, int, int]:
     """Return how many tiles go together and the plane strides of both sides, a cache line beyond a power of two."""
-    block = max(8, min(64, TILE_BYTES // (36 * 4 * (inner + channels)) // 8 * 8))
-    return block, block * inner + 16, block * channels + 16
+    tiles = max(8, min(MOST_TILES, TILE_BYTES // (36 * 4 * (inner + channels)) // 8 * 8))
+    return tiles, tiles * inner + 16, tiles * channels + 16
+
+
+def _gradient_tiles(inner: int, channels: int) -> tuple[int, int]:
+    """Return how many tiles and input channels go together in a weight gradient.
+
+    All sums pass through the cache once for each block of tiles, so there are many.
+    """
+    return MOST_TILES if channels <= 64 else MOST_TILES // 2, min(inner, FEW)
 
 
 def _workspace(emit: Emitter, inner: int, channels: int, planes: tuple[int, int]) -> list[Operand]:
@@ -83,7 +93,7 @@ def lower_winograd(
         *fused_args(activation),
     )  # fmt: skip
     operands = [x, emit.whole(filters), shift, emit.image(node.output, write=True)]
-    operands += _workspace(emit, inner, channels, (planes[0], planes[1]))
+    operands += _workspace(emit, inner, panels * layout.width, (planes[0], planes[1]))
     rows = 4 * -(-ROWS // -(-ly.width // 4))  # fewer tiles than a register tile has rows would leave some idle
     cut = emit.cut(0, ly.height, rows, lx.row, 0, 0, ly.row, speed=300)
     emit.call(f"winograd_conv2d.{layout.width}", operands, args, flops=flops, cut=cut)
@@ -110,14 +120,15 @@ def lower_winograd_weight_grad(
     else:
         total = emit.partial("winograd", 36 * panels * inner * width)
         copies = emit.SHARDS
-        tiles, *planes = _tiles(inner, channels)
+        tiles, few = _gradient_tiles(inner, channels)
+        planes = tiles * few + 16, tiles * channels + 16
         args = (
-            ly.height, ly.width, lx.image, lx.row, lx.pixel, *emit.strides(dy), inner, channels, tiles, *planes,
+            ly.height, ly.width, lx.image, lx.row, lx.pixel, *emit.strides(dy), inner, channels, tiles, *planes, few,
         )  # fmt: skip
-        calls = [*operands, emit.whole(total, write=True), *_workspace(emit, inner, channels, (planes[0], planes[1]))]
+        calls = [*operands, emit.whole(total, write=True), *_workspace(emit, few, channels, planes)]
         emit.call(f"winograd_weight_grad.{width}", calls, args, flops=flops)
     finish = [emit.part(total, block, total.elements - (blocks - 1) * block), back]
-    finish_args = (panels, inner, rows, total.elements, copies)
+    finish_args = (panels, inner, rows, total.elements, copies, channels)
     emit.call(f"winograd_weight_finish.{width}", finish, finish_args, domain=blocks)
 
 
