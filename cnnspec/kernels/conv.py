@@ -8,13 +8,13 @@ from __future__ import annotations
 from ._jit import as_float, kernel, stack, store_i64
 from .activate import activate_f32, activate_f64
 from .machine import host
-from .tile import START_BIAS, START_LOAD, START_ZERO, make_tile, shape_of
+from .tile import START_BIAS, START_LOAD, START_ZERO, make_pack, make_tile, shape_of
 
 WIDTHS = (8, 16, 32, 64)
-PIXELS = 256  # of a block in the weight gradient
+BLOCK = 4096  # numbers of dy that the weight gradient copies side by side: half of the first-level cache
 
 # Bound for each variant by kernel(): the tile, its rows and width, the element's bytes, type and activation.
-tile = ROWS = WIDTH = SIZE = T = stacked = activate = None
+tile = ROWS = WIDTH = SIZE = T = stacked = activate = pack = packs = PIXELS = NARROW = None
 
 
 def conv2d(p, a, n):
@@ -77,7 +77,9 @@ def conv2d_weight_grad(p, a, n):
     """Weight gradient: p = x, dy, dw; sums over samples and pixels of x times dy, for ``rows`` of each tap.
 
     Every tap and channel goes over a block of pixels before the next block is touched: x then comes from the
-    second-level cache, where a whole image would come from memory once for each tap.
+    second-level cache, where a whole image would come from memory once for each tap. A block's panel of dy is copied
+    side by side first: at a distance of many channels its vectors would fall into few sets of the first-level cache.
+    With NARROW, for few input channels of one group, rows are those of all taps.
     """
     x, dy, dw = p[0], p[1], p[2]
     out_h, out_w = a[0], a[1]
@@ -87,58 +89,56 @@ def conv2d_weight_grad(p, a, n):
     groups, x_group, w_group, y_group = a[13], a[14] * SIZE, a[15] * SIZE, a[16] * SIZE
     channels, first, panel, rows = a[17], a[18], a[19] * SIZE, a[20]
     step = WIDTH * SIZE
+    packed, table = packs(), stacked()
+    across = min(out_w, PIXELS)
     high = min(out_h, max(1, PIXELS // out_w))
     images = max(1, PIXELS // (out_h * out_w))
     for image in range(0, n, images):
+        samples = min(images, n - image)
         for h in range(0, out_h, high):
-            start = first if image + h == 0 else START_LOAD
-            x_at, dy_at = x + image * x_image + h * x_row, dy + image * y_image + h * y_row
-            samples, lines, across = min(images, n - image), min(high, out_h - h), out_w
-            if x_row == out_w * x_pixel and y_row == out_w * y_pixel:  # one long row: short loops cost
-                lines, across = 1, lines * out_w
-            x_inner, y_inner = x_pixel, y_pixel
-            if across == 1:
-                samples, across = 1, samples
-                x_inner, y_inner = x_image, y_image
-            for g in range(groups):
-                for r in range(taps_h):
-                    for s in range(taps_w):
-                        for i in range(0, rows, ROWS):
-                            for k in range(0, channels, WIDTH):
+            lines = min(high, out_h - h)
+            for w in range(0, out_w, across):
+                pixels = min(across, out_w - w)
+                start = first if image + h + w == 0 else START_LOAD
+                x_at = x + image * x_image + h * x_row + w * x_pixel
+                y_at = dy + image * y_image + h * y_row + w * y_pixel
+                length, near, far = pixels, x_pixel, lines  # of the innermost loop: as long as can be
+                if x_row == pixels * x_pixel:
+                    length, far = lines * pixels, 1
+                outer = samples
+                if length == 1:
+                    length, near, outer = samples, x_image, 1
+                for g in range(groups):
+                    for k in range(0, channels, WIDTH):
+                        pack((
+                            y_at + g * y_group + k * SIZE, y_image, y_row, y_pixel, samples, lines, pixels, packed,
+                        ))  # fmt: skip
+                        dw_at = dw + g * w_group + k // WIDTH * panel
+                        if NARROW:  # a tile's rows run through all taps and channels, so that few are idle
+                            for t in range(0, taps_h * taps_w * inner, ROWS):
+                                for m in range(ROWS):
+                                    row = min(t + m, taps_h * taps_w * inner - 1)
+                                    tap = row // inner
+                                    from_x = tap // taps_w * tap_row + tap % taps_w * tap_pixel + row % inner * SIZE
+                                    store_i64(table + 8 * m, x_at + from_x)
+                                    store_i64(table + 8 * (ROWS + m), dw_at + row * step)
                                 tile(
-                                    x_at + g * x_group + r * tap_row + s * tap_pixel + i * SIZE,
-                                    dy_at + g * y_group + k * SIZE,
-                                    samples, x_image, y_image, lines, x_row, y_row, across, x_inner, y_inner,
-                                    start, 0,
-                                    dw + g * w_group + k // WIDTH * panel + ((r * taps_w + s) * inner + i) * step,
-                                    step, rows - i, channels - k, T(float("-inf")), T(float("inf")),
+                                    table, packed, outer, x_image, lines * pixels * step, far, x_row, pixels * step,
+                                    length, near, step, start, 0, table + 8 * ROWS, 0, 0, channels - k,
+                                    T(float("-inf")), T(float("inf")),
                                 )  # fmt: skip
-
-
-def conv2d_weight_grad_narrow(p, a, n):
-    """The same for few input channels: a tile's rows run through all taps and channels, so that few are idle."""
-    x, dy, dw = p[0], p[1], p[2]
-    out_h, out_w = a[0], a[1]
-    x_image, x_row, x_pixel = a[2] * SIZE, a[3] * SIZE, a[4] * SIZE
-    y_image, y_row, y_pixel = a[5] * SIZE, a[6] * SIZE, a[7] * SIZE
-    taps_h, tap_row, taps_w, tap_pixel, inner = a[8], a[9] * SIZE, a[10], a[11] * SIZE, a[12]
-    channels, start, panel = a[17], a[18], a[19] * SIZE
-    step = WIDTH * SIZE
-    rows = stacked()
-    outs = rows + 8 * ROWS
-    total = taps_h * taps_w * inner
-    for k in range(0, channels, WIDTH):
-        for t in range(0, total, ROWS):
-            for m in range(ROWS):
-                row = min(t + m, total - 1)
-                tap = row // inner
-                at_row = tap // taps_w * tap_row + tap % taps_w * tap_pixel + row % inner * SIZE
-                store_i64(rows + 8 * m, x + at_row)
-                store_i64(outs + 8 * m, dw + k // WIDTH * panel + row * step)
-            tile(
-                rows, dy + k * SIZE, n, x_image, y_image, out_h, x_row, y_row, out_w, x_pixel, y_pixel,
-                start, 0, outs, 0, 0, channels - k, T(float("-inf")), T(float("inf")),
-            )  # fmt: skip
+                        else:
+                            for r in range(taps_h):
+                                for s in range(taps_w):
+                                    from_x = g * x_group + r * tap_row + s * tap_pixel
+                                    to_dw = (r * taps_w + s) * inner * step
+                                    for i in range(0, rows, ROWS):
+                                        tile(
+                                            x_at + from_x + i * SIZE, packed, outer, x_image, lines * pixels * step,
+                                            far, x_row, pixels * step, length, near, step, start, 0,
+                                            dw_at + to_dw + i * step, step, rows - i, channels - k,
+                                            T(float("-inf")), T(float("inf")),
+                                        )  # fmt: skip
 
 
 def _register() -> None:
@@ -157,15 +157,12 @@ def _register() -> None:
                 f"conv2d_row.{width}.f{bits}", **{**common, "ROWS": 1}, activate=run, stacked=stack(2),
                 tile=make_tile(machine, width, bits, unit_rows=False, rows=1),
             )(conv2d)  # fmt: skip
-            kernel(
-                f"conv2d_weight_grad.{width}.f{bits}",
-                **common,
-                tile=make_tile(machine, width, bits, unit_rows=True),
-            )(conv2d_weight_grad)
-            kernel(
-                f"conv2d_weight_grad_narrow.{width}.f{bits}", **common, stacked=stack(2 * rows),
-                tile=make_tile(machine, width, bits, unit_rows=False),
-            )(conv2d_weight_grad_narrow)  # fmt: skip
+            for suffix, narrow in (("", False), ("_narrow", True)):
+                kernel(
+                    f"conv2d_weight_grad{suffix}.{width}.f{bits}", **common, NARROW=narrow, PIXELS=BLOCK // width,
+                    pack=make_pack(machine, width, bits), packs=stack(BLOCK * bits // 64), stacked=stack(2 * rows),
+                    tile=make_tile(machine, width, bits, unit_rows=not narrow),
+                )(conv2d_weight_grad)  # fmt: skip
 
 
 _register()

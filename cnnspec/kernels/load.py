@@ -47,6 +47,7 @@ def _compile(folder: str, names: Sequence[str], progress: Callable[[int, int], N
         pointwise,
         pool,
         walk,
+        window,
         winograd,
     )
     from ._jit import TEMPLATES, compile_kernel

@@ -19,7 +19,7 @@ from .pointwise import register
 from .sweep import lanes_of
 from .tile import BYTE, Access, Vectors
 
-at = T = SIZE = LANES = best_of_four = spread_to_four = None
+at = T = SIZE = LANES = best_of_four = best_of_window = spread_to_four = None
 
 NARROW = 8  # channels
 
@@ -54,6 +54,46 @@ def make_best_of_four(machine: Machine, bits: int, lanes: int) -> Any:
             return context.get_dummy_value()
 
         return types.void(types.UniTuple(types.int64, 6)), codegen
+
+    return best
+
+
+def make_best_of_window(machine: Machine, bits: int, lanes: int) -> Any:
+    """Return the intrinsic ``best(numbers)``: the largest of a window, and which place it is. Numbers:
+
+    x, row, pixel, rows, columns, y, index, first place, places of a row, valid. A NaN wins.
+    """
+
+    @intrinsic
+    def best(typingctx: Any, numbers: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            x, row, pixel, rows, columns, y, index, first, wide, valid = cgutils.unpack_tuple(builder, args[0])
+            vec = Vectors(builder, bits, lanes, machine.fma)
+            value_at, place_at = (
+                cgutils.alloca_once(builder, kind) for kind in (vec.type, ir.VectorType(BYTE, lanes))
+            )
+
+            def choose(io: Access) -> None:
+                builder.store(io.load(x), value_at)
+                builder.store(vec.spread_byte(first), place_at)
+                with cgutils.for_range(builder, rows) as r, cgutils.for_range(builder, columns) as s:
+                    at = builder.add(builder.mul(r.index, row), builder.mul(s.index, pixel))
+                    value, known = io.load(builder.add(x, at)), builder.load(value_at)
+                    wins = builder.or_(
+                        builder.fcmp_ordered(">", value, known), builder.fcmp_unordered("uno", value, value)
+                    )
+                    place = builder.add(first, builder.add(builder.mul(r.index, wide), s.index))
+                    builder.store(builder.select(wins, value, known), value_at)
+                    builder.store(
+                        builder.select(wins, vec.spread_byte(place), builder.load(place_at)), place_at
+                    )
+                io.store(builder.load(value_at), y)
+                io.store_bytes(builder.load(place_at), index)
+
+            vec.either(valid, 1, choose)
+            return context.get_dummy_value()
+
+        return types.void(types.UniTuple(types.int64, 10)), codegen
 
     return best
 
@@ -124,30 +164,23 @@ def maxpool_grad__2x2(p, a, n):
 
 def maxpool(p, a, n):
     """p = x, y, index (a byte: which place of the window, row by row). A NaN wins, as it must be seen."""
-    x, y, index = at(p[0]), at(p[1]), u8_at(p[2])
-    height, width, channels, out_h, out_w = a[0], a[1], a[2], a[3], a[4]
+    height, width, channels, out_h, out_w, window_h, window_w = a[0], a[1], a[2], a[3], a[4], a[5], a[6]
+    x_row, x_pixel = a[12] * SIZE, a[13] * SIZE
     for i in range(n):
         for oh in range(out_h):
+            top = oh * a[7] - a[9]
+            r0, r1 = max(0, -top), min(window_h, height - top)
             for ow in range(out_w):
-                to = i * a[14] + oh * a[15] + ow * a[16]
-                mark = i * a[17] + oh * a[18] + ow * a[19]
-                top, left = oh * a[7] - a[9], ow * a[8] - a[10]
-                first = True
-                for r in range(max(0, -top), min(a[5], height - top)):
-                    for s in range(max(0, -left), min(a[6], width - left)):
-                        f = i * a[11] + (top + r) * a[12] + (left + s) * a[13]
-                        place = r * a[6] + s
-                        if first:
-                            for c in range(channels):
-                                y[to + c] = x[f + c]
-                                index[mark + c] = place
-                            first = False
-                        else:
-                            for c in range(channels):
-                                v, best = x[f + c], y[to + c]
-                                wins = (v > best) | (v != v)
-                                y[to + c] = v if wins else best
-                                index[mark + c] = place if wins else index[mark + c]
+                left = ow * a[8] - a[10]
+                s0, s1 = max(0, -left), min(window_w, width - left)
+                x = p[0] + i * a[11] * SIZE + (top + r0) * x_row + (left + s0) * x_pixel
+                y = p[1] + (i * a[14] + oh * a[15] + ow * a[16]) * SIZE
+                index = p[2] + i * a[17] + oh * a[18] + ow * a[19]
+                for c in range(0, channels, LANES):
+                    best_of_window((
+                        x + c * SIZE, x_row, x_pixel, r1 - r0, s1 - s0, y + c * SIZE, index + c,
+                        r0 * window_w + s0, window_w, channels - c,
+                    ))  # fmt: skip
 
 
 def maxpool_grad(p, a, n):
@@ -220,7 +253,12 @@ def avgpool_grad(p, a, n):
                             dx[to + c] += dy[f + c] * share
 
 
-register(maxpool, maxpool_grad, avgpool, avgpool_grad)
+_lanes = [lanes_of(host(), bits) for bits in (32, 64)]
+register(
+    maxpool, LANES=_lanes,
+    best_of_window=[make_best_of_window(host(), bits, lanes) for bits, lanes in zip((32, 64), _lanes, strict=True)],
+)  # fmt: skip
+register(maxpool_grad, avgpool, avgpool_grad)
 
 
 def _register_2x2() -> None:

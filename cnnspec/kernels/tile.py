@@ -61,6 +61,13 @@ class Vectors:
         zeros = ir.Constant(ir.VectorType(I32, self.lanes), [0] * self.lanes)
         return self.builder.shuffle_vector(one, ir.Constant(self.type, ir.Undefined), zeros)
 
+    def spread_byte(self, number: Any) -> Any:
+        """A small whole number as a byte in each lane."""
+        kind = ir.VectorType(BYTE, self.lanes)
+        one = self.builder.insert_element(ir.Constant(kind, ir.Undefined), self.builder.trunc(number, BYTE), I32(0))
+        zeros = ir.Constant(ir.VectorType(I32, self.lanes), [0] * self.lanes)
+        return self.builder.shuffle_vector(one, ir.Constant(kind, ir.Undefined), zeros)
+
     def mask(self, count: Any) -> Any:
         """The lanes whose number is below ``count``."""
         wide = ir.VectorType(I32, self.lanes)
@@ -339,3 +346,33 @@ def make_product(machine: Machine, width: int, bits: int, *, unit_rows: bool) ->
         return types.void(types.UniTuple(types.int64, 10)), codegen
 
     return product
+
+
+def make_pack(machine: Machine, width: int, bits: int) -> Any:
+    """Return the intrinsic ``pack(numbers)``: a panel of ``width`` channels of some pixels, copied side by side.
+
+    Numbers: source, bytes from sample to sample, row to row, pixel to pixel, samples, rows, pixels, target.
+    """
+    _, vectors, lanes = shape_of(machine, width, bits)
+
+    @intrinsic
+    def pack(typingctx: Any, numbers: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            source, image, row, pixel, samples, rows, pixels, target = cgutils.unpack_tuple(builder, args[0])
+            vec = Vectors(builder, bits, lanes, machine.fma)
+            to = cgutils.alloca_once_value(builder, target)
+            builder.store(target, to)
+            with cgutils.for_range(builder, samples) as i:
+                at0 = builder.add(source, builder.mul(i.index, image))
+                with cgutils.for_range(builder, rows) as h:
+                    at1 = builder.add(at0, builder.mul(h.index, row))
+                    with cgutils.for_range(builder, pixels) as w:
+                        at = builder.add(at1, builder.mul(w.index, pixel))
+                        for v in range(vectors):
+                            vec.store(vec.load(at, v * vec.nbytes), builder.load(to), v * vec.nbytes)
+                        builder.store(builder.add(builder.load(to), I64(vectors * vec.nbytes)), to)
+            return context.get_dummy_value()
+
+        return types.void(types.UniTuple(types.int64, 8)), codegen
+
+    return pack

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from ..plan.lower import Emitter
     from .conv import Depthwise, DepthwiseInputGrad, DepthwiseWeightGrad
 
+MOST_TAPS, MOST_STRIDE = 3, 2  # kernels/window.py
+
 
 def lower_depthwise(emit: Emitter, node: Node, op: Depthwise) -> None:
     """y = act(w * x + b), channel by channel."""
@@ -29,7 +31,15 @@ def lower_depthwise(emit: Emitter, node: Node, op: Depthwise) -> None:
     shift = emit.whole(bias[0] if bias else emit.zeros(ly.channels))
     operands = [emit.image(x, at=start), emit.whole(w), shift, emit.image(node.output, write=True)]
     cut = emit.cut(0, ly.height, 1, op.stride[0] * lx.row, 0, 0, ly.row, speed=30)
-    emit.call("depthwise", operands, args, flops=2 * op.macs((x.sample,), node.output.sample), cut=cut)
+    name = f"depthwise{_window(op.kernel_size, op.stride, op.dilation)}"
+    emit.call(name, operands, args, flops=2 * op.macs((x.sample,), node.output.sample), cut=cut)
+
+
+def _window(taps: Pair, stride: Pair, dilation: Pair) -> str:
+    """Return the ending of the kernel's name for filters that fit the registers (kernels/window.py), "" for others."""
+    if max(taps) <= MOST_TAPS and stride[1] <= MOST_STRIDE and dilation[1] == 1:
+        return f"_window.{taps[0]}x{taps[1]}.{stride[1]}"
+    return ""
 
 
 def input_grad_halo(op: DepthwiseInputGrad, dy: Shape) -> Pair:
@@ -63,7 +73,8 @@ def lower_depthwise_input_grad(emit: Emitter, node: Node, op: DepthwiseInputGrad
                 ph.taps, pw.taps, -ph.tap_step * columns * channels, -pw.tap_step * channels, *fused_args(""),
             )  # fmt: skip
             operands = [emit.image(dy, at=start), emit.from_element(w, last * channels, channels), zeros, target]
-            emit.call("depthwise", operands, args, flops=2 * ph.count * pw.count * channels * ph.taps * pw.taps)
+            name = f"depthwise{_window((ph.taps, pw.taps), (1, 1), (ph.dilation, pw.dilation))}"
+            emit.call(name, operands, args, flops=2 * ph.count * pw.count * channels * ph.taps * pw.taps)
 
 
 def lower_depthwise_weight_grad(emit: Emitter, node: Node, op: DepthwiseWeightGrad) -> None:
@@ -78,4 +89,6 @@ def lower_depthwise_weight_grad(emit: Emitter, node: Node, op: DepthwiseWeightGr
     )  # fmt: skip
     flops = 2 * ly.height * ly.width * ly.channels * op.kernel_size[0] * op.kernel_size[1]
     operands = [emit.image(x, at=start), emit.image(dy), emit.whole(total, write=True)]
-    emit.call("depthwise_weight_grad", operands, args, flops=flops)
+    single = op.dilation[0] == 1  # rows of taps side by side
+    name = f"depthwise_weight_grad{_window(op.kernel_size, op.stride, op.dilation) if single else ''}"
+    emit.call(name, operands, args, flops=flops)
