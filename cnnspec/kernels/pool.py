@@ -69,9 +69,7 @@ def make_best_of_window(machine: Machine, bits: int, lanes: int) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             x, row, pixel, rows, columns, y, index, first, wide, valid = cgutils.unpack_tuple(builder, args[0])
             vec = Vectors(builder, bits, lanes, machine.fma)
-            value_at, place_at = (
-                cgutils.alloca_once(builder, kind) for kind in (vec.type, ir.VectorType(BYTE, lanes))
-            )
+            value_at, place_at = (cgutils.alloca_once(builder, kind) for kind in (vec.type, ir.VectorType(BYTE, lanes)))
 
             def choose(io: Access) -> None:
                 builder.store(io.load(x), value_at)
@@ -84,9 +82,7 @@ def make_best_of_window(machine: Machine, bits: int, lanes: int) -> Any:
                     )
                     place = builder.add(first, builder.add(builder.mul(r.index, wide), s.index))
                     builder.store(builder.select(wins, value, known), value_at)
-                    builder.store(
-                        builder.select(wins, vec.spread_byte(place), builder.load(place_at)), place_at
-                    )
+                    builder.store(builder.select(wins, vec.spread_byte(place), builder.load(place_at)), place_at)
                 io.store(builder.load(value_at), y)
                 io.store_bytes(builder.load(place_at), index)
 

@@ -99,18 +99,32 @@ class Vectors:
         self.call(f"llvm.masked.store.{self.suffix}.p0", ir.VoidType(), value, at, I32(4), mask)
 
     def either(self, valid: Any, vectors: int, emit: Callable[[Access], None]) -> None:
-        """Emit code twice: for ``vectors`` whole vectors, and for where only ``valid`` of their lanes may be touched.
+        """Emit code for ``vectors`` whole vectors, and again for where only ``valid`` of their lanes may be touched.
 
-        Masks cost registers, and without AVX-512 a masked store costs a dozen cycles, so they stay out of the usual
-        case.
+        Masks cost registers, and without AVX-512 a masked store costs a dozen cycles. So whole vectors go without, and
+        where masks are dear so do whole halves, of which channels mostly consist.
         """
-        builder = self.builder
+        builder, half = self.builder, self.lanes // 2
+        exact = range(1, 2 * vectors) if half > 1 and self.nbytes < 64 else range(0)
+
+        def cases(left: list[int]) -> None:
+            if not left:
+                masks = [self.mask(builder.sub(valid, I64(v * self.lanes))) for v in range(vectors)]
+                emit(Access(self, masks))
+                return
+            fits = builder.icmp_signed("==", valid, I64(left[0] * half))
+            with builder.if_else(fits) as (then, otherwise):
+                with then:
+                    emit(Access(self, halves=left[0]))
+                with otherwise:
+                    cases(left[1:])
+
         usual = builder.icmp_signed(">=", valid, I64(vectors * self.lanes))
         with builder.if_else(usual, likely=True) as (whole, part):
             with whole:
                 emit(Access(self))
             with part:
-                emit(Access(self, [self.mask(builder.sub(valid, I64(v * self.lanes))) for v in range(vectors)]))
+                cases(list(exact))
 
     def fma(self, a: Any, b: Any, c: Any) -> Any:
         if self.fused:
@@ -145,42 +159,73 @@ class Vectors:
 
 
 class Access:
-    """Emits loads and stores of vectors that lie side by side, of all lanes or of those in masks."""
+    """Emits loads and stores of vectors that lie side by side: whole ones, some halves, or the lanes in masks."""
 
-    def __init__(self, vec: Vectors, masks: list[Any] | None = None) -> None:
-        self.vec, self.masks = vec, masks
+    def __init__(self, vec: Vectors, masks: list[Any] | None = None, halves: int | None = None) -> None:
+        self.vec, self.masks, self.halves = vec, masks, halves
 
     def load(self, address: Any, v: int = 0) -> Any:
-        """Vector ``v`` from an address on; lanes outside the mask are 0."""
-        if self.masks is None:
-            return self.vec.load(address, v * self.vec.nbytes)
-        return self.vec.masked_load(address, self.masks[v], v * self.vec.nbytes)
+        """Vector ``v`` from an address on; lanes that may not be touched are 0."""
+        vec = self.vec
+        if self.masks is not None:
+            return vec.masked_load(address, self.masks[v], v * vec.nbytes)
+        halves = self._halves(v)
+        if halves == 2:
+            return vec.load(address, v * vec.nbytes)
+        zero = ir.Constant(vec.type, [0.0] * vec.lanes)
+        if halves == 0:
+            return zero
+        kind = ir.VectorType(vec.element, vec.lanes // 2)
+        low = vec.builder.load(self._at(address, kind, v * vec.nbytes), align=4)
+        return vec.builder.shuffle_vector(low, ir.Constant(kind, [0.0] * (vec.lanes // 2)), _first(vec.lanes))
 
     def store(self, value: Any, address: Any, v: int = 0) -> None:
-        if self.masks is None:
-            self.vec.store(value, address, v * self.vec.nbytes)
-        else:
-            self.vec.masked_store(value, address, self.masks[v], v * self.vec.nbytes)
+        vec = self.vec
+        if self.masks is not None:
+            vec.masked_store(value, address, self.masks[v], v * vec.nbytes)
+        elif self._halves(v) == 2:
+            vec.store(value, address, v * vec.nbytes)
+        elif self._halves(v) == 1:
+            at = self._at(address, ir.VectorType(vec.element, vec.lanes // 2), v * vec.nbytes)
+            vec.builder.store(vec.builder.shuffle_vector(value, value, _first(vec.lanes // 2)), at, align=4)
 
     def load_bytes(self, address: Any) -> Any:
-        """One byte for each lane of the first vector; 255 outside the mask."""
-        kind, at = self._bytes(address)
-        if self.masks is None:
-            return self.vec.builder.load(at, align=1)
-        none = ir.Constant(kind, [255] * self.vec.lanes)
-        return self.vec.call(f"llvm.masked.load.v{self.vec.lanes}i8.p0", kind, at, I32(1), self.masks[0], none)
+        """One byte for each lane of the first vector; those that may not be touched are 255."""
+        vec = self.vec
+        kind = ir.VectorType(BYTE, vec.lanes)
+        none = ir.Constant(kind, [255] * vec.lanes)
+        if self.masks is not None:
+            at = self._at(address, kind)
+            return vec.call(f"llvm.masked.load.v{vec.lanes}i8.p0", kind, at, I32(1), self.masks[0], none)
+        if self._halves(0) == 2:
+            return vec.builder.load(self._at(address, kind), align=1)
+        short = ir.VectorType(BYTE, vec.lanes // 2)
+        low = vec.builder.load(self._at(address, short), align=1)
+        return vec.builder.shuffle_vector(low, ir.Constant(short, [255] * (vec.lanes // 2)), _first(vec.lanes))
 
     def store_bytes(self, value: Any, address: Any) -> None:
-        _, at = self._bytes(address)
-        if self.masks is None:
-            self.vec.builder.store(value, at, align=1)
+        vec = self.vec
+        kind = ir.VectorType(BYTE, vec.lanes)
+        if self.masks is not None:
+            name = f"llvm.masked.store.v{vec.lanes}i8.p0"
+            vec.call(name, ir.VoidType(), value, self._at(address, kind), I32(1), self.masks[0])
+        elif self._halves(0) == 2:
+            vec.builder.store(value, self._at(address, kind), align=1)
         else:
-            name = f"llvm.masked.store.v{self.vec.lanes}i8.p0"
-            self.vec.call(name, ir.VoidType(), value, at, I32(1), self.masks[0])
+            low = vec.builder.shuffle_vector(value, value, _first(vec.lanes // 2))
+            vec.builder.store(low, self._at(address, low.type), align=1)
 
-    def _bytes(self, address: Any) -> tuple[Any, Any]:
-        kind = ir.VectorType(BYTE, self.vec.lanes)
-        return kind, self.vec.builder.inttoptr(address, ir.PointerType(kind))
+    def _halves(self, v: int) -> int:
+        """How many halves of vector v may be touched."""
+        return 2 if self.halves is None else max(0, min(2, self.halves - 2 * v))
+
+    def _at(self, address: Any, kind: Any, offset: int = 0) -> Any:
+        return self.vec.builder.bitcast(pointer(self.vec.builder, address, offset), ir.PointerType(kind))
+
+
+def _first(lanes: int) -> Any:
+    """The shuffle that takes the first lanes of two vectors in a row."""
+    return ir.Constant(ir.VectorType(I32, lanes), list(range(lanes)))
 
 
 def shape_of(machine: Machine, width: int, bits: int) -> tuple[int, int, int]:
@@ -286,15 +331,14 @@ def make_tile(machine: Machine, width: int, bits: int, *, unit_rows: bool, rows:
     return tile
 
 
-def make_product(machine: Machine, width: int, bits: int, *, unit_rows: bool) -> Any:
-    """Return the intrinsic ``product(numbers)``: out[m] = sum over i of a[m, i] b[i] for rows at even distances.
-
-    The same tile as make_tile's without its tables: for many small products of matrices. The numbers:
+def make_product(machine: Machine, width: int, bits: int, rows_of_a: str) -> Any:
+    """Return the intrinsic ``product(numbers)``: out[m] = sum over i of a[m, i] b[i], for many small matrices. Numbers:
 
     a, row, next, b, b_next, length, out, out_row, count, add.
 
-    ``row`` (one number with ``unit_rows``) and ``next``: bytes from row to row of a and from i to i + 1. With ``add``
-    the sums are added to what out holds. Rows are whole panels.
+    ``next``, ``b_next``: bytes from i to i + 1; ``row``: from row to row of a, with rows_of_a = ``even``; they lie side
+    by side with ``unit``; with ``table`` it is the address of one int64 a row, its distance from ``a``. With ``add`` the
+    sums are added to what out holds. Rows of b and out are whole panels.
     """
     rows, vectors, lanes = shape_of(machine, width, bits)
     size = bits // 8
@@ -305,8 +349,7 @@ def make_product(machine: Machine, width: int, bits: int, *, unit_rows: bool) ->
             a, row, following, b, b_next, length, out, out_row, count, add = cgutils.unpack_tuple(builder, args[0])
             vec = Vectors(builder, bits, lanes, machine.fma)
             acc = [[cgutils.alloca_once(builder, vec.type) for _ in range(vectors)] for _ in range(rows)]
-            if unit_rows:
-                row = I64(size)
+            step = I64(size) if rows_of_a == "unit" else row
 
             def least(x: Any, y: Any) -> Any:
                 return builder.select(builder.icmp_signed("<", x, y), x, y)
@@ -315,13 +358,17 @@ def make_product(machine: Machine, width: int, bits: int, *, unit_rows: bool) ->
             with cgutils.for_range(builder, tiles) as tile:
                 first = builder.mul(tile.index, I64(rows))
                 left = builder.sub(count, first)
-                a_at = builder.add(a, builder.mul(first, row))
                 out_at = builder.add(out, builder.mul(first, out_row))
-                if unit_rows:
-                    starts = [builder.add(a_at, I64(m * size)) for m in range(rows)]
-                else:  # rows too many repeat the last one
-                    places = [least(I64(m), builder.sub(left, I64(1))) for m in range(rows)]
-                    starts = [builder.add(a_at, builder.mul(place, row)) for place in places]
+                if rows_of_a == "unit":  # rows too many read what follows; else they repeat the last one
+                    places = [builder.add(first, I64(m)) for m in range(rows)]
+                else:
+                    places = [builder.add(first, least(I64(m), builder.sub(left, I64(1)))) for m in range(rows)]
+                if rows_of_a == "table":
+                    entries = [builder.add(row, builder.shl(place, I64(3))) for place in places]
+                    far = [builder.load(builder.inttoptr(entry, ir.PointerType(I64))) for entry in entries]
+                else:
+                    far = [builder.mul(place, step) for place in places]
+                starts = [builder.add(a, distance) for distance in far]
                 for at in itertools.chain(*acc):
                     builder.store(ir.Constant(vec.type, [0.0] * lanes), at)
                 with cgutils.for_range(builder, length) as i:
@@ -376,3 +423,30 @@ def make_pack(machine: Machine, width: int, bits: int) -> Any:
         return types.void(types.UniTuple(types.int64, 8)), codegen
 
     return pack
+
+
+def make_transpose(machine: Machine, bits: int) -> Any:
+    """Return the intrinsic ``transpose((x, row, y, y_row))``: a square of LANES x LANES numbers, turned over."""
+    lanes = machine.vector_bytes * 8 // bits
+
+    @intrinsic
+    def transpose(typingctx: Any, numbers: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            x, row, y, y_row = cgutils.unpack_tuple(builder, args[0])
+            vec = Vectors(builder, bits, lanes, machine.fma)
+            lines = [vec.load(builder.add(x, builder.mul(row, I64(i)))) for i in range(lanes)]
+            half = lanes // 2
+            low, high = (
+                ir.Constant(ir.VectorType(I32, lanes), [k for i in range(half) for k in (first + i, lanes + first + i)])
+                for first in (0, half)
+            )
+            for _ in range(lanes.bit_length() - 1):  # each round interleaves the upper half with the lower
+                pairs = [(lines[i], lines[i + half]) for i in range(half)]
+                lines = [builder.shuffle_vector(*pair, order) for pair in pairs for order in (low, high)]
+            for i, line in enumerate(lines):
+                vec.store(line, builder.add(y, builder.mul(y_row, I64(i))))
+            return context.get_dummy_value()
+
+        return types.void(types.UniTuple(types.int64, 4)), codegen
+
+    return transpose

@@ -21,7 +21,7 @@ from ._jit import I64, as_float, kernel, stack, store_i64
 from .activate import activate_f32, activate_f64
 from .machine import Machine, host
 from .sweep import lanes_of
-from .tile import Access, Vectors, make_product
+from .tile import START_ZERO, Access, Vectors, make_product, make_tile, make_transpose, shape_of
 
 A, B = 0.625, 1.5  # the points; they and their squares are exact in binary
 A2, B2 = A * A, B * B
@@ -151,8 +151,10 @@ def make_transform(machine: Machine, bits: int, rows_in: int, rows_out: int, lin
 
 
 # Bound for each variant by kernel().
-product = product_unit = transform_in = transform_out = transform_dy = transform_filter = transform_back = None
-WIDTH = SIZE = LANES = T = at = stacked = activate = None
+tile = product_even = product_unit = product_table = transform_in = transform_out = transform_dy = transform_filter = (
+    transform_back
+) = None
+TURNED = turn_over = ROWS = WIDTH = SIZE = LANES = T = at = stacked = activate = None
 
 
 def winograd_filter(p, a, n):
@@ -196,7 +198,7 @@ def winograd_conv2d(p, a, n):
         for e in range(36):
             for q in range(panels):
                 u_at = u + (e * panels + q) * inner * WIDTH * SIZE
-                product((
+                product_even((
                     v + e * v_plane, inner * SIZE, SIZE, u_at, WIDTH * SIZE, inner,
                     m + e * m_plane + q * WIDTH * SIZE, wide * SIZE, count, 0,
                 ))  # fmt: skip
@@ -273,12 +275,15 @@ def winograd_weight_grad(p, a, n):
 
 
 def winograd_input(p, a, n):
-    """p = x, v, edge; v = [36][tiles][channels] of each sample: a = size of y, x strides, channels, v image."""
+    """p = x, v, edge; v = [36][tiles][channels] of each sample.
+
+    a = height and width of y, x strides, channels, v image, from tile to tile of v.
+    """
     out_h, out_w, inner = a[0], a[1], a[5]
     x_row, x_pixel = a[3] * SIZE, a[4] * SIZE
     across = (out_w + 3) // 4
     each = (out_h + 3) // 4 * across
-    plane = each * inner * SIZE
+    plane = each * a[7] * SIZE
     for i in range(n):
         for t in range(each):
             h, w = t // across * 4, t % across * 4
@@ -287,17 +292,17 @@ def winograd_input(p, a, n):
                 copy_edge(start, x_row, x_pixel, p[2], min(6, out_h + 2 - h), min(6, out_w + 2 - w), 6, inner)
                 start, row, pixel = p[2], 6 * inner * SIZE, inner * SIZE
             for c in range(0, inner, LANES):
-                to = p[1] + (i * a[6] + t * inner + c) * SIZE
+                to = p[1] + (i * a[6] + t * a[7] + c) * SIZE
                 transform_in((start + c * SIZE, row, pixel, to, 6 * plane, plane, 0, 0), T(0), T(0))
 
 
 def winograd_dy(p, a, n):
-    """p = dy, z, edge; z = [36][tiles][channels] of each sample: a = height, width, dy strides, channels, z image."""
+    """p = dy, z, edge; z = [36][tiles][channels] of each sample; a as in winograd_input."""
     out_h, out_w, channels = a[0], a[1], a[5]
     y_row, y_pixel = a[3] * SIZE, a[4] * SIZE
     across = (out_w + 3) // 4
     each = (out_h + 3) // 4 * across
-    plane = each * channels * SIZE
+    plane = each * a[7] * SIZE
     for i in range(n):
         for t in range(each):
             h, w = t // across * 4, t % across * 4
@@ -306,41 +311,95 @@ def winograd_dy(p, a, n):
                 copy_edge(start, y_row, y_pixel, p[2], min(4, out_h - h), min(4, out_w - w), 4, channels)
                 start, row, pixel = p[2], 4 * channels * SIZE, channels * SIZE
             for k in range(0, channels, LANES):
-                to = p[1] + (i * a[6] + t * channels + k) * SIZE
+                to = p[1] + (i * a[6] + t * a[7] + k) * SIZE
                 transform_dy((start + k * SIZE, row, pixel, to, 6 * plane, plane, 0, 0), T(0), T(0))
 
 
-def winograd_output(p, a, n):
-    """p = m, bias, y, edge; m [36][tiles][channels] to y: a = height, width, y strides, channels, m image, function."""
-    out_h, out_w, channels = a[0], a[1], a[5]
-    y_row, y_pixel = a[3] * SIZE, a[4] * SIZE
-    code, param, low, high = a[7], T(as_float(a[8])), T(as_float(a[9])), T(as_float(a[10]))
+def winograd_panel(p, a, n):
+    """p = v, w, bias, y, u, m, turned, edge, table: one panel of output channels, on the tiles of the whole batch.
+
+    Its filters are transformed here, some input channels at a time, and multiply before they leave the cache: none are
+    written to memory. a = height and width of y, v image, v tile, y strides, input channels, tiles, input channels at
+    a time, planes of u and m, function. With TURNED (input gradients) the filters are those of the convolution, to be
+    turned over; then a ends in the width and elements of their panels, and the rows of a tap.
+    """
+    v, w, bias, y, u, m, turned, edge, table = p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8]
+    out_h, out_w, v_image, v_tile = a[0], a[1], a[2] * SIZE, a[3] * SIZE
+    y_image, y_row, y_pixel = a[4] * SIZE, a[5] * SIZE, a[6] * SIZE
+    inner, block, few, u_plane, m_plane = a[7], a[8], a[9], a[10] * SIZE, a[11] * SIZE
+    code, param, low, high = a[12], T(as_float(a[13])), T(as_float(a[14])), T(as_float(a[15]))
     across = (out_w + 3) // 4
     each = (out_h + 3) // 4 * across
-    plane = each * channels * SIZE
-    table = stacked()
-    for i in range(n):
-        for t in range(each):
-            h, w = t // across * 4, t % across * 4
-            corner = p[2] + i * a[2] * SIZE + h * y_row + w * y_pixel
-            whole = h + 4 <= out_h and w + 4 <= out_w
+    step = WIDTH * SIZE
+    function = stacked()
+    for first in range(0, n * each, block):
+        count = min(block, n * each - first)
+        for t in range(count):
+            store_i64(table + 8 * t, (first + t) // each * v_image + (first + t) % each * v_tile)
+        for c0 in range(0, inner, few):
+            some = min(few, inner - c0)
+            source, tap = w + c0 * step, inner * step
+            if TURNED:
+                source, tap = turned, some * step
+                turn_over(w, turned, c0, some, a[16], a[17] * SIZE, a[18])
+            for c in range(some):
+                for k in range(0, step, LANES * SIZE):
+                    at_k = c * step + k
+                    transform_filter((source + at_k, 3 * tap, tap, u + at_k, 6 * u_plane, u_plane, 0, 0), T(0), T(0))
+            for e in range(36):
+                product_table((
+                    v + e * each * v_tile + c0 * SIZE, table, SIZE, u + e * u_plane, step, some,
+                    m + e * m_plane, step, count, c0,
+                ))  # fmt: skip
+        for t in range(count):
+            i, h, w_at = (first + t) // each, (first + t) % each // across * 4, (first + t) % across * 4
+            corner = y + i * y_image + h * y_row + w_at * y_pixel
+            whole = h + 4 <= out_h and w_at + 4 <= out_w
             start, row, pixel = corner, y_row, y_pixel
             if not whole:
-                start, row, pixel = p[3], 4 * channels * SIZE, channels * SIZE
-            for k in range(0, channels, LANES):
-                source = p[0] + (i * a[6] + t * channels + k) * SIZE
-                at_k = start + k * SIZE
-                transform_out((source, 6 * plane, plane, at_k, row, pixel, p[1] + k * SIZE, channels - k), low, high)
+                start, row, pixel = edge, 4 * step, step
+            for k in range(0, WIDTH, LANES):
+                at_k = k * SIZE
+                transform_out(
+                    (m + t * step + at_k, 6 * m_plane, m_plane, start + at_k, row, pixel, bias + at_k, LANES), low, high
+                )
+            if code > 2:
+                for r in range(4):
+                    for s in range(4):
+                        store_i64(function, start + r * row + s * pixel)
+                        activate(function, 1, WIDTH, code, param)
             if not whole:
                 for r in range(min(4, out_h - h)):
-                    for s in range(min(4, out_w - w)):
-                        x, y = at(p[3] + (r * 4 + s) * channels * SIZE), at(corner + r * y_row + s * y_pixel)
-                        for k in range(channels):
-                            y[k] = x[k]
-        if code > 2:
-            for h in range(out_h):
-                store_i64(table, p[2] + i * a[2] * SIZE + h * y_row)
-                activate(table, 1, out_w * channels, code, param)
+                    for s in range(min(4, out_w - w_at)):
+                        made, target = at(edge + (r * 4 + s) * step), at(corner + r * y_row + s * y_pixel)
+                        for k in range(WIDTH):
+                            target[k] = made[k]
+
+
+def winograd_weight_panel(p, a, n):
+    """p = v, z, dw, du: one panel of dw, from the tiles of the whole batch, some input channels at a time.
+
+    a = tiles of a sample, v image, v tile, z image, z tile, input channels, input channels at a time, plane of du.
+    """
+    v, z, dw, du = p[0], p[1], p[2], p[3]
+    each, v_image, v_tile, z_image, z_tile = a[0], a[1] * SIZE, a[2] * SIZE, a[3] * SIZE, a[4] * SIZE
+    inner, few, plane = a[5], a[6], a[7] * SIZE
+    step = WIDTH * SIZE
+    for c0 in range(0, inner, few):
+        some = min(few, inner - c0)
+        for e in range(36):
+            for i in range(0, some, ROWS):
+                tile(
+                    v + e * each * v_tile + (c0 + i) * SIZE, z + e * each * z_tile,
+                    1, 0, 0, n, v_image, z_image, each, v_tile, z_tile, START_ZERO, 0,
+                    du + e * plane + i * step, step, some - i, WIDTH, T(float("-inf")), T(float("inf")),
+                )  # fmt: skip
+        for c in range(some):
+            for k in range(0, step, LANES * SIZE):
+                to = dw + (c0 + c) * step + k
+                transform_back(
+                    (du + c * step + k, 6 * plane, plane, to, 3 * inner * step, inner * step, 0, 0), T(0), T(0)
+                )
 
 
 def winograd_weight_finish(p, a, n):
@@ -369,6 +428,27 @@ def winograd_weight_finish(p, a, n):
                 y = at(p[1] + ((q * 9 + r) * channels + c) * step)
                 for k in range(filters - q * WIDTH, WIDTH):
                     y[k] = T(0)
+
+
+def make_turn_over(transpose: Any, width: int, size: int, lanes: int) -> Any:
+    """Return turn_over: filters [panels][9][rows][source width], to [9, last tap first][inputs][width].
+
+    Of the rows ``width`` become outputs; outputs from ``first`` on become ``some`` inputs.
+    """
+    from numba import njit
+
+    @njit
+    def turn_over(w, turned, first, some, source_width, source_panel, rows):
+        for c in range(0, some, lanes):
+            k = first + c
+            at = w + k // source_width * source_panel + k % source_width * size
+            for tap in range(9):
+                for row in range(0, width, lanes):
+                    source = at + (tap * rows + row) * source_width * size
+                    target = turned + (((8 - tap) * some + c) * width + row) * size
+                    transpose((source, source_width * size, target, width * size))
+
+    return turn_over
 
 
 def make_copy_edge(T: Any, at: Any, size: int) -> Any:
@@ -412,13 +492,22 @@ def _register() -> None:
         edge = make_copy_edge(number, reader, bits // 8)
         for width in (16, 32):
             common = {
-                "product": make_product(machine, width, bits, unit_rows=False),
-                "product_unit": make_product(machine, width, bits, unit_rows=True), "WIDTH": width, "SIZE": bits // 8, "LANES": lanes_of(machine, bits), "T": number,
+                **{f"product_{rows}": make_product(machine, width, bits, rows) for rows in ("even", "unit", "table")},
+                "WIDTH": width, "SIZE": bits // 8, "LANES": lanes_of(machine, bits), "T": number,
                 "at": reader, "activate": act, "stacked": stack(1), "copy_edge": edge, **transforms,
             }  # fmt: skip
             for template in (winograd_filter, winograd_conv2d, winograd_weight_grad, winograd_weight_finish):
                 kernel(f"{template.__name__}.{width}.f{bits}", **common)(template)
-        for template in (winograd_input, winograd_dy, winograd_output):
+            over = make_turn_over(make_transpose(machine, bits), width, bits // 8, lanes_of(machine, bits))
+            for suffix, turned in (("", False), ("_turned", True)):
+                kernel(f"winograd_panel{suffix}.{width}.f{bits}", **common, TURNED=turned, turn_over=over)(
+                    winograd_panel
+                )
+            kernel(
+                f"winograd_weight_panel.{width}.f{bits}", **common, ROWS=shape_of(machine, width, bits)[0],
+                tile=make_tile(machine, width, bits, unit_rows=True),
+            )(winograd_weight_panel)  # fmt: skip
+        for template in (winograd_input, winograd_dy):
             kernel(f"{template.__name__}.f{bits}", **common)(template)
 
 

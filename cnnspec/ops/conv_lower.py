@@ -16,7 +16,7 @@ from .activation import fused_args
 from .base import Pair, Shape
 from .filters import FilterLayout, filter_layout
 from .narrow_lower import narrow_conv, narrow_weight_grad
-from .winograd_lower import lower_winograd, lower_winograd_weight_grad
+from .winograd_lower import lower_winograd, lower_winograd_staged, lower_winograd_weight_grad
 
 if TYPE_CHECKING:
     from ..ir.graph import Node, Value
@@ -50,7 +50,11 @@ def lower_conv(emit: Emitter, node: Node, op: Conv) -> None:
     layout = filter_layout(w.sample, op.groups)
     assert layout is not None
     start = lx.origin - op.pads[0] * lx.row - op.pads[1] * lx.pixel
-    if op.algorithm != "direct":
+    if op.algorithm == "winograd staged":
+        flops = 2 * op.macs((x.sample,), node.output.sample)
+        lower_winograd_staged(emit, emit.image(x, at=start), lx, w, bias, node, layout, op.activation, flops)
+        return
+    if op.algorithm == "winograd":
         flops = 2 * op.macs((x.sample,), node.output.sample)
         lower_winograd(emit, emit.image(x, at=start), lx, emit.whole(w), bias, node, layout, op.activation, flops)
         return
@@ -180,9 +184,14 @@ def lower_input_grad(emit: Emitter, node: Node, op: ConvInputGrad) -> None:
                 emit.call("fill_pixels", [target], args)
                 continue
             flipped = FilterLayout(op.groups, ph.taps, pw.taps, source.channels, source.inner)
-            filters = flip(emit, w, source, flipped, (ph.tap, ph.tap_step), (pw.tap, pw.tap_step), dy)
             start = ly.origin + ph.start * ly.row + pw.start * ly.pixel
-            if op.algorithm != "direct":
+            if op.algorithm == "winograd staged":
+                flops = 2 * lx.height * lx.width * ph.taps * pw.taps * flipped.inner * flipped.channels
+                image = emit.image(dy, at=start)
+                lower_winograd_staged(emit, image, ly, w, [], node, flipped, "", flops, turned=source)
+                continue
+            filters = flip(emit, w, source, flipped, (ph.tap, ph.tap_step), (pw.tap, pw.tap_step), dy)
+            if op.algorithm == "winograd":
                 flops = 2 * lx.height * lx.width * ph.taps * pw.taps * flipped.inner * flipped.channels
                 lower_winograd(emit, emit.image(dy, at=start), ly, emit.whole(filters), [], node, flipped, "", flops)
                 continue

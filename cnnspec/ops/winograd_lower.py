@@ -1,8 +1,9 @@
 """How a 3x3 convolution becomes calls on transformed tiles (kernels/winograd.py): together, or in stages.
 
-Together, each thread transforms some tiles, multiplies and transforms back while all of it is in its cache. In stages,
-for filters that no cache holds, all tiles are transformed first; then 36 matrix products run over the whole batch, each
-with its own transformed filters, which are read once.
+Together, each thread transforms some tiles, multiplies and transforms back while all of it is in its cache; the
+transformed filters are made once a step. In stages, for filters that no cache holds, all tiles are transformed first;
+then each panel of output channels transforms its own filters, some input channels at a time, multiplies all tiles by
+them and transforms back. Transformed filters, four times as large, are then never written to memory.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ if TYPE_CHECKING:
     from ..plan.lower import Emitter
     from ..plan.plan import Buffer, ImageLayout, Operand
 
-ZERO = 0  # how the sums of a tile start; kernels/tile.py
-
 ROWS = 8  # of a register tile; kernels/tile.py
 TILE_BYTES = 600 * 1024  # of transformed tiles at a time: they stay in the second-level cache
 MOST_TILES = 64
 FEW = 48  # channels at a time: a multiple of the rows of every tile
+FEW_FILTERS = 64  # input channels of a panel's filters at a time
+GAP = 16  # numbers: a cache line, so that distances are no powers of two, which would fall into few sets of a cache
 
 
 def _blocks(channels: int) -> int:
@@ -33,9 +34,9 @@ def _blocks(channels: int) -> int:
 
 
 def _tiles(inner: int, channels: int) -> tuple[int, int, int]:
-    """Return how many tiles go together and the plane strides of both sides, a cache line beyond a power of two."""
+    """Return how many tiles go together and the plane strides of both sides."""
     tiles = max(8, min(MOST_TILES, TILE_BYTES // (36 * 4 * (inner + channels)) // 8 * 8))
-    return tiles, tiles * inner + 16, tiles * channels + 16
+    return tiles, tiles * inner + GAP, tiles * channels + GAP
 
 
 def _gradient_tiles(inner: int, channels: int) -> tuple[int, int]:
@@ -66,7 +67,6 @@ def lower_winograd(
     """Emit the transform of the filters, once, and the convolution on transformed tiles."""
     inner, channels, panels = layout.inner, layout.channels, layout.panels
     ly = emit.layout(node.output)
-    staged = getattr(node.op, "algorithm", "") == "winograd staged"
     filters = emit.scratch("winograd", 36 * panels * inner * layout.width)
     blocks = _blocks(inner)
     block = inner // blocks * layout.width
@@ -74,24 +74,13 @@ def lower_winograd(
         replace(w, block=block, extent=layout.size - (blocks - 1) * block),
         emit.part(filters, block, 36 * layout.size // 9 - (blocks - 1) * block),
     ]
-    name, size = f"winograd_filter.{layout.width}", (panels, inner, inner // blocks)
-    shift = emit.whole(bias[0] if bias else emit.zeros(channels))
-    if staged:
-        v, m = _transformed(emit, ly, inner), _transformed(emit, ly, channels)
-        _to_tiles(emit, "winograd_input", x, lx, ly, v, inner)
-        # Large filters: not before they are needed, so that those of one layer at a time take memory.
-        emit.call(name, transform, size, domain=blocks, waits=(v,) if emit.training else ())
-        _multiply(emit, f"conv2d.{layout.width}", v, filters, m, layout, ly, (ZERO, *fused_args("")), flops)
-        edge = emit.workspace(16 * channels)
-        back = (ly.height, ly.width, *emit.strides(node.output), channels, m.elements, *fused_args(activation))
-        emit.call("winograd_output", [emit.whole(m), shift, emit.image(node.output, write=True), edge], back)
-        return
-    emit.call(name, transform, size, domain=blocks)
+    emit.call(f"winograd_filter.{layout.width}", transform, (panels, inner, inner // blocks), domain=blocks)
     tiles, *planes = _tiles(inner, panels * layout.width)
     args = (
         ly.height, ly.width, lx.image, lx.row, lx.pixel, *emit.strides(node.output), inner, channels, tiles, *planes,
         *fused_args(activation),
     )  # fmt: skip
+    shift = emit.whole(bias[0] if bias else emit.zeros(channels))
     operands = [x, emit.whole(filters), shift, emit.image(node.output, write=True)]
     operands += _workspace(emit, inner, panels * layout.width, (planes[0], planes[1]))
     rows = 4 * -(-ROWS // -(-ly.width // 4))  # fewer tiles than a register tile has rows would leave some idle
@@ -99,79 +88,97 @@ def lower_winograd(
     emit.call(f"winograd_conv2d.{layout.width}", operands, args, flops=flops, cut=cut)
 
 
+def lower_winograd_staged(
+    emit: Emitter,
+    x: Operand,
+    lx: ImageLayout,
+    w: Value,
+    bias: Sequence[Value],
+    node: Node,
+    layout: FilterLayout,
+    activation: str,
+    flops: int,
+    turned: FilterLayout | None = None,
+) -> None:
+    """Emit the transform of all tiles, then their products with one panel of filters a block.
+
+    ``layout``: of the filters that convolve; ``turned``: of those that w holds, where they are to be turned over.
+    """
+    inner, width, panels = layout.inner, layout.width, layout.panels
+    y = emit.image(node.output, write=True)
+    ly = emit.layout(node.output)
+    v = _transformed(emit, ly, inner)
+    _to_tiles(emit, "winograd_input", x, lx, ly, v, inner)
+    step = width * turned.width if turned else layout.panel_size
+    size = turned.size if turned else layout.size
+    few, tiles = min(inner, FEW_FILTERS), MOST_TILES
+    planes = few * width + GAP, tiles * width + GAP
+    args = (
+        ly.height, ly.width, v.elements, inner + GAP, *emit.strides(node.output), inner, tiles, few, *planes,
+        *fused_args(activation), *((turned.width, turned.panel_size, turned.inner) if turned else ()),
+    )  # fmt: skip
+    operands = [
+        emit.whole(v),
+        replace(emit.whole(w), block=step, extent=size - (panels - 1) * step),
+        replace(emit.whole(bias[0] if bias else emit.zeros(layout.channels)), block=width, extent=width),
+        replace(y, block=width, extent=y.extent - (panels - 1) * width),
+        *(emit.workspace(size) for size in (36 * planes[0], 36 * planes[1], 9 * few * width, 16 * width, 2 * tiles)),
+    ]
+    name = f"winograd_panel{'_turned' if turned else ''}.{width}"
+    emit.call(name, operands, args, domain=panels, flops=flops)
+
+
 def lower_winograd_weight_grad(
     emit: Emitter, operands: Sequence[Operand], node: Node, lx: ImageLayout, layout: FilterLayout, flops: int
 ) -> None:
-    """Emit the sums of products of transformed tiles, one for each shard, and their way back to filters."""
+    """Emit the sums of products of transformed tiles and their way back to filters."""
     inner, channels, panels, width = layout.inner, layout.channels, layout.panels, layout.width
     dy = node.inputs[1]
     ly = emit.layout(dy)
-    blocks = _blocks(inner)
-    rows = inner // blocks
-    block = rows * width
-    back = emit.part(emit.buffer(node.output), block, layout.size - (blocks - 1) * block)
     if getattr(node.op, "algorithm", "") == "winograd staged":
         v, z = _transformed(emit, ly, inner), _transformed(emit, ly, channels)
         _to_tiles(emit, "winograd_input", operands[0], lx, ly, v, inner)
         _to_tiles(emit, "winograd_dy", operands[1], ly, ly, z, channels)
-        total = emit.scratch("winograd", 36 * panels * inner * width)
-        _multiply(emit, f"conv2d_weight_grad.{width}", v, z, total, layout, ly, (ZERO,), flops)
-        copies = 1
-    else:
-        total = emit.partial("winograd", 36 * panels * inner * width)
-        copies = emit.SHARDS
-        tiles, few = _gradient_tiles(inner, channels)
-        planes = tiles * few + 16, tiles * channels + 16
-        args = (
-            ly.height, ly.width, lx.image, lx.row, lx.pixel, *emit.strides(dy), inner, channels, tiles, *planes, few,
+        few = min(inner, FEW)
+        plane = few * width + GAP
+        staged = (
+            -(-ly.height // 4) * -(-ly.width // 4), v.elements, inner + GAP, z.elements, channels + GAP,
+            inner, few, plane,
         )  # fmt: skip
-        calls = [*operands, emit.whole(total, write=True), *_workspace(emit, few, channels, planes)]
-        emit.call(f"winograd_weight_grad.{width}", calls, args, flops=flops)
+        total = emit.buffer(node.output)
+        calls = [
+            emit.whole(v),
+            replace(emit.whole(z), block=width, extent=z.elements - (panels - 1) * width),
+            emit.part(total, layout.panel_size, layout.panel_size),
+            emit.workspace(36 * plane),
+        ]
+        emit.call(f"winograd_weight_panel.{width}", calls, staged, domain=panels, flops=flops)
+        return
+    blocks = _blocks(inner)
+    rows = inner // blocks
+    block = rows * width
+    back = emit.part(emit.buffer(node.output), block, layout.size - (blocks - 1) * block)
+    total = emit.partial("winograd", 36 * panels * inner * width)
+    tiles, few = _gradient_tiles(inner, channels)
+    planes = tiles * few + GAP, tiles * channels + GAP
+    args = (
+        ly.height, ly.width, lx.image, lx.row, lx.pixel, *emit.strides(dy), inner, channels, tiles, *planes, few,
+    )  # fmt: skip
+    calls = [*operands, emit.whole(total, write=True), *_workspace(emit, few, channels, planes)]
+    emit.call(f"winograd_weight_grad.{width}", calls, args, flops=flops)
     finish = [emit.part(total, block, total.elements - (blocks - 1) * block), back]
-    finish_args = (panels, inner, rows, total.elements, copies, channels)
+    finish_args = (panels, inner, rows, total.elements, emit.SHARDS, channels)
     emit.call(f"winograd_weight_finish.{width}", finish, finish_args, domain=blocks)
 
 
 def _transformed(emit: Emitter, ly: ImageLayout, channels: int) -> Buffer:
-    """Return a buffer for the transformed tiles of every sample: [36][tiles][channels]."""
-    return emit.batched("tiles", 36 * -(-ly.height // 4) * -(-ly.width // 4) * channels)
+    """Return a buffer for the transformed tiles of every sample: [36][tiles][channels and a gap]."""
+    return emit.batched("tiles", 36 * -(-ly.height // 4) * -(-ly.width // 4) * (channels + GAP))
 
 
 def _to_tiles(
     emit: Emitter, kernel: str, image: Operand, source: ImageLayout, ly: ImageLayout, tiles: Buffer, channels: int
 ) -> None:
     """Emit the transform of an image (x, or dy) to tiles."""
-    args = (ly.height, ly.width, source.image, source.row, source.pixel, channels, tiles.elements)
+    args = (ly.height, ly.width, source.image, source.row, source.pixel, channels, tiles.elements, channels + GAP)
     emit.call(kernel, [image, emit.whole(tiles, write=True), emit.workspace(36 * channels)], args)
-
-
-def _multiply(
-    emit: Emitter,
-    kernel: str,
-    a: Buffer,
-    b: Buffer,
-    result: Buffer,
-    layout: FilterLayout,
-    ly: ImageLayout,
-    more: tuple[int | float, ...],
-    flops: int,
-) -> None:
-    """Emit 36 matrix products over the tiles of the whole batch, one a block, so that each filter is read once."""
-    inner, channels = layout.inner, layout.channels
-    tiles = -(-ly.height // 4) * -(-ly.width // 4)
-    plane = layout.panels * inner * layout.width
-    start, *rest = more
-    gradient = kernel.startswith("conv2d_weight_grad")
-    left = 36 * tiles * inner, 0, inner
-    right = 36 * tiles * channels, 0, channels
-    args = (
-        1, tiles, *left, *right, 1, 0, 1, 0, inner, 1, 0, 0, 0, channels, start, inner * layout.width,
-        *([inner] if gradient else rest),
-    )  # fmt: skip
-    x, image = emit.slab(a, tiles * inner), tiles * channels
-    if gradient:
-        operands = [x, emit.slab(b, image), emit.slab(result, plane, write=True)]
-    else:
-        filters = emit.slab(b, plane)
-        operands = [x, filters, filters, emit.slab(result, image, write=True)]
-    emit.call(kernel, operands, args, domain=36, flops=flops)

@@ -57,6 +57,6 @@ def _winograd(op: Conv | ConvInputGrad | ConvWeightGrad, node: Node) -> str:
     if min(channels) < LEAST or panel_width(dy[2]) < 16 or min(dy[:2]) < 4:
         return ""
     staged = 36 * 4 * x[2] * dy[2] > largest
-    if staged and any(c % 16 for c in channels):
+    if staged and (any(c % 16 for c in channels) or dy[2] % panel_width(dy[2])):  # whole panels
         return ""
     return "winograd staged" if staged else "winograd"

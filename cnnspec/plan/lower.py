@@ -250,7 +250,6 @@ class Emitter:
         blocks = cut.blocks(flops) if cut and self.one_image else 1
         if cut and blocks > 1:
             operands, args, domain = cut.apply(operands, blocks), cut.shorten(args, blocks), blocks
-            flops //= blocks
         elif domain == BATCH and all(self._is_vector(o.buffer) for o in operands):
             domain = WIDE
         self.calls.append(
