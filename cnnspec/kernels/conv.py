@@ -11,10 +11,12 @@ from .machine import host
 from .tile import START_BIAS, START_LOAD, START_ZERO, make_pack, make_tile, shape_of
 
 WIDTHS = (8, 16, 32, 64)
-BLOCK = 4096  # numbers of dy that the weight gradient copies side by side: half of the first-level cache
+# In weight gradients: numbers of a panel of dy that are copied side by side, half of the first-level cache; panels at a
+# time; rows of x copied at a time, a multiple of the rows of every tile; distance of pixels from which on they are.
+BLOCK, PANELS, CHUNK, FAR = 4096, 4, 48, 512
 
 # Bound for each variant by kernel(): the tile, its rows and width, the element's bytes, type and activation.
-tile = ROWS = WIDTH = SIZE = T = stacked = activate = pack = packs = PIXELS = NARROW = None
+tile = ROWS = WIDTH = SIZE = T = stacked = activate = pack = packs = pack_rows = packs_rows = PIXELS = NARROW = None
 
 
 def conv2d(p, a, n):
@@ -77,8 +79,8 @@ def conv2d_weight_grad(p, a, n):
     """Weight gradient: p = x, dy, dw; sums over samples and pixels of x times dy, for ``rows`` of each tap.
 
     Every tap and channel goes over a block of pixels before the next block is touched: x then comes from the
-    second-level cache, where a whole image would come from memory once for each tap. A block's panel of dy is copied
-    side by side first: at a distance of many channels its vectors would fall into few sets of the first-level cache.
+    second-level cache, where a whole image would come from memory once for each tap. Blocks of dy
+    are copied side by side first, and x where pixels are far apart: both would fall into few sets of the caches.
     With NARROW, for few input channels of one group, rows are those of all taps.
     """
     x, dy, dw = p[0], p[1], p[2]
@@ -89,7 +91,7 @@ def conv2d_weight_grad(p, a, n):
     groups, x_group, w_group, y_group = a[13], a[14] * SIZE, a[15] * SIZE, a[16] * SIZE
     channels, first, panel, rows = a[17], a[18], a[19] * SIZE, a[20]
     step = WIDTH * SIZE
-    packed, table = packs(), stacked()
+    packed, packed_rows, table = packs(), packs_rows(), stacked()
     across = min(out_w, PIXELS)
     high = min(out_h, max(1, PIXELS // out_w))
     images = max(1, PIXELS // (out_h * out_w))
@@ -108,13 +110,18 @@ def conv2d_weight_grad(p, a, n):
                 outer = samples
                 if length == 1:
                     length, near, outer = samples, x_image, 1
+                each = samples * lines * pixels
+                copy_rows = not NARROW and near >= FAR
                 for g in range(groups):
-                    for k in range(0, channels, WIDTH):
-                        pack((
-                            y_at + g * y_group + k * SIZE, y_image, y_row, y_pixel, samples, lines, pixels, packed,
-                        ))  # fmt: skip
-                        dw_at = dw + g * w_group + k // WIDTH * panel
+                    for k0 in range(0, channels, PANELS * WIDTH):
+                        some = min(PANELS * WIDTH, channels - k0)
+                        for k in range(0, some, WIDTH):
+                            pack((
+                                y_at + g * y_group + (k0 + k) * SIZE, y_image, y_row, y_pixel,
+                                samples, lines, pixels, packed + k // WIDTH * each * step,
+                            ))  # fmt: skip
                         if NARROW:  # a tile's rows run through all taps and channels, so that few are idle
+                            dw_at = dw + k0 // WIDTH * panel
                             for t in range(0, taps_h * taps_w * inner, ROWS):
                                 for m in range(ROWS):
                                     row = min(t + m, taps_h * taps_w * inner - 1)
@@ -124,21 +131,34 @@ def conv2d_weight_grad(p, a, n):
                                     store_i64(table + 8 * (ROWS + m), dw_at + row * step)
                                 tile(
                                     table, packed, outer, x_image, lines * pixels * step, far, x_row, pixels * step,
-                                    length, near, step, start, 0, table + 8 * ROWS, 0, 0, channels - k,
+                                    length, near, step, start, 0, table + 8 * ROWS, 0, 0, channels - k0,
                                     T(float("-inf")), T(float("inf")),
                                 )  # fmt: skip
-                        else:
-                            for r in range(taps_h):
-                                for s in range(taps_w):
-                                    from_x = g * x_group + r * tap_row + s * tap_pixel
-                                    to_dw = (r * taps_w + s) * inner * step
-                                    for i in range(0, rows, ROWS):
-                                        tile(
-                                            x_at + from_x + i * SIZE, packed, outer, x_image, lines * pixels * step,
-                                            far, x_row, pixels * step, length, near, step, start, 0,
-                                            dw_at + to_dw + i * step, step, rows - i, channels - k,
-                                            T(float("-inf")), T(float("inf")),
-                                        )  # fmt: skip
+                            continue
+                        for place in range(taps_h * taps_w):
+                            from_x = g * x_group + place // taps_w * tap_row + place % taps_w * tap_pixel
+                            dw_at = dw + g * w_group + k0 // WIDTH * panel + place * inner * step
+                            for i0 in range(0, rows, CHUNK):
+                                x_i = x_at + from_x + i0 * SIZE
+                                if copy_rows:
+                                    pack_rows((x_i, x_image, x_row, x_pixel, samples, lines, pixels, packed_rows))
+                                for k in range(0, some, WIDTH):
+                                    for i in range(0, min(CHUNK, rows - i0), ROWS):
+                                        b_at = packed + k // WIDTH * each * step
+                                        out = dw_at + k // WIDTH * panel + (i0 + i) * step
+                                        if copy_rows:
+                                            tile(
+                                                packed_rows + i * SIZE, b_at, 1, 0, 0, 1, 0, 0,
+                                                each, CHUNK * SIZE, step, start, 0, out, step, rows - i0 - i,
+                                                channels - k0 - k, T(float("-inf")), T(float("inf")),
+                                            )  # fmt: skip
+                                        else:
+                                            tile(
+                                                x_i + i * SIZE, b_at, outer, x_image, lines * pixels * step,
+                                                far, x_row, pixels * step, length, near, step, start, 0,
+                                                out, step, rows - i0 - i, channels - k0 - k,
+                                                T(float("-inf")), T(float("inf")),
+                                            )  # fmt: skip
 
 
 def _register() -> None:
@@ -158,10 +178,12 @@ def _register() -> None:
                 tile=make_tile(machine, width, bits, unit_rows=False, rows=1),
             )(conv2d)  # fmt: skip
             for suffix, narrow in (("", False), ("_narrow", True)):
+                panels = 1 if narrow else PANELS
                 kernel(
-                    f"conv2d_weight_grad{suffix}.{width}.f{bits}", **common, NARROW=narrow, PIXELS=BLOCK // width,
-                    pack=make_pack(machine, width, bits), packs=stack(BLOCK * bits // 64), stacked=stack(2 * rows),
-                    tile=make_tile(machine, width, bits, unit_rows=not narrow),
+                    f"conv2d_weight_grad{suffix}.{width}.f{bits}", **common, NARROW=narrow, PANELS=panels,
+                    PIXELS=BLOCK // width, pack=make_pack(machine, width, bits), packs=stack(panels * BLOCK * bits // 64),
+                    pack_rows=make_pack(machine, CHUNK, bits), packs_rows=stack(BLOCK // width * CHUNK * bits // 64),
+                    stacked=stack(2 * rows), tile=make_tile(machine, width, bits, unit_rows=not narrow),
                 )(conv2d_weight_grad)  # fmt: skip
 
 

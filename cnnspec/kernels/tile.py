@@ -400,7 +400,8 @@ def make_pack(machine: Machine, width: int, bits: int) -> Any:
 
     Numbers: source, bytes from sample to sample, row to row, pixel to pixel, samples, rows, pixels, target.
     """
-    _, vectors, lanes = shape_of(machine, width, bits)
+    lanes = shape_of(machine, width, bits)[2] if width % 16 else machine.vector_bytes * 8 // bits
+    vectors = width // lanes
 
     @intrinsic
     def pack(typingctx: Any, numbers: Any) -> Any:

@@ -21,7 +21,7 @@ from .winograd_lower import lower_winograd, lower_winograd_staged, lower_winogra
 if TYPE_CHECKING:
     from ..ir.graph import Node, Value
     from ..plan.lower import Emitter
-    from ..plan.plan import Buffer, Operand
+    from ..plan.plan import Buffer, ImageLayout, Operand
     from .conv import Conv, ConvInputGrad, ConvWeightGrad
     from .linear import Dense, DenseInputGrad, DenseWeightGrad
 
@@ -29,7 +29,9 @@ ZERO, BIAS, LOAD = 0, 1, 2  # how the sums of a tile start; kernels/tile.py
 INNER, CHANNELS, START = 12, 17, 18  # places in the arguments of conv2d
 NARROW = 24  # numbers of a filter row below which tiles run over all rows of a filter
 LARGE_BYTES = 1024 * 1024  # flipped filters from here on are made late
-SPLIT_BYTES = 64 * 1024  # weights from here on have one gradient, cut into blocks, not one for each shard
+SMALL_BYTES = 64 * 1024  # weights below have a gradient for each shard, larger than the other never:
+MOST_BYTES = 1024 * 1024
+MOST_BLOCKS = 16  # of rows of a gradient
 
 
 def _size(layout: FilterLayout, item: int = 4) -> int:
@@ -232,11 +234,22 @@ def lower_weight_grad(emit: Emitter, node: Node, op: ConvWeightGrad) -> None:
     if args[INNER] < NARROW and op.groups == 1:
         whole = narrow_weight_grad(op, layout) if lx.pixel == layout.inner else ""
         name = whole or f"conv2d_weight_grad_narrow.{layout.width}"
-    if _size(layout) < SPLIT_BYTES or op.groups > 1:
+    if op.groups > 1 or not _is_split(emit, layout, ly):
         total = emit.gradient(node.output, emit.buffer_size(node.output, op.groups))
         emit.call(name, [*operands, emit.whole(total, write=True)], args, flops=flops)
         return
     _split_over_rows(emit, name, operands, node, layout, args, flops)
+
+
+def _is_split(emit: Emitter, layout: FilterLayout, ly: ImageLayout) -> bool:
+    """Whether a gradient is cut into blocks of rows, which all read dy; else each shard has one, and they are added up.
+
+    Copies are read and written about three times.
+    """
+    size = _size(layout)
+    if size < SMALL_BYTES or size > MOST_BYTES:
+        return size > MOST_BYTES
+    return 3 * emit.SHARDS * size > MOST_BLOCKS * emit.batch * ly.image * 4
 
 
 def _split_over_rows(
@@ -251,7 +264,7 @@ def _split_over_rows(
     """Large filters: blocks of filter rows, each over the whole batch in order, so that one copy is enough."""
     x, dy = operands
     inner = args[INNER]
-    blocks = max((b for b in range(1, 17) if inner % b == 0), key=lambda b: (inner // b % 8 == 0, b))
+    blocks = max((b for b in range(1, MOST_BLOCKS + 1) if inner % b == 0), key=lambda b: (inner // b % 8 == 0, b))
     rows = inner // blocks
     total = emit.buffer(node.output)
     reach = layout.size - inner * layout.width + rows * layout.width
@@ -314,7 +327,7 @@ def lower_dense_weight_grad(emit: Emitter, node: Node, op: DenseWeightGrad) -> N
     flops = 2 * layout.inner * layout.channels
     args = (*_dense_args(emit.layout(x).image, emit.layout(dy).image, layout, LOAD), layout.inner)
     operands = [emit.image(x), emit.image(dy)]
-    if _size(layout) < SPLIT_BYTES:
+    if not _is_split(emit, layout, emit.layout(dy)):
         total = emit.gradient(node.output, emit.buffer_size(node.output))
         emit.call(name, [*operands, emit.whole(total, write=True)], args, emit.WIDE, flops=flops)
     else:

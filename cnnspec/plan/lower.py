@@ -47,7 +47,7 @@ class Emitter:
         return padded(n)
 
     def __init__(self, graph: Graph, dtype: str = "f32", batch: int = 2) -> None:
-        self.graph, self.dtype = graph, dtype
+        self.graph, self.dtype, self.batch = graph, dtype, batch
         self.one_image = batch == 1  # then threads share the image, else the batch
         self.calls: list[KernelCall] = []
         self.buffers: dict[str, Buffer] = {}
