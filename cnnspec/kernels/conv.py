@@ -14,20 +14,20 @@ WIDTHS = (8, 16, 32, 64)
 # In weight gradients: numbers of a panel of dy that are copied side by side, half of the first-level cache; panels at a
 # time; rows of x copied at a time, a multiple of the rows of every tile; distance of pixels from which on they are.
 BLOCK, PANELS, CHUNK, FAR = 4096, 4, 48, 512
+TILES = 32  # whose rows are found together, once for all panels
 
 # Bound for each variant by kernel(): the tile, its rows and width, the element's bytes, type and activation.
-tile = ROWS = WIDTH = SIZE = T = stacked = activate = pack = packs = pack_rows = packs_rows = PIXELS = NARROW = None
+tile = ROWS = WIDTH = SIZE = T = stacked = activate = pack = packs = pack_rows = packs_rows = TABLE = PIXELS = (
+    NARROW
+) = None
 
 
 def conv2d(p, a, n):
     """Forward: p = x, w, bias, y. Also input gradients (x = dy, flipped filters) and dense layers (a 1x1 image)."""
     x, w, bias, y = p[0], p[1], p[2], p[3]
     out_h, out_w = a[0], a[1]
-    x_image, x_row, x_pixel = (
-        a[2] * SIZE,
-        a[3] * SIZE,
-        a[4] * SIZE,
-    )  # from one output position's window to the next
+    # from one output position's window to the next
+    x_image, x_row, x_pixel = a[2] * SIZE, a[3] * SIZE, a[4] * SIZE
     y_image, y_row, y_pixel = a[5] * SIZE, a[6] * SIZE, a[7] * SIZE
     taps_h, tap_row, taps_w, tap_pixel, inner = a[8], a[9] * SIZE, a[10], a[11] * SIZE, a[12]
     groups, x_group, w_group, y_group = a[13], a[14] * SIZE, a[15] * SIZE, a[16] * SIZE
@@ -39,35 +39,35 @@ def conv2d(p, a, n):
     x_wrap, y_wrap = x_row - out_w * x_pixel, y_row - out_w * y_pixel
     x_next, y_next = x_image - out_h * x_row, y_image - out_h * y_row
     rows = stacked()
-    outs = rows + 8 * ROWS
+    outs = rows + 8 * TABLE
     for g in range(groups):
-        for k in range(0, channels, WIDTH):
-            w_at = w + g * w_group + k // WIDTH * panel
-            b_at = bias + g * y_group + k * SIZE
-            x_at = x + g * x_group
-            y_at = y + g * y_group + k * SIZE
-            left, below = out_w, out_h
-            for t in range(0, total, ROWS):
-                for m in range(ROWS):
-                    store_i64(rows + 8 * m, x_at)
-                    store_i64(outs + 8 * m, y_at)
-                    if t + m + 1 < total:  # on to the next pixel, row or sample; rows too many repeat the last one
-                        x_at += x_pixel
-                        y_at += y_pixel
-                        left -= 1
-                        if left == 0:
-                            left = out_w
-                            x_at += x_wrap
-                            y_at += y_wrap
-                            below -= 1
-                            if below == 0:
-                                below = out_h
-                                x_at += x_next
-                                y_at += y_next
-                tile(
-                    rows, w_at, taps_h, tap_row, taps_w * inner * step, taps_w, tap_pixel, inner * step,
-                    inner, SIZE, step, start, b_at, outs, 0, 0, channels - k, low, high,
-                )  # fmt: skip
+        x_at, y_at, left, below = x + g * x_group, y + g * y_group, out_w, out_h
+        for first in range(0, total, TABLE):
+            count = min(TABLE, total - first)
+            for t in range(-(-count // ROWS) * ROWS):
+                store_i64(rows + 8 * t, x_at)
+                store_i64(outs + 8 * t, y_at)
+                if first + t + 1 < total:  # on to the next pixel, row or sample; rows too many repeat the last one
+                    x_at += x_pixel
+                    y_at += y_pixel
+                    left -= 1
+                    if left == 0:
+                        left = out_w
+                        x_at += x_wrap
+                        y_at += y_wrap
+                        below -= 1
+                        if below == 0:
+                            below = out_h
+                            x_at += x_next
+                            y_at += y_next
+            for k in range(0, channels, WIDTH):
+                for t in range(0, count, ROWS):
+                    tile(
+                        rows + 8 * t, w + g * w_group + k // WIDTH * panel,
+                        taps_h, tap_row, taps_w * inner * step, taps_w, tap_pixel, inner * step,
+                        inner, SIZE, step, start, bias + g * y_group + k * SIZE, outs + 8 * t, k * SIZE, 0,
+                        channels - k, low, high,
+                    )  # fmt: skip
     if code > 2:  # functions that are no bounds: over whole rows, which are long enough for vectors
         for image in range(n):
             for h in range(out_h):
@@ -169,12 +169,13 @@ def _register() -> None:
         for width in WIDTHS:
             rows = shape_of(machine, width, bits)[0]
             common = {"ROWS": rows, "WIDTH": width, "SIZE": bits // 8, "T": number}
+            table = {"TABLE": TILES * rows, "stacked": stack(2 * TILES * rows)}
             kernel(
-                f"conv2d.{width}.f{bits}", **common, activate=run, stacked=stack(2 * rows),
+                f"conv2d.{width}.f{bits}", **common, **table, activate=run,
                 tile=make_tile(machine, width, bits, unit_rows=False),
             )(conv2d)  # fmt: skip
             kernel(
-                f"conv2d_row.{width}.f{bits}", **{**common, "ROWS": 1}, activate=run, stacked=stack(2),
+                f"conv2d_row.{width}.f{bits}", **{**common, "ROWS": 1}, **table, activate=run,
                 tile=make_tile(machine, width, bits, unit_rows=False, rows=1),
             )(conv2d)  # fmt: skip
             for suffix, narrow in (("", False), ("_narrow", True)):

@@ -1,12 +1,13 @@
-"""Sweeps: vectors of channels that pass over every pixel, with numbers of each channel held in registers.
+"""Sweeps: vectors of channels that pass over every pixel.
 
 Batch normalisation, bias gradients and their like are all one loop nest with different bodies:
 
     for each sample, row, pixel:  outputs, terms = body(inputs, constants, bounds);  sums += terms
 
-A few rows of an image go through all their channels before the next rows do, so that memory is read in order; a cache
-line of channels at a time, in one vector or several. Sums are kept row by row first, so that thousands of pixels lose
-no digits.
+Channels go a cache line at a time, in one vector or several. Where nothing is summed, a pair of pixels goes through all
+its channels, so that memory is read in order; constants come from the first-level cache. Sums stay in registers, so a
+few rows of an image go through one line of channels, then through the next; they are kept row by row first, so that
+thousands of pixels lose no digits.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from .tile import Access, Vectors
 
 Body = Callable[[Vectors, list[Any], list[Any], list[Any]], tuple[list[Any], list[Any]]]
 
-PIXELS = 256  # of the rows that go through all channels together
+PIXELS = 256  # of the rows that go through a line of channels together, where there are sums
 LINE = 64  # bytes of channels that go together
 
 
@@ -41,80 +42,28 @@ def line_of(bits: int) -> int:
 
 
 def make_sweep(machine: Machine, bits: int, inputs: int, constants: int, outputs: int, sums: int, body: Body) -> Any:
-    """Return the intrinsic ``sweep((n, height, width, channels, ...), low, high)``.
+    """Return the intrinsic ``sweep((n, height, width, channels, ...), low, high)``, with outputs or sums.
 
     Then, for each input and then each output its address and the strides from sample to sample, row to row, pixel
     to pixel; then the addresses of the constants, one number a channel; then of the sums, to which the new ones are
     added. All int64, in bytes. ``low`` and ``high`` are bounds for the body's use.
     """
-    lanes, line = lanes_of(machine, bits), line_of(bits)
-    vectors = line // lanes
+    assert not (outputs and sums)
     images = inputs + outputs
 
     @intrinsic
     def sweep(typingctx: Any, numbers: Any, low: Any, high: Any) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             n, height, width, channels, *rest = cgutils.unpack_tuple(builder, args[0])
-            vec = Vectors(builder, bits, lanes, machine.fma)
-            bounds = [vec.spread(args[1]), vec.spread(args[2])]
             places = [rest[4 * k : 4 * k + 4] for k in range(images)]
             fixed, targets = rest[4 * images : 4 * images + constants], rest[4 * images + constants :]
-            zero = ir.Constant(vec.type, [0.0] * lanes)
-            totals, rows = (
-                [[cgutils.alloca_once(builder, vec.type) for _ in range(vectors)] for _ in range(sums)] for _ in "tr"
-            )
-
-            def least(a: Any, b: Any) -> Any:
-                return builder.select(builder.icmp_signed("<", a, b), a, b)
-
-            def clear(sums: list[list[Any]]) -> None:
-                for at in itertools.chain(*sums):
-                    builder.store(zero, at)
-
-            many = builder.sdiv(I64(PIXELS), width)
-            lines = least(height, builder.select(builder.icmp_signed("<", many, I64(1)), I64(1), many))
-            blocks = builder.sdiv(builder.add(height, builder.sub(lines, I64(1))), lines)
-            columns = builder.sdiv(builder.add(channels, I64(line - 1)), I64(line))
-            with (
-                cgutils.for_range(builder, n) as i,
-                cgutils.for_range(builder, blocks) as block,
-                cgutils.for_range(builder, columns) as column,
-            ):
-                first = builder.mul(block.index, lines)
-                along = builder.mul(column.index, I64(LINE))
-                corners = []
-                for address, image, row, _ in places:
-                    start = builder.add(builder.add(address, along), builder.mul(i.index, image))
-                    corners.append(builder.add(start, builder.mul(first, row)))
-
-                def pass_over(io: Access) -> None:
-                    known = [[io.load(builder.add(at, along), v) for at in fixed] for v in range(vectors)]
-                    clear(totals)
-                    with cgutils.for_range(builder, least(lines, builder.sub(height, first))) as h:
-                        starts = [
-                            builder.add(corner, builder.mul(h.index, row))
-                            for corner, (_, _, row, _) in zip(corners, places, strict=True)
-                        ]
-                        clear(rows)
-                        with cgutils.for_range(builder, width) as w:
-                            here = [
-                                builder.add(start, builder.mul(w.index, pixel))
-                                for start, (_, _, _, pixel) in zip(starts, places, strict=True)
-                            ]
-                            for v in range(vectors):
-                                made, terms = body(vec, [io.load(at, v) for at in here[:inputs]], known[v], bounds)
-                                for value, at in zip(made, here[inputs:], strict=True):
-                                    io.store(value, at, v)
-                                for term, at in zip(terms, rows, strict=True):
-                                    builder.store(builder.fadd(builder.load(at[v]), term), at[v])
-                        for total, row in zip(itertools.chain(*totals), itertools.chain(*rows), strict=True):
-                            builder.store(builder.fadd(builder.load(total), builder.load(row)), total)
-                    for target, total in zip(targets, totals, strict=True):
-                        at = builder.add(target, along)
-                        for v in range(vectors):
-                            io.store(builder.fadd(io.load(at, v), builder.load(total[v])), at, v)
-
-                vec.either(builder.sub(channels, builder.mul(column.index, I64(line))), vectors, pass_over)
+            vec = Vectors(builder, bits, lanes_of(machine, bits), machine.fma)
+            loops = Loops(vec, (n, height, width, channels), places, fixed)
+            bounds = [vec.spread(args[1]), vec.spread(args[2])]
+            if sums:
+                loops.add_up(targets, lambda xs, known: body(vec, xs, known, bounds)[1])
+            else:
+                loops.map(inputs, lambda xs, known: body(vec, xs, known, bounds)[0])
             return context.get_dummy_value()
 
         floating = types.float32 if bits == 32 else types.float64
@@ -122,3 +71,101 @@ def make_sweep(machine: Machine, bits: int, inputs: int, constants: int, outputs
         return types.void(types.UniTuple(types.int64, count), floating, floating), codegen
 
     return sweep
+
+
+class Loops:
+    """Emits the two orders in which images are swept."""
+
+    def __init__(self, vec: Vectors, shape: tuple[Any, ...], places: list[list[Any]], fixed: list[Any]) -> None:
+        self.vec, self.builder = vec, vec.builder
+        self.n, self.height, self.width, self.channels = shape
+        self.places, self.fixed = places, fixed
+        self.line = LINE // vec.nbytes * vec.lanes
+        self.vectors = LINE // vec.nbytes
+
+    def map(self, inputs: int, body: Callable[[list[Any], list[Any]], list[Any]]) -> None:
+        """Write outputs, a pair of pixels after the other, all channels of both."""
+        b = self.builder
+        whole = b.sdiv(self.channels, I64(self.line))
+        left = b.sub(self.channels, b.mul(whole, I64(self.line)))
+
+        def line(here: list[Any], pixels: int, number: Any, io: Access) -> None:
+            along = b.mul(number, I64(LINE))
+            for v in range(self.vectors):
+                known = [io.load(b.add(at, along), v) for at in self.fixed]
+                for p in range(pixels):
+                    far = [
+                        b.add(b.add(at, along), b.mul(pixel, I64(p)))
+                        for at, (_, _, _, pixel) in zip(here, self.places, strict=True)
+                    ]
+                    made = body([io.load(at, v) for at in far[:inputs]], known)
+                    for value, at in zip(made, far[inputs:], strict=True):
+                        io.store(value, at, v)
+
+        def some(starts: list[Any], first: Any, pixels: int) -> None:
+            here = self._further(starts, 3, first)
+            with cgutils.for_range(b, whole) as number:
+                line(here, pixels, number.index, Access(self.vec))
+            with b.if_then(b.icmp_signed(">", left, I64(0))):
+                self.vec.either(left, self.vectors, lambda io: line(here, pixels, whole, io))
+
+        pairs = b.sdiv(self.width, I64(2))
+        addresses = [place[0] for place in self.places]
+        with cgutils.for_range(b, self.n) as i, cgutils.for_range(b, self.height) as h:
+            starts = self._further(self._further(addresses, 1, i.index), 2, h.index)
+            with cgutils.for_range(b, pairs) as w:
+                some(starts, b.mul(w.index, I64(2)), 2)
+            with cgutils.for_range(b, self.width, start=b.mul(pairs, I64(2))) as w:
+                some(starts, w.index, 1)
+
+    def add_up(self, targets: list[Any], body: Callable[[list[Any], list[Any]], list[Any]]) -> None:
+        """Add to sums, a few rows after the other, a line of channels after the other."""
+        b = self.builder
+        totals, rows = (
+            [[cgutils.alloca_once(b, self.vec.type) for _ in range(self.vectors)] for _ in targets] for _ in range(2)
+        )
+        many = b.sdiv(I64(PIXELS), self.width)
+        lines = self._least(self.height, b.select(b.icmp_signed("<", many, I64(1)), I64(1), many))
+        blocks = b.sdiv(b.add(self.height, b.sub(lines, I64(1))), lines)
+        columns = b.sdiv(b.add(self.channels, I64(self.line - 1)), I64(self.line))
+        with (
+            cgutils.for_range(b, self.n) as i,
+            cgutils.for_range(b, blocks) as block,
+            cgutils.for_range(b, columns) as column,
+        ):
+            first, along = b.mul(block.index, lines), b.mul(column.index, I64(LINE))
+            addresses = [b.add(place[0], along) for place in self.places]
+            corners = self._further(self._further(addresses, 1, i.index), 2, first)
+
+            def pass_over(io: Access) -> None:
+                known = [[io.load(b.add(at, along), v) for at in self.fixed] for v in range(self.vectors)]
+                self._clear(totals)
+                with cgutils.for_range(b, self._least(lines, b.sub(self.height, first))) as h:
+                    starts = self._further(corners, 2, h.index)
+                    self._clear(rows)
+                    with cgutils.for_range(b, self.width) as w:
+                        here = self._further(starts, 3, w.index)
+                        for v in range(self.vectors):
+                            terms = body([io.load(at, v) for at in here], known[v])
+                            for term, row in zip(terms, rows, strict=True):
+                                b.store(b.fadd(b.load(row[v]), term), row[v])
+                    for total, row in zip(itertools.chain(*totals), itertools.chain(*rows), strict=True):
+                        b.store(b.fadd(b.load(total), b.load(row)), total)
+                for target, total in zip(targets, totals, strict=True):
+                    at = b.add(target, along)
+                    for v in range(self.vectors):
+                        io.store(b.fadd(io.load(at, v), b.load(total[v])), at, v)
+
+            self.vec.either(b.sub(self.channels, b.mul(column.index, I64(self.line))), self.vectors, pass_over)
+
+    def _further(self, addresses: list[Any], stride: int, count: Any) -> list[Any]:
+        """The addresses ``count`` samples (stride 1), rows (2) or pixels (3) further on in each image."""
+        b = self.builder
+        return [b.add(at, b.mul(count, place[stride])) for at, place in zip(addresses, self.places, strict=True)]
+
+    def _clear(self, sums: list[list[Any]]) -> None:
+        for at in itertools.chain(*sums):
+            self.builder.store(ir.Constant(self.vec.type, [0.0] * self.vec.lanes), at)
+
+    def _least(self, a: Any, b: Any) -> Any:
+        return self.builder.select(self.builder.icmp_signed("<", a, b), a, b)

@@ -247,7 +247,8 @@ def make_tile(machine: Machine, width: int, bits: int, *, unit_rows: bool, rows:
 
     All addresses and strides are bytes. With ``unit_rows`` (weight gradients) ``a`` is the address of row 0, row m
     lies m elements behind it, row m of the result at ``out + m*step``, and only the first ``count`` rows are stored.
-    Without (outputs) ``a`` and ``out`` are addresses of tables of int64 with the address of each row.
+    Without (outputs) ``a`` and ``out`` are addresses of tables of int64 with the address of each row; those of ``out``
+    are ``step`` bytes further on.
     ``start``: zero, the vector at ``bias``, or what ``out`` holds. ``valid``: channels of the panel that exist; ``b``
     is read beyond them, which is why memory ends in a panel's room (``SLACK`` of the runner), but nothing is stored of that.
     """
@@ -273,7 +274,7 @@ def make_tile(machine: Machine, width: int, bits: int, *, unit_rows: bool, rows:
                 outs = [builder.add(out, builder.mul(step, I64(m))) for m in range(rows)]
             else:
                 starts = [table(a, m) for m in range(rows)]
-                outs = [table(out, m) for m in range(rows)]
+                outs = [builder.add(table(out, m), step) for m in range(rows)]
 
             def begin(io: Access) -> None:
                 zero = ir.Constant(vec.type, [0.0] * lanes)

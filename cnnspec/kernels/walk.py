@@ -20,6 +20,7 @@ from ._jit import FASTMATH, I64, kernel, load_i64, store_i64
 SEGMENT, CALL, OPERAND = 5, 4, 5
 MASK = 128  # bytes of a set of cores
 POINTERS = 64  # words of a thread's row: the addresses of a call's operands
+CLAIM = 64  # bytes from one thread's word of claims to the next: a cache line
 
 # Words of a run's state.
 FIELDS = (
@@ -27,12 +28,13 @@ FIELDS = (
     "n", "shards", "prepare", "profile", "threads",  # samples; parts of a batch; flags; most threads
     "run_parts", "parallel", "thread_number",  # addresses of walk.run_parts, GOMP_parallel, omp_get_thread_num
     "get_core", "set_cores", "cores",  # addresses of sched_getcpu, sched_setaffinity; of a mask for each core; or 0
+    "claims",  # address of a word for each thread, CLAIM bytes apart: the next part of its run
     "segment", "parts", "team", "core",  # what the team works on, and the core of its first thread
 )  # fmt: skip
 (
     AT_SEGMENTS, COUNT, AT_CALLS, AT_OPERANDS, AT_BASES, AT_POINTERS, AT_SPENT, CALLS_COUNT, N, SHARDS, PREPARE,
-    PROFILE, THREADS, RUN_PARTS, PARALLEL, THREAD_NUMBER, GET_CORE, SET_CORES, CORES, NOW_SEGMENT, NOW_PARTS, NOW_TEAM,
-    NOW_CORE,
+    PROFILE, THREADS, RUN_PARTS, PARALLEL, THREAD_NUMBER, GET_CORE, SET_CORES, CORES, CLAIMS, NOW_SEGMENT, NOW_PARTS,
+    NOW_TEAM, NOW_CORE,
 ) = range(0, 8 * len(FIELDS), 8)  # fmt: skip
 STATE = types.void(types.int64)
 
@@ -103,6 +105,16 @@ def set_cores(typingctx: Any, address: Any, mask: Any) -> Any:
     return types.void(types.int64, types.int64), codegen
 
 
+@intrinsic
+def claim(typingctx: Any, address: Any) -> Any:
+    """Add one to the word at an address, which other threads may do at the same time; return what it was before."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.atomic_rmw("add", builder.inttoptr(args[0], ir.PointerType(I64)), I64(1), "monotonic")
+
+    return types.int64(types.int64), codegen
+
+
 @njit(fastmath=FASTMATH, error_model="numpy")
 def run_part(state, part, parts, thread):
     """Run one part of a segment: a shard of the batch, some samples at a time, or a block."""
@@ -141,7 +153,10 @@ def run_part(state, part, parts, thread):
 
 @kernel("walk.run_parts", STATE)
 def run_parts(state):
-    """One thread of a team: its run of the parts.
+    """One thread of a team: its run of the parts, then what others have not begun of theirs.
+
+    Cores are not equally fast where other programs run beside, and each thread's parts lie side by side, so that it
+    finds in its cache what it wrote. No result depends on who ran a part.
 
     Systems wake a thread on the core of the one that wakes it. Where that would leave both on one core, while others
     idle, the thread moves away from it.
@@ -152,8 +167,13 @@ def run_parts(state):
         if core == load_i64(state + NOW_CORE):
             set_cores(load_i64(state + SET_CORES), load_i64(state + CORES) + core * MASK)
     parts, team = load_i64(state + NOW_PARTS), load_i64(state + NOW_TEAM)
-    for part in range(thread * parts // team, (thread + 1) * parts // team):
-        run_part(state, part, parts, thread)
+    for k in range(team):
+        owner = (thread + k) % team
+        next_part = load_i64(state + CLAIMS) + owner * CLAIM
+        part = claim(next_part)
+        while part < (owner + 1) * parts // team:
+            run_part(state, part, parts, thread)
+            part = claim(next_part)
 
 
 @kernel("walk", STATE)
@@ -174,6 +194,8 @@ def walk(state):
         else:
             store_i64(state + NOW_PARTS, parts)
             store_i64(state + NOW_TEAM, team)
+            for thread in range(team):
+                store_i64(load_i64(state + CLAIMS) + thread * CLAIM, thread * parts // team)
             if load_i64(state + GET_CORE) != 0:
                 store_i64(state + NOW_CORE, ask(load_i64(state + GET_CORE)))
             start_team(load_i64(state + PARALLEL), load_i64(state + RUN_PARTS), state, team)

@@ -29,6 +29,7 @@ from .slices import find_slices
 
 CHUNKS = 16  # blocks that parameters are cut into
 NARROW = 8  # channels up to which pooling takes narrow vectors; kernels/pool.py
+MAP_SPEED = 2  # numbers a nanosecond that a map reads and writes
 PAD = 256  # every parameter and channel vector is a multiple of this many elements
 
 
@@ -237,17 +238,18 @@ class Emitter:
         flops: int = 0,
         waits: tuple[Buffer, ...] = (),
         cut: Cut | None = None,
+        work: int = 0,
     ) -> None:
         """Append a call; buffers with a halo are cleared around before they are first written.
 
         ``waits``: buffers that are not read, but must have been written before. ``cut``: how one image may be shared
-        among threads; done where it is worth the barrier.
+        among threads; done where it is worth the barrier, for so many ``flops`` or other ``work``.
         """
         for o in operands:
             layout = self.layouts.get(o.buffer.name)
             if o.write and layout and layout.halo != (0, 0) and o.buffer.name not in self._cleared:
                 self._clear_halo(o.buffer, layout, (*waits, *(r.buffer for r in operands if not r.write)))
-        blocks = cut.blocks(flops) if cut and self.one_image else 1
+        blocks = cut.blocks(flops or work) if cut and self.one_image else 1
         if cut and blocks > 1:
             operands, args, domain = cut.apply(operands, blocks), cut.shorten(args, blocks), blocks
         elif domain == BATCH and all(self._is_vector(o.buffer) for o in operands):
@@ -264,13 +266,18 @@ class Emitter:
         return b.kind not in (BATCHED, SCRATCH) or (layout is not None and layout.height == layout.width == 1)
 
     def _clear_halo(self, buffer: Buffer, layout: ImageLayout, waits: tuple[Buffer, ...]) -> None:
-        """Emit zeros around an image, no earlier than the call that fills it: so its memory is not held for long."""
+        """Emit zeros around an image, no earlier than the call that fills it: so its memory is not held for long.
+
+        The plan of one image has memory for all, and each segment counts: there they are written once for all runs.
+        """
         self._cleared.add(buffer.name)
         args = (layout.image, layout.row, layout.height, layout.halo[0], layout.halo[1] * layout.pixel)
         operand = Operand(buffer, 0, layout.image, 0, True)
-        self.calls.append(
-            KernelCall(self._kernel("clear_halo"), (operand,), args, BATCH, self.layer, self.backward, waits=waits)
-        )
+        kernel = self._kernel("clear_halo")
+        if self.one_image and not self.training:
+            self.prologue.append(KernelCall(kernel, (operand,), args, 1))
+        else:
+            self.calls.append(KernelCall(kernel, (operand,), args, BATCH, self.layer, self.backward, waits=waits))
 
     @staticmethod
     def cut(place: int, size: int, unit: int, *steps: int, speed: int) -> Cut:
@@ -287,13 +294,14 @@ class Emitter:
         values = [*node.inputs, node.output]
         layouts = [self.layout(v) for v in values]
         first = layouts[0]
-        if all(x.halo == (0, 0) for x in layouts):
+        if all(x.halo == (0, 0) for x in layouts) and not self.one_image:
             rows, inner = 1, first.height * first.width * first.channels
         else:
             rows, inner = first.height, first.width * first.channels
+        cut = self.cut(0, rows, 1, *(layout.row for layout in layouts), speed=MAP_SPEED)
         strides = [n for x in layouts for n in (x.image, x.row)]
         operands = [self.image(v) for v in node.inputs] + [self.image(node.output, write=True)]
-        self.call(kernel, operands, (rows, inner, *strides, *args))
+        self.call(kernel, operands, (rows, inner, *strides, *args), cut=cut, work=rows * inner)
 
     def add(self, node: Node, activation: tuple[int, float]) -> None:
         """Emit the sum of two or more values, pair by pair; the last applies the activation."""

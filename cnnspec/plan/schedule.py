@@ -97,7 +97,10 @@ def _mark_prepare(segments: list[Segment]) -> None:
         written = [b for c in segment.calls for b in c.writes]
         names = {b.name for b in written}
         if all(b.kind == PARAM or b.name in fixed or b.name in names for b in touched) and all(
-            b.kind in (SHARED, PARTIAL) for b in written
+            b.kind in (SHARED, PARTIAL)
+            for c in segment.calls
+            for b in c.writes
+            if not c.kernel.startswith("clear_halo")
         ):
             segment.prepare = True
             fixed |= names

@@ -29,7 +29,7 @@ from . import threads
 
 NUMPY = {"f32": np.float32, "f64": np.float64, "i32": np.int32, "i64": np.int64, "u8": np.uint8}
 ARENA, PARAMETERS, WORKSPACE, STATES = 0, 1, 2, 3
-POINTERS = 64  # words of a thread's row of addresses, as kernels/walk.py has it
+POINTERS, CLAIM = 64, 8  # words of a thread's rows of addresses and of claims, as kernels/walk.py has them
 N, PREPARE, PROFILE = 8, 10, 11  # places in the state of a run, kernels/walk.py: FIELDS
 SLACK = 512  # bytes behind each memory: vectors may read (never write) a little past the end
 
@@ -122,13 +122,14 @@ class Runner:
         memories = (self.arena, self.parameters, self.workspace, self.states)
         self._bases = np.array([m.ctypes.data for m in memories], np.int64)
         self._pointers = np.zeros((self.threading.count, POINTERS), np.int64)
+        self._claims = np.zeros((self.threading.count, CLAIM), np.int64)
         self.spent = np.zeros((self.threading.count, max(1, len(calls))), np.int64)
         walkers = load.load_kernels(["walk", "walk.run_parts"])
         words = [
                 self._segments.ctypes.data, len(segments), self._calls.ctypes.data, self._operands.ctypes.data,
                 self._bases.ctypes.data, self._pointers.ctypes.data, self.spent.ctypes.data, self.spent.shape[1],
                 0, SHARDS, 0, 0, self.threading.count,
-                walkers["walk.run_parts"], *self.threading.entries, 0, 0, 0, 0,
+                walkers["walk.run_parts"], *self.threading.entries, self._claims.ctypes.data, 0, 0, 0, 0,
         ]  # fmt: skip
         self._state = (ctypes.c_int64 * len(words))(*words)
         self._place = ctypes.c_void_p(ctypes.addressof(self._state))
