@@ -182,9 +182,10 @@ def _register() -> None:
                 panels = 1 if narrow else PANELS
                 kernel(
                     f"conv2d_weight_grad{suffix}.{width}.f{bits}", **common, NARROW=narrow, PANELS=panels,
-                    PIXELS=BLOCK // width, pack=make_pack(machine, width, bits), packs=stack(panels * BLOCK * bits // 64),
+                    PIXELS=BLOCK // width, stacked=stack(2 * rows),
+                    pack=make_pack(machine, width, bits), packs=stack(panels * BLOCK * bits // 64),
                     pack_rows=make_pack(machine, CHUNK, bits), packs_rows=stack(BLOCK // width * CHUNK * bits // 64),
-                    stacked=stack(2 * rows), tile=make_tile(machine, width, bits, unit_rows=not narrow),
+                    tile=make_tile(machine, width, bits, unit_rows=not narrow),
                 )(conv2d_weight_grad)  # fmt: skip
 
 

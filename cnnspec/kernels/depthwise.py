@@ -17,7 +17,7 @@ from .activate import activate_f32, activate_f64
 from .machine import Machine, host
 from .pointwise import register
 from .sweep import lanes_of, line_of, make_sweep
-from .tile import Access, Vectors
+from .vectors import Access, Vectors
 
 PIXELS = 4  # outputs at a time
 

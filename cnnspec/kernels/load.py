@@ -49,6 +49,7 @@ def _compile(folder: str, names: Sequence[str], progress: Callable[[int, int], N
         walk,
         window,
         winograd,
+        winograd_staged,
     )
     from ._jit import TEMPLATES, compile_kernel
 

@@ -21,7 +21,8 @@ from numba.extending import intrinsic
 
 from ._jit import I64, as_float, kernel
 from .machine import Machine, host
-from .tile import START_BIAS, START_LOAD, Access, Vectors, shape_of
+from .tile import START_BIAS, START_LOAD, shape_of
+from .vectors import Access, Vectors
 
 WIDTHS = (8, 16)
 PITCHES = (1, 2, 3, 4, 6)  # numbers from one output pixel's window to the next

@@ -21,7 +21,8 @@ from numba.extending import intrinsic
 from ._jit import kernel, stack, store_i64
 from .machine import Machine, host
 from .sweep import lanes_of
-from .tile import START_ZERO, Vectors, make_tile, shape_of
+from .tile import START_ZERO, make_tile, shape_of
+from .vectors import Vectors
 
 WIDTHS, PIXELS = (8, 16, 32), (5, 6, 7, 8, 9, 10)
 

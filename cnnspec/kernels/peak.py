@@ -14,7 +14,7 @@ from numba.extending import intrinsic
 
 from ._jit import f32_at, kernel
 from .machine import host
-from .tile import Vectors
+from .vectors import Vectors
 
 ROUNDS = 2_000_000
 TRIES = 15

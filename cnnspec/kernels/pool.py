@@ -17,7 +17,7 @@ from ._jit import kernel, u8_at
 from .machine import Machine, host
 from .pointwise import register
 from .sweep import lanes_of
-from .tile import BYTE, Access, Vectors
+from .vectors import BYTE, Access, Vectors
 
 at = T = SIZE = LANES = best_of_four = best_of_window = spread_to_four = None
 

@@ -23,7 +23,7 @@ from numba.extending import intrinsic
 
 from ._jit import I64
 from .machine import Machine
-from .tile import Access, Vectors
+from .vectors import Access, Vectors
 
 Body = Callable[[Vectors, list[Any], list[Any], list[Any]], tuple[list[Any], list[Any]]]
 

@@ -22,7 +22,7 @@ from ._jit import I64, as_float, kernel, stack, store_i64
 from .activate import activate_f32, activate_f64
 from .machine import Machine, host
 from .sweep import lanes_of
-from .tile import Access, Vectors
+from .vectors import Access, Vectors
 
 PIXELS = 4  # outputs at a time
 BLOCK = 16  # outputs of a row that go through all channels: what they see stays in the first-level cache

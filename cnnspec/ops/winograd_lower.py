@@ -107,14 +107,13 @@ def lower_winograd_staged(
     inner, width, panels = layout.inner, layout.width, layout.panels
     y = emit.image(node.output, write=True)
     ly = emit.layout(node.output)
-    v = _transformed(emit, ly, inner)
-    _to_tiles(emit, "winograd_input", x, lx, ly, v, inner)
+    v, plane = _to_tiles(emit, "winograd_input", x, lx, ly, inner)
     step = width * turned.width if turned else layout.panel_size
     size = turned.size if turned else layout.size
     few, tiles = min(inner, FEW_FILTERS), MOST_TILES
     planes = few * width + GAP, tiles * width + GAP
     args = (
-        ly.height, ly.width, v.elements, inner + GAP, *emit.strides(node.output), inner, tiles, few, *planes,
+        ly.height, ly.width, plane, inner + GAP, *emit.strides(node.output), inner, tiles, few, *planes,
         *fused_args(activation), *((turned.width, turned.panel_size, turned.inner) if turned else ()),
     )  # fmt: skip
     operands = [
@@ -122,7 +121,7 @@ def lower_winograd_staged(
         replace(emit.whole(w), block=step, extent=size - (panels - 1) * step),
         replace(emit.whole(bias[0] if bias else emit.zeros(layout.channels)), block=width, extent=width),
         replace(y, block=width, extent=y.extent - (panels - 1) * width),
-        *(emit.workspace(size) for size in (36 * planes[0], 36 * planes[1], 9 * few * width, 16 * width, 2 * tiles)),
+        *(emit.workspace(size) for size in (36 * planes[0], 36 * planes[1], 9 * few * width, 16 * width)),
     ]
     name = f"winograd_panel{'_turned' if turned else ''}.{width}"
     emit.call(name, operands, args, domain=panels, flops=flops)
@@ -136,14 +135,12 @@ def lower_winograd_weight_grad(
     dy = node.inputs[1]
     ly = emit.layout(dy)
     if getattr(node.op, "algorithm", "") == "winograd staged":
-        v, z = _transformed(emit, ly, inner), _transformed(emit, ly, channels)
-        _to_tiles(emit, "winograd_input", operands[0], lx, ly, v, inner)
-        _to_tiles(emit, "winograd_dy", operands[1], ly, ly, z, channels)
+        v, v_plane = _to_tiles(emit, "winograd_input", operands[0], lx, ly, inner)
+        z, z_plane = _to_tiles(emit, "winograd_dy", operands[1], ly, ly, channels)
         few = min(inner, FEW)
         plane = few * width + GAP
         staged = (
-            -(-ly.height // 4) * -(-ly.width // 4), v.elements, inner + GAP, z.elements, channels + GAP,
-            inner, few, plane,
+            -(-ly.height // 4) * -(-ly.width // 4), v_plane, inner + GAP, z_plane, channels + GAP, inner, few, plane,
         )  # fmt: skip
         total = emit.buffer(node.output)
         calls = [
@@ -171,14 +168,18 @@ def lower_winograd_weight_grad(
     emit.call(f"winograd_weight_finish.{width}", finish, finish_args, domain=blocks)
 
 
-def _transformed(emit: Emitter, ly: ImageLayout, channels: int) -> Buffer:
-    """Return a buffer for the transformed tiles of every sample: [36][tiles][channels and a gap]."""
-    return emit.batched("tiles", 36 * -(-ly.height // 4) * -(-ly.width // 4) * (channels + GAP))
-
-
 def _to_tiles(
-    emit: Emitter, kernel: str, image: Operand, source: ImageLayout, ly: ImageLayout, tiles: Buffer, channels: int
-) -> None:
-    """Emit the transform of an image (x, or dy) to tiles."""
-    args = (ly.height, ly.width, source.image, source.row, source.pixel, channels, tiles.elements, channels + GAP)
-    emit.call(kernel, [image, emit.whole(tiles, write=True), emit.workspace(36 * channels)], args)
+    emit: Emitter, kernel: str, image: Operand, source: ImageLayout, ly: ImageLayout, channels: int
+) -> tuple[Buffer, int]:
+    """Emit the transform of an image (x, or dy) to tiles [36][samples][tiles][channels and a gap].
+
+    Return where they are, and elements from plane to plane.
+    """
+    tile = channels + GAP
+    sample = -(-ly.height // 4) * -(-ly.width // 4) * tile
+    plane = emit.batch * sample
+    tiles = emit.scratch("tiles", 36 * plane)
+    args = (ly.height, ly.width, source.image, source.row, source.pixel, channels, sample, tile, plane)
+    target = replace(emit.whole(tiles, write=True), extent=35 * plane + sample, sample=sample)
+    emit.call(kernel, [image, target, emit.workspace(36 * channels)], args)
+    return tiles, plane

@@ -56,7 +56,8 @@ class Buffer:
 class Operand:
     """What a call reads or writes: a buffer from ``offset`` on, ``extent`` elements of it (one sample, one block).
 
-    ``block`` is how many elements further each block (or shard) of a block segment starts.
+    ``block`` is how many elements further each block (or shard) of a block segment starts; ``sample``, how many each
+    sample of a batch segment does in a shared buffer, where samples need not lie one behind the other.
     """
 
     buffer: Buffer
@@ -64,6 +65,7 @@ class Operand:
     extent: int = 0
     block: int = 0
     write: bool = False
+    sample: int = 0
 
 
 @dataclass(frozen=True)

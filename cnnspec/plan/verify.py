@@ -13,7 +13,7 @@ def verify_plan(plan: Plan) -> None:
     for segment in plan.segments:
         for call in segment.calls:
             for operand in call.operands:
-                _inside(segment, call, operand)
+                _inside(plan, segment, call, operand)
     for kind, limit in (
         (LOCAL, plan.workspace),
         (PARAM, plan.parameters),
@@ -30,10 +30,11 @@ def _memory(b: Buffer) -> str:
     return {LOCAL: LOCAL, SCRATCH: LOCAL, PARAM: PARAM, STATE: STATE}.get(b.kind, "")
 
 
-def _inside(segment: Segment, call: KernelCall, o: Operand) -> None:
+def _inside(plan: Plan, segment: Segment, call: KernelCall, o: Operand) -> None:
     if o.buffer.offset < 0:
         raise InternalError(f"invalid plan: {o.buffer.name} has no place in memory; please report this")
     end = o.offset + o.extent
+    end += o.sample * (plan.batch - 1)
     if not segment.by_sample and (o.block or o.buffer.kind != PARTIAL):
         end += o.block * (segment.domain - 1)
     if o.offset < 0 or o.extent <= 0 or end > o.buffer.elements:
@@ -41,7 +42,8 @@ def _inside(segment: Segment, call: KernelCall, o: Operand) -> None:
             f"invalid plan: {call.kernel} of layer {call.layer or '-'} touches elements {o.offset} to {end} of "
             f"{o.buffer.name}, which has {o.buffer.elements}; please report this"
         )
-    if segment.by_sample and o.write and o.buffer.kind not in (BATCHED, LOCAL, SCRATCH, PARTIAL):
+    shared = o.buffer.kind not in (BATCHED, LOCAL, SCRATCH, PARTIAL) and not o.sample
+    if segment.by_sample and o.write and shared:
         raise InternalError(f"invalid plan: shards of {call.kernel} all write {o.buffer.name}; please report this")
 
 

@@ -139,7 +139,7 @@ class Runner:
         b = o.buffer
         item = ITEM[b.dtype]
         base = {PARAM: PARAMETERS, LOCAL: WORKSPACE, SCRATCH: WORKSPACE, STATE: STATES}.get(b.kind, ARENA)
-        sample = b.nbytes if b.kind == BATCHED and domain <= BATCH else 0
+        sample = o.sample * item or (b.nbytes if b.kind == BATCHED and domain <= BATCH else 0)
         shard = b.nbytes if b.kind == PARTIAL and not o.block else o.block * item
         thread = self.plan.workspace if b.kind in (LOCAL, SCRATCH) else 0
         return [base, b.offset + o.offset * item, sample, shard, thread]

@@ -80,7 +80,7 @@ def test_winograd_is_convolution(drawn: tuple[Conv, tuple[int, int, int]], n: in
     [((7, 7), 176, 208, "tanh"), ((5, 10), 256, 160, "relu6"), ((9, 4), 224, 192, "")],
 )
 def test_in_stages_it_is_convolution(size: tuple[int, int], inner: int, channels: int, activation: str) -> None:
-    """Filters too large for a cache: panels of 16 and 32, turned over for the input gradient, several blocks of tiles."""
+    """Filters too large for a cache: panels of 16 and 32, turned over for dx, several blocks of tiles."""
     op = Conv(channels, (3, 3), activation=activation, bias=bool(activation))
     direct = with_gradients(layer_graph(op, [(*size, inner)]))
     chosen = run_pipeline(direct, [ChooseAlgorithm()])
@@ -135,7 +135,7 @@ def test_float32_stays_near_float64(channels: int) -> None:
 def test_a_wrong_point_is_seen(tmp_path: Path) -> None:
     """One of the points a thousandth off, in kernels compiled for it: the bound above is no formality."""
     program = (
-        "import cnnspec.kernels.winograd as w; w.A *= 1.001; from test_winograd import float32_errors;"
+        "import cnnspec.kernels.transform as t; t.A *= 1.001; from test_winograd import float32_errors;"
         "print(min(float32_errors(32).values()))"
     )
     path = os.pathsep.join([*(str(Path(__file__).parents[i]) for i in (0, 1)), *filter(None, sys.path)])
