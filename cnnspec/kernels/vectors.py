@@ -10,8 +10,7 @@ from numba.core import cgutils
 
 from ._jit import I64, pointer
 
-I1, I32, BYTE = ir.IntType(1), ir.IntType(32), ir.IntType(8)
-
+I32, BYTE = ir.IntType(32), ir.IntType(8)
 FRAME = "aligned_frame"
 
 
@@ -35,7 +34,6 @@ class Vectors:
         self.nbytes = bits // 8 * lanes
         self.type = ir.VectorType(self.element, lanes)
         self.suffix = f"v{lanes}f{bits}"
-        self.mask_type = ir.VectorType(I1, lanes)
         align_frame(builder)
 
     def call(self, name: str, result: Any, *args: Any) -> Any:

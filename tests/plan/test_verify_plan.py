@@ -51,6 +51,21 @@ def test_an_operand_outside_its_buffer(plan: Plan, write: bool, changes: dict[st
         verify_plan(plan)
 
 
+def test_the_last_sample_outside_a_shared_buffer() -> None:
+    """Samples at a distance of their own: all but the last lie inside."""
+    shared = Buffer("tiles", "f32", 20 * 16 + 4, SHARED, offset=0)
+
+    def with_samples(distance: int) -> Plan:
+        call = KernelCall("fill.f32", (Operand(shared, 4, 16, 0, True, distance),), (16, 0.0), BATCH)
+        return Plan(20, "f32", [Segment(BATCH, [call])], {"tiles": shared}, {}, shared.nbytes, 0, {}, {})
+
+    verify_plan(with_samples(16))
+    with pytest.raises(InternalError, match="touches elements"):
+        verify_plan(with_samples(17))
+    with pytest.raises(InternalError, match="shards of fill"):
+        verify_plan(with_samples(0))
+
+
 def test_the_last_block_outside_its_buffer(plan: Plan) -> None:
     """The first block lies inside; the last would end one element behind the buffer."""
     fits = lambda s, c, o: s.domain > 1 and o.block > 0 and o.buffer.kind == PARAM  # noqa: E731
