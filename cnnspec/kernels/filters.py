@@ -2,32 +2,46 @@
 
 from __future__ import annotations
 
+from .machine import host
 from .pointwise import register
+from .product import make_transpose
+from .sweep import lanes_of
 
-at = T = None
+at = T = SIZE = LANES = transpose = None
 
 
 def flip_filters(p, a, n):
     """p = w, flipped. Output channels become inputs, inputs outputs, and the taps run backwards.
 
     a = groups, and of the source taps_w, inner, channels, width, panel, group; then first tap, step and number of taps
-    of the rows, and of the columns; then width, panels, panel and group of the result.
+    of the rows, and of the columns; then width, panels, panel and group of the result. Squares of whole vectors are
+    turned over in registers.
     """
     w, out = at(p[0]), at(p[1])
     groups, taps_w, inner, channels, width, panel, group = a[0], a[1], a[2], a[3], a[4], a[5], a[6]
     r0, r_step, rs, s0, s_step, ss = a[7], a[8], a[9], a[10], a[11], a[12]
     width2, panels2, panel2, group2 = a[13], a[14], a[15], a[16]
+    squares = channels // LANES * LANES if width % LANES == 0 and width2 % LANES == 0 else 0
     for g in range(groups):
         for q in range(panels2):
             for r in range(rs):
                 for s in range(ss):
                     row = (r0 + (rs - 1 - r) * r_step) * taps_w + s0 + (ss - 1 - s) * s_step
-                    for k in range(channels):
-                        source = g * group + k // width * panel + row * inner * width + k % width
-                        to = g * group2 + q * panel2 + ((r * ss + s) * channels + k) * width2
-                        for j in range(width2):
-                            c = q * width2 + j
-                            out[to + j] = w[source + c * width] if c < inner else T(0)
+                    to = g * group2 + q * panel2 + (r * ss + s) * channels * width2
+                    for j in range(0, width2, LANES):
+                        c = q * width2 + j
+                        whole = squares if c + LANES <= inner else 0
+                        for k in range(0, whole, LANES):
+                            source = g * group + k // width * panel + (row * inner + c) * width + k % width
+                            target = to + k * width2 + j
+                            transpose((p[0] + source * SIZE, width * SIZE, p[1] + target * SIZE, width2 * SIZE))
+                        for k in range(whole, channels):
+                            source = g * group + k // width * panel + row * inner * width + k % width
+                            for i in range(c, min(c + LANES, (q + 1) * width2)):
+                                out[to + k * width2 + i - q * width2] = w[source + i * width] if i < inner else T(0)
 
 
-register(flip_filters)
+register(
+    flip_filters, transpose=(make_transpose(host(), 32), make_transpose(host(), 64)),
+    LANES=(lanes_of(host(), 32), lanes_of(host(), 64)),
+)  # fmt: skip
