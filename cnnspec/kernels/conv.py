@@ -10,9 +10,9 @@ from .activate import activate_f32, activate_f64
 from .machine import host
 from .tile import START_BIAS, START_LOAD, START_ZERO, make_pack, make_tile, shape_of
 
-WIDTHS = (8, 16, 32, 64)
+WIDTHS = (8, 16, 32)
 # In weight gradients: numbers of a panel of dy that are copied side by side, half of the first-level cache; panels at a
-# time; rows of x copied at a time, a multiple of the rows of every tile; distance of pixels from which on they are.
+# time; rows of x copied at a time, a multiple of the rows of every tile; bytes between pixels from which on they are.
 BLOCK, PANELS, CHUNK, FAR = 4096, 4, 48, 512
 TILES = 32  # whose rows are found together, once for all panels
 
@@ -105,7 +105,9 @@ def conv2d_weight_grad(p, a, n):
                 x_at = x + image * x_image + h * x_row + w * x_pixel
                 y_at = dy + image * y_image + h * y_row + w * y_pixel
                 length, near, far = pixels, x_pixel, lines  # of the innermost loop: as long as can be
-                if x_row == pixels * x_pixel:
+                if pixels == 1:
+                    near = x_row
+                if pixels == 1 or x_row == pixels * x_pixel:
                     length, far = lines * pixels, 1
                 outer = samples
                 if length == 1:

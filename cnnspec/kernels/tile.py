@@ -24,7 +24,7 @@ from .vectors import Access, Vectors
 def shape_of(machine: Machine, width: int, bits: int) -> tuple[int, int, int]:
     """Return rows, vectors a row and lanes of the tile for a panel of ``width`` channels.
 
-    Half of the registers hold sums; at least eight sums are in flight, which hides the latency of the FMA.
+    Sums take 16 of 32 registers, or 12 of 16; at least eight are in flight, which hides the latency of the FMA.
     """
     lanes = min(machine.vector_bytes * 8 // bits, width)
     vectors = width // lanes

@@ -231,10 +231,11 @@ def lower_weight_grad(emit: Emitter, node: Node, op: ConvWeightGrad) -> None:
     if op.algorithm != "direct":
         lower_winograd_weight_grad(emit, operands, node, lx, layout, flops)
         return
-    if args[INNER] < NARROW and op.groups == 1:
+    split = op.groups == 1 and _is_split(emit, layout, ly)
+    if args[INNER] < NARROW and op.groups == 1 and not split:
         whole = narrow_weight_grad(op, layout) if lx.pixel == layout.inner else ""
         name = whole or f"conv2d_weight_grad_narrow.{layout.width}"
-    if op.groups > 1 or not _is_split(emit, layout, ly):
+    if not split:
         total = emit.gradient(node.output, emit.buffer_size(node.output, op.groups))
         emit.call(name, [*operands, emit.whole(total, write=True)], args, flops=flops)
         return

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from .base import Shape
 
 # Relative speed of a tile by panel width: narrow panels load more per multiplication.
-_SPEED = {64: 0.97, 32: 1.0, 16: 0.95, 8: 0.85}
+_SPEED = {32: 1.0, 16: 0.95, 8: 0.85}
 
 
 @dataclass(frozen=True)

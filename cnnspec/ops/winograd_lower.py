@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..plan.lower import Emitter
     from ..plan.plan import Buffer, ImageLayout, Operand
 
-ROWS = 8  # of a register tile; kernels/tile.py
+ROWS = 8  # most of a register tile; kernels/tile.py
 TILE_BYTES = 600 * 1024  # of transformed tiles at a time: they stay in the second-level cache
 MOST_TILES = 64
 FEW = 48  # channels at a time: a multiple of the rows of every tile
@@ -121,7 +121,10 @@ def lower_winograd_staged(
         replace(emit.whole(w), block=step, extent=size - (panels - 1) * step),
         replace(emit.whole(bias[0] if bias else emit.zeros(layout.channels)), block=width, extent=width),
         replace(y, block=width, extent=y.extent - (panels - 1) * width),
-        *(emit.workspace(size) for size in (36 * planes[0], 36 * planes[1], 9 * few * width, 16 * width)),
+        *(
+            emit.workspace(size)
+            for size in (36 * planes[0], 36 * planes[1], 9 * few * width if turned else GAP, 16 * width)
+        ),
     ]
     name = f"winograd_panel{'_turned' if turned else ''}.{width}"
     emit.call(name, operands, args, domain=panels, flops=flops)

@@ -11,7 +11,8 @@ from ..ops.filters import panel_width
 from ..ops.overlap_lower import is_overlap_faster
 
 # Bytes of transformed filters that the second-level cache still holds beside the tiles; the gradient has a copy of them
-# for each shard. Beyond, the work goes in stages: all tiles, 36 matrix products over the whole batch, all tiles back.
+# for each shard. Beyond, the work goes in stages: all tiles first, then panel by panel of output channels. Stages want
+# whole vectors and whole panels of channels: others that large stay direct.
 LARGEST, LARGEST_GRADIENT = 4_800_000, 1_200_000
 LEAST = 12  # channels
 

@@ -163,10 +163,6 @@ class Emitter:
         """Let a value be another name of an existing one."""
         self._alias[new.name] = self._alias.get(old.name, old.name)
 
-    def batched(self, hint: str, elements: int) -> Buffer:
-        """Return a buffer of the op's own with one copy for each sample."""
-        return self._new(f"{hint}#{len(self.buffers)}", self.dtype, -(-elements // 16) * 16, BATCHED)
-
     def partial(self, hint: str, elements: int, name: str = "") -> Buffer:
         """Return a buffer to add up in, one copy for each shard, zero when the step begins."""
         b = self._new(name or f"{hint}#{len(self.buffers)}", self.dtype, padded(elements), PARTIAL)
@@ -214,11 +210,6 @@ class Emitter:
     def from_element(self, v: Value, start: int, extent: int) -> Operand:
         """Return a value without a batch from one of its elements on; the kernel walks it backwards from there."""
         return Operand(self.buffer(v), start, extent)
-
-    @staticmethod
-    def slab(b: Buffer, elements: int, *, write: bool = False) -> Operand:
-        """Return one block of a buffer of blocks side by side as an operand."""
-        return Operand(b, 0, elements, elements, write)
 
     @staticmethod
     def buffer_size(v: Value, groups: int = 1) -> int:

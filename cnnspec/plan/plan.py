@@ -98,7 +98,7 @@ class Segment:
     domain: int
     calls: list[KernelCall] = field(default_factory=list)
     group: int = 1
-    prepare: bool = False  # depends on parameters alone: inference runs it once
+    prepare: bool = False  # depends on parameters alone, or on nothing: inference runs it once
 
     @property
     def by_sample(self) -> bool:

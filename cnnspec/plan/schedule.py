@@ -88,7 +88,7 @@ def _pick(
 
 
 def _mark_prepare(segments: list[Segment]) -> None:
-    """Mark segments whose calls depend on parameters alone: inference runs them once."""
+    """Mark segments whose calls depend on parameters alone, or clear what stays clear: inference runs them once."""
     fixed: set[str] = set()
     for segment in segments:
         if segment.by_sample:
@@ -103,4 +103,4 @@ def _mark_prepare(segments: list[Segment]) -> None:
             if not c.kernel.startswith("clear_halo")
         ):
             segment.prepare = True
-            fixed |= names
+            fixed |= {b.name for b in written if b.kind in (SHARED, PARTIAL)}

@@ -31,7 +31,7 @@ NUMPY = {"f32": np.float32, "f64": np.float64, "i32": np.int32, "i64": np.int64,
 ARENA, PARAMETERS, WORKSPACE, STATES = 0, 1, 2, 3
 POINTERS, CLAIM = 64, 8  # words of a thread's rows of addresses and of claims, as kernels/walk.py has them
 N, PREPARE, PROFILE = 8, 10, 11  # places in the state of a run, kernels/walk.py: FIELDS
-SLACK = 512  # bytes behind each memory: vectors may read (never write) a little past the end
+SLACK = 1024  # bytes behind each memory: vectors may read (never write) a little past the end
 
 
 LARGE = 2**30  # bytes from which on memory is compared with what is free: the system hands out more than it has

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
-from running import layer_graph, with_gradients
+from running import Run, layer_graph, with_gradients
 
 from cnnspec.ops.base import Op
 from cnnspec.ops.conv import Conv, Depthwise
@@ -49,3 +50,36 @@ def test_small_depthwise_filters_stay_in_registers(op: Depthwise, forward: set[s
 def test_a_gradient_has_copies_or_blocks(op: Op, shape: tuple[int, ...], batch: int, by_shard: bool) -> None:
     calls = [c for s in plan(op, shape, batch).segments for c in s.calls if c.kernel.startswith("conv2d_weight_grad")]
     assert [c.domain <= BATCH for c in calls] == [by_shard]
+
+
+@pytest.mark.parametrize(
+    ("op", "shape", "n"),
+    [
+        (Conv(32, (3, 3), padding=(0, 0)), (8, 3, 3), 17),  # images one pixel wide: rows are what lies side by side
+        (Conv(32, (3, 1), stride=(2, 1)), (40, 1, 4), 17),
+        (Conv(16, (3, 3)), (9, 1, 40), 17),
+        (Conv(32, (2, 2), stride=(2, 2), padding=(0, 0)), (2, 2, 140), 17),
+        (Conv(1024, (1, 1)), (1, 1, 20), 16),  # few inputs and many filters: blocks of rows, or all taps in a tile
+        (Conv(256, (3, 3), dilation=(2, 2)), (4, 4, 16), 3),
+        (Dense(1100), (20,), 17),
+    ],
+)
+@pytest.mark.parametrize("dtype", ["f64", "f32"])
+def test_the_gradient_of_a_batch_is_the_mean_of_its_samples(op: Op, shape: tuple[int, ...], n: int, dtype: str) -> None:
+    """Several samples go together in a shard, one by one do not."""
+    graph = with_gradients(layer_graph(op, [shape]))
+    rng = np.random.default_rng(n)
+    size = int(np.prod(op.infer(shape)))
+    fixed = {p.name: rng.standard_normal(p.shape) / np.sqrt(p.fan_in) for p in op.params(shape)}
+    x, target = rng.standard_normal((n, *shape)), rng.standard_normal((n, size))
+    together, alone = Run(graph, batch=n, dtype=dtype), Run(graph, batch=1, dtype="f64")
+    together.run(n, {"x0": x, "target": target, **fixed})
+    found = {name: together.gradient(name, n) for name in fixed}
+    wanted = {name: np.zeros(value.shape) for name, value in found.items()}
+    for i in range(n):
+        alone.run(1, {"x0": x[i : i + 1], "target": target[i : i + 1], **fixed})
+        for name in fixed:
+            wanted[name] += alone.gradient(name, 1) / n
+    for name, value in found.items():
+        error = np.abs(value - wanted[name]).max() / np.abs(wanted[name]).max()
+        assert error < {"f64": 1e-12, "f32": 1e-5}[dtype], name
