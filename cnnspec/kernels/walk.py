@@ -14,10 +14,11 @@ from numba.extending import intrinsic
 
 from ._jit import FASTMATH, I64, kernel, load_i64, store_i64
 
-# Columns of the tables. Segments: first call, last call, blocks (not above 0: samples), group, prepare.
-# Calls: address of the kernel, first operand, operands, address of the arguments.
+# Columns of the tables. Segments: first call, last call, blocks (not above 0: samples), group, prepare, every shard.
+# Calls: address of the kernel, first operand, operands, address of the arguments, when (plan.py: ALWAYS, FIRST, LAST).
 # Operands: base, offset, bytes from sample to sample, from shard to shard, from thread to thread. All int64.
-SEGMENT, CALL, OPERAND = 5, 4, 5
+SEGMENT, CALL, OPERAND = 6, 5, 5
+FIRST, LAST = 1, 2
 MASK = 128  # bytes of a set of cores
 POINTERS = 64  # words of a thread's row: the addresses of a call's operands
 CLAIM = 64  # bytes from one thread's word of claims to the next: a cache line
@@ -127,10 +128,20 @@ def run_part(state, part, parts, thread):
     start, end, step = 0, n, n
     if blocks <= 0:
         start, end, step = part * n // parts, (part + 1) * n // parts, group
-    while start < end:
+    begins = True
+    while start < end or begins:
         count = min(step, end - start)
         for c in range(first, last):
             call = load_i64(state + AT_CALLS) + c * CALL * 8
+            when = load_i64(call + 32)
+            if when == FIRST:
+                runs = begins
+            elif when == LAST:
+                runs = start + count >= end
+            else:
+                runs = count > 0
+            if not runs:
+                continue
             operand = load_i64(state + AT_OPERANDS) + load_i64(call + 8) * OPERAND * 8
             for k in range(load_i64(call + 16)):
                 address = (
@@ -149,6 +160,7 @@ def run_part(state, part, parts, thread):
             else:
                 call_kernel(load_i64(call), row, load_i64(call + 24), count)
         start += step
+        begins = False
 
 
 @kernel("walk.run_parts", STATE)
@@ -185,7 +197,7 @@ def walk(state):
         if load_i64(segment + 32) != 0 and load_i64(state + PREPARE) == 0:
             continue
         blocks = load_i64(segment + 16)
-        parts = blocks if blocks > 0 else min(shards, n)
+        parts = blocks if blocks > 0 else shards if load_i64(segment + 40) != 0 else min(shards, n)
         team = min(threads, parts)
         store_i64(state + NOW_SEGMENT, segment)
         if team <= 1:

@@ -21,26 +21,30 @@ WIDTH = SIZE = LANES = T = at = stacked = activate = copy_edge = None
 
 
 def winograd_filter(p, a, n):
-    """p = w, u; filters [panels][9][channels][width] to [36][panels][channels][width]: a = panels, channels, rows."""
-    panels, channels, rows = a[0], a[1], a[2]
+    """p = w, u; filters [panels][9][channels][width] to [36][panels][channels][width].
+
+    a = panels, channels, rows, plane of u.
+    """
+    panels, channels, rows, plane = a[0], a[1], a[2], a[3] * SIZE
     step = WIDTH * SIZE
     for q in range(panels):
         for c in range(rows):
             for k in range(0, WIDTH, LANES):
                 x = p[0] + (q * 9 * channels + c) * step + k * SIZE
                 y = p[1] + (q * channels + c) * step + k * SIZE
-                plane = panels * channels * step
                 transform_filter((x, 3 * channels * step, channels * step, y, 6 * plane, plane, 0, 0), T(0), T(0))
 
 
 def winograd_conv2d(p, a, n):
-    """p = x, u, bias, y, v, m, edge; a = height, width of y, x strides, y strides, channels in, out, tiles, planes."""
+    """p = x, u, bias, y, v, m, edge; a = height, width of y, x strides, y strides, channels in, out, tiles, planes of
+    v and m, function, plane of u."""
     x, u, bias, y, v, m, edge = p[0], p[1], p[2], p[3], p[4], p[5], p[6]
     out_h, out_w = a[0], a[1]
     x_image, x_row, x_pixel = a[2] * SIZE, a[3] * SIZE, a[4] * SIZE
     y_image, y_row, y_pixel = a[5] * SIZE, a[6] * SIZE, a[7] * SIZE
     inner, channels, block, v_plane, m_plane = a[8], a[9], a[10], a[11] * SIZE, a[12] * SIZE
     code, param, low, high = a[13], T(as_float(a[14])), T(as_float(a[15])), T(as_float(a[16]))
+    u_plane = a[17] * SIZE
     across = (out_w + 3) // 4
     each = (out_h + 3) // 4 * across
     total = n * each
@@ -60,7 +64,7 @@ def winograd_conv2d(p, a, n):
                 transform_in((start + c * SIZE, row, pixel, to, 6 * v_plane, v_plane, 0, 0), T(0), T(0))
         for e in range(36):
             for q in range(panels):
-                u_at = u + (e * panels + q) * inner * WIDTH * SIZE
+                u_at = u + e * u_plane + q * inner * WIDTH * SIZE
                 product_even((
                     v + e * v_plane, inner * SIZE, SIZE, u_at, WIDTH * SIZE, inner,
                     m + e * m_plane + q * WIDTH * SIZE, wide * SIZE, count, 0,
@@ -95,13 +99,15 @@ def winograd_weight_grad(p, a, n):
     """p = x, dy, du, v, z, edge; du [36][panels][inner][width] grows by the products of the transformed tiles.
 
     a = out height and width, x strides, dy strides, channels in, out, tiles, planes of v and z, input channels at a
-    time: so few that v stays in the cache beside z, while du passes through it once for each block of tiles.
+    time, plane of du. Channels are so few that v stays in the cache beside z, while du passes through it once for each
+    block of tiles.
     """
     x, dy, du, v, z, edge = p[0], p[1], p[2], p[3], p[4], p[5]
     out_h, out_w = a[0], a[1]
     x_image, x_row, x_pixel = a[2] * SIZE, a[3] * SIZE, a[4] * SIZE
     y_image, y_row, y_pixel = a[5] * SIZE, a[6] * SIZE, a[7] * SIZE
     inner, channels, block, v_plane, z_plane, few = a[8], a[9], a[10], a[11] * SIZE, a[12] * SIZE, a[13]
+    du_plane = a[14] * SIZE
     across = (out_w + 3) // 4
     each = (out_h + 3) // 4 * across
     total = n * each
@@ -133,28 +139,16 @@ def winograd_weight_grad(p, a, n):
                 for q in range(panels):
                     product_unit((
                         v + e * v_plane, SIZE, some * SIZE, z + e * z_plane + q * WIDTH * SIZE, channels * SIZE, count,
-                        du + ((e * panels + q) * inner + c0) * WIDTH * SIZE, WIDTH * SIZE, some, 1,
+                        du + e * du_plane + (q * inner + c0) * WIDTH * SIZE, WIDTH * SIZE, some, 1,
                     ))  # fmt: skip
 
 
-def winograd_weight_finish(p, a, n):
-    """p = du of all shards, dw; sums in order, then G' () G: a = panels, channels, rows, elements of a copy, copies,
-    channels of dy. The filling of the last panel becomes zero.
-    """
-    panels, channels, rows, copy, copies, filters = a[0], a[1], a[2], a[3], a[4], a[5]
+def winograd_weight_back(p, a, n):
+    """p = du, dw: G' du G, the gradient of one shard: a = panels, input channels, filters, plane of du."""
+    panels, channels, filters, plane = a[0], a[1], a[2], a[3] * SIZE
     step = WIDTH * SIZE
-    total = at(p[0])
-    for e in range(36):
-        for q in range(panels):
-            start = (e * panels + q) * channels * WIDTH
-            for k in range(rows * WIDTH):
-                s = total[start + k]
-                for c in range(1, copies):
-                    s += total[c * copy + start + k]
-                total[start + k] = s
-    plane = panels * channels * step
     for q in range(panels):
-        for c in range(rows):
+        for c in range(channels):
             for k in range(0, WIDTH, LANES):
                 x = p[0] + (q * channels + c) * step + k * SIZE
                 y = p[1] + (q * 9 * channels + c) * step + k * SIZE
@@ -180,7 +174,7 @@ def _register() -> None:
         }  # fmt: skip
         for width in (16, 32):
             products = {f"product_{rows}": make_product(machine, width, bits, rows) for rows in ("even", "unit")}
-            for template in (winograd_filter, winograd_conv2d, winograd_weight_grad, winograd_weight_finish):
+            for template in (winograd_filter, winograd_conv2d, winograd_weight_grad, winograd_weight_back):
                 kernel(f"{template.__name__}.{width}.f{bits}", WIDTH=width, **products, **common)(template)
 
 

@@ -67,18 +67,19 @@ def lower_winograd(
     """Emit the transform of the filters, once, and the convolution on transformed tiles."""
     inner, channels, panels = layout.inner, layout.channels, layout.panels
     ly = emit.layout(node.output)
-    filters = emit.scratch("winograd", 36 * panels * inner * layout.width)
+    plane = panels * inner * layout.width + GAP
+    filters = emit.scratch("winograd", 36 * plane)
     blocks = _blocks(inner)
     block = inner // blocks * layout.width
     transform = [
         replace(w, block=block, extent=layout.size - (blocks - 1) * block),
-        emit.part(filters, block, 36 * layout.size // 9 - (blocks - 1) * block),
+        emit.part(filters, block, 36 * plane - (blocks - 1) * block),
     ]
-    emit.call(f"winograd_filter.{layout.width}", transform, (panels, inner, inner // blocks), domain=blocks)
+    emit.call(f"winograd_filter.{layout.width}", transform, (panels, inner, inner // blocks, plane), domain=blocks)
     tiles, *planes = _tiles(inner, panels * layout.width)
     args = (
         ly.height, ly.width, lx.image, lx.row, lx.pixel, *emit.strides(node.output), inner, channels, tiles, *planes,
-        *fused_args(activation),
+        *fused_args(activation), plane,
     )  # fmt: skip
     shift = emit.whole(bias[0] if bias else emit.zeros(channels))
     operands = [x, emit.whole(filters), shift, emit.image(node.output, write=True)]
@@ -154,21 +155,18 @@ def lower_winograd_weight_grad(
         ]
         emit.call(f"winograd_weight_panel.{width}", calls, staged, domain=panels, flops=flops)
         return
-    blocks = _blocks(inner)
-    rows = inner // blocks
-    block = rows * width
-    back = emit.part(emit.buffer(node.output), block, layout.size - (blocks - 1) * block)
-    total = emit.partial("winograd", 36 * panels * inner * width)
+    plane = panels * inner * width + GAP
+    total = emit.partial("winograd", 36 * plane, kind=emit.KEPT)
     tiles, few = _gradient_tiles(inner, channels)
     planes = tiles * few + GAP, tiles * channels + GAP
     args = (
-        ly.height, ly.width, lx.image, lx.row, lx.pixel, *emit.strides(dy), inner, channels, tiles, *planes, few,
+        ly.height, ly.width, lx.image, lx.row, lx.pixel, *emit.strides(dy), inner, channels, tiles, *planes, few, plane,
     )  # fmt: skip
     calls = [*operands, emit.whole(total, write=True), *_workspace(emit, few, channels, planes)]
     emit.call(f"winograd_weight_grad.{width}", calls, args, flops=flops)
-    finish = [emit.part(total, block, total.elements - (blocks - 1) * block), back]
-    finish_args = (panels, inner, rows, total.elements, emit.SHARDS, channels)
-    emit.call(f"winograd_weight_finish.{width}", finish, finish_args, domain=blocks)
+    gradient = emit.gradient(node.output, emit.buffer_size(node.output))
+    back = [emit.whole(total), emit.whole(gradient, write=True)]
+    emit.call(f"winograd_weight_back.{width}", back, (panels, inner, channels, plane), when=emit.LAST)
 
 
 def _to_tiles(

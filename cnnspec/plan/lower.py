@@ -10,9 +10,13 @@ from ..ops.base import Pair, Param
 from ..ops.filters import filter_layout
 from .cut import Cut
 from .plan import (
+    ALWAYS,
     BATCH,
     BATCHED,
+    FIRST,
     ITEM,
+    KEPT,
+    LAST,
     PARAM,
     PARTIAL,
     SCRATCH,
@@ -40,7 +44,7 @@ def padded(n: int) -> int:
 class Emitter:
     """Collects the calls of one graph and gives buffers to its values."""
 
-    SHARDS, WIDE = SHARDS, WIDE
+    SHARDS, WIDE, LAST, KEPT = SHARDS, WIDE, LAST, KEPT
 
     @staticmethod
     def padded(n: int) -> int:
@@ -163,12 +167,12 @@ class Emitter:
         """Let a value be another name of an existing one."""
         self._alias[new.name] = self._alias.get(old.name, old.name)
 
-    def partial(self, hint: str, elements: int, name: str = "") -> Buffer:
-        """Return a buffer to add up in, one copy for each shard, zero when the step begins."""
-        b = self._new(name or f"{hint}#{len(self.buffers)}", self.dtype, padded(elements), PARTIAL)
-        operand = Operand(b, 0, b.elements, 0, True)
-        self.prologue.append(KernelCall(self._kernel("fill"), (operand,), (b.elements, 0.0), SHARDS))
-        return b
+    def partial(self, hint: str, elements: int, name: str = "", kind: str = PARTIAL) -> Buffer:
+        """Return a buffer to add up in, one copy for each shard, cleared before it is first written.
+
+        ``KEPT``: it lasts to the end of the shard, so that each thread needs one.
+        """
+        return self._new(name or f"{hint}#{len(self.buffers)}", self.dtype, padded(elements), kind)
 
     def zeros(self, elements: int) -> Buffer:
         """Return a buffer of zeros, for what may be left out: the bias of a layer that has none."""
@@ -230,8 +234,9 @@ class Emitter:
         waits: tuple[Buffer, ...] = (),
         cut: Cut | None = None,
         work: int = 0,
+        when: int = ALWAYS,
     ) -> None:
-        """Append a call; buffers with a halo are cleared around before they are first written.
+        """Append a call; before they are first written, buffers with a halo are cleared around, partial ones wholly.
 
         ``waits``: buffers that are not read, but must have been written before. ``cut``: how one image may be shared
         among threads; done where it is worth the barrier, for so many ``flops`` or other ``work``.
@@ -245,16 +250,25 @@ class Emitter:
             operands, args, domain = cut.apply(operands, blocks), cut.shorten(args, blocks), blocks
         elif domain == BATCH and all(self._is_vector(o.buffer) for o in operands):
             domain = WIDE
+        for o in operands:
+            if o.write and o.buffer.kind in (PARTIAL, KEPT) and when != LAST and o.buffer.name not in self._cleared:
+                self._clear_partial(o.buffer, domain, (*waits, *(r.buffer for r in operands if not r.write)))
+        made = self._kernel(kernel), tuple(operands), tuple(args)
+        self.calls.append(KernelCall(*made, domain, self.layer, self.backward, flops, waits, when))
+
+    def _clear_partial(self, buffer: Buffer, domain: int, waits: tuple[Buffer, ...]) -> None:
+        """Emit zeros where each shard adds up, no earlier than the call that does: its memory is not held for long."""
+        self._cleared.add(buffer.name)
+        operand, args = Operand(buffer, 0, buffer.elements, 0, True), (buffer.elements, 0.0)
+        kernel = self._kernel("fill")
         self.calls.append(
-            KernelCall(
-                self._kernel(kernel), tuple(operands), tuple(args), domain, self.layer, self.backward, flops, waits
-            )
+            KernelCall(kernel, (operand,), args, domain, self.layer, self.backward, waits=waits, when=FIRST)
         )
 
     def _is_vector(self, b: Buffer) -> bool:
         """Whether a buffer holds one pixel a sample (or no samples): too little to go a few samples at a time."""
         layout = self.layouts.get(b.name)
-        return b.kind not in (BATCHED, SCRATCH) or (layout is not None and layout.height == layout.width == 1)
+        return b.kind not in (BATCHED, SCRATCH, KEPT) or (layout is not None and layout.height == layout.width == 1)
 
     def _clear_halo(self, buffer: Buffer, layout: ImageLayout, waits: tuple[Buffer, ...]) -> None:
         """Emit zeros around an image, no earlier than the call that fills it: so its memory is not held for long.

@@ -9,7 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .plan import BATCHED, CACHE_BYTES, LOCAL, PARAM, PARTIAL, SCRATCH, SHARDS, STATE, WIDE, Buffer, Segment
+from .plan import (
+    BATCHED,
+    CACHE_BYTES,
+    KEPT,
+    LOCAL,
+    OF_THREAD,
+    PARAM,
+    PARTIAL,
+    SCRATCH,
+    SHARDS,
+    STATE,
+    WIDE,
+    Buffer,
+    Segment,
+)
 
 
 def find_lifetimes(segments: Sequence[Segment]) -> dict[str, Buffer]:
@@ -58,7 +72,7 @@ def copies(b: Buffer, batch: int) -> int:
 
 def place_arena(buffers: Sequence[Buffer], batch: int, keep: set[str]) -> int:
     """Give offsets to all but locals, parameters and states; return the arena's bytes. ``keep``: never share these."""
-    placed = [b for b in buffers if b.kind not in (LOCAL, SCRATCH, PARAM, STATE)]
+    placed = [b for b in buffers if b.kind not in (*OF_THREAD, PARAM, STATE)]
     end = max((b.last for b in placed), default=0)
     items = []
     for b in placed:
@@ -83,7 +97,7 @@ def place_locals(segments: Sequence[Segment], batch: int) -> int:
         samples = -(-batch // SHARDS)
         segment.group = samples if segment.domain == WIDE else max(1, min(samples, CACHE_BYTES // per_sample))
         items = [(b.nbytes * segment.group, b.first, b.last, b) for b in local]
-        items += [(b.nbytes, b.first, b.last, b) for b in touched.values() if b.kind == SCRATCH]
+        items += [(b.nbytes, b.first, b.last, b) for b in touched.values() if b.kind in (SCRATCH, KEPT)]
         workspace = max(workspace, _place(items))
     return workspace
 

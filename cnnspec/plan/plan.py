@@ -20,13 +20,18 @@ CACHE_BYTES = 512 * 1024  # what a group may touch: half of the second-level cac
 # are samples); n > 0: n blocks.
 BATCH, WIDE = 0, -1
 
+# When a call of a batch segment runs: for every group of samples, or for each shard once, before its first group or
+# behind its last.
+ALWAYS, FIRST, LAST = 0, 1, 2
+
 ITEM = {"f32": 4, "f64": 8, "i32": 4, "i64": 8, "u8": 1}
 
 # Where a buffer lives: in the arena with one copy a sample, in the workspace of a thread with one copy a sample of a
-# group, there once (for one call), in the arena once, in the arena once for each shard, among the parameters, or among
-# the optimizer's states.
-BATCHED, LOCAL, SCRATCH, SHARED, PARTIAL = "batched", "local", "scratch", "shared", "partial"
+# group, there once (for one call), there once from a shard's first group to its last, in the arena once, in the arena
+# once for each shard, among the parameters, or among the optimizer's states.
+BATCHED, LOCAL, SCRATCH, KEPT, SHARED, PARTIAL = "batched", "local", "scratch", "kept", "shared", "partial"
 PARAM, STATE = "param", "state"
+OF_THREAD = (LOCAL, SCRATCH, KEPT)  # in workspaces
 
 
 @dataclass
@@ -80,6 +85,7 @@ class KernelCall:
     backward: bool = False
     flops: int = 0  # for one sample
     waits: tuple[Buffer, ...] = ()  # not read, but what must be made before
+    when: int = ALWAYS
 
     @property
     def reads(self) -> Iterator[Buffer]:
@@ -103,6 +109,11 @@ class Segment:
     @property
     def by_sample(self) -> bool:
         return self.domain <= BATCH
+
+    @property
+    def every_shard(self) -> bool:
+        """Whether shards run even without samples: what they would add up is then zero."""
+        return any(c.when != ALWAYS for c in self.calls)
 
 
 @dataclass(frozen=True)
@@ -191,7 +202,8 @@ class Plan:
                 reads = " ".join(_show(o) for o in c.operands if not o.write)
                 writes = " ".join(_show(o) for o in c.operands if o.write)
                 args = " ".join(f"{a:g}" if isinstance(a, float) else str(a) for a in c.args)
-                lines.append(f"  {writes} = {c.kernel} {reads} [{args}]{f'  ; {c.layer}' if c.layer else ''}")
+                when = ("", " first", " last")[c.when]
+                lines.append(f"  {writes} = {c.kernel} {reads} [{args}]{when}{f'  ; {c.layer}' if c.layer else ''}")
         return "\n".join(lines) + "\n"
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .plan import BATCH, BATCHED, CACHE_BYTES, PARAM, PARTIAL, SHARED, KernelCall, Segment
+from .plan import BATCH, BATCHED, CACHE_BYTES, KEPT, PARAM, PARTIAL, SHARED, KernelCall, Segment
 
 MUCH = 4  # times: how much smaller images must be for a cut
 
@@ -41,8 +41,11 @@ def cut_by_size(segments: Sequence[Segment], samples: int) -> list[Segment]:
 
 def _parts(segment: Segment, samples: int) -> list[Segment]:
     sizes = [max((o.buffer.nbytes for o in c.operands if o.buffer.kind == BATCHED), default=0) for c in segment.calls]
+    kept = [{o.buffer.name for o in c.operands if o.buffer.kind == KEPT} for c in segment.calls]
     cuts, start = [0], 0
     for i in range(1, len(sizes)):
+        if set().union(*kept[:i]) & set().union(*kept[i:]):
+            continue
         before, behind = max(sizes[start:i]), max(sizes[i:])
         grows, shrinks = max(sizes[:i]) * MUCH <= sizes[i], behind * MUCH <= before
         if (grows or shrinks) and CACHE_BYTES // (2 * max(before, behind, 1)) < samples:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .plan import BATCH, BATCHED, ITEM, LOCAL, PARTIAL, SCRATCH, SHARDS, Buffer, KernelCall, Operand
+from .plan import BATCH, BATCHED, ITEM, KEPT, LOCAL, PARTIAL, SCRATCH, SHARDS, Buffer, KernelCall, Operand
 
 
 def traffic(calls: Iterable[KernelCall], samples: int) -> int:
@@ -16,7 +16,7 @@ def traffic(calls: Iterable[KernelCall], samples: int) -> int:
     spans: dict[tuple[str, bool], tuple[Buffer, list[tuple[int, int]]]] = {}
     for call in calls:
         for o in call.operands:
-            if o.buffer.kind != SCRATCH:
+            if o.buffer.kind not in (SCRATCH, KEPT):
                 spans.setdefault((o.buffer.name, o.write), (o.buffer, []))[1].extend(_spans(call, o))
     return sum(_length(found) * ITEM[b.dtype] * _copies(b, samples) for b, found in spans.values())
 

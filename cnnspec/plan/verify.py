@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from ..errors import InternalError
 from .memory import copies
-from .plan import BATCHED, ITEM, LOCAL, PARAM, PARTIAL, SCRATCH, STATE, Buffer, KernelCall, Operand, Plan, Segment
+from .plan import (
+    BATCHED,
+    ITEM,
+    KEPT,
+    LOCAL,
+    OF_THREAD,
+    PARAM,
+    PARTIAL,
+    STATE,
+    Buffer,
+    KernelCall,
+    Operand,
+    Plan,
+    Segment,
+)
 from .schedule import dependences
 
 
@@ -22,12 +36,13 @@ def verify_plan(plan: Plan) -> None:
     ):
         group = [b for b in plan.buffers.values() if b.offset >= 0 and _memory(b) == kind]
         _apart(plan, group, limit)
+    _kept_together(plan)
     _ordered(plan)
 
 
 def _memory(b: Buffer) -> str:
     """The memory a buffer lies in: workspace (as LOCAL), parameters, states, or the arena (as "")."""
-    return {LOCAL: LOCAL, SCRATCH: LOCAL, PARAM: PARAM, STATE: STATE}.get(b.kind, "")
+    return LOCAL if b.kind in OF_THREAD else {PARAM: PARAM, STATE: STATE}.get(b.kind, "")
 
 
 def _inside(plan: Plan, segment: Segment, call: KernelCall, o: Operand) -> None:
@@ -42,7 +57,7 @@ def _inside(plan: Plan, segment: Segment, call: KernelCall, o: Operand) -> None:
             f"invalid plan: {call.kernel} of layer {call.layer or '-'} touches elements {o.offset} to {end} of "
             f"{o.buffer.name}, which has {o.buffer.elements}; please report this"
         )
-    shared = o.buffer.kind not in (BATCHED, LOCAL, SCRATCH, PARTIAL) and not o.sample
+    shared = o.buffer.kind not in (BATCHED, *OF_THREAD, PARTIAL) and not o.sample
     if segment.by_sample and o.write and shared:
         raise InternalError(f"invalid plan: shards of {call.kernel} all write {o.buffer.name}; please report this")
 
@@ -64,6 +79,15 @@ def _apart(plan: Plan, buffers: list[Buffer], limit: int) -> None:
                 raise InternalError(
                     f"invalid plan: {b.name} and {other.name} are alive and overlap; please report this"
                 )
+
+
+def _kept_together(plan: Plan) -> None:
+    """What a thread keeps for one shard must not be needed by two segments: another thread may run the second."""
+    segments: dict[str, int] = {}
+    for number, segment in enumerate(plan.segments):
+        for b in (o.buffer for call in segment.calls for o in call.operands if o.buffer.kind == KEPT):
+            if segments.setdefault(b.name, number) != number:
+                raise InternalError(f"invalid plan: {b.name} is kept from one segment to another; please report this")
 
 
 def _ordered(plan: Plan) -> None:

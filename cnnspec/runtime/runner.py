@@ -14,10 +14,9 @@ from ..plan.plan import (
     BATCH,
     BATCHED,
     ITEM,
-    LOCAL,
+    OF_THREAD,
     PARAM,
     PARTIAL,
-    SCRATCH,
     SHARDS,
     STATE,
     Buffer,
@@ -110,15 +109,16 @@ class Runner:
             for call in segment.calls:
                 places.append(len(arguments))
                 arguments.extend(bits(a) for a in call.args)
-                calls.append([addresses[call.kernel], len(operands), len(call.operands), 0])
+                calls.append([addresses[call.kernel], len(operands), len(call.operands), 0, call.when])
                 operands.extend(self._operand(segment.domain, call, o) for o in call.operands)
                 position += 1
-            segments.append([first, position, segment.domain, segment.group, int(segment.prepare)])
+            flags = int(segment.prepare), int(segment.every_shard)
+            segments.append([first, position, segment.domain, segment.group, *flags])
         self._arguments = np.array(arguments or [0], np.int64)
-        self._calls = np.array(calls, np.int64).reshape(-1, 4)
+        self._calls = np.array(calls, np.int64).reshape(-1, 5)
         self._calls[:, 3] = self._arguments.ctypes.data + 8 * np.array(places, np.int64)
         self._operands = np.array(operands, np.int64).reshape(-1, 5)
-        self._segments = np.array(segments, np.int64).reshape(-1, 5)
+        self._segments = np.array(segments, np.int64).reshape(-1, 6)
         memories = (self.arena, self.parameters, self.workspace, self.states)
         self._bases = np.array([m.ctypes.data for m in memories], np.int64)
         self._pointers = np.zeros((self.threading.count, POINTERS), np.int64)
@@ -138,10 +138,11 @@ class Runner:
     def _operand(self, domain: int, call: KernelCall, o: Operand) -> list[int]:
         b = o.buffer
         item = ITEM[b.dtype]
-        base = {PARAM: PARAMETERS, LOCAL: WORKSPACE, SCRATCH: WORKSPACE, STATE: STATES}.get(b.kind, ARENA)
+        own = b.kind in OF_THREAD
+        base = WORKSPACE if own else {PARAM: PARAMETERS, STATE: STATES}.get(b.kind, ARENA)
         sample = o.sample * item or (b.nbytes if b.kind == BATCHED and domain <= BATCH else 0)
         shard = b.nbytes if b.kind == PARTIAL and not o.block else o.block * item
-        thread = self.plan.workspace if b.kind in (LOCAL, SCRATCH) else 0
+        thread = self.plan.workspace if own else 0
         return [base, b.offset + o.offset * item, sample, shard, thread]
 
     def run(self, n: int, *, prepare: bool = True, profile: bool = False) -> None:
@@ -154,7 +155,7 @@ class Runner:
 
     def view(self, buffer: Buffer) -> np.ndarray:
         """Return a buffer as an array [copies, elements] that shares its memory; not one in a workspace."""
-        assert buffer.kind not in (LOCAL, SCRATCH), f"{buffer.name} lives in a workspace"
+        assert buffer.kind not in OF_THREAD, f"{buffer.name} lives in a workspace"
         memory = {PARAM: self.parameters, STATE: self.states}.get(buffer.kind, self.arena)
         copies = {BATCHED: self.plan.batch, PARTIAL: SHARDS}.get(buffer.kind, 1)
         raw = memory[buffer.offset : buffer.offset + buffer.nbytes * copies].view(NUMPY[buffer.dtype])

@@ -9,6 +9,7 @@ from running import Run, layer_graph, with_gradients
 from cnnspec.ops.base import Op
 from cnnspec.ops.conv import Conv, Depthwise
 from cnnspec.ops.linear import Dense
+from cnnspec.ops.norm import BatchNorm
 from cnnspec.plan.compile import compile_plan
 from cnnspec.plan.plan import BATCH, Plan
 
@@ -83,3 +84,27 @@ def test_the_gradient_of_a_batch_is_the_mean_of_its_samples(op: Op, shape: tuple
     for name, value in found.items():
         error = np.abs(value - wanted[name]).max() / np.abs(wanted[name]).max()
         assert error < {"f64": 1e-12, "f32": 1e-5}[dtype], name
+
+
+@pytest.mark.parametrize(
+    ("op", "shape"),
+    [
+        (Conv(32, (3, 3)), (6, 6, 16)),
+        (Conv(8, (2, 2), padding=(0, 0)), (6, 6, 16)),
+        (Dense(6), (20,)),
+        (BatchNorm(), (6, 6, 16)),
+    ],
+)
+def test_a_smaller_batch_finds_nothing_of_a_larger_one(op: Op, shape: tuple[int, ...]) -> None:
+    """Shards without samples run too: what they added up before is zero again."""
+    graph = with_gradients(layer_graph(op, [shape]))
+    rng = np.random.default_rng(3)
+    size = int(np.prod(op.infer(shape)))
+    fixed = {p.name: rng.standard_normal(p.shape) for p in op.params(shape)}
+    x, target = rng.standard_normal((16, *shape)), rng.standard_normal((16, size))
+    used, new = Run(graph, batch=16), Run(graph, batch=16)
+    used.run(16, {"x0": x, "target": target, **fixed})
+    for run in (used, new):
+        run.run(3, {"x0": x[:3], "target": target[:3], **fixed})
+    for name in (p.name for p in op.params(shape) if p.trainable):
+        np.testing.assert_array_equal(used.gradient(name, 3), new.gradient(name, 3))

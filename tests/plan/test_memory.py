@@ -15,7 +15,7 @@ from cnnspec.passes.base import run_pipeline
 from cnnspec.passes.pipelines import FORWARD, INFERENCE, TRAINING
 from cnnspec.plan.compile import compile_plan
 from cnnspec.plan.memory import place_arena
-from cnnspec.plan.plan import BATCHED, LOCAL, PARAM, PARTIAL, SCRATCH, SHARDS, SHARED, Buffer, Plan
+from cnnspec.plan.plan import BATCHED, KEPT, LOCAL, OF_THREAD, PARAM, PARTIAL, SHARDS, SHARED, Buffer, Plan
 
 laws = settings(max_examples=100, deadline=None, derandomize=True, database=None)
 
@@ -102,8 +102,10 @@ def test_plans_of_nets_keep_live_buffers_apart(text: str, batch: int, dtype: str
         where: dict[str, list[int]] = {}
         calls: dict[str, list[int]] = {}
         groups: dict[str, int] = {}
+        ends: dict[int, tuple[int, int]] = {}
         position = 0
         for number, segment in enumerate(plan.segments):
+            ends[number] = position, position + len(segment.calls) - 1
             for call in segment.calls:
                 for o in call.operands:
                     assert plan.buffers[o.buffer.name] is o.buffer
@@ -118,10 +120,10 @@ def test_plans_of_nets_keep_live_buffers_apart(text: str, batch: int, dtype: str
         for name, b in plan.buffers.items():
             first, last = (0, 10**9) if name in always or name not in where else (min(where[name]), max(where[name]))
             size = b.nbytes * (groups[name] if b.kind == LOCAL else copies(b, batch))
-            space = {LOCAL: "workspace", SCRATCH: "workspace", PARAM: PARAM}.get(b.kind, "arena")
-            if b.kind in (LOCAL, SCRATCH):
+            space = "workspace" if b.kind in OF_THREAD else PARAM if b.kind == PARAM else "arena"
+            if space == "workspace":
                 assert first == last, f"{name} leaves its segment"
-                first, last = min(calls[name]), max(calls[name])
+                first, last = ends[first] if b.kind == KEPT else (min(calls[name]), max(calls[name]))
             if b.kind == PARAM:
                 first, last = 0, 10**9
             spans.append((space, first, last, b.offset, b.offset + size, name))
@@ -165,7 +167,7 @@ def test_sharing_saves_memory() -> None:
     """Training keeps what gradients need; the rest shares room. Inference needs room for a few layers at a time."""
     text = (SPECS / "resnet20.cnn").read_text(encoding="utf-8")
     training, inference = plans(text, 32, "f32")
-    apart = sum(b.nbytes * copies(b, 32) for b in training.buffers.values() if b.kind not in (LOCAL, SCRATCH, PARAM))
+    apart = sum(b.nbytes * copies(b, 32) for b in training.buffers.values() if b.kind not in (*OF_THREAD, PARAM))
     assert training.arena < apart
     values = sum(b.nbytes for b in inference.buffers.values() if b.kind == LOCAL)
     group = max(s.group for s in inference.segments)

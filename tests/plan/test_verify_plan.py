@@ -12,7 +12,7 @@ from cnnspec.compiler import Compiler
 from cnnspec.errors import InternalError
 from cnnspec.ir.build import build_graph
 from cnnspec.plan.compile import Update, compile_plan
-from cnnspec.plan.plan import BATCH, BATCHED, LOCAL, PARAM, SHARED, Buffer, KernelCall, Operand, Plan, Segment
+from cnnspec.plan.plan import BATCH, BATCHED, KEPT, LOCAL, PARAM, SHARED, Buffer, KernelCall, Operand, Plan, Segment
 from cnnspec.plan.verify import verify_plan
 
 TEXT = "input 8x8x3\nconv 8 3x3 -> bn -> tanh\nconv 8 3x3 -> tanh\nmaxpool 2\nflatten -> dense 4\n"
@@ -64,6 +64,19 @@ def test_the_last_sample_outside_a_shared_buffer() -> None:
         verify_plan(with_samples(17))
     with pytest.raises(InternalError, match="shards of fill"):
         verify_plan(with_samples(0))
+
+
+def test_what_a_shard_keeps_stays_in_its_segment() -> None:
+    """Another thread may run the shard in the next segment."""
+    kept = Buffer("sums", "f32", 64, KEPT, offset=0)
+    calls = [KernelCall("fill.f32", (Operand(kept, 0, 64, 0, True),), (64, 0.0), BATCH) for _ in range(2)]
+
+    def with_segments(*segments: Segment) -> Plan:
+        return Plan(20, "f32", list(segments), {"sums": kept}, {}, 0, kept.nbytes, {}, {})
+
+    verify_plan(with_segments(Segment(BATCH, calls)))
+    with pytest.raises(InternalError, match="from one segment to another"):
+        verify_plan(with_segments(Segment(BATCH, calls[:1]), Segment(BATCH, calls[1:])))
 
 
 def test_the_last_block_outside_its_buffer(plan: Plan) -> None:
