@@ -26,12 +26,15 @@ if TYPE_CHECKING:
     from .linear import Dense, DenseInputGrad, DenseWeightGrad
 
 ZERO, BIAS, LOAD = 0, 1, 2  # how the sums of a tile start; kernels/tile.py
-INNER, CHANNELS, START = 12, 17, 18  # places in the arguments of conv2d
+INNER, CHANNELS, START, FUNCTION = 12, 17, 18, 20  # places in the arguments of conv2d
 NARROW = 24  # numbers of a filter row below which tiles run over all rows of a filter
 LARGE_BYTES = 1024 * 1024  # flipped filters from here on are made late
 SMALL_BYTES = 64 * 1024  # weights below have a gradient for each shard, larger than the other never:
 MOST_BYTES = 1024 * 1024
 MOST_BLOCKS = 16  # of rows of a gradient
+APART_BYTES = 512 * 1024  # dense weights from here on multiply all samples panel by panel
+MOST_PANELS = 32  # blocks of them
+DEPTH = 1024  # inputs at a time: a panel of their weights stays in the second-level cache
 
 
 def _size(layout: FilterLayout, item: int = 4) -> int:
@@ -296,12 +299,51 @@ def lower_dense(emit: Emitter, node: Node, op: Dense) -> None:
         emit.whole(bias[0] if bias else w),
         emit.image(node.output, write=True),
     ]
-    flops = 2 * layout.inner * layout.channels
-    kernel = f"conv2d_row.{layout.width}" if emit.one_image else f"conv2d.{layout.width}"
-    cut = emit.cut(
-        CHANNELS, layout.channels, layout.width, 0, layout.panel_size // layout.width, bool(bias), 1, speed=20
-    )
-    emit.call(kernel, operands, (*args, *fused_args(op.activation)), emit.WIDE, flops=flops, cut=cut)
+    _emit_dense(emit, layout, operands, (*args, *fused_args(op.activation)), shared_bias=not bias)
+
+
+def _emit_dense(
+    emit: Emitter, layout: FilterLayout, operands: list[Operand], args: tuple[int | float, ...], shared_bias: bool
+) -> None:
+    """Emit the product, its rows the samples of a shard; or, where weights are large, all samples panel by panel.
+
+    Large weights come from memory, so they are read once and not for each shard.
+    """
+    flops, width = 2 * layout.inner * layout.channels, layout.width
+    steps = (0, layout.panel_size // width, 0 if shared_bias else 1, 1)
+    whole = layout.channels // width  # panels
+    if emit.one_image or whole == 0 or _size(layout) < APART_BYTES:
+        kernel = f"conv2d_row.{width}" if emit.one_image else f"conv2d.{width}"
+        cut = emit.cut(CHANNELS, layout.channels, width, *steps, speed=20)
+        emit.call(kernel, operands, args, emit.WIDE, flops=flops, cut=cut)
+        return
+    blocks = max(b for b in range(1, MOST_PANELS + 1) if whole % b == 0)
+    cut = emit.cut(CHANNELS, whole * width, width, *steps, speed=0)
+    done, rest = whole * width, layout.channels - whole * width
+    depth = -(-layout.inner // -(-layout.inner // DEPTH))
+    for first in range(0, layout.inner, depth):
+        some = min(depth, layout.inner - first)
+        ends = first + some == layout.inner
+        x, w, bias, y = operands
+        part = [_from(x, first), _from(w, first * width), bias, y]
+        start = LOAD if first else args[START]
+        numbers = [*args[:INNER], some, *args[INNER + 1 : START], start, *args[START + 1 : FUNCTION]]
+        numbers += args[FUNCTION:] if ends else fused_args("")
+        mine = [replace(o, extent=o.extent - rest * step) for o, step in zip(part, steps, strict=True)]
+        share = flops * some // layout.inner
+        emit.call(
+            f"conv2d.{width}", cut.apply(mine, blocks), cut.shorten(numbers, blocks), blocks,
+            flops=share * done // layout.channels,
+        )  # fmt: skip
+        if rest:
+            mine = [_from(o, done * step) for o, step in zip(part, steps, strict=True)]
+            numbers[CHANNELS] = rest
+            emit.call(f"conv2d.{width}", mine, numbers, emit.WIDE, flops=share * rest // layout.channels)
+
+
+def _from(o: Operand, elements: int) -> Operand:
+    """The same operand without its first elements."""
+    return replace(o, offset=o.offset + elements, extent=o.extent - elements)
 
 
 def lower_dense_input_grad(emit: Emitter, node: Node, op: DenseInputGrad) -> None:
@@ -316,7 +358,7 @@ def lower_dense_input_grad(emit: Emitter, node: Node, op: DenseInputGrad) -> Non
         *fused_args(""),
     )
     operands = [emit.image(dy), emit.whole(filters), emit.whole(filters), emit.image(node.output, write=True)]
-    emit.call(f"conv2d.{flipped.width}", operands, args, emit.WIDE, flops=2 * flipped.inner * flipped.channels)
+    _emit_dense(emit, flipped, operands, args, shared_bias=True)
 
 
 def lower_dense_weight_grad(emit: Emitter, node: Node, op: DenseWeightGrad) -> None:

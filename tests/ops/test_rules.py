@@ -11,7 +11,7 @@ from cnnspec.ops.conv import Conv, Depthwise
 from cnnspec.ops.linear import Dense
 from cnnspec.ops.norm import BatchNorm
 from cnnspec.plan.compile import compile_plan
-from cnnspec.plan.plan import BATCH, Plan
+from cnnspec.plan.plan import BATCH, WIDE, Plan
 
 
 def plan(op: Op, shape: tuple[int, ...], batch: int = 2) -> Plan:
@@ -63,11 +63,13 @@ def test_a_gradient_has_copies_or_blocks(op: Op, shape: tuple[int, ...], batch: 
         (Conv(1024, (1, 1)), (1, 1, 20), 16),  # few inputs and many filters: blocks of rows, or all taps in a tile
         (Conv(256, (3, 3), dilation=(2, 2)), (4, 4, 16), 3),
         (Dense(1100), (20,), 17),
+        (Dense(200, activation="tanh"), (1100,), 17),  # large: panel by panel, and a part of one
+        (Dense(64, bias=False), (2100,), 3),
     ],
 )
 @pytest.mark.parametrize("dtype", ["f64", "f32"])
-def test_the_gradient_of_a_batch_is_the_mean_of_its_samples(op: Op, shape: tuple[int, ...], n: int, dtype: str) -> None:
-    """Several samples go together in a shard, one by one do not."""
+def test_a_batch_is_its_samples_one_by_one(op: Op, shape: tuple[int, ...], n: int, dtype: str) -> None:
+    """Several samples go together, in a shard or in all of them; gradients of parameters are means."""
     graph = with_gradients(layer_graph(op, [shape]))
     rng = np.random.default_rng(n)
     size = int(np.prod(op.infer(shape)))
@@ -75,15 +77,25 @@ def test_the_gradient_of_a_batch_is_the_mean_of_its_samples(op: Op, shape: tuple
     x, target = rng.standard_normal((n, *shape)), rng.standard_normal((n, size))
     together, alone = Run(graph, batch=n, dtype=dtype), Run(graph, batch=1, dtype="f64")
     together.run(n, {"x0": x, "target": target, **fixed})
-    found = {name: together.gradient(name, n) for name in fixed}
+    found = {name: together.gradient(name, n) for name in ("x0", *fixed)} | {"y": together.get("y", n)}
     wanted = {name: np.zeros(value.shape) for name, value in found.items()}
     for i in range(n):
         alone.run(1, {"x0": x[i : i + 1], "target": target[i : i + 1], **fixed})
+        wanted["y"][i] = alone.get("y", 1)[0]
+        wanted["x0"][i] = alone.gradient("x0", 1)[0] / n
         for name in fixed:
             wanted[name] += alone.gradient(name, 1) / n
     for name, value in found.items():
         error = np.abs(value - wanted[name]).max() / np.abs(wanted[name]).max()
         assert error < {"f64": 1e-12, "f32": 1e-5}[dtype], name
+
+
+def test_large_dense_weights_are_read_once() -> None:
+    """Panel by panel, with all samples: 23 whole panels in as many blocks, and what is left of one for each shard."""
+    calls = [c for s in plan(Dense(750), (1100,), batch=64).segments for c in s.calls if c.kernel.startswith("conv2d.")]
+    assert [(c.domain, c.args[17]) for c in calls if not c.backward] == [(23, 32), (WIDE, 14)] * 2
+    small = [c for s in plan(Dense(75), (1100,), batch=64).segments for c in s.calls if c.kernel.startswith("conv2d.")]
+    assert {c.domain for c in small} == {WIDE}
 
 
 @pytest.mark.parametrize(
