@@ -18,7 +18,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from ._jit import I64, as_float, kernel, stack, store_i64
+from ._jit import I64, as_float, fetch_to_write, kernel, stack, store_i64
 from .activate import activate_f32, activate_f64
 from .machine import Machine, host
 from .sweep import lanes_of
@@ -27,6 +27,7 @@ from .vectors import Access, Vectors
 PIXELS = 4  # outputs at a time
 BLOCK = 16  # outputs of a row that go through all channels: what they see stays in the first-level cache
 TAPS, STRIDES = (1, 2, 3), (1, 2)
+LINE = 64  # bytes
 
 # Bound for each variant by kernel().
 T = SIZE = LANES = outputs = gradients = activate = stacked = None
@@ -153,6 +154,8 @@ def depthwise_window(p, a, n):
             for v in range(0, width, BLOCK):
                 for c in range(0, channels, LANES):
                     at_c = c * SIZE
+                    for b in range(0, BLOCK * LANES * SIZE, LINE):  # a share of what the next stretch writes
+                        fetch_to_write(y + (v + BLOCK) * y_step + c * BLOCK * SIZE + b)
                     outputs((
                         x + v * x_step + at_c, row, column, p[1] + at_c, w_row, w_column,
                         p[2] + at_c, y + v * y_step + at_c, y_step, min(BLOCK, width - v), channels - c,

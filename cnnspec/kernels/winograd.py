@@ -8,7 +8,7 @@ Filters are kept transformed as [36][panels][C_in][width], tiles as [36][tiles][
 
 from __future__ import annotations
 
-from ._jit import as_float, f32_at, f64_at, kernel, stack, store_i64
+from ._jit import as_float, f32_at, f64_at, fetch_to_write, kernel, stack, store_i64
 from .activate import activate_f32, activate_f64
 from .machine import host
 from .product import make_product
@@ -37,14 +37,14 @@ def winograd_filter(p, a, n):
 
 def winograd_conv2d(p, a, n):
     """p = x, u, bias, y, v, m, edge; a = height, width of y, x strides, y strides, channels in, out, tiles, planes of
-    v and m, function, plane of u."""
+    v and m, function, plane of u, whether y is to be asked for while tiles are multiplied."""
     x, u, bias, y, v, m, edge = p[0], p[1], p[2], p[3], p[4], p[5], p[6]
     out_h, out_w = a[0], a[1]
     x_image, x_row, x_pixel = a[2] * SIZE, a[3] * SIZE, a[4] * SIZE
     y_image, y_row, y_pixel = a[5] * SIZE, a[6] * SIZE, a[7] * SIZE
     inner, channels, block, v_plane, m_plane = a[8], a[9], a[10], a[11] * SIZE, a[12] * SIZE
     code, param, low, high = a[13], T(as_float(a[14])), T(as_float(a[15])), T(as_float(a[16]))
-    u_plane = a[17] * SIZE
+    u_plane, ask = a[17] * SIZE, a[18] != 0
     across = (out_w + 3) // 4
     each = (out_h + 3) // 4 * across
     total = n * each
@@ -63,6 +63,13 @@ def winograd_conv2d(p, a, n):
                 to = v + (t * inner + c) * SIZE
                 transform_in((start + c * SIZE, row, pixel, to, 6 * v_plane, v_plane, 0, 0), T(0), T(0))
         for e in range(36):
+            if ask:
+                for t in range(first + e * count // 36, first + (e + 1) * count // 36):
+                    to = y + t // each * y_image + t % each // across * 4 * y_row + t % across * 4 * y_pixel
+                    for r in range(4):
+                        for s in range(4):
+                            for b in range(0, channels * SIZE, 64):
+                                fetch_to_write(to + r * y_row + s * y_pixel + b)
             for q in range(panels):
                 u_at = u + e * u_plane + q * inner * WIDTH * SIZE
                 product_even((

@@ -24,6 +24,7 @@ ROWS = 8  # most of a register tile; kernels/tile.py
 TILE_BYTES = 600 * 1024  # of transformed tiles at a time: they stay in the second-level cache
 MOST_TILES = 64
 FEW = 48  # channels at a time: a multiple of the rows of every tile
+FEW_OUTPUTS = 32  # channels
 FEW_FILTERS = 64  # input channels of a panel's filters at a time
 GAP = 16  # numbers: a cache line, so that distances are no powers of two, which would fall into few sets of a cache
 
@@ -45,6 +46,11 @@ def _gradient_tiles(inner: int, channels: int) -> tuple[int, int]:
     All sums pass through the cache once for each block of tiles, so there are many.
     """
     return MOST_TILES if channels <= 64 else MOST_TILES // 2, min(inner, FEW)
+
+
+def _waits_for_memory(emit: Emitter, y: ImageLayout) -> bool:
+    """Whether the place of y should be asked for early: training writes it to memory, and few channels hide no wait."""
+    return emit.training and y.channels <= FEW_OUTPUTS and y.pixel == y.channels
 
 
 def _workspace(emit: Emitter, inner: int, channels: int, planes: tuple[int, int]) -> list[Operand]:
@@ -79,7 +85,7 @@ def lower_winograd(
     tiles, *planes = _tiles(inner, panels * layout.width)
     args = (
         ly.height, ly.width, lx.image, lx.row, lx.pixel, *emit.strides(node.output), inner, channels, tiles, *planes,
-        *fused_args(activation), plane,
+        *fused_args(activation), plane, int(_waits_for_memory(emit, ly)),
     )  # fmt: skip
     shift = emit.whole(bias[0] if bias else emit.zeros(channels))
     operands = [x, emit.whole(filters), shift, emit.image(node.output, write=True)]
