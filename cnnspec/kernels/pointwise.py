@@ -116,6 +116,13 @@ def copy(p, a, n):
                     y[to + c] = x[f + c]
 
 
+def join(p, a, n):
+    """p = x, y; one vector into a longer one, once for all samples: a = where it starts there, count."""
+    x, y = at(p[0]), at(p[1])
+    for k in range(a[1]):
+        y[a[0] + k] = x[k]
+
+
 def spatial_sum(p, a, n):
     """p = x, y; y = sum of x over the image: a = height, width, channels, x strides, y image."""
     x, y = at(p[0]), at(p[1])
@@ -171,6 +178,6 @@ def register(*templates, **more):
 
 
 register(
-    fill, fill_pixels, clear_halo, activation, activation_grad, add, multiply, scale_channels, copy, spatial_sum,
-    random_drop,
+    fill, fill_pixels, clear_halo, activation, activation_grad, add, multiply, scale_channels, copy, join,
+    spatial_sum, random_drop,
 )  # fmt: skip

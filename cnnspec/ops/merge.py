@@ -109,6 +109,23 @@ class Concat(Op):
             start += x.sample[-1]
 
 
+@op("join")
+class Join(Op):
+    """Vectors [C1], [C2], ... -> [C1 + C2 + ...]: the statistics of a concat from those of its parts."""
+
+    arity = None
+
+    def results(self, *inputs: Value) -> list[tuple[tuple[int | str, ...], str]]:
+        return [((sum(v.sample_size for v in inputs),), "f32")]
+
+    def lower(self, emit: Emitter, node: Node) -> None:
+        start = 0
+        for v in node.inputs:  # a call each: the operands of one are limited
+            operands = [emit.whole(v), emit.whole(node.output, write=True)]
+            emit.call("join", operands, (start, v.sample_size), 1)
+            start += v.sample_size
+
+
 @op("slice")
 class Slice(Op):
     """Channels ``start`` to ``stop`` of an image or vector."""

@@ -16,11 +16,13 @@ from .fuse_activation import FuseActivation
 from .fuse_gradient_sum import FuseGradientSum
 from .mask_before_unpool import MaskBeforeUnpool
 from .recompute import Recompute
+from .share_statistics import ShareStatistics
 
 INFERENCE: tuple[Pass, ...] = (FoldNormalisation(), FuseActivation(), DeadCode(), ChooseAlgorithm())
 FORWARD: tuple[Pass, ...] = (FuseActivation(),)  # before differentiation
 TRAINING: tuple[Pass, ...] = (  # after it
     MaskBeforeUnpool(),
+    ShareStatistics(),
     DeadCode(),
     FuseGradientSum(),
     Recompute(),

@@ -28,12 +28,13 @@ from cnnspec.passes.fuse_gradient_sum import FuseGradientSum
 from cnnspec.passes.mask_before_unpool import MaskBeforeUnpool
 from cnnspec.passes.pipelines import FORWARD, INFERENCE, TRAINING
 from cnnspec.passes.recompute import Recompute
+from cnnspec.passes.share_statistics import ShareStatistics
 
 PASSES = {
     one.name: one
     for one in (
-        DeadCode(), FoldNormalisation(), FuseActivation(), FuseGradientSum(), MaskBeforeUnpool(), Recompute(),
-        ChooseAlgorithm(),
+        DeadCode(), FoldNormalisation(), FuseActivation(), FuseGradientSum(), MaskBeforeUnpool(), ShareStatistics(),
+        Recompute(), ChooseAlgorithm(),
     )
 }  # fmt: skip
 
@@ -118,13 +119,15 @@ def nets(draw: st.DrawFn) -> str:
     """Draw a net whose branches and results tempt the passes: values with two readers, heads of one layer."""
     lines = ["input 6x7x4"]
     for _ in range(draw(st.integers(1, 3))):
-        kind = draw(st.sampled_from(("chain", "residual", "concat", "multiply")))
+        kind = draw(st.sampled_from(("chain", "residual", "concat", "dense block", "multiply")))
         if kind == "chain":
             lines.append(draw(chains))
         elif kind == "residual":
             lines.append(f"conv 6 3x3 -> bn\nresidual {{\n{draw(activations)} -> conv 6 3x3 -> bn\n}}\nrelu")
         elif kind == "concat":
             lines.append(f"bn\nconcat {{\n| relu -> conv 3 3x3\n| {draw(activations)}\n}}")
+        elif kind == "dense block":
+            lines.append(2 * f"concat {{\n| identity\n| bn -> {draw(activations)} -> conv 3 3x3\n}}\n" + "bn")
         else:
             lines.append("conv 8 3x3\nmultiply {\n| bn\n| avgpool global -> conv 8 1x1 -> sigmoid\n}")
     lines.append(draw(st.sampled_from(("flatten", "avgpool global -> flatten"))))
