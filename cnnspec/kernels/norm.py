@@ -20,7 +20,7 @@ from .pointwise import register
 from .sweep import line_of, make_sweep
 
 # Bound for each element type by register().
-at = T = SIZE = LINE = add_up = deviations = scale_shift = run = stacked = None
+at = T = SIZE = LINE = add_up = deviations = scale_shift = scale_shift_plus = run = stacked = None
 pair_sums = pair_sums_masked = mix = mix_masked = mix_plus = mix_masked_plus = None
 
 
@@ -102,6 +102,17 @@ def affine(p, a, n):
         for i in range(n):
             for h in range(a[0]):
                 run(y, i * a[6] + h * a[7], a[1] * a[2], code, param)
+
+
+def affine__plus(p, a, n):
+    """The same plus another image, before the bounds, for activations that are nothing else: p ends in it, a in its
+    strides."""
+    scale_shift_plus((
+        n, a[0], a[1], a[2],
+        p[0], a[3] * SIZE, a[4] * SIZE, a[5] * SIZE, p[3], a[14] * SIZE, a[15] * SIZE, a[16] * SIZE,
+        p[2], a[6] * SIZE, a[7] * SIZE, a[8] * SIZE,
+        p[1], p[1] + a[9] * SIZE,
+    ), T(as_float(a[12])), T(as_float(a[13])))  # fmt: skip
 
 
 def normalize_sums(p, a, n):
@@ -247,7 +258,7 @@ def _bodies(bits: int) -> dict[str, Any]:
         return [v.fma(xs[0], ks[0], v.fma(xs[1], ks[1], ks[2]))], []
 
     def passing(v: Any, dy: Any, x: Any, scale: Any, shift: Any, bounds: Any) -> Any:
-        """dy where the activation passes; y is computed as ``bounded`` does, so that no bit differs."""
+        """dy where the activation passes; y is computed as forward did, so that no bit differs."""
         y = v.fma(x, scale, shift)
         inside = v.builder.and_(v.builder.fcmp_ordered(">", y, bounds[0]), v.builder.fcmp_ordered("<", y, bounds[1]))
         return v.builder.select(inside, dy, Constant(v.type, [0.0] * v.lanes))
@@ -267,13 +278,23 @@ def _bodies(bits: int) -> dict[str, Any]:
 
         return plus
 
-    def bounded(v: Any, xs: Any, ks: Any, bounds: Any) -> Any:
-        return [v.clamp(v.fma(xs[0], ks[0], ks[1]), *bounds)], []
+    def scaled(v: Any, xs: Any, ks: Any, bounds: Any) -> Any:
+        return [v.fma(xs[0], ks[0], ks[1])], []
+
+    def bounded(body: Any) -> Any:
+        """The body, kept between bounds."""
+
+        def clamp(v: Any, xs: Any, ks: Any, bounds: Any) -> Any:
+            made, terms = body(v, xs, ks, bounds)
+            return [v.clamp(made[0], *bounds)], terms
+
+        return clamp
 
     return {
         "add_up": make(1, 0, 0, 1, lambda v, xs, ks, bounds: ([], [xs[0]])),
         "deviations": make(1, 1, 0, 1, deviation),
-        "scale_shift": make(1, 2, 1, 0, bounded),
+        "scale_shift": make(1, 2, 1, 0, bounded(scaled)),
+        "scale_shift_plus": make(2, 2, 1, 0, bounded(added(scaled))),
         "pair_sums": make(2, 1, 0, 2, pair),
         "mix": make(2, 3, 1, 0, mix),
         "pair_sums_masked": make(2, 3, 0, 2, pair_masked),
@@ -297,9 +318,9 @@ def _run(T: Any, apply: Any) -> Any:
 _sides = [_bodies(32), _bodies(64)]
 _lines = (line_of(32), line_of(64))
 register(
-    batch_stats, merge_stats, running_update, normalize_affine, affine, normalize_sums, normalize_sums__masked,
-    channel_sum, merge_sums, normalize_factors, affine2, affine2__masked, affine2__plus, affine2__masked__plus,
-    fold_batchnorm, fold_batchnorm__nobias,
+    batch_stats, merge_stats, running_update, normalize_affine, affine, affine__plus, normalize_sums,
+    normalize_sums__masked, channel_sum, merge_sums, normalize_factors, affine2, affine2__masked, affine2__plus,
+    affine2__masked__plus, fold_batchnorm, fold_batchnorm__nobias,
     LINE=_lines, stacked=(stack(3 * 8), stack(3 * 8)), run=(_run(float32, apply_f32), _run(float64, apply_f64)),
     **{name: (_sides[0][name], _sides[1][name]) for name in _sides[0]},
 )  # fmt: skip

@@ -72,6 +72,16 @@ def activation_grad(p, a, n):
                 dx[to + k] = dy[d + k] * slope(code, y[f + k], param)
 
 
+def relu_grad__plus(p, a, n):
+    """p = dy, y, other, dx; dx = (dy + other) * f'(y), f relu: strides of dy, y, other and dx."""
+    dy, y, other, dx = at(p[0]), at(p[1]), at(p[2]), at(p[3])
+    for i in range(n):
+        for h in range(a[0]):
+            d, f, g, to = i * a[2] + h * a[3], i * a[4] + h * a[5], i * a[6] + h * a[7], i * a[8] + h * a[9]
+            for k in range(a[1]):
+                dx[to + k] = (dy[d + k] + other[g + k]) * slope(1, y[f + k], T(0))
+
+
 def add(p, a, n):
     """p = x, z, y; y = f(x + z): strides of x, z and y, code, parameter."""
     x, z, y = at(p[0]), at(p[1]), at(p[2])
@@ -178,6 +188,6 @@ def register(*templates, **more):
 
 
 register(
-    fill, fill_pixels, clear_halo, activation, activation_grad, add, multiply, scale_channels, copy, join,
+    fill, fill_pixels, clear_halo, activation, activation_grad, relu_grad__plus, add, multiply, scale_channels, copy, join,
     spatial_sum, random_drop,
 )  # fmt: skip

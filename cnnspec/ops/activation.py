@@ -83,16 +83,20 @@ class Sigmoid(Activation):
 
 @op("activation_grad")
 class ActivationGrad(Op):
-    """Gradient of an activation from its output: dy, y -> dx."""
+    """Gradient of an activation from its output: dy, y -> dx; with ``plus`` another gradient is first added to dy."""
 
     arity = 2
     kind: str = attr("word")
+    plus: bool = attr("hidden", default=False)
 
     def infer(self, dy: Shape, y: Shape) -> Shape:
         return dy
 
     def lower(self, emit: Emitter, node: Node) -> None:
-        emit.map("activation_grad", node, *activation_args(self.kind))
+        if self.plus:
+            emit.map(f"{self.kind}_grad.plus", node)
+        else:
+            emit.map("activation_grad", node, *activation_args(self.kind))
 
 
 @layer("softmax")

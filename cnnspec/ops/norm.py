@@ -98,11 +98,15 @@ class RunningUpdate(Op):
 
 @op("normalize")
 class Normalize(Op):
-    """x, mean, var, weight, bias -> weight * (x - mean) / sqrt(var + eps) + bias."""
+    """x, mean, var, weight, bias -> weight * (x - mean) / sqrt(var + eps) + bias.
+
+    With ``plus`` (set when the gradients are there) a sixth input is added before the activation.
+    """
 
     strided = True
     eps: float = attr("float")
     activation: str = attr("hidden", default="")
+    plus: bool = attr("hidden", default=False)
 
     def infer(self, x: Shape) -> Shape:
         return x
@@ -119,7 +123,9 @@ class Normalize(Op):
         return [dx, None, None, dweight, dbias]
 
     def lower(self, emit: Emitter, node: Node) -> None:
-        norm_lower.lower_normalize(emit, node, node.inputs[1:], self.eps, *fused_args(self.activation))
+        _, *channel = node.inputs[:5]
+        plus = node.inputs[5:]
+        norm_lower.lower_normalize(emit, node, channel, self.eps, *fused_args(self.activation), plus=plus)
 
 
 @op("renormalize")

@@ -48,16 +48,19 @@ def lower_normalize(
     channel: Sequence[Value],
     eps: float,
     *activation: int | float,
+    plus: Sequence[Value] = (),
     after: Value | None = None,
 ) -> None:
-    """Emit scale and shift from mean, var, weight and bias, once, then y = x * scale + shift and the activation."""
+    """Emit scale and shift from mean, var, weight and bias, once, then y = f(x * scale + shift, plus another)."""
     x, y = node.inputs[0], node.output
     layout = emit.layout(x)
     affine = _scale_shift(emit, channel, eps)
     args = (layout.height, layout.width, layout.channels, *emit.strides(x), *emit.strides(y))
-    operands = [emit.image(x), emit.whole(affine), emit.image(y, write=True)]
+    operands = [emit.image(x), emit.whole(affine), emit.image(y, write=True), *(emit.image(v) for v in plus)]
+    more = [n for v in plus for n in emit.strides(v)]
     waits = (emit.buffer(after),) if after else ()
-    emit.call("affine", operands, (*args, emit.padded(layout.channels), *activation), waits=waits)
+    kernel = "affine.plus" if plus else "affine"
+    emit.call(kernel, operands, (*args, emit.padded(layout.channels), *activation, *more), waits=waits)
 
 
 def lower_normalize_sums(emit: Emitter, node: Node, eps: float, activation: str) -> None:

@@ -13,7 +13,9 @@ from .choose_algorithm import ChooseAlgorithm
 from .dead_code import DeadCode
 from .fold_batchnorm import FoldNormalisation
 from .fuse_activation import FuseActivation
+from .fuse_gradient_mask import FuseGradientMask
 from .fuse_gradient_sum import FuseGradientSum
+from .fuse_residual_sum import FuseResidualSum
 from .mask_before_unpool import MaskBeforeUnpool
 from .recompute import Recompute
 from .share_statistics import ShareStatistics
@@ -25,9 +27,12 @@ TRAINING: tuple[Pass, ...] = (  # after it
     ShareStatistics(),
     DeadCode(),
     FuseGradientSum(),
+    FuseGradientMask(),
     Recompute(),
+    FuseResidualSum(),
     ChooseAlgorithm(),
 )
+DIAGNOSIS: tuple[Pass, ...] = (DeadCode(), ChooseAlgorithm())  # nothing fused: every layer's own output
 
 
 def pipeline(passes: Sequence[Pass], exact: bool) -> tuple[Pass, ...]:

@@ -13,7 +13,7 @@ from ..ir.build import build_graph
 from ..kernels.load import load_kernels
 from ..model.model import Model
 from ..passes.base import run_pipeline
-from ..passes.pipelines import TRAINING, inference_graph, pipeline, training_graph
+from ..passes.pipelines import DIAGNOSIS, inference_graph, pipeline, training_graph
 from ..plan.compile import compile_plan
 from ..plan.lower import parameter_size, parameter_space
 from ..plan.optimizer import step_numbers, update_of
@@ -185,7 +185,7 @@ class Network:
     ) -> str | None:
         """Return the name of the first layer whose output in training is not finite, or None. Changes no weight."""
         graph = build_graph(self.model, training=True, target=self.target)
-        graph = run_pipeline(replace(graph, updates={}), pipeline(TRAINING, self.exact))
+        graph = run_pipeline(replace(graph, updates={}), pipeline(DIAGNOSIS, self.exact))
         outputs = {node.output.name: node.layer for node in graph.nodes if node.output.has_batch}
         plan = compile_plan(graph, batch=self.batch, dtype=self.dtype, parameters=self._offsets, keep=tuple(outputs))
         runner = Runner(plan, self._memory, self.threads)

@@ -19,6 +19,7 @@ BODIES = {
     "lenet": "avgpool 2 -> conv 10 3x3 pad=none -> tanh -> maxpool 2",
     "bn_before_everything": "bn -> conv 8 3x3 bias=no -> bn -> tanh -> depthwise 3x3 -> bn -> sigmoid",
     "residual": "residual {\nconv 6 3x3 -> bn -> tanh -> conv 6 3x3 -> bn\n}\ntanh",
+    "residual_sum": "residual {\nconv 6 3x3 -> tanh -> conv 6 3x3 -> bn\n}",
     "projection": "residual {\nconv 12 3x3 stride=2 -> tanh\n} project {\nconv 12 1x1 stride=2\n}",
     "inception": "concat {\n| conv 3 1x1\n| identity\n| maxpool 3 stride=1 pad=same\n| conv 2 1x1 -> conv 4 5x5\n}",
     "squeeze_and_excite": "multiply {\n| identity\n| avgpool global -> conv 2 1x1 -> tanh -> conv 6 1x1 -> sigmoid\n}",

@@ -24,7 +24,9 @@ from cnnspec.passes.choose_algorithm import ChooseAlgorithm
 from cnnspec.passes.dead_code import DeadCode
 from cnnspec.passes.fold_batchnorm import FoldNormalisation
 from cnnspec.passes.fuse_activation import FuseActivation
+from cnnspec.passes.fuse_gradient_mask import FuseGradientMask
 from cnnspec.passes.fuse_gradient_sum import FuseGradientSum
+from cnnspec.passes.fuse_residual_sum import FuseResidualSum
 from cnnspec.passes.mask_before_unpool import MaskBeforeUnpool
 from cnnspec.passes.pipelines import FORWARD, INFERENCE, TRAINING
 from cnnspec.passes.recompute import Recompute
@@ -33,8 +35,8 @@ from cnnspec.passes.share_statistics import ShareStatistics
 PASSES = {
     one.name: one
     for one in (
-        DeadCode(), FoldNormalisation(), FuseActivation(), FuseGradientSum(), MaskBeforeUnpool(), ShareStatistics(),
-        Recompute(), ChooseAlgorithm(),
+        DeadCode(), FoldNormalisation(), FuseActivation(), FuseGradientMask(), FuseGradientSum(), FuseResidualSum(),
+        MaskBeforeUnpool(), ShareStatistics(), Recompute(), ChooseAlgorithm(),
     )
 }  # fmt: skip
 

@@ -1,0 +1,84 @@
+"""The sums of residual nets, done in the sweeps of their neighbours: what is fused, and that no bit differs."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from cnnspec.compiler import Compiler
+from cnnspec.passes import pipelines
+from cnnspec.passes.fuse_gradient_mask import FuseGradientMask
+from cnnspec.passes.fuse_residual_sum import FuseResidualSum
+from cnnspec.passes.pipelines import TRAINING, training_graph
+from cnnspec.runtime.network import Network
+
+# Odd sizes, values with a halo and without, vectors; sums behind relu, relu6 and nothing, of a projection too.
+SPEC = """input 9x7x3
+block basic(c, stride=1) {{
+  residual {{
+    conv c 3x3 stride=stride bias=no -> bn -> relu
+    conv c 3x3 bias=no -> bn
+  }} project {{
+    conv c 1x1 stride=stride bias=no -> bn
+  }}
+  relu
+}}
+conv {width} 3x3 bias=no -> bn -> relu
+repeat 2 {{ basic {width} }}
+basic {wider} stride=2
+residual {{ conv {wider} 1x1 -> relu -> conv {wider} 1x1 bias=no -> bn }}
+residual {{ conv {wider} 3x3 bias=no -> bn }}
+relu6
+avgpool global -> flatten
+residual {{ dense {wider} -> bn }}
+relu
+dense 4
+"""
+
+
+def train(width: int, batch: int, dtype: str) -> tuple[list[bytes], set[str]]:
+    """Return losses and weights of three steps, and the kernels that ran."""
+    model = Compiler.from_text(SPEC.format(width=width, wider=width + 5)).model
+    net = Network(model, batch=batch, seed=2, threads=1, dtype=dtype)
+    rng = np.random.default_rng(width)
+    x, target = rng.standard_normal((batch, 9, 7, 3)), (np.arange(batch) % 4).astype(np.int32)
+    losses = np.array([net.train_step(x, target, lr=0.05).loss for _ in range(3)])
+    assert np.isfinite(losses).all()
+    return [a.tobytes() for a in (losses, *net.parameters().values())], set(net.training.plan.kernels)
+
+
+@pytest.mark.parametrize("dtype", ["f32", "f64"])
+@pytest.mark.parametrize(("width", "batch"), [(11, 1), (3, 5), (16, 4), (24, 6)])
+def test_training_is_the_same_to_the_last_bit(
+    width: int, batch: int, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fused, kernels = train(width, batch, dtype)
+    assert {f"affine.plus.{dtype}", f"relu_grad.plus.{dtype}"} <= kernels
+    apart = tuple(one for one in TRAINING if not isinstance(one, FuseResidualSum | FuseGradientMask))
+    monkeypatch.setattr(pipelines, "TRAINING", apart)
+    expected, kernels = train(width, batch, dtype)
+    assert not {f"affine.plus.{dtype}", f"relu_grad.plus.{dtype}"} & kernels
+    assert fused == expected
+
+
+def test_sums_of_a_residual_net_are_fused() -> None:
+    """Forward all six; backward the three that a relu's mask alone reads.
+
+    Three have other readers: batch norm's gradient with the stem's mask, that of a sum without activation, the pooling.
+    """
+    graph = training_graph(Compiler.from_text(SPEC.format(width=8, wider=13)).model)
+    fused = Counter(node.op.name for node in graph.nodes if node.op.fields().get("plus"))
+    assert fused == {"normalize": 6, "activation_grad": 3}
+    assert [node.op.name for node in graph.nodes].count("add") == 3
+
+
+def test_a_sum_that_overflows_is_not_blamed_on_its_batch_norm() -> None:
+    model = Compiler.from_text("input 4x4x3\nresidual { conv 3 1x1 bias=no -> bn }\nflatten -> dense 2\n").model
+    net = Network(model, batch=2, threads=1)
+    huge = np.float32(3e38)
+    net.load_parameters(
+        {**net.parameters(), "conv.weight": np.zeros((1, 1, 3, 3), np.float32), "bn.bias": np.full(3, huge)}
+    )
+    assert net.diagnose(np.full((2, 4, 4, 3), huge), np.zeros(2, np.int32)) == "add"
