@@ -188,6 +188,6 @@ def register(*templates, **more):
 
 
 register(
-    fill, fill_pixels, clear_halo, activation, activation_grad, relu_grad__plus, add, multiply, scale_channels, copy, join,
-    spatial_sum, random_drop,
+    fill, fill_pixels, clear_halo, activation, activation_grad, relu_grad__plus, add, multiply, scale_channels, copy,
+    join, spatial_sum, random_drop,
 )  # fmt: skip

@@ -34,7 +34,7 @@ PARTS = {  # what makes the images whose statistics are computed, in order; "" f
     "picture": ["", "conv", "conv", "normalize", "conv"],
     "vectors": ["flatten", "dense", "dense"],
     "part twice": ["conv"],
-    "two readers": ["conv", "conv", "add"],
+    "two readers": ["conv", "conv", "normalize"],
 }
 UNSHARED = {
     "one bn": "input 8x8x2\nconv 4 3x3\nconcat {\n| relu\n| conv 3 3x3\n}\n" + END,
