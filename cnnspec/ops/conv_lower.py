@@ -34,6 +34,7 @@ MOST_BYTES = 1024 * 1024
 MOST_BLOCKS = 16  # of rows of a gradient
 APART_BYTES = 512 * 1024  # dense weights from here on multiply all samples panel by panel
 MOST_PANELS = 32  # blocks of them
+DENSE_SPEED = 20  # GFLOP/s of one row
 DEPTH = 1024  # inputs at a time: a panel of their weights stays in the second-level cache
 
 
@@ -77,7 +78,12 @@ def lower_conv(emit: Emitter, node: Node, op: Conv) -> None:
         emit.whole(bias[0] if bias else w),
         emit.image(node.output, write=True),
     ]
-    cut = emit.cut(0, ly.height, 1, op.stride[0] * lx.row, 0, 0, ly.row, speed=100)
+    if op.groups == 1 and layout.size > lx.image + ly.image:  # each block then reads its own filters, and all of x
+        cut = emit.cut(
+            CHANNELS, layout.channels, layout.width, 0, layout.panel_size // layout.width, bool(bias), 1, speed=50
+        )
+    else:
+        cut = emit.cut(0, ly.height, 1, op.stride[0] * lx.row, 0, 0, ly.row, speed=100)
     flops = 2 * op.macs((x.sample,), node.output.sample)
     whole = lx.pixel == layout.inner  # not a slice of a wider image
     narrow = narrow_conv(op, layout, lx.pixel * op.stride[1], ly.width) if whole else ""
@@ -307,38 +313,44 @@ def _emit_dense(
 ) -> None:
     """Emit the product, its rows the samples of a shard; or, where weights are large, all samples panel by panel.
 
-    Large weights come from memory, so they are read once and not for each shard.
+    Large weights come from memory, so they are read once and not for each shard; for one image, by several threads.
     """
-    flops, width = 2 * layout.inner * layout.channels, layout.width
-    steps = (0, layout.panel_size // width, 0 if shared_bias else 1, 1)
-    whole = layout.channels // width  # panels
-    if emit.one_image or whole == 0 or _size(layout) < APART_BYTES:
-        kernel = f"conv2d_row.{width}" if emit.one_image else f"conv2d.{width}"
-        cut = emit.cut(CHANNELS, layout.channels, width, *steps, speed=20)
-        emit.call(kernel, operands, args, emit.WIDE, flops=flops, cut=cut)
+    flops, width, depth = 2 * layout.inner * layout.channels, layout.width, layout.inner
+    kernel, most = f"conv2d.{width}", 1
+    if emit.one_image:
+        kernel, most = f"conv2d_row.{width}", emit.worthwhile(flops, DENSE_SPEED)
+    elif _size(layout) >= APART_BYTES:
+        most = MOST_PANELS
+        depth = -(-layout.inner // -(-layout.inner // DEPTH))
+    blocks, each = _shares(layout.channels // width, most)
+    if blocks < 2:
+        emit.call(kernel, operands, args, emit.WIDE, flops=flops)
         return
-    blocks = max(b for b in range(1, MOST_PANELS + 1) if whole % b == 0)
-    cut = emit.cut(CHANNELS, whole * width, width, *steps, speed=0)
-    done, rest = whole * width, layout.channels - whole * width
-    depth = -(-layout.inner // -(-layout.inner // DEPTH))
+    done = blocks * each * width
+    rest = layout.channels - done
+    steps = (0, layout.panel_size // width, 0 if shared_bias else 1, 1)
+    cut = emit.cut(CHANNELS, done, width, *steps, speed=DENSE_SPEED)
     for first in range(0, layout.inner, depth):
         some = min(depth, layout.inner - first)
-        ends = first + some == layout.inner
         x, w, bias, y = operands
         part = [_from(x, first), _from(w, first * width), bias, y]
         start = LOAD if first else args[START]
         numbers = [*args[:INNER], some, *args[INNER + 1 : START], start, *args[START + 1 : FUNCTION]]
-        numbers += args[FUNCTION:] if ends else fused_args("")
-        mine = [replace(o, extent=o.extent - rest * step) for o, step in zip(part, steps, strict=True)]
+        numbers += args[FUNCTION:] if first + some == layout.inner else fused_args("")
         share = flops * some // layout.inner
-        emit.call(
-            f"conv2d.{width}", cut.apply(mine, blocks), cut.shorten(numbers, blocks), blocks,
-            flops=share * done // layout.channels,
-        )  # fmt: skip
+        mine = [replace(o, extent=o.extent - rest * step) for o, step in zip(part, steps, strict=True)]
+        mine, shortened = cut.apply(mine, blocks), cut.shorten(numbers, blocks)
+        emit.call(kernel, mine, shortened, blocks, flops=share * done // layout.channels)
         if rest:
             mine = [_from(o, done * step) for o, step in zip(part, steps, strict=True)]
             numbers[CHANNELS] = rest
-            emit.call(f"conv2d.{width}", mine, numbers, emit.WIDE, flops=share * rest // layout.channels)
+            emit.call(kernel, mine, numbers, emit.WIDE, flops=share * rest // layout.channels)
+
+
+def _shares(panels: int, most: int) -> tuple[int, int]:
+    """Return how many blocks, at most so many, share panels, and how many each takes: few are left over."""
+    shares = [(blocks, panels // blocks) for blocks in range(2, min(most, panels) + 1)]
+    return max(shares, key=lambda share: (share[0] * share[1], share[0]), default=(1, panels))
 
 
 def _from(o: Operand, elements: int) -> Operand:

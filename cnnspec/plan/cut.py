@@ -14,6 +14,11 @@ MOST = 8  # blocks
 WORTH = 3.0  # least microseconds of a block: what a barrier costs
 
 
+def worthwhile(flops: int, speed: int) -> int:
+    """Return the most blocks that so many operations are worth, at so many GFLOP/s."""
+    return min(MOST, max(1, int(flops / (1000 * speed * WORTH))))
+
+
 @dataclass(frozen=True)
 class Cut:
     """How a call may be cut.
@@ -38,8 +43,7 @@ class Cut:
         units, rest = divmod(self.size, self.unit)
         if rest:
             return 1
-        most = min(MOST, max(1, int(flops / (1000 * self.speed * WORTH))))
-        return max(b for b in range(1, most + 1) if units % b == 0)
+        return max(b for b in range(1, worthwhile(flops, self.speed) + 1) if units % b == 0)
 
     def shorten(self, args: Sequence[int | float], blocks: int) -> list[int | float]:
         """Return the arguments of one block."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 from ..ir.graph import Graph, Node, Value
 from ..ops.base import Pair, Param
 from ..ops.filters import filter_layout
-from .cut import Cut
+from .cut import Cut, worthwhile
 from .plan import (
     ALWAYS,
     BATCH,
@@ -288,6 +288,11 @@ class Emitter:
     def cut(place: int, size: int, unit: int, *steps: int, speed: int) -> Cut:
         """Return how a call may be cut where one image is all there is; see :class:`Cut`."""
         return Cut(place, size, unit, steps, speed)
+
+    @staticmethod
+    def worthwhile(flops: int, speed: int) -> int:
+        """Return into how many blocks a call for one image may be cut, at so many GFLOP/s."""
+        return worthwhile(flops, speed)
 
     def strides(self, v: Value) -> tuple[int, int, int]:
         """Elements from one sample, row and pixel to the next."""
