@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from .plan import Operand
 
 MOST = 8  # blocks
-WORTH = 3.0  # least microseconds of a block: what a barrier costs
+WORTH = 2.0  # least microseconds of a block: what a barrier costs
 
 
 def worthwhile(flops: int, speed: int) -> int:
