@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..plan.lower import Emitter
     from ..plan.plan import Buffer, ImageLayout, Operand
 
+CHANNELS = 9  # place in the arguments of winograd_conv2d
 ROWS = 8  # most of a register tile; kernels/tile.py
 TILE_BYTES = 600 * 1024  # of transformed tiles at a time: they stay in the second-level cache
 MOST_TILES = 64
@@ -91,7 +92,10 @@ def lower_winograd(
     operands = [x, emit.whole(filters), shift, emit.image(node.output, write=True)]
     operands += _workspace(emit, inner, panels * layout.width, (planes[0], planes[1]))
     rows = 4 * -(-ROWS // -(-ly.width // 4))  # fewer tiles than a register tile has rows would leave some idle
-    cut = emit.cut(0, ly.height, rows, lx.row, 0, 0, ly.row, speed=300)
+    if panels > 1 and (ly.height % rows or plane > lx.image):  # each block then transforms x, and reads its own filters
+        cut = emit.cut(CHANNELS, channels, layout.width, 0, inner, bool(bias), 1, speed=300)
+    else:
+        cut = emit.cut(0, ly.height, rows, lx.row, 0, 0, ly.row, speed=300)
     emit.call(f"winograd_conv2d.{layout.width}", operands, args, flops=flops, cut=cut)
 
 

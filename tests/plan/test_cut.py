@@ -15,7 +15,9 @@ NETS = {
     "winograd": "conv 32 3x3 -> relu -> conv 32 3x3 -> tanh\nmaxpool 2\nconv 64 3x3 -> relu\nflatten\n",
     "direct": "conv 16 5x5 -> relu -> conv 32 3x3 stride=2 -> leaky_relu 0.1\nconv 48 1x1\navgpool global\nflatten\n",
     "depthwise": "conv 64 3x3\nbn -> relu -> depthwise 5x5 -> relu6\ndepthwise 5x5 stride=2 -> tanh\nflatten\n",
-    "dense": "maxpool 2\nflatten\ndense 512 -> relu -> dense 1024 bias=no -> relu\n",
+    "dense": "maxpool 2\nflatten\ndense 512 -> relu -> dense 1024 bias=no -> relu -> dense 1000 -> tanh\n",
+    "filters": "maxpool 4\nconv 64 3x3 -> conv 96 3x3 -> tanh\n"
+    "conv 160 5x5 -> leaky_relu 0.1\nconv 480 1x1 bias=no\nflatten\n",
 }
 
 
@@ -29,6 +31,15 @@ def test_one_image_is_as_in_a_batch(name: str) -> None:
     got = {threads: net.predict(x) for threads, net in alone.items()}
     np.testing.assert_allclose(got[1], together, rtol=1e-4, atol=1e-5)
     assert np.array_equal(got[1], got[2]) and np.array_equal(got[1], got[3])
+
+
+def test_filters_that_outweigh_the_image_are_shared_out() -> None:
+    """Each block has its own filters, by Winograd and directly; a thousand classes leave a panel and a part."""
+    model = Compiler.from_text(HEAD + NETS["filters"] + "dense 1000\ndense classes\n").model
+    segments = Network(model, batch=1).inference.plan.segments
+    cut = {(s.domain, c.kernel.split(".")[0], c.args[9 if "winograd" in c.kernel else 17]) for s in segments
+           for c in s.calls if c.kernel.startswith(("winograd_conv2d", "conv2d")) and s.domain > 1}  # fmt: skip
+    assert {(3, "winograd_conv2d", 32), (5, "conv2d", 32), (5, "conv2d", 96), (6, "conv2d_row", 160)} <= cut
 
 
 def test_blocks_are_equal_and_worth_a_barrier() -> None:
