@@ -85,7 +85,6 @@ Each layer of the benchmark's nets in one training step, forward and backward: m
 - *MB*: what the layer's kernels must read and write at least, each byte once each way, from the extents of their
   operands. *GB/s* follows from it; above the memory's limit the bytes came from a cache.
 - *nearer limit*: of multiply-adds and memory the one of which the layer reaches more.
-- *loss* also holds what belongs to no layer: the clearing of sums.
 
 Limits: {peak:.0f} GFLOP/s of multiply-adds in registers, {bandwidth:.1f} GB/s of copies in memory.
 
