@@ -98,24 +98,18 @@ def _storer(numba_type: Any, llvm_type: Any) -> Any:
 load_i64, store_i64 = _loader(types.int64, I64), _storer(types.int64, I64)
 
 
-def _prefetcher(for_write: int) -> Any:
-    @intrinsic
-    def prefetch(typingctx: Any, address: Any) -> Any:
-        """Ask for the cache line at an address."""
+@intrinsic
+def fetch_to_write(typingctx: Any, address: Any) -> Any:
+    """Ask for the cache line at an address, which will be written soon; it need not be in any memory of ours."""
 
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            at, number = builder.inttoptr(args[0], ir.PointerType(ir.IntType(8))), ir.IntType(32)
-            kind = ir.FunctionType(ir.VoidType(), [at.type, number, number, number])
-            entry = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-            builder.call(entry, [at, number(for_write), number(3), number(1)])
-            return context.get_dummy_value()
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        at, number = builder.inttoptr(args[0], ir.PointerType(ir.IntType(8))), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [at.type, number, number, number])
+        entry = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        builder.call(entry, [at, number(1), number(3), number(1)])  # to write, keep near, data
+        return context.get_dummy_value()
 
-        return types.void(types.int64), codegen
-
-    return prefetch
-
-
-fetch_to_read, fetch_to_write = _prefetcher(0), _prefetcher(1)
+    return types.void(types.int64), codegen
 
 
 def array_type(dtype: Any) -> Any:

@@ -69,12 +69,14 @@ def conv2d(p, a, n):
                         channels - k, low, high,
                     )  # fmt: skip
     if code > 2:  # functions that are no bounds: over whole rows, which are long enough for vectors
+        runs, length = 1, out_w * groups * channels
+        if y_pixel != groups * channels * SIZE:  # a block of the channels: pixel by pixel
+            runs, length = out_w, groups * channels
         for image in range(n):
             for h in range(out_h):
-                whole = y_pixel == groups * channels * SIZE  # else a block of the channels: pixel by pixel
-                for w_at in range(1 if whole else out_w):
-                    store_i64(rows, y + image * y_image + h * y_row + w_at * y_pixel)
-                    activate(rows, 1, out_w * channels * groups if whole else channels * groups, code, param)
+                for run in range(runs):
+                    store_i64(rows, y + image * y_image + h * y_row + run * y_pixel)
+                    activate(rows, 1, length, code, param)
 
 
 def conv2d_weight_grad(p, a, n):
