@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cnnspec.plan.plan import BATCH, BATCHED, PARAM, PARTIAL, SHARED, WIDE, Buffer, KernelCall, Operand
-from cnnspec.plan.schedule import schedule
+from cnnspec.plan.plan import BATCH, BATCHED, KEPT, PARAM, PARTIAL, SHARED, WIDE, Buffer, KernelCall, Operand, Segment
+from cnnspec.plan.schedule import cut_by_size, schedule
 
 laws = settings(max_examples=200, deadline=None, derandomize=True, database=None)
 
@@ -80,3 +80,16 @@ def test_batch_calls_share_a_segment() -> None:
     ]
     (segment,) = schedule(calls)
     assert [c.kernel for c in segment.calls] == ["a", "b"]
+
+
+def test_segments_are_cut_by_size_but_not_where_a_shard_keeps_something() -> None:
+    small, large = Buffer("small", "f32", 16, BATCHED), Buffer("large", "f32", 100_000, BATCHED)
+    kept = Buffer("sums", "f32", 16, KEPT)
+
+    def parts(*more: Buffer) -> int:
+        writes = [[small, *more], [large, *more]]
+        calls = [KernelCall("k", tuple(Operand(b, 0, 16, 0, True) for b in found), (), BATCH) for found in writes]
+        return len(cut_by_size([Segment(BATCH, calls)], samples=8))
+
+    assert parts() == 2
+    assert parts(kept) == 1
