@@ -26,8 +26,9 @@ from .vectors import Vectors
 
 WIDTHS, PIXELS = (8, 16, 32), (5, 6, 7, 8, 9, 10)
 
-# Bound for each variant by kernel(): the tile, its rows and width, the element's bytes and type; the sum and its lanes.
-tile = ROWS = WIDTH = SIZE = T = stacked = add_windows = LANES = None
+# Bound for each variant by kernel(): the tile, its rows and columns, the width of a panel, the element's bytes and type;
+# the sum and its lanes.
+tile = ROWS = COLUMNS = WIDTH = SIZE = T = stacked = add_windows = LANES = None
 
 
 def make_add_windows(machine: Machine, bits: int) -> Any:
@@ -47,7 +48,7 @@ def make_add_windows(machine: Machine, bits: int) -> Any:
             with cgutils.for_range(builder, count) as i:
                 at = builder.add(z, builder.mul(i.index, step))
                 builder.store(builder.fadd(builder.load(total), vec.load(at)), total)
-            vec.masked_store(builder.load(total), x, vec.mask(valid))
+            vec.either(valid, 1, lambda io: io.store(builder.load(total), x))
             return context.get_dummy_value()
 
         return types.void(types.UniTuple(types.int64, 5)), codegen
@@ -71,6 +72,7 @@ def conv2d_overlap(p, a, n):
     tap = inner * step
     window = panels * step
     back = channels * SIZE - window  # to the next tap in the window of the pixel before
+    in_order = x_pixel == channels * SIZE and -channels % LANES <= channels  # see kernels/pool.py
     rows = stacked()
     outs = rows + 8 * ROWS
     for i in range(n):
@@ -81,26 +83,28 @@ def conv2d_overlap(p, a, n):
                 y_at = dy + i * y_image + first * y_row
                 z = windows + (h & 1) * dy_w * window
                 for t in range(0, dy_w, ROWS):
-                    for k in range(panels):
+                    for k in range(0, panels * WIDTH, COLUMNS):
                         for m in range(ROWS):
                             w = min(t + m, dy_w - 1)  # pixels too many repeat the last one
                             store_i64(rows + 8 * m, y_at + w * y_pixel)
-                            store_i64(outs + 8 * m, z + w * window + k * step)
+                            store_i64(outs + 8 * m, z + w * window + k * SIZE)
                         tile(
-                            rows, filters + (k * taps_h + first - top) * tap,
+                            rows, filters + (k // WIDTH * taps_h + first - top) * tap + k % WIDTH * SIZE,
                             last - first, y_row, tap, 1, 0, 0, inner, SIZE, step,
-                            START_ZERO, 0, outs, 0, 0, WIDTH, T(float("-inf")), T(float("inf")),
+                            START_ZERO, 0, outs, 0, 0, COLUMNS, T(float("-inf")), T(float("inf")),
                         )  # fmt: skip
             if h > 0:
                 z = windows + (h - 1 & 1) * dy_w * window
                 x_at = dx + i * x_image + (h - 1) * x_row
                 for x in range(width):
+                    more = LANES if in_order and x < width - 1 else 0
                     q = x + pad_w
                     s = max(0, q - dy_w + 1)
                     count = min(taps_w, q + 1) - s
                     z_at = z + (q - s) * window + s * channels * SIZE
                     for c in range(0, channels, LANES):
-                        add_windows((z_at + c * SIZE, back, count, x_at + x * x_pixel + c * SIZE, channels - c))
+                        valid = channels - c + more
+                        add_windows((z_at + c * SIZE, back, count, x_at + x * x_pixel + c * SIZE, valid))
 
 
 def _register() -> None:
@@ -110,14 +114,15 @@ def _register() -> None:
     for bits, number in ((32, numba.float32), (64, numba.float64)):
         add, lanes = make_add_windows(machine, bits)
         for width in WIDTHS:
-            vectors = shape_of(machine, width, bits)[1]
+            columns = width if machine.registers >= 32 else min(width, 2 * lanes_of(machine, bits))
+            vectors = shape_of(machine, columns, bits)[1]
             limit = max(1, (24 if machine.registers >= 32 else 12) // vectors)  # sums that fit beside the filters
             for pixels in PIXELS:
-                rows = min(pixels, limit)
+                rows = -(-pixels // -(-pixels // limit))  # so that tiles share the pixels evenly
                 kernel(
-                    f"conv2d_overlap.{width}.{pixels}.f{bits}", ROWS=rows, WIDTH=width, SIZE=bits // 8, T=number,
-                    stacked=stack(2 * rows), add_windows=add, LANES=lanes,
-                    tile=make_tile(machine, width, bits, unit_rows=False, rows=rows),
+                    f"conv2d_overlap.{width}.{pixels}.f{bits}", ROWS=rows, COLUMNS=columns, WIDTH=width,
+                    SIZE=bits // 8, T=number, stacked=stack(2 * rows), add_windows=add, LANES=lanes,
+                    tile=make_tile(machine, columns, bits, unit_rows=False, rows=rows),
                 )(conv2d_overlap)  # fmt: skip
 
 

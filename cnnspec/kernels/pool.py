@@ -2,6 +2,9 @@
 
 Arguments: height, width, channels of the image, height and width of the result, window, stride, padding (rows and
 columns each), then image, row and pixel stride of each operand, all in elements.
+
+Without masks of AVX-512 a part of a vector is dear to store. Where pixels lie side by side, whole vectors are stored in
+order: what reaches into the next pixel is overwritten by it.
 """
 
 from __future__ import annotations
@@ -17,17 +20,17 @@ from ._jit import kernel, u8_at
 from .machine import Machine, host
 from .pointwise import register
 from .sweep import lanes_of
-from .vectors import BYTE, Access, Vectors
+from .vectors import BYTE, I32, Access, Vectors
 
-at = T = SIZE = LANES = best_of_four = best_of_window = spread_to_four = None
+at = T = SIZE = LANES = INDEX = best_of_four = best_of_window = spread_to_four = None
 
 NARROW = 8  # channels
 
 
-def make_best_of_four(machine: Machine, bits: int, lanes: int) -> Any:
+def make_best_of_four(machine: Machine, bits: int, lanes: int, indexed: bool) -> Any:
     """Return the intrinsic ``best((x, row, pixel, y, index, valid))``: the largest of 2x2 pixels, and which one it is.
 
-    One vector of channels; addresses and strides in bytes. A NaN wins.
+    One vector of channels; addresses and strides in bytes. A NaN wins. Unless ``indexed``, index is not written.
     """
 
     @intrinsic
@@ -35,20 +38,20 @@ def make_best_of_four(machine: Machine, bits: int, lanes: int) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             x, row, pixel, y, index, valid = cgutils.unpack_tuple(builder, args[0])
             vec = Vectors(builder, bits, lanes, machine.fma)
-            bytes_type = ir.VectorType(BYTE, lanes)
+            whole = ir.VectorType(I32, lanes)
             below = builder.add(x, row)
 
             def choose(io: Access) -> None:
-                best_value, place = io.load(x), ir.Constant(bytes_type, [0] * lanes)
+                best_value, place = io.load(x), ir.Constant(whole, [0] * lanes)
                 for number, address in enumerate((builder.add(x, pixel), below, builder.add(below, pixel)), start=1):
                     value = io.load(address)
-                    wins = builder.or_(
-                        builder.fcmp_ordered(">", value, best_value), builder.fcmp_unordered("uno", value, value)
-                    )
+                    wins = _wins(builder, value, best_value)
                     best_value = builder.select(wins, value, best_value)
-                    place = builder.select(wins, ir.Constant(bytes_type, [number] * lanes), place)
+                    if indexed:
+                        place = builder.select(wins, ir.Constant(whole, [number] * lanes), place)
                 io.store(best_value, y)
-                io.store_bytes(place, index)
+                if indexed:
+                    io.store_bytes(builder.trunc(place, ir.VectorType(BYTE, lanes)), index)
 
             vec.either(valid, 1, choose)
             return context.get_dummy_value()
@@ -58,10 +61,15 @@ def make_best_of_four(machine: Machine, bits: int, lanes: int) -> Any:
     return best
 
 
-def make_best_of_window(machine: Machine, bits: int, lanes: int) -> Any:
+def _wins(builder: ir.IRBuilder, value: Any, known: Any) -> Any:
+    return builder.or_(builder.fcmp_ordered(">", value, known), builder.fcmp_unordered("uno", value, value))
+
+
+def make_best_of_window(machine: Machine, bits: int, lanes: int, indexed: bool) -> Any:
     """Return the intrinsic ``best(numbers)``: the largest of a window, and which place it is. Numbers:
 
-    x, row, pixel, rows, columns, y, index, first place, places of a row, valid. A NaN wins.
+    x, row, pixel, rows, columns, y, index, first place, places of a row, valid. A NaN wins. Unless ``indexed``, index
+    is not written.
     """
 
     @intrinsic
@@ -69,22 +77,22 @@ def make_best_of_window(machine: Machine, bits: int, lanes: int) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             x, row, pixel, rows, columns, y, index, first, wide, valid = cgutils.unpack_tuple(builder, args[0])
             vec = Vectors(builder, bits, lanes, machine.fma)
-            value_at, place_at = (cgutils.alloca_once(builder, kind) for kind in (vec.type, ir.VectorType(BYTE, lanes)))
+            value_at, place_at = (cgutils.alloca_once(builder, kind) for kind in (vec.type, ir.VectorType(I32, lanes)))
 
             def choose(io: Access) -> None:
                 builder.store(io.load(x), value_at)
-                builder.store(vec.spread_byte(first), place_at)
+                builder.store(vec.spread_whole(first), place_at)
                 with cgutils.for_range(builder, rows) as r, cgutils.for_range(builder, columns) as s:
                     at = builder.add(builder.mul(r.index, row), builder.mul(s.index, pixel))
                     value, known = io.load(builder.add(x, at)), builder.load(value_at)
-                    wins = builder.or_(
-                        builder.fcmp_ordered(">", value, known), builder.fcmp_unordered("uno", value, value)
-                    )
+                    wins = _wins(builder, value, known)
                     place = builder.add(first, builder.add(builder.mul(r.index, wide), s.index))
                     builder.store(builder.select(wins, value, known), value_at)
-                    builder.store(builder.select(wins, vec.spread_byte(place), builder.load(place_at)), place_at)
+                    if indexed:
+                        builder.store(builder.select(wins, vec.spread_whole(place), builder.load(place_at)), place_at)
                 io.store(builder.load(value_at), y)
-                io.store_bytes(builder.load(place_at), index)
+                if indexed:
+                    io.store_bytes(builder.trunc(builder.load(place_at), ir.VectorType(BYTE, lanes)), index)
 
             vec.either(valid, 1, choose)
             return context.get_dummy_value()
@@ -102,14 +110,14 @@ def make_spread_to_four(machine: Machine, bits: int, lanes: int) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             dy, index, dx, row, pixel, valid = cgutils.unpack_tuple(builder, args[0])
             vec = Vectors(builder, bits, lanes, machine.fma)
-            bytes_type = ir.VectorType(BYTE, lanes)
+            whole = ir.VectorType(I32, lanes)
             zero = ir.Constant(vec.type, [0.0] * lanes)
             below = builder.add(dx, row)
 
             def spread_out(io: Access) -> None:
-                place, value = io.load_bytes(index), io.load(dy)
+                place, value = builder.zext(io.load_bytes(index), whole), io.load(dy)
                 for number, address in enumerate((dx, builder.add(dx, pixel), below, builder.add(below, pixel))):
-                    here = builder.icmp_unsigned("==", place, ir.Constant(bytes_type, [number] * lanes))
+                    here = builder.icmp_unsigned("==", place, ir.Constant(whole, [number] * lanes))
                     io.store(builder.select(here, value, zero), address)
 
             vec.either(valid, 1, spread_out)
@@ -125,15 +133,18 @@ def maxpool__2x2(p, a, n):
     channels, out_h, out_w = a[2], a[3], a[4]
     x_image, x_row, x_pixel = a[11] * SIZE, a[12] * SIZE, a[13] * SIZE
     y_image, y_row, y_pixel = a[14] * SIZE, a[15] * SIZE, a[16] * SIZE
-    index_image, index_row, index_pixel = a[17], a[18], a[19]
+    index_image, index_row, index_pixel = (a[17], a[18], a[19]) if INDEX else (0, 0, channels)
+    in_order = y_pixel == channels * SIZE and index_pixel == channels and -channels % LANES <= channels
     for i in range(n):
         for h in range(out_h):
             x = p[0] + i * x_image + 2 * h * x_row
             y = p[1] + i * y_image + h * y_row
-            index = p[2] + i * index_image + h * index_row
-            for _ in range(out_w):
+            index = p[2] + i * index_image + h * index_row if INDEX else 0
+            for w in range(out_w):
+                more = LANES if in_order and w < out_w - 1 else 0
                 for c in range(0, channels, LANES):
-                    best_of_four((x + c * SIZE, x_row, x_pixel, y + c * SIZE, index + c, channels - c))
+                    valid = channels - c + more
+                    best_of_four((x + c * SIZE, x_row, x_pixel, y + c * SIZE, index + c, valid))
                 x += 2 * x_pixel
                 y += y_pixel
                 index += index_pixel
@@ -145,14 +156,17 @@ def maxpool_grad__2x2(p, a, n):
     dy_image, dy_row, dy_pixel = a[11] * SIZE, a[12] * SIZE, a[13] * SIZE
     index_image, index_row, index_pixel = a[14], a[15], a[16]
     dx_image, dx_row, dx_pixel = a[17] * SIZE, a[18] * SIZE, a[19] * SIZE
+    in_order = dx_pixel == channels * SIZE and channels <= LANES <= 2 * channels  # one vector a pixel: two are written
     for i in range(n):
         for h in range(out_h):
             dy = p[0] + i * dy_image + h * dy_row
             index = p[1] + i * index_image + h * index_row
             dx = p[2] + i * dx_image + 2 * h * dx_row
-            for _ in range(out_w):
+            for w in range(out_w):
+                more = LANES if in_order and w < out_w - 1 else 0
                 for c in range(0, channels, LANES):
-                    spread_to_four((dy + c * SIZE, index + c, dx + c * SIZE, dx_row, dx_pixel, channels - c))
+                    valid = channels - c + more
+                    spread_to_four((dy + c * SIZE, index + c, dx + c * SIZE, dx_row, dx_pixel, valid))
                 dy += dy_pixel
                 index += index_pixel
                 dx += 2 * dx_pixel
@@ -171,7 +185,7 @@ def maxpool(p, a, n):
                 s0, s1 = max(0, -left), min(window_w, width - left)
                 x = p[0] + i * a[11] * SIZE + (top + r0) * x_row + (left + s0) * x_pixel
                 y = p[1] + (i * a[14] + oh * a[15] + ow * a[16]) * SIZE
-                index = p[2] + i * a[17] + oh * a[18] + ow * a[19]
+                index = p[2] + i * a[17] + oh * a[18] + ow * a[19] if INDEX else 0
                 for c in range(0, channels, LANES):
                     best_of_window((
                         x + c * SIZE, x_row, x_pixel, r1 - r0, s1 - s0, y + c * SIZE, index + c,
@@ -249,29 +263,28 @@ def avgpool_grad(p, a, n):
                             dx[to + c] += dy[f + c] * share
 
 
-_lanes = [lanes_of(host(), bits) for bits in (32, 64)]
-register(
-    maxpool, LANES=_lanes,
-    best_of_window=[make_best_of_window(host(), bits, lanes) for bits, lanes in zip((32, 64), _lanes, strict=True)],
-)  # fmt: skip
-register(maxpool_grad, avgpool, avgpool_grad)
+def _register() -> None:
+    """Register the kernels, those of 2x2 windows also for at most ``NARROW`` channels.
 
-
-def _register_2x2() -> None:
-    """Register the kernels of 2x2 windows, and their like for at most ``NARROW`` channels.
-
-    A wide vector on a narrow pixel is no slower to reckon with, but nearly each of its loads crosses a cache line.
+    A wide vector on a narrow pixel is no slower to reckon with, but nearly each of its loads crosses a cache line. Where
+    no gradient asks which place won (``values``), it is not recorded.
     """
     machine = host()
-    for suffix, most in (("", 64), (".narrow", NARROW)):
-        lanes = [min(most, lanes_of(machine, bits)) for bits in (32, 64)]
-        for template in (maxpool__2x2, maxpool_grad__2x2):
-            for side, bits in enumerate((32, 64)):
-                kernel(
-                    f"{template.__name__.replace('__', '.')}{suffix}.f{bits}", SIZE=bits // 8, LANES=lanes[side],
-                    best_of_four=make_best_of_four(machine, bits, lanes[side]),
-                    spread_to_four=make_spread_to_four(machine, bits, lanes[side]),
-                )(template)  # fmt: skip
+    register(maxpool_grad, avgpool, avgpool_grad)
+    for bits in (32, 64):
+        wide = lanes_of(machine, bits)
+        for suffix, indexed in (("", True), (".values", False)):
+            best = make_best_of_window(machine, bits, wide, indexed)
+            common = {"SIZE": bits // 8, "INDEX": indexed}
+            kernel(f"maxpool{suffix}.f{bits}", LANES=wide, best_of_window=best, **common)(maxpool)
+            for narrow, lanes in (("", wide), (".narrow", min(NARROW, wide))):
+                four = make_best_of_four(machine, bits, lanes, indexed)
+                kernel(f"maxpool.2x2{narrow}{suffix}.f{bits}", LANES=lanes, best_of_four=four, **common)(maxpool__2x2)
+        for narrow, lanes in (("", wide), (".narrow", min(NARROW, wide))):
+            spread = make_spread_to_four(machine, bits, lanes)
+            kernel(
+                f"maxpool_grad.2x2{narrow}.f{bits}", LANES=lanes, SIZE=bits // 8, spread_to_four=spread
+            )(maxpool_grad__2x2)  # fmt: skip
 
 
-_register_2x2()
+_register()

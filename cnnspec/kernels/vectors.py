@@ -45,21 +45,17 @@ class Vectors:
         zeros = ir.Constant(ir.VectorType(I32, self.lanes), [0] * self.lanes)
         return self.builder.shuffle_vector(one, ir.Constant(self.type, ir.Undefined), zeros)
 
-    def spread_byte(self, number: Any) -> Any:
-        """A small whole number as a byte in each lane."""
-        kind = ir.VectorType(BYTE, self.lanes)
-        one = self.builder.insert_element(ir.Constant(kind, ir.Undefined), self.builder.trunc(number, BYTE), I32(0))
-        zeros = ir.Constant(ir.VectorType(I32, self.lanes), [0] * self.lanes)
+    def spread_whole(self, number: Any) -> Any:
+        """The low half of an int64 in each lane."""
+        kind = ir.VectorType(I32, self.lanes)
+        one = self.builder.insert_element(ir.Constant(kind, ir.Undefined), self.builder.trunc(number, I32), I32(0))
+        zeros = ir.Constant(kind, [0] * self.lanes)
         return self.builder.shuffle_vector(one, ir.Constant(kind, ir.Undefined), zeros)
 
     def mask(self, count: Any) -> Any:
         """The lanes whose number is below ``count``."""
-        wide = ir.VectorType(I32, self.lanes)
-        short = self.builder.trunc(count, I32)
-        one = self.builder.insert_element(ir.Constant(wide, ir.Undefined), short, I32(0))
-        zeros = ir.Constant(wide, [0] * self.lanes)
-        limit = self.builder.shuffle_vector(one, ir.Constant(wide, ir.Undefined), zeros)
-        return self.builder.icmp_signed("<", ir.Constant(wide, list(range(self.lanes))), limit)
+        numbers = ir.Constant(ir.VectorType(I32, self.lanes), list(range(self.lanes)))
+        return self.builder.icmp_signed("<", numbers, self.spread_whole(count))
 
     def load(self, address: Any, offset: int = 0) -> Any:
         at = self.builder.bitcast(pointer(self.builder, address, offset), ir.PointerType(self.type))

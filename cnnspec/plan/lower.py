@@ -34,6 +34,8 @@ from .slices import find_slices
 CHUNKS = 16  # blocks that parameters are cut into
 NARROW = 8  # channels up to which pooling takes narrow vectors; kernels/pool.py
 MAP_SPEED = 2  # numbers a nanosecond that a map reads and writes
+POOL_SPEED = 4  # numbers of an image a nanosecond
+CACHE_LINE = 16  # numbers: two threads should not write to one
 PAD = 256  # every parameter and channel vector is a multiple of this many elements
 
 
@@ -64,6 +66,7 @@ class Emitter:
         self._cleared: set[str] = set()
         self._slices = find_slices(graph)
         self._halos = self._find_halos()
+        self._read = graph.uses().keys() | graph.results()
         self._updates = {v.name: name for name, v in graph.updates.items()}
         self._copies: dict[str, int] = {}
         for v in graph.inputs:
@@ -367,14 +370,21 @@ class Emitter:
 
     def pool(self, kernel: str, node: Node, *args: int) -> None:
         """Emit a pooling kernel or its gradient; the image is what the window slides over."""
-        values = [*node.inputs, *node.outputs]
+        made = [v for v in node.outputs if v is node.output or v.name in self._read]
+        values = [*node.inputs, *made]
         big, small = (values[-1], values[0]) if kernel.endswith("_grad") else (values[0], node.output)
         x, y = self.layout(big), self.layout(small)
         if args == (2, 2, 2, 2, 0, 0) and (x.height, x.width) == (2 * y.height, 2 * y.width) and "max" in kernel:
             kernel += ".2x2.narrow" if x.channels <= NARROW else ".2x2"
+        if len(made) < len(node.outputs):  # nobody asks which place of a window was the largest
+            kernel += ".values"
         strides = [n for v in values for n in self.strides(v)]
-        operands = [self.image(v) for v in node.inputs] + [self.image(v, write=True) for v in node.outputs]
-        self.call(kernel, operands, (x.height, x.width, x.channels, y.height, y.width, *args, *strides))
+        operands = [self.image(v) for v in node.inputs] + [self.image(v, write=True) for v in made]
+        cut = self.cut(2, x.channels, CACHE_LINE, *[1] * len(operands), speed=POOL_SPEED)
+        work = x.height * x.width * x.channels
+        self.call(
+            kernel, operands, (x.height, x.width, x.channels, y.height, y.width, *args, *strides), cut=cut, work=work
+        )
 
     def rows(self, kernel: str, node: Node, *args: float) -> None:
         """Emit a kernel that works vector by vector: softmax and losses."""

@@ -10,6 +10,7 @@ from cnnspec.ops.base import Op
 from cnnspec.ops.conv import Conv, Depthwise
 from cnnspec.ops.linear import Dense
 from cnnspec.ops.norm import BatchNorm
+from cnnspec.ops.pool import MaxPool
 from cnnspec.plan.compile import compile_plan
 from cnnspec.plan.plan import BATCH, WIDE, Plan
 
@@ -36,6 +37,16 @@ def test_small_depthwise_filters_stay_in_registers(op: Depthwise, forward: set[s
     assert found == forward
     assert {k.partition(".")[2] for k in kernels if k.startswith("depthwise_weight_grad_window")} == gradients
     assert ("depthwise_weight_grad" in kernels) == (not gradients)
+
+
+@pytest.mark.parametrize(
+    ("op", "channels", "kernel"),
+    [(MaxPool((2, 2)), 6, "maxpool.2x2.narrow"), (MaxPool((2, 2)), 20, "maxpool.2x2"), (MaxPool((3, 3)), 6, "maxpool")],
+)
+def test_which_place_won_is_recorded_for_a_gradient(op: Op, channels: int, kernel: str) -> None:
+    shape = (12, 12, channels)
+    assert f"{kernel}.f32" in plan(op, shape).kernels
+    assert compile_plan(layer_graph(op, [shape]), batch=2).kernels[0] == f"{kernel}.values.f32"
 
 
 @pytest.mark.parametrize(

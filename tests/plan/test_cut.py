@@ -15,6 +15,7 @@ NETS = {
     "winograd": "conv 32 3x3 -> relu -> conv 32 3x3 -> tanh\nmaxpool 2\nconv 64 3x3 -> relu\nflatten\n",
     "direct": "conv 16 5x5 -> relu -> conv 32 3x3 stride=2 -> leaky_relu 0.1\nconv 48 1x1\navgpool global\nflatten\n",
     "depthwise": "conv 64 3x3\nbn -> relu -> depthwise 5x5 -> relu6\ndepthwise 5x5 stride=2 -> tanh\nflatten\n",
+    "pools": "conv 64 3x3 -> relu\nmaxpool 3x3 stride=2 pad=same\navgpool 2\nflatten\n",
     "dense": "maxpool 2\nflatten\ndense 512 -> relu -> dense 1024 bias=no -> relu -> dense 1000 -> tanh\n",
     "filters": "maxpool 4\nconv 64 3x3 -> conv 96 3x3 -> tanh\n"
     "conv 160 5x5 -> leaky_relu 0.1\nconv 480 1x1 bias=no\nflatten\n",
@@ -40,6 +41,13 @@ def test_filters_that_outweigh_the_image_are_shared_out() -> None:
     cut = {(s.domain, c.kernel.split(".")[0], c.args[9 if "winograd" in c.kernel else 17]) for s in segments
            for c in s.calls if c.kernel.startswith(("winograd_conv2d", "conv2d")) and s.domain > 1}  # fmt: skip
     assert {(3, "winograd_conv2d", 32), (5, "conv2d", 32), (5, "conv2d", 96), (6, "conv2d_row", 160)} <= cut
+
+
+def test_pooling_is_shared_out_by_channels() -> None:
+    model = Compiler.from_text(HEAD + NETS["pools"] + "dense classes\n").model
+    segments = Network(model, batch=1).inference.plan.segments
+    cut = {(c.kernel, s.domain, c.args[2]) for s in segments for c in s.calls if "pool" in c.kernel}
+    assert cut == {("maxpool.values.f32", 4, 16), ("avgpool.f32", 2, 32)}
 
 
 def test_blocks_are_equal_and_worth_a_barrier() -> None:
