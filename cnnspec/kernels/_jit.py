@@ -98,15 +98,20 @@ def _storer(numba_type: Any, llvm_type: Any) -> Any:
 load_i64, store_i64 = _loader(types.int64, I64), _storer(types.int64, I64)
 
 
+def ask_to_write(builder: ir.IRBuilder, address: ir.Value) -> None:
+    """Emit a request for the cache line at an address, which will be written soon; it need not be in memory of ours."""
+    at, number = builder.inttoptr(address, ir.PointerType(ir.IntType(8))), ir.IntType(32)
+    kind = ir.FunctionType(ir.VoidType(), [at.type, number, number, number])
+    entry = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    builder.call(entry, [at, number(1), number(3), number(1)])  # to write, keep near, data
+
+
 @intrinsic
 def fetch_to_write(typingctx: Any, address: Any) -> Any:
-    """Ask for the cache line at an address, which will be written soon; it need not be in any memory of ours."""
+    """The same in a kernel's own text."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        at, number = builder.inttoptr(args[0], ir.PointerType(ir.IntType(8))), ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [at.type, number, number, number])
-        entry = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        builder.call(entry, [at, number(1), number(3), number(1)])  # to write, keep near, data
+        ask_to_write(builder, args[0])
         return context.get_dummy_value()
 
     return types.void(types.int64), codegen

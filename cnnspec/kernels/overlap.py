@@ -26,8 +26,8 @@ from .vectors import Vectors
 
 WIDTHS, PIXELS = (8, 16, 32), (5, 6, 7, 8, 9, 10)
 
-# Bound for each variant by kernel(): the tile, its rows and columns, the width of a panel, the element's bytes and type;
-# the sum and its lanes.
+# Bound for each variant by kernel(): the tile, its rows and columns, the width of a panel, the element's bytes and
+# type; the sum and its lanes.
 tile = ROWS = COLUMNS = WIDTH = SIZE = T = stacked = add_windows = LANES = None
 
 

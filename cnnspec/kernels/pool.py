@@ -266,8 +266,8 @@ def avgpool_grad(p, a, n):
 def _register() -> None:
     """Register the kernels, those of 2x2 windows also for at most ``NARROW`` channels.
 
-    A wide vector on a narrow pixel is no slower to reckon with, but nearly each of its loads crosses a cache line. Where
-    no gradient asks which place won (``values``), it is not recorded.
+    A wide vector on a narrow pixel is no slower to reckon with, but nearly each of its loads crosses a cache line.
+    Where no gradient asks which place won (``values``), it is not recorded.
     """
     machine = host()
     register(maxpool_grad, avgpool, avgpool_grad)

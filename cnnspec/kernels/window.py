@@ -1,7 +1,8 @@
 """Depthwise convolution by filters of up to 3x3: taps are held in registers, and each input is loaded once a row.
 
 The general kernel (kernels/depthwise.py) loads one number of x for each product. Here four neighbouring outputs go
-through the columns that they see; a column gives to all outputs whose window it is in:
+through the columns that they see; a column gives to all outputs whose window it is in, and rows follow one another
+while the taps are there:
 
     for each row r and column j of the window:  x = load(r, j);  sum[m] += x * tap[r, j - m*stride]  for all m that fit
 
@@ -18,27 +19,28 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from ._jit import I64, as_float, fetch_to_write, kernel, stack, store_i64
+from ._jit import I64, as_float, ask_to_write, kernel, stack, store_i64
 from .activate import activate_f32, activate_f64
 from .machine import Machine, host
 from .sweep import lanes_of
 from .vectors import Access, Vectors
 
 PIXELS = 4  # outputs at a time
-BLOCK = 16  # outputs of a row that go through all channels: what they see stays in the first-level cache
+BLOCK, AREA = 16, 64  # pixels of a row, and of some rows, that go through all channels: the cache holds what they see
 TAPS, STRIDES = (1, 2, 3), (1, 2)
-LINE = 64  # bytes
 
 # Bound for each variant by kernel().
-T = SIZE = LANES = outputs = gradients = activate = stacked = None
+T = SIZE = LANES = STRIDE = outputs = gradients = activate = stacked = None
 
 
 def make_outputs(machine: Machine, bits: int, taps: tuple[int, int], stride: int) -> Any:
-    """Return the intrinsic ``outputs(numbers, low, high)``: a stretch of a row of y, one vector of channels. Numbers:
+    """Return the intrinsic ``outputs(numbers, low, high)``: a stretch of some rows of y, a vector of channels. Numbers:
 
-    x, row, column, w, w_row, w_column, bias, y, next, count, valid.
+    x, x_down, row, column, w, w_row, w_column, bias, y, down, next, ahead, height, count, valid.
 
-    ``row``, ``column``: bytes from tap to tap of x, and so from pixel to pixel; ``next``: from output to output.
+    ``row``, ``column``: bytes from tap to tap of x, and so from pixel to pixel of a row; ``x_down``: from one row of
+    outputs to what the next one sees; ``down``, ``next``: from output to output. What lies ``ahead`` of an output is
+    asked for: it will be written soon.
     """
     lanes = lanes_of(machine, bits)
     rows, columns = taps
@@ -46,8 +48,8 @@ def make_outputs(machine: Machine, bits: int, taps: tuple[int, int], stride: int
     @intrinsic
     def outputs(typingctx: Any, numbers: Any, low: Any, high: Any) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            x, row, column, w, w_row, w_column, bias, y, following, count, valid = cgutils.unpack_tuple(
-                builder, args[0]
+            x, x_down, row, column, w, w_row, w_column, bias, y, down, following, ahead, height, count, valid = (
+                cgutils.unpack_tuple(builder, args[0])
             )
             vec = Vectors(builder, bits, lanes, machine.fma)
             lows, highs = vec.spread(args[1]), vec.spread(args[2])
@@ -58,8 +60,9 @@ def make_outputs(machine: Machine, bits: int, taps: tuple[int, int], stride: int
                     (r, s): io.load(_at(builder, w, r, w_row, s, w_column)) for r in range(rows) for s in range(columns)
                 }
 
-                def some(first: Any, pixels: int) -> None:
-                    corner = builder.add(x, builder.mul(first, builder.mul(column, I64(stride))))
+                def some(h: Any, first: Any, pixels: int) -> None:
+                    corner = builder.add(x, builder.mul(h, x_down))
+                    corner = builder.add(corner, builder.mul(first, builder.mul(column, I64(stride))))
                     sums = [shift] * pixels
                     for r in range(rows):
                         for j in range((pixels - 1) * stride + columns):
@@ -67,26 +70,27 @@ def make_outputs(machine: Machine, bits: int, taps: tuple[int, int], stride: int
                             for m in range(pixels):
                                 if 0 <= j - m * stride < columns:
                                     sums[m] = vec.fma(value, filters[r, j - m * stride], sums[m])
-                    target = builder.add(y, builder.mul(first, following))
+                    target = builder.add(y, builder.add(builder.mul(h, down), builder.mul(first, following)))
                     for m in range(pixels):
                         at = builder.add(target, builder.mul(following, I64(m)))
+                        ask_to_write(builder, builder.add(at, ahead))
                         io.store(vec.clamp(sums[m], lows, highs), at)
 
-                _in_fours(builder, count, some)
+                _each_output(builder, stride, height, count, some)
 
             vec.either(valid, 1, convolve)
             return context.get_dummy_value()
 
         floating = types.float32 if bits == 32 else types.float64
-        return types.void(types.UniTuple(types.int64, 11), floating, floating), codegen
+        return types.void(types.UniTuple(types.int64, 15), floating, floating), codegen
 
     return outputs
 
 
 def make_gradients(machine: Machine, bits: int, taps: tuple[int, int], stride: int) -> Any:
-    """Return the intrinsic ``gradients(numbers)``: what a stretch of a row adds to the filter's gradient. Numbers:
+    """Return the intrinsic ``gradients(numbers)``: what a stretch of some rows adds to the filter's gradient. Numbers:
 
-    x, row, column, dw, w_row, w_column, dy, next, count, valid.
+    x, x_down, row, column, dw, w_row, w_column, dy, down, next, height, count, valid.
     """
     lanes = lanes_of(machine, bits)
     rows, columns = taps
@@ -94,7 +98,9 @@ def make_gradients(machine: Machine, bits: int, taps: tuple[int, int], stride: i
     @intrinsic
     def gradients(typingctx: Any, numbers: Any) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            x, row, column, dw, w_row, w_column, dy, following, count, valid = cgutils.unpack_tuple(builder, args[0])
+            x, x_down, row, column, dw, w_row, w_column, dy, down, following, height, count, valid = (
+                cgutils.unpack_tuple(builder, args[0])
+            )
             vec = Vectors(builder, bits, lanes, machine.fma)
             sums = {(r, s): cgutils.alloca_once(builder, vec.type) for r in range(rows) for s in range(columns)}
 
@@ -102,9 +108,10 @@ def make_gradients(machine: Machine, bits: int, taps: tuple[int, int], stride: i
                 for at in sums.values():
                     builder.store(ir.Constant(vec.type, [0.0] * lanes), at)
 
-                def some(first: Any, pixels: int) -> None:
-                    corner = builder.add(x, builder.mul(first, builder.mul(column, I64(stride))))
-                    source = builder.add(dy, builder.mul(first, following))
+                def some(h: Any, first: Any, pixels: int) -> None:
+                    corner = builder.add(x, builder.mul(h, x_down))
+                    corner = builder.add(corner, builder.mul(first, builder.mul(column, I64(stride))))
+                    source = builder.add(dy, builder.add(builder.mul(h, down), builder.mul(first, following)))
                     dys = [io.load(builder.add(source, builder.mul(following, I64(m)))) for m in range(pixels)]
                     for r in range(rows):
                         for j in range((pixels - 1) * stride + columns):
@@ -114,7 +121,7 @@ def make_gradients(machine: Machine, bits: int, taps: tuple[int, int], stride: i
                                     at = sums[r, j - m * stride]
                                     builder.store(vec.fma(value, dys[m], builder.load(at)), at)
 
-                _in_fours(builder, count, some)
+                _each_output(builder, stride, height, count, some)
                 for (r, s), at in sums.items():
                     target = _at(builder, dw, r, w_row, s, w_column)
                     io.store(builder.fadd(io.load(target), builder.load(at)), target)
@@ -122,7 +129,7 @@ def make_gradients(machine: Machine, bits: int, taps: tuple[int, int], stride: i
             vec.either(valid, 1, multiply)
             return context.get_dummy_value()
 
-        return types.void(types.UniTuple(types.int64, 10)), codegen
+        return types.void(types.UniTuple(types.int64, 13)), codegen
 
     return gradients
 
@@ -132,38 +139,59 @@ def _at(builder: ir.IRBuilder, base: Any, r: int, row: Any, s: int, column: Any)
     return builder.add(base, builder.add(builder.mul(row, I64(r)), builder.mul(column, I64(s))))
 
 
-def _in_fours(builder: ir.IRBuilder, count: Any, some: Callable[[Any, int], None]) -> None:
-    """Emit some(first, PIXELS) for as many outputs as fill fours, some(first, 1) for the rest."""
+def _each_output(
+    builder: ir.IRBuilder, stride: int, height: Any, count: Any, some: Callable[[Any, Any, int], None]
+) -> None:
+    """Emit some(row, first, pixels) for outputs of each row by fours, and for the rest.
+
+    The addresses of a stride's inputs fill the registers: there a call has one row, and its rest goes one by one.
+    """
     fours = builder.sdiv(count, I64(PIXELS))
-    with cgutils.for_range(builder, fours) as i:
-        some(builder.mul(i.index, I64(PIXELS)), PIXELS)
-    with cgutils.for_range(builder, count, start=builder.mul(fours, I64(PIXELS))) as i:
-        some(i.index, 1)
+    done = builder.mul(fours, I64(PIXELS))
+    rest = builder.sub(count, done)
+
+    def by_fours(row: Any) -> None:
+        with cgutils.for_range(builder, fours) as i:
+            some(row, builder.mul(i.index, I64(PIXELS)), PIXELS)
+
+    if stride > 1:
+        by_fours(I64(0))
+        with cgutils.for_range(builder, rest) as i:
+            some(I64(0), builder.add(done, i.index), 1)
+        return
+    with cgutils.for_range(builder, height) as row:
+        by_fours(row.index)
+        for pixels in range(1, PIXELS):
+            with builder.if_then(builder.icmp_signed("==", rest, I64(pixels))):
+                some(row.index, done, pixels)
 
 
 def depthwise_window(p, a, n):
     """The same as depthwise, where outputs are as far apart as taps, or STRIDE times as far."""
     height, width, channels = a[0], a[1], a[2]
-    x_step, y_step = a[5] * SIZE, a[10] * SIZE
+    x_step, y_row, y_step = a[5] * SIZE, a[9] * SIZE, a[10] * SIZE
     row, column, w_row, w_column = a[6] * SIZE, a[7] * SIZE, a[13] * SIZE, a[14] * SIZE
     code, param, low, high = a[15], T(as_float(a[16])), T(as_float(a[17])), T(as_float(a[18]))
+    across = min(width, BLOCK)
+    down = min(height, AREA // across) if STRIDE == 1 else 1
+    ahead = across * y_step if across < width else down * y_row
     for i in range(n):
-        for h in range(height):
+        for h in range(0, height, down):
             x = p[0] + (i * a[3] + h * a[4]) * SIZE
             y = p[3] + (i * a[8] + h * a[9]) * SIZE
-            for v in range(0, width, BLOCK):
+            some = min(down, height - h)
+            for v in range(0, width, across):
                 for c in range(0, channels, LANES):
                     at_c = c * SIZE
-                    for b in range(0, BLOCK * LANES * SIZE, LINE):  # a share of what the next stretch writes
-                        fetch_to_write(y + (v + BLOCK) * y_step + c * BLOCK * SIZE + b)
                     outputs((
-                        x + v * x_step + at_c, row, column, p[1] + at_c, w_row, w_column,
-                        p[2] + at_c, y + v * y_step + at_c, y_step, min(BLOCK, width - v), channels - c,
+                        x + v * x_step + at_c, a[4] * SIZE, row, column, p[1] + at_c, w_row, w_column, p[2] + at_c,
+                        y + v * y_step + at_c, y_row, y_step, ahead, some, min(across, width - v), channels - c,
                     ), low, high)  # fmt: skip
             if code > 2:
-                table = stacked()
-                store_i64(table, y)
-                activate(table, 1, width * channels, code, param)
+                for r in range(some):
+                    table = stacked()
+                    store_i64(table, y + r * y_row)
+                    activate(table, 1, width * channels, code, param)
 
 
 def depthwise_weight_grad_window(p, a, n):
@@ -172,16 +200,19 @@ def depthwise_weight_grad_window(p, a, n):
     x_image, x_row, x_pixel = a[3] * SIZE, a[4] * SIZE, a[5] * SIZE
     y_image, y_row, y_pixel = a[6] * SIZE, a[7] * SIZE, a[8] * SIZE
     w_row, w_column = a[10] * channels * SIZE, channels * SIZE
+    across = min(width, BLOCK)
+    down = min(height, AREA // across) if STRIDE == 1 else 1
     for i in range(n):
-        for h in range(height):
+        for h in range(0, height, down):
             x = p[0] + i * x_image + h * a[11] * x_row
             dy = p[1] + i * y_image + h * y_row
-            for v in range(0, width, BLOCK):
+            for v in range(0, width, across):
                 for c in range(0, channels, LANES):
                     at_c = c * SIZE
                     gradients((
-                        x + v * a[12] * x_pixel + at_c, x_row, x_pixel, p[2] + at_c, w_row, w_column,
-                        dy + v * y_pixel + at_c, y_pixel, min(BLOCK, width - v), channels - c,
+                        x + v * a[12] * x_pixel + at_c, a[11] * x_row, x_row, x_pixel, p[2] + at_c, w_row, w_column,
+                        dy + v * y_pixel + at_c, y_row, y_pixel, min(down, height - h), min(across, width - v),
+                        channels - c,
                     ))  # fmt: skip
 
 
@@ -191,9 +222,9 @@ def _register() -> None:
     machine = host()
     sides = ((32, numba.float32, activate_f32), (64, numba.float64, activate_f64))
     for bits, number, act in sides:
-        common = {"SIZE": bits // 8, "LANES": lanes_of(machine, bits), "T": number}
         for taps in [(r, s) for r in TAPS for s in TAPS]:
             for stride in STRIDES:
+                common = {"SIZE": bits // 8, "LANES": lanes_of(machine, bits), "STRIDE": stride, "T": number}
                 name = f"{taps[0]}x{taps[1]}.{stride}.f{bits}"
                 made = make_outputs(machine, bits, taps, stride)
                 kernel(f"depthwise_window.{name}", outputs=made, activate=act, stacked=stack(1), **common)(

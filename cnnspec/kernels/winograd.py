@@ -13,11 +13,12 @@ from .activate import activate_f32, activate_f64
 from .machine import host
 from .product import make_product
 from .sweep import lanes_of
+from .tile import shape_of
 from .transform import make_copy_edge, make_transforms
 
 # Bound for each variant by kernel().
 product_even = product_unit = transform_in = transform_out = transform_dy = transform_filter = transform_back = None
-WIDTH = SIZE = LANES = T = at = stacked = activate = copy_edge = None
+WIDTH = ROWS = SIZE = LANES = T = at = stacked = activate = copy_edge = None
 
 
 def winograd_filter(p, a, n):
@@ -42,7 +43,8 @@ def winograd_conv2d(p, a, n):
     out_h, out_w = a[0], a[1]
     x_image, x_row, x_pixel = a[2] * SIZE, a[3] * SIZE, a[4] * SIZE
     y_image, y_row, y_pixel = a[5] * SIZE, a[6] * SIZE, a[7] * SIZE
-    inner, channels, block, v_plane, m_plane = a[8], a[9], a[10], a[11] * SIZE, a[12] * SIZE
+    inner, channels, v_plane, m_plane = a[8], a[9], a[11] * SIZE, a[12] * SIZE
+    block = max(ROWS, a[10] // ROWS * ROWS)  # no row of a register tile is idle
     code, param, low, high = a[13], T(as_float(a[14])), T(as_float(a[15])), T(as_float(a[16]))
     u_plane, ask = a[17] * SIZE, a[18] != 0
     across = (out_w + 3) // 4
@@ -181,6 +183,7 @@ def _register() -> None:
         }  # fmt: skip
         for width in (16, 32):
             products = {f"product_{rows}": make_product(machine, width, bits, rows) for rows in ("even", "unit")}
+            products["ROWS"] = shape_of(machine, width, bits)[0]
             for template in (winograd_filter, winograd_conv2d, winograd_weight_grad, winograd_weight_back):
                 kernel(f"{template.__name__}.{width}.f{bits}", WIDTH=width, **products, **common)(template)
 
