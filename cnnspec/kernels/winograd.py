@@ -43,13 +43,14 @@ def winograd_conv2d(p, a, n):
     out_h, out_w = a[0], a[1]
     x_image, x_row, x_pixel = a[2] * SIZE, a[3] * SIZE, a[4] * SIZE
     y_image, y_row, y_pixel = a[5] * SIZE, a[6] * SIZE, a[7] * SIZE
-    inner, channels, v_plane, m_plane = a[8], a[9], a[11] * SIZE, a[12] * SIZE
-    block = max(ROWS, a[10] // ROWS * ROWS)  # no row of a register tile is idle
+    inner, channels, most, v_plane, m_plane = a[8], a[9], a[10], a[11] * SIZE, a[12] * SIZE
     code, param, low, high = a[13], T(as_float(a[14])), T(as_float(a[15])), T(as_float(a[16]))
     u_plane, ask = a[17] * SIZE, a[18] != 0
     across = (out_w + 3) // 4
     each = (out_h + 3) // 4 * across
     total = n * each
+    block = -(-total // -(-total // most))  # even blocks, and no row of a register tile idle where they may be larger
+    block = min(max(block, most // ROWS * ROWS), -(-block // ROWS) * ROWS)
     panels = (channels + WIDTH - 1) // WIDTH
     wide = panels * WIDTH
     table = stacked()

@@ -17,11 +17,12 @@ from .fuse_gradient_mask import FuseGradientMask
 from .fuse_gradient_sum import FuseGradientSum
 from .fuse_residual_sum import FuseResidualSum
 from .mask_before_unpool import MaskBeforeUnpool
+from .pool_first import PoolFirst
 from .recompute import Recompute
 from .share_statistics import ShareStatistics
 
-INFERENCE: tuple[Pass, ...] = (FoldNormalisation(), FuseActivation(), DeadCode(), ChooseAlgorithm())
-FORWARD: tuple[Pass, ...] = (FuseActivation(),)  # before differentiation
+INFERENCE: tuple[Pass, ...] = (FoldNormalisation(), PoolFirst(), FuseActivation(), DeadCode(), ChooseAlgorithm())
+FORWARD: tuple[Pass, ...] = (PoolFirst(), FuseActivation())  # before differentiation
 TRAINING: tuple[Pass, ...] = (  # after it
     MaskBeforeUnpool(),
     ShareStatistics(),
@@ -36,8 +37,8 @@ DIAGNOSIS: tuple[Pass, ...] = (DeadCode(), ChooseAlgorithm())  # nothing fused: 
 
 
 def pipeline(passes: Sequence[Pass], exact: bool) -> tuple[Pass, ...]:
-    """Return the passes to run; with ``exact`` all but the choice of algorithms: every convolution stays direct."""
-    return tuple(one for one in passes if not (exact and isinstance(one, ChooseAlgorithm)))
+    """Return the passes to run; with ``exact`` none that computes a convolution in other ways than it is defined."""
+    return tuple(one for one in passes if not (exact and isinstance(one, ChooseAlgorithm | PoolFirst)))
 
 
 def inference_graph(model: Model, target: str = "i32", exact: bool = False) -> Graph:
@@ -47,5 +48,5 @@ def inference_graph(model: Model, target: str = "i32", exact: bool = False) -> G
 
 def training_graph(model: Model, target: str = "i32", exact: bool = False) -> Graph:
     """Return the graph of one training step without the optimizer: forward, loss and gradients."""
-    forward = run_pipeline(build_graph(model, training=True, target=target), FORWARD)
+    forward = run_pipeline(build_graph(model, training=True, target=target), pipeline(FORWARD, exact))
     return run_pipeline(differentiate(forward), pipeline(TRAINING, exact))
