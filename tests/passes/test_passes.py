@@ -28,7 +28,8 @@ from cnnspec.passes.fuse_gradient_mask import FuseGradientMask
 from cnnspec.passes.fuse_gradient_sum import FuseGradientSum
 from cnnspec.passes.fuse_residual_sum import FuseResidualSum
 from cnnspec.passes.mask_before_unpool import MaskBeforeUnpool
-from cnnspec.passes.pipelines import FORWARD, INFERENCE, TRAINING
+from cnnspec.passes.pipelines import FORWARD, INFERENCE, TRAINING, inference_graph, training_graph
+from cnnspec.passes.pool_first import PoolFirst
 from cnnspec.passes.recompute import Recompute
 from cnnspec.passes.share_statistics import ShareStatistics
 
@@ -36,7 +37,7 @@ PASSES = {
     one.name: one
     for one in (
         DeadCode(), FoldNormalisation(), FuseActivation(), FuseGradientMask(), FuseGradientSum(), FuseResidualSum(),
-        MaskBeforeUnpool(), ShareStatistics(), Recompute(), ChooseAlgorithm(),
+        MaskBeforeUnpool(), PoolFirst(), ShareStatistics(), Recompute(), ChooseAlgorithm(),
     )
 }  # fmt: skip
 
@@ -96,6 +97,15 @@ def test_every_pass_has_a_case() -> None:
     assert tested == {f"pass {name}" for name in PASSES}
 
 
+def test_exact_computes_convolutions_as_they_are_written() -> None:
+    model = Compiler.from_text("input 8x8x16\nconv 16 3x3 -> conv 16 1x1 -> avgpool 2 -> flatten -> dense 3\n").model
+    for make in (inference_graph, training_graph):
+        order = {exact: [n.op.name for n in make(model, exact=exact).nodes if n.layer in ("conv2", "avgpool")]
+                 for exact in (False, True)}  # fmt: skip
+        assert order[False][:2] == ["avgpool", "conv"]
+        assert order[True][:2] == ["conv", "avgpool"]
+
+
 # ---- laws over generated nets -----------------------------------------------------------------------
 linears = st.sampled_from(
     [
@@ -109,6 +119,7 @@ linears = st.sampled_from(
         "identity",
         "maxpool 2 stride=1 pad=1",
         "avgpool 2 stride=1 pad=1",
+        "conv 6 1x1 -> avgpool 2 pad=1",
     ]
 )
 norms = st.sampled_from(["bn", "bn eps=0.01", "identity", "bn momentum=0.5"])

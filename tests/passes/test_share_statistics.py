@@ -29,7 +29,7 @@ NETS = {
     "two readers": "input 8x8x2\nconcat {\n| conv 3 3x3\n| conv 5 1x1\n}\nadd {\n| bn\n| bn -> relu\n}\n" + END,
 }
 PARTS = {  # what makes the images whose statistics are computed, in order; "" for the picture
-    "blocks": ["conv", "conv", "conv", "conv", "avgpool", "conv", "conv"],
+    "blocks": ["conv", "conv", "conv", "conv", "conv", "conv", "conv"],
     "wide": ["conv", "conv", "conv", "conv", "conv"],
     "picture": ["", "conv", "conv", "normalize", "conv"],
     "vectors": ["flatten", "dense", "dense"],
