@@ -13,9 +13,9 @@ class PoolFirst:
     """avgpool(conv 1x1(x)) -> conv 1x1(avgpool(x)), where that leaves fewer pixels to multiply.
 
     Both are linear, and each acts on an axis of its own: one mixes the channels of a pixel, the other takes means over
-    pixels, whose weights add up to 1, so that the bias stays what it is. Only the order of sums differs. Valid where the
-    pooling is the only reader and no function lies between. Gradients are taken of the result, so they gain as well;
-    DenseNet's transitions (Huang et al. 2017, section 3) are of this form.
+    pixels, whose weights add up to 1, so that the bias stays what it is. Only the order of sums differs. Valid where
+    the pooling is the only reader and no function lies between. Gradients are taken of the result, so they gain as
+    well; DenseNet's transitions (Huang et al. 2017, section 3) are of this form.
     """
 
     name: ClassVar[str] = "pool-first"
