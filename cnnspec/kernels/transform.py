@@ -101,20 +101,23 @@ def filter_line_transposed(vec: Vectors, t: list[Any]) -> list[Any]:
     ]
 
 
-def make_transform(machine: Machine, bits: int, rows_in: int, rows_out: int, line: Transform, *, epilogue: bool) -> Any:
+def make_transform(
+    machine: Machine, bits: int, rows_in: int, rows_out: int, line: Transform, *, epilogue: bool, plus: bool = False
+) -> Any:
     """Return the intrinsic ``transform((x, row, column, y, row, column, bias, valid), low, high)``.
 
     It works on one vector of channels. A square of ``rows_in`` numbers a side becomes one of ``rows_out``: columns
     first, then rows. Strides are bytes. With ``epilogue`` the vector at ``bias`` is added and the result kept between
     ``low`` and ``high``, and no more than ``valid`` channels are written. Without, whole vectors are: what reaches
-    beyond a tile's channels is overwritten by the next tile, or lies in the gap between planes.
+    beyond a tile's channels is overwritten by the next tile, or lies in the gap between planes. With ``plus`` there are
+    three more numbers, the address, row and column of another square that is added before the bounds.
     """
     lanes = lanes_of(machine, bits)
 
     @intrinsic
     def transform(typingctx: Any, numbers: Any, low: Any, high: Any) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            x, x_row, x_column, y, y_row, y_column, bias, valid = cgutils.unpack_tuple(builder, args[0])
+            x, x_row, x_column, y, y_row, y_column, bias, valid, *other = cgutils.unpack_tuple(builder, args[0])
             vec = Vectors(builder, bits, lanes, machine.fma)
 
             def place(base: Any, row: Any, r: int, column: Any, s: int) -> Any:
@@ -130,7 +133,11 @@ def make_transform(machine: Machine, bits: int, rows_in: int, rows_out: int, lin
                 for r in range(rows_out):
                     for s, value in enumerate(line(vec, [half[c][r] for c in range(rows_in)])):
                         if epilogue:
-                            value = vec.clamp(builder.fadd(value, shift), lows, highs)
+                            value = builder.fadd(value, shift)
+                        if plus:
+                            value = builder.fadd(value, io.load(place(other[0], other[1], r, other[2], s)))
+                        if epilogue:
+                            value = vec.clamp(value, lows, highs)
                         io.store(value, place(y, y_row, r, y_column, s))
 
             if epilogue:
@@ -140,16 +147,17 @@ def make_transform(machine: Machine, bits: int, rows_in: int, rows_out: int, lin
             return context.get_dummy_value()
 
         floating = types.float32 if bits == 32 else types.float64
-        return types.void(types.UniTuple(types.int64, 8), floating, floating), codegen
+        return types.void(types.UniTuple(types.int64, 11 if plus else 8), floating, floating), codegen
 
     return transform
 
 
 def make_transforms(machine: Machine, bits: int) -> dict[str, Any]:
-    """Return the five transforms by the names that kernels bind."""
+    """Return the transforms by the names that kernels bind."""
     return {
         "transform_in": make_transform(machine, bits, 6, 6, input_line, epilogue=False),
         "transform_out": make_transform(machine, bits, 6, 4, output_line, epilogue=True),
+        "transform_out_plus": make_transform(machine, bits, 6, 4, output_line, epilogue=True, plus=True),
         "transform_dy": make_transform(machine, bits, 4, 6, output_line_transposed, epilogue=False),
         "transform_filter": make_transform(machine, bits, 3, 6, filter_line, epilogue=False),
         "transform_back": make_transform(machine, bits, 6, 3, filter_line_transposed, epilogue=False),

@@ -18,7 +18,7 @@ from .transform import make_copy_edge, make_transforms
 
 # Bound for each variant by kernel().
 product_even = product_unit = transform_in = transform_out = transform_dy = transform_filter = transform_back = None
-WIDTH = ROWS = SIZE = LANES = T = at = stacked = activate = copy_edge = None
+transform_out_plus = PLUS = WIDTH = ROWS = SIZE = LANES = T = at = stacked = activate = copy_edge = None
 
 
 def winograd_filter(p, a, n):
@@ -38,7 +38,9 @@ def winograd_filter(p, a, n):
 
 def winograd_conv2d(p, a, n):
     """p = x, u, bias, y, v, m, edge; a = height, width of y, x strides, y strides, channels in, out, tiles, planes of
-    v and m, function, plane of u, whether y is to be asked for while tiles are multiplied."""
+    v and m, function, plane of u, whether y is to be asked for while tiles are multiplied.
+
+    With PLUS p ends in an image that is added before the function, and a in its strides."""
     x, u, bias, y, v, m, edge = p[0], p[1], p[2], p[3], p[4], p[5], p[6]
     out_h, out_w = a[0], a[1]
     x_image, x_row, x_pixel = a[2] * SIZE, a[3] * SIZE, a[4] * SIZE
@@ -83,14 +85,30 @@ def winograd_conv2d(p, a, n):
             i, h, w = (first + t) // each, (first + t) % each // across * 4, (first + t) % across * 4
             start, row, pixel = y + i * y_image + h * y_row + w * y_pixel, y_row, y_pixel
             whole = h + 4 <= out_h and w + 4 <= out_w
+            if PLUS:
+                added, added_row, added_pixel = p[7] + i * a[19] * SIZE, a[20] * SIZE, a[21] * SIZE
+                added += h * added_row + w * added_pixel
             if not whole:
                 start, row, pixel = edge, 4 * channels * SIZE, channels * SIZE
+                if PLUS:
+                    beside = edge + 16 * channels * SIZE
+                    copy_edge(added, added_row, added_pixel, beside, min(4, out_h - h), min(4, out_w - w), 4, channels)
+                    added, added_row, added_pixel = beside, row, pixel
             for k in range(0, channels, LANES):
                 source = m + (t * wide + k) * SIZE
                 at_k = start + k * SIZE
-                transform_out(
-                    (source, 6 * m_plane, m_plane, at_k, row, pixel, bias + k * SIZE, channels - k), low, high
-                )
+                if PLUS:
+                    transform_out_plus(
+                        (
+                            source, 6 * m_plane, m_plane, at_k, row, pixel, bias + k * SIZE, channels - k,
+                            added + k * SIZE, added_row, added_pixel,
+                        ),
+                        low, high,
+                    )  # fmt: skip
+                else:
+                    transform_out(
+                        (source, 6 * m_plane, m_plane, at_k, row, pixel, bias + k * SIZE, channels - k), low, high
+                    )
             if code > 2:
                 for r in range(4):
                     for s in range(4):
@@ -186,7 +204,9 @@ def _register() -> None:
             products = {f"product_{rows}": make_product(machine, width, bits, rows) for rows in ("even", "unit")}
             products["ROWS"] = shape_of(machine, width, bits)[0]
             for template in (winograd_filter, winograd_conv2d, winograd_weight_grad, winograd_weight_back):
-                kernel(f"{template.__name__}.{width}.f{bits}", WIDTH=width, **products, **common)(template)
+                kernel(f"{template.__name__}.{width}.f{bits}", WIDTH=width, PLUS=False, **products, **common)(template)
+            name = f"winograd_conv2d.plus.{width}.f{bits}"
+            kernel(name, WIDTH=width, PLUS=True, **products, **common)(winograd_conv2d)
 
 
 _register()

@@ -20,7 +20,7 @@ TILES = 96  # of a weight gradient that are multiplied together
 
 # Bound for each variant by kernel().
 product_even = product_unit = transform_in = transform_out = transform_dy = transform_filter = transform_back = None
-TURNED = turn_over = WIDTH = SIZE = LANES = T = at = stacked = activate = copy_edge = None
+TURNED = turn_over = transform_out_plus = PLUS = WIDTH = SIZE = LANES = T = at = stacked = activate = copy_edge = None
 
 
 def winograd_input(p, a, n):
@@ -70,7 +70,8 @@ def winograd_panel(p, a, n):
     Its filters are transformed here, some input channels at a time, and multiply before they leave the cache: none are
     written to memory. a = height and width of y, v plane, v tile, y strides, input channels, tiles, input channels at
     a time, planes of u and m, function. With TURNED (input gradients) the filters are those of the convolution, to be
-    turned over; then a ends in the width and elements of their panels, and the rows of a tap.
+    turned over; then a ends in the width and elements of their panels, and the rows of a tap. With PLUS p ends in an
+    image that is added before the function, and a in its strides.
     """
     v, w, bias, y, u, m, turned, edge = p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7]
     out_h, out_w, v_plane, v_tile = a[0], a[1], a[2] * SIZE, a[3] * SIZE
@@ -103,13 +104,30 @@ def winograd_panel(p, a, n):
             corner = y + i * y_image + h * y_row + w_at * y_pixel
             whole = h + 4 <= out_h and w_at + 4 <= out_w
             start, row, pixel = corner, y_row, y_pixel
+            if PLUS:
+                added, added_row, added_pixel = p[8] + i * a[16] * SIZE, a[17] * SIZE, a[18] * SIZE
+                added += h * added_row + w_at * added_pixel
             if not whole:
                 start, row, pixel = edge, 4 * step, step
+                if PLUS:
+                    beside = edge + 16 * step
+                    copy_edge(added, added_row, added_pixel, beside, min(4, out_h - h), min(4, out_w - w_at), 4, WIDTH)
+                    added, added_row, added_pixel = beside, row, pixel
             for k in range(0, WIDTH, LANES):
                 at_k = k * SIZE
-                transform_out(
-                    (m + t * step + at_k, 6 * m_plane, m_plane, start + at_k, row, pixel, bias + at_k, LANES), low, high
-                )
+                source = m + t * step + at_k
+                if PLUS:
+                    transform_out_plus(
+                        (
+                            source, 6 * m_plane, m_plane, start + at_k, row, pixel, bias + at_k, LANES,
+                            added + at_k, added_row, added_pixel,
+                        ),
+                        low, high,
+                    )  # fmt: skip
+                else:
+                    transform_out(
+                        (source, 6 * m_plane, m_plane, start + at_k, row, pixel, bias + at_k, LANES), low, high
+                    )
             if code > 2:
                 for r in range(4):
                     for s in range(4):
@@ -191,8 +209,9 @@ def _register() -> None:
                 "WIDTH": width,
                 "turn_over": make_turn_over(make_transpose(machine, bits), width, bits // 8, lanes),
             }
-            for suffix, turned in (("", False), ("_turned", True)):
-                kernel(f"winograd_panel{suffix}.{width}.f{bits}", TURNED=turned, **variant, **common)(winograd_panel)
+            for suffix, turned, plus in (("", False, False), ("_turned", True, False), (".plus", False, True)):
+                name = f"winograd_panel{suffix}.{width}.f{bits}"
+                kernel(name, TURNED=turned, PLUS=plus, **variant, **common)(winograd_panel)
             kernel(f"winograd_weight_panel.{width}.f{bits}", **variant, **common)(winograd_weight_panel)
 
 

@@ -74,6 +74,7 @@ class Conv(Convolution):
     bias: bool = attr("bool", "add a learned number to each output channel", default=True)
     activation: str = attr("hidden", "activation fused into the kernel", default="")
     algorithm: str = attr("hidden", "direct, winograd or winograd staged", default="direct")
+    plus: bool = attr("hidden", "whether the last input is added before the activation; Winograd only", default=False)
 
     def infer(self, x: Shape) -> Shape:
         c = image(x, "conv")[2]

@@ -52,17 +52,20 @@ def _taps(layout: FilterLayout, dilation: Pair, row: int, pixel: int, groups: in
 def lower_conv(emit: Emitter, node: Node, op: Conv) -> None:
     """y = act(w * x + b)."""
     x, w, *bias = node.inputs
+    plus = bias.pop() if op.plus else None
     lx, ly = emit.layout(x), emit.layout(node.output)
     layout = filter_layout(w.sample, op.groups)
     assert layout is not None
     start = lx.origin - op.pads[0] * lx.row - op.pads[1] * lx.pixel
     if op.algorithm == "winograd staged":
         flops = 2 * op.macs((x.sample,), node.output.sample)
-        lower_winograd_staged(emit, emit.image(x, at=start), lx, w, bias, node, layout, op.activation, flops)
+        image = emit.image(x, at=start)
+        lower_winograd_staged(emit, image, lx, w, bias, node, layout, op.activation, flops, plus=plus)
         return
     if op.algorithm == "winograd":
         flops = 2 * op.macs((x.sample,), node.output.sample)
-        lower_winograd(emit, emit.image(x, at=start), lx, emit.whole(w), bias, node, layout, op.activation, flops)
+        image = emit.image(x, at=start)
+        lower_winograd(emit, image, lx, emit.whole(w), bias, node, layout, op.activation, flops, plus)
         return
     args = (
         ly.height, ly.width,

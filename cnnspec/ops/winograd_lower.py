@@ -70,8 +70,9 @@ def lower_winograd(
     layout: FilterLayout,
     activation: str,
     flops: int,
+    plus: Value | None = None,
 ) -> None:
-    """Emit the transform of the filters, once, and the convolution on transformed tiles."""
+    """Emit the transform of the filters, once, and the convolution on transformed tiles; ``plus`` is added to it."""
     inner, channels, panels = layout.inner, layout.channels, layout.panels
     ly = emit.layout(node.output)
     plane = panels * inner * layout.width + GAP
@@ -86,17 +87,19 @@ def lower_winograd(
     tiles, *planes = _tiles(inner, panels * layout.width)
     args = (
         ly.height, ly.width, lx.image, lx.row, lx.pixel, *emit.strides(node.output), inner, channels, tiles, *planes,
-        *fused_args(activation), plane, int(_waits_for_memory(emit, ly)),
+        *fused_args(activation), plane, int(_waits_for_memory(emit, ly)), *(emit.strides(plus) if plus else ()),
     )  # fmt: skip
     shift = emit.whole(bias[0] if bias else emit.zeros(channels))
     operands = [x, emit.whole(filters), shift, emit.image(node.output, write=True)]
     operands += _workspace(emit, inner, panels * layout.width, (planes[0], planes[1]))
+    operands += [emit.image(plus)] if plus else []
     rows = 4 * -(-ROWS // -(-ly.width // 4))  # fewer tiles than a register tile has rows would leave some idle
     if panels > 1 and (ly.height % rows or plane > lx.image):  # each block then transforms x, and reads its own filters
-        cut = emit.cut(CHANNELS, channels, layout.width, 0, inner, bool(bias), 1, speed=300)
+        cut = emit.cut(CHANNELS, channels, layout.width, 0, inner, bool(bias), 1, 0, 0, 0, 1, speed=300)
     else:
-        cut = emit.cut(0, ly.height, rows, lx.row, 0, 0, ly.row, speed=300)
-    emit.call(f"winograd_conv2d.{layout.width}", operands, args, flops=flops, cut=cut)
+        down = emit.layout(plus).row if plus else 0
+        cut = emit.cut(0, ly.height, rows, lx.row, 0, 0, ly.row, 0, 0, 0, down, speed=300)
+    emit.call(f"winograd_conv2d{'.plus' if plus else ''}.{layout.width}", operands, args, flops=flops, cut=cut)
 
 
 def lower_winograd_staged(
@@ -110,8 +113,9 @@ def lower_winograd_staged(
     activation: str,
     flops: int,
     turned: FilterLayout | None = None,
+    plus: Value | None = None,
 ) -> None:
-    """Emit the transform of all tiles, then their products with one panel of filters a block.
+    """Emit the transform of all tiles, then their products with one panel of filters a block; ``plus`` is added.
 
     ``layout``: of the filters that convolve; ``turned``: of those that w holds, where they are to be turned over.
     """
@@ -126,6 +130,7 @@ def lower_winograd_staged(
     args = (
         ly.height, ly.width, plane, inner + GAP, *emit.strides(node.output), inner, tiles, few, *planes,
         *fused_args(activation), *((turned.width, turned.panel_size, turned.inner) if turned else ()),
+        *(emit.strides(plus) if plus else ()),
     )  # fmt: skip
     operands = [
         emit.whole(v),
@@ -134,10 +139,13 @@ def lower_winograd_staged(
         replace(y, block=width, extent=y.extent - (panels - 1) * width),
         *(
             emit.workspace(size)
-            for size in (36 * planes[0], 36 * planes[1], 9 * few * width if turned else GAP, 16 * width)
+            for size in (36 * planes[0], 36 * planes[1], 9 * few * width if turned else GAP, 32 * width)
         ),
     ]
-    name = f"winograd_panel{'_turned' if turned else ''}.{width}"
+    if plus:
+        added = emit.image(plus)
+        operands.append(replace(added, block=width, extent=added.extent - (panels - 1) * width))
+    name = f"winograd_panel{'_turned' if turned else '.plus' if plus else ''}.{width}"
     emit.call(name, operands, args, domain=panels, flops=flops)
 
 

@@ -15,13 +15,21 @@ from .fold_batchnorm import FoldNormalisation
 from .fuse_activation import FuseActivation
 from .fuse_gradient_mask import FuseGradientMask
 from .fuse_gradient_sum import FuseGradientSum
+from .fuse_residual_conv import FuseResidualConv
 from .fuse_residual_sum import FuseResidualSum
 from .mask_before_unpool import MaskBeforeUnpool
 from .pool_first import PoolFirst
 from .recompute import Recompute
 from .share_statistics import ShareStatistics
 
-INFERENCE: tuple[Pass, ...] = (FoldNormalisation(), PoolFirst(), FuseActivation(), DeadCode(), ChooseAlgorithm())
+INFERENCE: tuple[Pass, ...] = (
+    FoldNormalisation(),
+    PoolFirst(),
+    FuseActivation(),
+    DeadCode(),
+    ChooseAlgorithm(),
+    FuseResidualConv(),
+)
 FORWARD: tuple[Pass, ...] = (PoolFirst(), FuseActivation())  # before differentiation
 TRAINING: tuple[Pass, ...] = (  # after it
     MaskBeforeUnpool(),

@@ -10,6 +10,7 @@ import pytest
 from cnnspec.compiler import Compiler
 from cnnspec.passes import pipelines
 from cnnspec.passes.fuse_gradient_mask import FuseGradientMask
+from cnnspec.passes.fuse_residual_conv import FuseResidualConv
 from cnnspec.passes.fuse_residual_sum import FuseResidualSum
 from cnnspec.passes.pipelines import TRAINING, training_graph
 from cnnspec.runtime.network import Network
@@ -82,3 +83,31 @@ def test_a_sum_that_overflows_is_not_blamed_on_its_batch_norm() -> None:
         {**net.parameters(), "conv.weight": np.zeros((1, 1, 3, 3), np.float32), "bn.bias": np.full(3, huge)}
     )
     assert net.diagnose(np.full((2, 4, 4, 3), huge), np.zeros(2, np.int32)) == "add"
+
+
+STAGED = "input {h}x{w}x3\nconv {c} 3x3\nresidual {{ conv {c} 3x3 -> relu -> conv {c} 3x3 }}\nrelu\n" + (
+    "add {{\n| conv {c} 3x3 bias=no\n| conv {c} 3x3\n}}\ntanh -> flatten -> dense 4\n"
+)
+
+
+@pytest.mark.parametrize("dtype", ["f32", "f64"])
+@pytest.mark.parametrize("batch", [1, 6])
+@pytest.mark.parametrize(("h", "w", "c"), [(8, 8, 16), (9, 7, 28), (6, 6, 384), (32, 12, 64)])
+def test_inference_is_the_same_to_the_last_bit(
+    h: int, w: int, c: int, batch: int, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the way back from Winograd's tiles, in stages and not, cut for one image and not, whole tiles and parts."""
+    model = Compiler.from_text(STAGED.format(h=h, w=w, c=c)).model
+    x = np.random.default_rng(c).standard_normal((batch, h, w, 3))
+
+    def logits() -> tuple[np.ndarray, set[str]]:
+        net = Network(model, batch=batch, seed=2, threads=2, dtype=dtype)
+        return net.predict(x), {k.rsplit(".", 2)[0] for k in net.inference.plan.kernels}
+
+    fused, kernels = logits()
+    assert ("winograd_panel.plus" if c == 384 else "winograd_conv2d.plus") in kernels and "add" not in kernels
+    apart = tuple(one for one in pipelines.INFERENCE if not isinstance(one, FuseResidualConv))
+    monkeypatch.setattr(pipelines, "INFERENCE", apart)
+    expected, kernels = logits()
+    assert not {"winograd_panel.plus", "winograd_conv2d.plus"} & kernels
+    assert np.array_equal(fused, expected)

@@ -26,6 +26,7 @@ from cnnspec.passes.fold_batchnorm import FoldNormalisation
 from cnnspec.passes.fuse_activation import FuseActivation
 from cnnspec.passes.fuse_gradient_mask import FuseGradientMask
 from cnnspec.passes.fuse_gradient_sum import FuseGradientSum
+from cnnspec.passes.fuse_residual_conv import FuseResidualConv
 from cnnspec.passes.fuse_residual_sum import FuseResidualSum
 from cnnspec.passes.mask_before_unpool import MaskBeforeUnpool
 from cnnspec.passes.pipelines import FORWARD, INFERENCE, TRAINING, inference_graph, training_graph
@@ -36,8 +37,8 @@ from cnnspec.passes.share_statistics import ShareStatistics
 PASSES = {
     one.name: one
     for one in (
-        DeadCode(), FoldNormalisation(), FuseActivation(), FuseGradientMask(), FuseGradientSum(), FuseResidualSum(),
-        MaskBeforeUnpool(), PoolFirst(), ShareStatistics(), Recompute(), ChooseAlgorithm(),
+        DeadCode(), FoldNormalisation(), FuseActivation(), FuseGradientMask(), FuseGradientSum(), FuseResidualConv(),
+        FuseResidualSum(),        MaskBeforeUnpool(), PoolFirst(), ShareStatistics(), Recompute(), ChooseAlgorithm(),
     )
 }  # fmt: skip
 
