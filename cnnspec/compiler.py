@@ -122,7 +122,7 @@ class Compiler:
         from .plan.optimizer import update_of
 
         update = update_of(self.model.train.optimizer)
-        return compile_plan(self.backward, batch=batch or self.model.train.batch, update=update)
+        return compile_plan(self.backward, batch=batch or self.model.train.batch, update=update, given=("x",))
 
 
 def read_source(path: Path) -> Source:

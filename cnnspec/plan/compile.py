@@ -21,6 +21,7 @@ def compile_plan(
     update: Update | None = None,
     keep: Sequence[str] = (),
     parameters: Mapping[str, int] | None = None,
+    given: Sequence[str] = (),
 ) -> Plan:
     """Return the plan of a graph.
 
@@ -31,8 +32,9 @@ def compile_plan(
     update : the optimizer that ends each step; needs outputs ``grad:NAME`` in the graph.
     keep : names of values whose contents must outlast the run (outputs always do).
     parameters : byte offset of each parameter, for plans that share them; laid out here when None.
+    given : inputs that are copied from arrays of the caller; the others are written into the plan's own memory.
     """
-    emit = Emitter(graph, dtype, batch)
+    emit = Emitter(graph, dtype, batch, given)
     emit.lower()
     outputs = {name: emit.buffer(v) for name, v in graph.outputs.items() if not name.startswith("grad:")}
     gradients = {}

@@ -14,6 +14,7 @@ from .plan import (
     BATCH,
     BATCHED,
     FIRST,
+    GIVEN,
     ITEM,
     KEPT,
     LAST,
@@ -53,7 +54,7 @@ class Emitter:
         """Return the elements that a vector of so many channels takes in memory."""
         return padded(n)
 
-    def __init__(self, graph: Graph, dtype: str = "f32", batch: int = 2) -> None:
+    def __init__(self, graph: Graph, dtype: str = "f32", batch: int = 2, given: Sequence[str] = ()) -> None:
         self.graph, self.dtype, self.batch = graph, dtype, batch
         self.one_image = batch == 1  # then threads share the image, else the batch
         self.calls: list[KernelCall] = []
@@ -70,7 +71,10 @@ class Emitter:
         self._updates = {v.name: name for name, v in graph.updates.items()}
         self._copies: dict[str, int] = {}
         for v in graph.inputs:
-            self._new(v.name, self._dtype(v), self._elements(v), BATCHED if v.has_batch else SHARED, pinned=True)
+            pinned = v.name not in given or self.training or self.one_image  # where it stays, its halo stays clear
+            self._new(v.name, self._dtype(v), self._elements(v), BATCHED if v.has_batch else SHARED, pinned=pinned)
+            if v.name in given:
+                self._take(v, pinned)
         for name, p in graph.params.items():
             self._new(name, dtype, parameter_size(p.value.sample, p.param.groups), PARAM, pinned=True)
 
@@ -86,6 +90,21 @@ class Emitter:
             self.layer = node.layer
             self.backward = forward_ends is not None and i >= forward_ends
             node.op.lower(self, node)
+        self.layer = ""
+
+    def _take(self, v: Value, clear: bool) -> None:
+        """Emit the copy of an input from the caller's array, by the threads that will read it."""
+        layout = self.layout(v)
+        row = layout.width * layout.channels
+        source = self._new(f"{v.name}.{GIVEN}", self.dtype, self.batch * v.sample_size, GIVEN)
+        source.offset = 0
+        if clear:
+            self._cleared.add(v.name)
+        self.layer = "input"
+        operands = [Operand(source, 0, v.sample_size, sample=v.sample_size), self.image(v, write=True)]
+        cut = self.cut(0, layout.height, 1, row, layout.row, speed=MAP_SPEED)
+        args = (layout.height, 1, row, v.sample_size, row, 0, layout.image, layout.row, 0)
+        self.call("copy", operands, args, cut=cut, work=v.sample_size)
         self.layer = ""
 
     # ---- values and buffers -----------------------------------------------------------------------

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from .plan import (
     BATCHED,
     CACHE_BYTES,
+    GIVEN,
     KEPT,
     LOCAL,
     OF_THREAD,
@@ -71,8 +72,8 @@ def copies(b: Buffer, batch: int) -> int:
 
 
 def place_arena(buffers: Sequence[Buffer], batch: int, keep: set[str]) -> int:
-    """Give offsets to all but locals, parameters and states; return the arena's bytes. ``keep``: never share these."""
-    placed = [b for b in buffers if b.kind not in (*OF_THREAD, PARAM, STATE)]
+    """Give offsets to all that lies in the arena; return its bytes. ``keep``: never share these."""
+    placed = [b for b in buffers if b.kind not in (*OF_THREAD, PARAM, STATE, GIVEN)]
     end = max((b.last for b in placed), default=0)
     items = []
     for b in placed:

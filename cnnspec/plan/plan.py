@@ -28,9 +28,9 @@ ITEM = {"f32": 4, "f64": 8, "i32": 4, "i64": 8, "u8": 1}
 
 # Where a buffer lives: in the arena with one copy a sample, in the workspace of a thread with one copy a sample of a
 # group, there once (for one call), there once from a shard's first group to its last, in the arena once, in the arena
-# once for each shard, among the parameters, or among the optimizer's states.
+# once for each shard, among the parameters, among the optimizer's states, or where the caller has it.
 BATCHED, LOCAL, SCRATCH, KEPT, SHARED, PARTIAL = "batched", "local", "scratch", "kept", "shared", "partial"
-PARAM, STATE = "param", "state"
+PARAM, STATE, GIVEN = "param", "state", "given"
 OF_THREAD = (LOCAL, SCRATCH, KEPT)  # in workspaces
 
 
@@ -189,6 +189,11 @@ class Plan:
     def kernels(self) -> list[str]:
         """Names of the kernels it needs, in order of first use."""
         return list(dict.fromkeys(c.kernel for s in self.segments for c in s.calls))
+
+    def reads(self, name: str) -> bool:
+        """Whether any call reads the input of this name."""
+        wanted = self.inputs.get(name)
+        return any(b is wanted for s in self.segments for c in s.calls for b in c.reads)
 
     def __str__(self) -> str:
         lines = [

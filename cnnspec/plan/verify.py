@@ -6,6 +6,7 @@ from ..errors import InternalError
 from .memory import copies
 from .plan import (
     BATCHED,
+    GIVEN,
     ITEM,
     KEPT,
     LOCAL,
@@ -41,8 +42,8 @@ def verify_plan(plan: Plan) -> None:
 
 
 def _memory(b: Buffer) -> str:
-    """The memory a buffer lies in: workspace (as LOCAL), parameters, states, or the arena (as "")."""
-    return LOCAL if b.kind in OF_THREAD else {PARAM: PARAM, STATE: STATE}.get(b.kind, "")
+    """The memory a buffer lies in: workspace (as LOCAL), parameters, states, the caller's, or the arena (as "")."""
+    return LOCAL if b.kind in OF_THREAD else b.kind if b.kind in (PARAM, STATE, GIVEN) else ""
 
 
 def _inside(plan: Plan, segment: Segment, call: KernelCall, o: Operand) -> None:
@@ -96,7 +97,7 @@ def _ordered(plan: Plan) -> None:
     A single block runs in order, so its calls may.
     """
     made = {b.name for b in plan.inputs.values()}
-    made |= {b.name for b in plan.buffers.values() if b.kind == PARAM}
+    made |= {b.name for b in plan.buffers.values() if b.kind in (PARAM, GIVEN)}
     for segment in plan.segments:
         for call in segment.calls:
             for b in call.reads:

@@ -81,14 +81,16 @@ class Network:
         """The plan of a training step."""
         graph = training_graph(self.model, self.target, self.exact)
         update = update_of(self.model.train.optimizer)
-        plan = compile_plan(graph, batch=self.batch, dtype=self.dtype, update=update, parameters=self._offsets)
+        plan = compile_plan(
+            graph, batch=self.batch, dtype=self.dtype, update=update, parameters=self._offsets, given=("x",)
+        )
         return Runner(plan, self._memory, self.threads)
 
     @cached_property
     def inference(self) -> Runner:
         """The plan of a forward pass with running statistics."""
         graph = inference_graph(self.model, self.target, self.exact)
-        plan = compile_plan(graph, batch=self.batch, dtype=self.dtype, parameters=self._offsets)
+        plan = compile_plan(graph, batch=self.batch, dtype=self.dtype, parameters=self._offsets, given=("x",))
         return Runner(plan, self._memory, self.threads)
 
     def compile(self, progress: Callable[[int, int], None] | None = None, training: bool = True) -> None:
@@ -164,14 +166,14 @@ class Network:
                 expected=f"1 to {self.batch} samples of shape {self.model.input_shape}",
                 found=f"{n} samples of shape {tuple(x.shape[1:])}",
             )
-        runner.image("x")[:n] = x
+        runner.give(x)
         if target is not None:
             place = runner.view(runner.plan.inputs["target"])
             if self.target == "i32":
                 place[:n, 0] = target
             else:
                 place[:n, : target.shape[1]] = target
-        if runner is not self.__dict__.get("inference"):
+        if runner.draws:
             ids = np.arange(n) if sample_ids is None else sample_ids
             runner.view(runner.plan.inputs["keys"])[:n, 0] = sample_keys(self.seed, epoch, ids)
 
@@ -187,7 +189,9 @@ class Network:
         graph = build_graph(self.model, training=True, target=self.target)
         graph = run_pipeline(replace(graph, updates={}), pipeline(DIAGNOSIS, self.exact))
         outputs = {node.output.name: node.layer for node in graph.nodes if node.output.has_batch}
-        plan = compile_plan(graph, batch=self.batch, dtype=self.dtype, parameters=self._offsets, keep=tuple(outputs))
+        plan = compile_plan(
+            graph, batch=self.batch, dtype=self.dtype, keep=tuple(outputs), parameters=self._offsets, given=("x",)
+        )
         runner = Runner(plan, self._memory, self.threads)
         self._feed(runner, x, target, epoch, sample_ids)
         runner.run(len(x))

@@ -131,7 +131,7 @@ def profile_network(network: Network, repeats: int = 20, rounds: int = 1) -> Pro
     best = [min(rows, key=lambda row: row.seconds) for rows in zip(*taken, strict=True)]
     threads = network.training.threading.count
     peak, bandwidth = measure_peak(threads), measure_bandwidth(threads)
-    order = {layer.name: i for i, layer in enumerate(network.model.layers)}
+    order = {"input": -1, **{layer.name: i for i, layer in enumerate(network.model.layers)}}
     rows = sorted(best, key=lambda row: order.get(row.layer, len(order)))
     return Profile(network.batch, threads, network.exact, peak, bandwidth, tuple(rows))
 

@@ -13,6 +13,7 @@ from ..kernels import load
 from ..plan.plan import (
     BATCH,
     BATCHED,
+    GIVEN,
     ITEM,
     OF_THREAD,
     PARAM,
@@ -27,7 +28,7 @@ from ..plan.plan import (
 from . import threads
 
 NUMPY = {"f32": np.float32, "f64": np.float64, "i32": np.int32, "i64": np.int64, "u8": np.uint8}
-ARENA, PARAMETERS, WORKSPACE, STATES = 0, 1, 2, 3
+ARENA, PARAMETERS, WORKSPACE, STATES, CALLERS = range(5)
 POINTERS, CLAIM = 64, 8  # words of a thread's rows of addresses and of claims, as kernels/walk.py has them
 N, PREPARE, PROFILE = 8, 10, 11  # places in the state of a run, kernels/walk.py: FIELDS
 SLACK = 1024  # bytes behind each memory: vectors may read (never write) a little past the end
@@ -81,6 +82,10 @@ class Runner:
     plan : a verified plan.
     parameters : bytes shared with other plans of the same net, or None for memory of its own.
     threads_ : threads to use; None for all cores. Results do not depend on it.
+
+    Attributes
+    ----------
+    draws : whether the plan draws random numbers, and so needs the samples' keys.
     """
 
     def __init__(self, plan: Plan, parameters: np.ndarray | None = None, threads_: int | None = None) -> None:
@@ -90,6 +95,9 @@ class Runner:
         self.parameters = allocate(plan.parameters) if parameters is None else parameters
         self.workspace = allocate(plan.workspace * self.threading.count)
         self.states = allocate(plan.states)
+        self.draws = plan.reads("keys")
+        self._takes = any(b.kind == GIVEN for b in plan.buffers.values())
+        self._given: np.ndarray | None = None
         self._walk: Callable[..., None] | None = None
         self._images: dict[str, np.ndarray] = {}
 
@@ -120,7 +128,7 @@ class Runner:
         self._operands = np.array(operands, np.int64).reshape(-1, 5)
         self._segments = np.array(segments, np.int64).reshape(-1, 6)
         memories = (self.arena, self.parameters, self.workspace, self.states)
-        self._bases = np.array([m.ctypes.data for m in memories], np.int64)
+        self._bases = np.array([*(m.ctypes.data for m in memories), 0], np.int64)
         self._pointers = np.zeros((self.threading.count, POINTERS), np.int64)
         self._claims = np.zeros((self.threading.count, CLAIM), np.int64)
         self.spent = np.zeros((self.threading.count, max(1, len(calls))), np.int64)
@@ -139,17 +147,24 @@ class Runner:
         b = o.buffer
         item = ITEM[b.dtype]
         own = b.kind in OF_THREAD
-        base = WORKSPACE if own else {PARAM: PARAMETERS, STATE: STATES}.get(b.kind, ARENA)
+        base = WORKSPACE if own else {PARAM: PARAMETERS, STATE: STATES, GIVEN: CALLERS}.get(b.kind, ARENA)
         sample = o.sample * item or (b.nbytes if b.kind == BATCHED and domain <= BATCH else 0)
         shard = b.nbytes if b.kind == PARTIAL and not o.block else o.block * item
         thread = self.plan.workspace if own else 0
         return [base, b.offset + o.offset * item, sample, shard, thread]
+
+    def give(self, x: np.ndarray) -> None:
+        """Let the coming runs read the caller's samples [n, H, W, C], which must not change or move until then."""
+        self._given = np.ascontiguousarray(x, NUMPY[self.plan.dtype])
 
     def run(self, n: int, *, prepare: bool = True, profile: bool = False) -> None:
         """Run the plan on the first ``n`` samples of its inputs. ``prepare``: also what depends on parameters alone."""
         if self._walk is None:
             self.compile()
         assert self._walk is not None and 0 < n <= self.plan.batch
+        if self._takes:
+            assert self._given is not None and n <= len(self._given)
+            self._bases[CALLERS] = self._given.ctypes.data
         self._state[N], self._state[PREPARE], self._state[PROFILE] = n, prepare, profile
         self._walk(self._place)
 
