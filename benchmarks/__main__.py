@@ -85,12 +85,17 @@ def plan(nets: list[str], measures: list[str], threads: int, compiled: bool) -> 
         if "cold" in measures:
             cold.append(Job("training", name, net.batch, threads, (OURS, COMPILE)))
     combinations = [(n, b, threads) for n in nets for b in NETS[n].batches if "batches" in measures]
-    if "threads" in measures and threads > 1:
-        combinations += [(n, NETS[n].batch, t) for n in nets if NETS[n].one_thread for t in (1, threads)]
+    if "threads" in measures:
+        combinations += [(n, NETS[n].batch, t) for n in nets for t in counts(threads)]
     for name, batch, count in combinations:
         add(Job("training", name, batch, count, (OURS, EAGER, CHANNELS_LAST)))
         add(Job("inference", name, batch, count, (OURS, ONNX)))
     return list(steps.values()), warm, cold
+
+
+def counts(threads: int) -> list[int]:
+    """Return the numbers of threads to compare: powers of two, and all."""
+    return [*(2**k for k in range(threads.bit_length()) if 2**k < threads), threads]
 
 
 def measure(chosen: argparse.Namespace) -> dict[str, Any]:

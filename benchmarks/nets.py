@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class Net:
-    """One net: its spec, the batch of training and inference, and whether more batches and one thread are tried.
+    """One net: its spec, the batch of training and inference, and the batches that are tried besides.
 
     ``checked_rate`` is the learning rate at which losses are compared: low enough that rounding errors do not grow out
     of hand in five steps.
@@ -24,14 +24,13 @@ class Net:
     spec: str
     batch: int = 64
     batches: tuple[int, ...] = ()
-    one_thread: bool = False
     checked_rate: float = 0.003
 
 
 NETS = {
-    "lenet": Net("LeNet, 28x28x1", "specs/fashion.cnn", batches=(1, 8, 64, 256), one_thread=True),
-    "vgg_small": Net("vgg_small, 32x32x3", "specs/vgg_small.cnn", one_thread=True),
-    "resnet20": Net("ResNet-20, 32x32x3", "specs/resnet20.cnn", batches=(1, 8, 64, 256), one_thread=True),
+    "lenet": Net("LeNet, 28x28x1", "specs/fashion.cnn", batches=(1, 8, 64, 256)),
+    "vgg_small": Net("vgg_small, 32x32x3", "specs/vgg_small.cnn"),
+    "resnet20": Net("ResNet-20, 32x32x3", "specs/resnet20.cnn", batches=(1, 8, 64, 256)),
     "mobilenetv2": Net("MobileNetV2 x0.5, 96x96x3", "benchmarks/specs/mobilenetv2_96.cnn", checked_rate=1e-4),
     "resnet18": Net("ResNet-18, 224x224x3", "specs/resnet18.cnn", batch=8, checked_rate=1e-3),
     "densenet40": Net("DenseNet-40, 32x32x3", "benchmarks/specs/densenet40.cnn"),

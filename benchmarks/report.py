@@ -107,7 +107,7 @@ def tables(results: list[Result]) -> list[Table]:
         made.append(memory(found))
     if found := pick("cold start"):
         made.append(starts("First training step ever", "From the shell, empty caches. Target: 1.0.", found))
-    made += [table for table in (scaling(results, top), threads(results, top)) if table is not None]
+    made += [table for table in (scaling(results, top), threads(results)) if table is not None]
     return made
 
 
@@ -179,23 +179,26 @@ def scaling(results: list[Result], top: int) -> Table | None:
     return Table("Batch sizes", says, head, rows) if rows else None
 
 
-def threads(results: list[Result], top: int) -> Table | None:
-    """Return one thread against all."""
-    key = {(r["measure"], r["net"], r["batch"], r["threads"]): r for r in results}
+def threads(results: list[Result]) -> Table | None:
+    """Return how images per second grow with threads."""
+    groups: dict[tuple[str, str], dict[int, Result]] = {}
+    for r in results:
+        if r["measure"] in ("training", "inference") and r["batch"] == NETS[r["net"]].batch:
+            groups.setdefault((r["net"], r["measure"]), {})[r["threads"]] = r
     rows = []
-    for (measure, net, batch, count), single in key.items():
-        more = key.get((measure, net, batch, top))
-        if count != 1 or top == 1 or more is None or OURS not in single["contenders"]:
-            continue
+    for (net, measure), by_count in groups.items():
         peers = "PyTorch" if measure == "training" else ONNX
-        q1, q2 = ratio(single, peers), ratio(more, peers)
-        gain = of(single, OURS) / of(more, OURS)
-        theirs = of(single, q1.peer) / of(more, q2.peer)
-        numbers = (rate(single, OURS), rate(more, OURS), f"{gain:.2f}", f"{theirs:.2f}", f"{q1.value:.2f}")
-        rows.append((NETS[net].title, measure, *numbers, f"{q2.value:.2f}"))
-    head = ("net", "measure", "1 thread, images/s", f"{top} threads, images/s", "gain", "best peer's gain",
-            "ratio, 1 thread", f"ratio, {top} threads")  # fmt: skip
-    return Table("Threads", "cnnspec's gain from threads beside its best peer's.", head, rows) if rows else None
+        single = by_count.get(1)
+        if single is None or len(by_count) < 2:
+            continue
+        first = ratio(single, peers)
+        for count, r in sorted(by_count.items()):
+            q = ratio(r, peers)
+            gain, theirs = of(single, OURS) / of(r, OURS), of(single, first.peer) / of(r, q.peer)
+            numbers = (rate(r, OURS), f"{gain:.2f}", rate(r, q.peer), f"{theirs:.2f}", f"{q.value:.2f}")
+            rows.append((NETS[net].title, measure, str(count), *numbers))
+    head = ("net", "measure", "threads", "cnnspec, images/s", "gain", "best peer, images/s", "its gain", "ratio")
+    return Table("Threads", "The gain from threads, over one.", head, rows) if rows else None
 
 
 # ---- the report ----------------------------------------------------------------------------------
