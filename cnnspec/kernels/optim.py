@@ -8,49 +8,68 @@ from __future__ import annotations
 
 import math
 
-from ._jit import as_float
+from ._jit import as_float, stack
 from .pointwise import register
 
-at = T = None
+CHUNK = 256  # numbers whose gradients are added up before they are used: loops of one thing each, which make vectors
+
+at = T = stacked = None
 
 
 def sgd(p, a, n):
     """States: velocity. Hyperparameters: momentum, nesterov, decay. v = m v + g + decay w; w -= lr (g + m v or v)."""
     g, w, v, totals, step = at(p[0]), at(p[1]), at(p[2]), at(p[3]), at(p[4])
+    count, far, copies, nesterov = a[0], a[1], a[2], a[4] != 0
     momentum, decay, lr = T(as_float(a[3])), T(as_float(a[5])), step[1]
     if not math.isfinite(totals[0]):
         return
-    for i in range(a[0]):
-        total = g[i]
-        for s in range(1, a[2]):
-            total += g[s * a[1] + i]
-        total += decay * w[i]
-        velocity = momentum * v[i] + total
-        v[i] = velocity
-        w[i] -= lr * (total + momentum * velocity if a[4] != 0 else velocity)
+    sums = at(stacked())
+    for first in range(0, count, CHUNK):
+        some = min(CHUNK, count - first)
+        for i in range(some):
+            sums[i] = g[first + i]
+        for s in range(1, copies):
+            for i in range(some):
+                sums[i] += g[s * far + first + i]
+        if nesterov:
+            for i in range(some):
+                total = sums[i] + decay * w[first + i]
+                velocity = momentum * v[first + i] + total
+                v[first + i] = velocity
+                w[first + i] -= lr * (total + momentum * velocity)
+        else:
+            for i in range(some):
+                velocity = momentum * v[first + i] + (sums[i] + decay * w[first + i])
+                v[first + i] = velocity
+                w[first + i] -= lr * velocity
 
 
 def adam(p, a, n):
     """States: mean, square. Hyperparameters: beta1, beta2, eps, decay, decoupled. step: 1/N, lr, 1 - beta^t (twice)."""
     g, w, m, v, totals, step = at(p[0]), at(p[1]), at(p[2]), at(p[3]), at(p[4]), at(p[5])
+    count, far, copies, decoupled = a[0], a[1], a[2], a[7] != 0
     beta1, beta2, eps, decay = T(as_float(a[3])), T(as_float(a[4])), T(as_float(a[5])), T(as_float(a[6]))
     lr, correction1, correction2 = step[1], step[2], step[3]
     if not math.isfinite(totals[0]):
         return
-    for i in range(a[0]):
-        total = g[i]
-        for s in range(1, a[2]):
-            total += g[s * a[1] + i]
-        old = w[i]
-        if a[7] != 0:
-            old -= lr * decay * old
-        else:
-            total += decay * old
-        mean = beta1 * m[i] + (T(1) - beta1) * total
-        square = beta2 * v[i] + (T(1) - beta2) * total * total
-        m[i] = mean
-        v[i] = square
-        w[i] = old - lr * (mean / correction1) / (T(math.sqrt(square / correction2)) + eps)
+    sums = at(stacked())
+    outside, inside = (decay, T(0)) if decoupled else (T(0), decay)
+    for first in range(0, count, CHUNK):
+        some = min(CHUNK, count - first)
+        for i in range(some):
+            sums[i] = g[first + i]
+        for s in range(1, copies):
+            for i in range(some):
+                sums[i] += g[s * far + first + i]
+        for i in range(some):
+            old = w[first + i]
+            total = sums[i] + inside * old
+            mean = beta1 * m[first + i] + (T(1) - beta1) * total
+            square = beta2 * v[first + i] + (T(1) - beta2) * total * total
+            m[first + i] = mean
+            v[first + i] = square
+            old -= lr * outside * old
+            w[first + i] = old - lr * (mean / correction1) / (T(math.sqrt(square / correction2)) + eps)
 
 
-register(sgd, adam)
+register(sgd, adam, stacked=(stack(CHUNK), stack(CHUNK)))
