@@ -81,6 +81,20 @@ def test_the_table_holds_rates_and_the_geometric_mean(bench):
     assert table.rows[2][0] == "geometric mean" and table.rows[2][5] == "**4.00**"
 
 
+def test_threads_are_powers_of_two_and_all_of_them(bench):
+    assert [bench("__main__").counts(n) for n in (1, 2, 6, 16)] == [[1], [1, 2], [1, 2, 4, 6], [1, 2, 4, 8, 16]]
+
+
+def test_gains_from_threads_are_over_one(bench):
+    measured = {1: (8, 16), 2: (4, 10), 4: (2, 8)}  # seconds of ours and of the peer
+    results = [{**result(cnnspec=[ours], PyTorch_eager=[peer]), "threads": n} for n, (ours, peer) in measured.items()]
+    rows = bench("report").threads(results[::-1]).rows
+    assert [(row[2], row[4], row[6], row[7]) for row in rows] == [
+        ("1", "1.00", "1.00", "2.00"), ("2", "2.00", "1.60", "2.50"), ("4", "4.00", "2.00", "4.00"),
+    ]  # fmt: skip
+    assert bench("report").threads(results[1:]) is None
+
+
 def test_a_report_goes_between_its_markers_and_nowhere_else(bench):
     put = bench("report").put_between_markers
     text = "a\n<!-- results begin -->\nold\n<!-- results end -->\nz\n"
