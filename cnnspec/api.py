@@ -36,7 +36,7 @@ def load(path: str | Path, *, exact: bool = False, **settings: object) -> Net:
     Parameters
     ----------
     path : a .cnn file, or a folder that training has written.
-    exact : keep convolutions on their direct algorithms, without Winograd's, which round a little more. A run
+    exact : keep convolutions as they are written, without Winograd's algorithms, which round a little more. A run
         that was trained so is used so in any case.
     settings : what ``--set`` changes on the command line, e.g. ``width=0.5``; dotted names as
         ``**{"train.epochs": 5}``.

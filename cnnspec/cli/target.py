@@ -35,7 +35,9 @@ def threads_option(f: F) -> F:
 
 def exact_option(f: F) -> F:
     """Add ``--exact``."""
-    text = "Direct convolutions only: no Winograd, which is faster and rounds a little more."
+    text = (
+        "Convolutions as they are written: no Winograd, which is faster and rounds a little more, and no other order."
+    )
     return click.option("--exact", is_flag=True, help=text)(f)
 
 

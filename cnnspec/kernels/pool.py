@@ -3,8 +3,8 @@
 Arguments: height, width, channels of the image, height and width of the result, window, stride, padding (rows and
 columns each), then image, row and pixel stride of each operand, all in elements.
 
-Without masks of AVX-512 a part of a vector is dear to store. Where pixels lie side by side, whole vectors are stored in
-order: what reaches into the next pixel is overwritten by it.
+Without masks of AVX-512 a part of a vector is dear to store. Where pixels lie side by side, whole vectors are stored
+in order: what reaches into the next pixel, and no further, is overwritten by it; a row's last pixel is stored in part.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ def maxpool_grad__2x2(p, a, n):
 
 
 def maxpool(p, a, n):
-    """p = x, y, index (a byte: which place of the window, row by row). A NaN wins, as it must be seen."""
+    """p = x, y, index (a byte: which place of the window, row by row; only with INDEX). A NaN wins: it must be seen."""
     height, width, channels, out_h, out_w, window_h, window_w = a[0], a[1], a[2], a[3], a[4], a[5], a[6]
     x_row, x_pixel = a[12] * SIZE, a[13] * SIZE
     for i in range(n):

@@ -188,8 +188,8 @@ def depthwise_window(p, a, n):
                         y + v * y_step + at_c, y_row, y_step, ahead, some, min(across, width - v), channels - c,
                     ), low, high)  # fmt: skip
             if code > 2:
+                table = stacked()
                 for r in range(some):
-                    table = stacked()
                     store_i64(table, y + r * y_row)
                     activate(table, 1, width * channels, code, param)
 

@@ -25,16 +25,22 @@ class PoolFirst:
         uses, results, producer = graph.uses(), graph.results(), graph.producer()
         b = Builder(start=1 + max((int(v.name) for n in graph.nodes for v in n.outputs if v.name.isdigit()), default=0))
 
-        def fits(conv: Node | None, pool: Node) -> bool:
-            if conv is None or not isinstance(conv.op, Conv) or not isinstance(pool.op, AvgPool):
+        def fits(conv: Node, pool: Node) -> bool:
+            if not isinstance(conv.op, Conv) or not isinstance(pool.op, AvgPool):
                 return False
             alone = len(uses[conv.output.name]) == 1 and conv.output.name not in results
             plain = (conv.op.kernel_size, conv.op.stride, conv.op.pads) == ((1, 1), (1, 1), (0, 0))
-            (h, w, _), (new_h, new_w, _) = conv.output.sample, pool.output.sample
-            return alone and plain and not conv.op.activation and new_h * new_w < h * w
+            (h, w, out), (new_h, new_w, _), inner = conv.output.sample, pool.output.sample, conv.inputs[0].sample[2]
+            (rows, columns), _, _ = pool.op.geometry(conv.output.sample)
+            saved = (h * w - new_h * new_w) * out * inner // conv.op.groups  # multiplications
+            added = rows * columns * new_h * new_w * (inner - out)  # of more channels, where windows overlap or grow
+            return alone and plain and not conv.op.activation and saved > max(0, added)
 
-        found = {id(n): producer.get(n.inputs[0].name) for n in graph.nodes if n.inputs}
-        pairs = {key: conv for n in graph.nodes if fits(conv := found.get(key := id(n)), n)}
+        pairs: dict[int, Node] = {}
+        for node in graph.nodes:
+            maker = producer.get(node.inputs[0].name) if node.inputs else None
+            if maker is not None and fits(maker, node):
+                pairs[id(node)] = maker
         moved = {id(conv) for conv in pairs.values()}
         for node in graph.nodes:
             conv = pairs.get(id(node))

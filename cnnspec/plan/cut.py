@@ -1,4 +1,4 @@
-"""One image on several threads: calls cut into blocks of output rows, or of panels of output channels.
+"""One image on several threads: calls cut into blocks of output rows, of panels of output channels, or of channels.
 
 The blocks depend on the call alone, never on the threads, so the bits of a result do not either.
 """

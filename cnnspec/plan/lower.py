@@ -10,6 +10,7 @@ from ..ops.base import Pair, Param
 from ..ops.filters import filter_layout
 from .cut import Cut, worthwhile
 from .plan import (
+    ALIGN,
     ALWAYS,
     BATCH,
     BATCHED,
@@ -71,7 +72,8 @@ class Emitter:
         self._updates = {v.name: name for name, v in graph.updates.items()}
         self._copies: dict[str, int] = {}
         for v in graph.inputs:
-            pinned = v.name not in given or self.training or self.one_image  # where it stays, its halo stays clear
+            # A given input shares memory with others in the inference of batches; its halo is then cleared in each run.
+            pinned = v.name not in given or self.training or self.one_image
             self._new(v.name, self._dtype(v), self._elements(v), BATCHED if v.has_batch else SHARED, pinned=pinned)
             if v.name in given:
                 self._take(v, pinned)
@@ -142,7 +144,8 @@ class Emitter:
         root = self._alias.get(v.name, v.name)
         if root not in self.layouts:
             shape = v.sample if len(v.sample) == 3 else (1, 1, v.sample_size)
-            self.layouts[root] = ImageLayout(shape[0], shape[1], shape[2], self._halos.get(root, (0, 0)))
+            align = max(16, ALIGN // ITEM[self._dtype(v)])
+            self.layouts[root] = ImageLayout(*shape, self._halos.get(root, (0, 0)), align=align)
         known = self.layouts[root]
         if root == v.name:
             return known

@@ -121,7 +121,7 @@ class ImageLayout:
     """How one sample lies in memory: rows of pixels of channels, with a halo of zeros around.
 
     A slice of the channels of a wider image has that image's ``wide`` channels from pixel to pixel, and begins
-    ``first`` channels into each.
+    ``first`` channels into each. Samples lie a multiple of ``align`` elements apart.
     """
 
     height: int
@@ -130,6 +130,7 @@ class ImageLayout:
     halo: tuple[int, int] = (0, 0)
     wide: int = 0  # 0: as many as it has itself
     first: int = 0
+    align: int = 16
 
     @property
     def pixel(self) -> int:
@@ -143,12 +144,12 @@ class ImageLayout:
 
     @property
     def image(self) -> int:
-        """Elements of one sample, a multiple of 16, so that samples start on cache lines; never of 256.
+        """Elements from sample to sample, a multiple of ``align``, so that they start on cache lines; never of 256.
 
         At distances of a power of two, the same pixel of many samples would fall into the same few sets of a cache.
         """
-        size = -(-(self.height + 2 * self.halo[0]) * self.row // 16) * 16
-        return size + 16 if size % 256 == 0 else size
+        size = -(-(self.height + 2 * self.halo[0]) * self.row // self.align) * self.align
+        return size + self.align if size % 256 == 0 else size
 
     @property
     def origin(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .plan import BATCH, BATCHED, ITEM, KEPT, LOCAL, PARTIAL, SCRATCH, SHARDS, Buffer, KernelCall, Operand
+from .plan import BATCH, BATCHED, GIVEN, ITEM, KEPT, LOCAL, PARTIAL, SCRATCH, SHARDS, Buffer, KernelCall, Operand
 
 
 def traffic(calls: Iterable[KernelCall], samples: int) -> int:
@@ -37,4 +37,4 @@ def _length(spans: list[tuple[int, int]]) -> int:
 
 
 def _copies(b: Buffer, samples: int) -> int:
-    return {BATCHED: samples, LOCAL: samples, PARTIAL: SHARDS}.get(b.kind, 1)
+    return {BATCHED: samples, LOCAL: samples, GIVEN: samples, PARTIAL: SHARDS}.get(b.kind, 1)

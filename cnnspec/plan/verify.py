@@ -29,6 +29,7 @@ def verify_plan(plan: Plan) -> None:
         for call in segment.calls:
             for operand in call.operands:
                 _inside(plan, segment, call, operand)
+    _evenly_spaced(plan)
     for kind, limit in (
         (LOCAL, plan.workspace),
         (PARAM, plan.parameters),
@@ -61,6 +62,17 @@ def _inside(plan: Plan, segment: Segment, call: KernelCall, o: Operand) -> None:
     shared = o.buffer.kind not in (BATCHED, *OF_THREAD, PARTIAL) and not o.sample
     if segment.by_sample and o.write and shared:
         raise InternalError(f"invalid plan: shards of {call.kernel} all write {o.buffer.name}; please report this")
+
+
+def _evenly_spaced(plan: Plan) -> None:
+    """Kernels step from sample to sample by the layout, the walker from group to group by the buffer."""
+    for name, layout in plan.layouts.items():
+        b = plan.buffers.get(name)
+        if b and b.kind in (BATCHED, LOCAL) and layout.image * ITEM[b.dtype] != b.nbytes:
+            raise InternalError(
+                f"invalid plan: samples of {name} lie {b.nbytes} bytes apart, and kernels step "
+                f"{layout.image * ITEM[b.dtype]}; please report this"
+            )
 
 
 def _span(plan: Plan, b: Buffer) -> tuple[int, int]:

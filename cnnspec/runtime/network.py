@@ -53,7 +53,7 @@ class Network:
     threads : how many; all cores when None. Results do not depend on it.
     dtype : ``f32``, or ``f64`` for checks of gradients.
     target : dtype of targets, ``i32`` for class numbers or ``f32`` for arrays [n, F] (mse).
-    exact : keep convolutions on their direct algorithms: no Winograd, whose sums round a little more.
+    exact : keep convolutions as they are written: no Winograd, whose sums round a little more, and no other order.
     """
 
     def __init__(
@@ -145,6 +145,7 @@ class Network:
             self._feed(runner, part)
             self._infer(n)
             out[start : start + n] = logits[:n]
+        runner.give(None)
         return out
 
     def _infer(self, n: int) -> None:

@@ -59,7 +59,7 @@ class Profile:
     ----------
     peak : FLOP/s of multiply-adds in registers.
     bandwidth : bytes/s of copies between arrays far larger than the caches, read and written.
-    rows : in the order of the net; what belongs to no layer stands under ``loss``.
+    rows : in the order of the net; the copy of the samples under ``input``, what belongs to no layer under ``loss``.
     """
 
     batch: int

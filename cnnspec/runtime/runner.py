@@ -153,9 +153,12 @@ class Runner:
         thread = self.plan.workspace if own else 0
         return [base, b.offset + o.offset * item, sample, shard, thread]
 
-    def give(self, x: np.ndarray) -> None:
-        """Let the coming runs read the caller's samples [n, H, W, C], which must not change or move until then."""
-        self._given = np.ascontiguousarray(x, NUMPY[self.plan.dtype])
+    def give(self, x: np.ndarray | None) -> None:
+        """Let the coming runs read the caller's samples [n, H, W, C], which must not change until the next are given.
+
+        They are held until then; None lets them go.
+        """
+        self._given = None if x is None else np.require(x, NUMPY[self.plan.dtype], ["C", "A"])
 
     def run(self, n: int, *, prepare: bool = True, profile: bool = False) -> None:
         """Run the plan on the first ``n`` samples of its inputs. ``prepare``: also what depends on parameters alone."""
@@ -169,8 +172,8 @@ class Runner:
         self._walk(self._place)
 
     def view(self, buffer: Buffer) -> np.ndarray:
-        """Return a buffer as an array [copies, elements] that shares its memory; not one in a workspace."""
-        assert buffer.kind not in OF_THREAD, f"{buffer.name} lives in a workspace"
+        """Return a buffer as an array [copies, elements] that shares its memory; not one that lies elsewhere."""
+        assert buffer.kind not in (*OF_THREAD, GIVEN), f"{buffer.name} lies in a workspace or is the caller's"
         memory = {PARAM: self.parameters, STATE: self.states}.get(buffer.kind, self.arena)
         copies = {BATCHED: self.plan.batch, PARTIAL: SHARDS}.get(buffer.kind, 1)
         raw = memory[buffer.offset : buffer.offset + buffer.nbytes * copies].view(NUMPY[buffer.dtype])

@@ -52,7 +52,7 @@ OPTIMIZERS: dict[str, Step] = {
     "adamw": adam(decay=0.01, decoupled=True),
     "adamw decay=0.3": adam(decay=0.3, decoupled=True),
 }
-NET = "input 6x5x2\nconv 10 3x3 -> bn -> tanh\ndepthwise 3x3 -> tanh\nflatten -> dense 3\n"
+NET = "input 6x5x2\nconv 10 3x3 -> bn -> tanh\ndepthwise 3x3 -> tanh\nflatten -> dense 40 -> tanh -> dense 3\n"
 
 
 def gradients_at(

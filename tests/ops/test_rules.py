@@ -39,6 +39,30 @@ def test_small_depthwise_filters_stay_in_registers(op: Depthwise, forward: set[s
     assert ("depthwise_weight_grad" in kernels) == (not gradients)
 
 
+@pytest.mark.parametrize("dtype", ["f64", "f32"])
+@pytest.mark.parametrize("stride", [(1, 1), (2, 2), (2, 1)])
+@pytest.mark.parametrize("channels", [1, 9, 20])
+def test_wide_depthwise_is_a_convolution_in_as_many_groups(channels: int, stride: tuple[int, int], dtype: str) -> None:
+    """Rows of several stretches, which take turns with the channels; the convolution has other kernels."""
+    shape = (21, 37, channels)
+    rng = np.random.default_rng(channels)
+    ops = (
+        Depthwise((3, 3), stride, activation="tanh"),
+        Conv(channels, (3, 3), stride, groups=channels, activation="tanh"),
+    )
+    size = int(np.prod(ops[0].infer(shape)))
+    given = {"x0": rng.standard_normal((9, *shape)), "target": rng.standard_normal((9, size)),
+             "bias": rng.standard_normal(channels)}  # fmt: skip
+    weight = rng.standard_normal((3, 3, channels)) / 3
+    found = []
+    for op, w in zip(ops, (weight, weight[:, :, None]), strict=True):
+        run = Run(with_gradients(layer_graph(op, [shape])), batch=9, dtype=dtype).run(9, {**given, "weight": w})
+        gradients = (run.gradient(name, 9).reshape(-1) for name in ("x0", "weight", "bias"))
+        found.append([run.get("y", 9).reshape(-1), *gradients])
+    for one, other in zip(*found, strict=True):
+        assert np.abs(one - other).max() < (1e-12 if dtype == "f64" else 1e-5) * np.abs(other).max()
+
+
 @pytest.mark.parametrize(
     ("op", "channels", "kernel"),
     [(MaxPool((2, 2)), 6, "maxpool.2x2.narrow"), (MaxPool((2, 2)), 20, "maxpool.2x2"), (MaxPool((3, 3)), 6, "maxpool")],

@@ -38,7 +38,7 @@ PASSES = {
     one.name: one
     for one in (
         DeadCode(), FoldNormalisation(), FuseActivation(), FuseGradientMask(), FuseGradientSum(), FuseResidualConv(),
-        FuseResidualSum(),        MaskBeforeUnpool(), PoolFirst(), ShareStatistics(), Recompute(), ChooseAlgorithm(),
+        FuseResidualSum(), MaskBeforeUnpool(), PoolFirst(), ShareStatistics(), Recompute(), ChooseAlgorithm(),
     )
 }  # fmt: skip
 
