@@ -19,7 +19,7 @@ import numpy as np
 
 from .nets import NETS, ROOT, load_model
 
-TOLERANCE = 1e-4  # relative, of logits and of the losses of five steps
+TOLERANCE, LOSS_TOLERANCE = 1e-4, 2e-6  # relative, of logits and of the losses of five steps
 # Deep nets with batch norm amplify rounding from step to step. Where PyTorch's float32 is further than that from its
 # own float64, a contender may be so many times as far; where it is much further, the comparison would say nothing.
 ROUNDING_MARGIN, ROUNDING_LIMIT = 4.0, 5e-4
@@ -84,13 +84,13 @@ class Workshop:
         if key not in self.references:
             with self.start(job, REFERENCE) as worker:
                 expected = np.asarray(worker.check(self.folder), np.float64)
-            allowed = np.full(len(expected), TOLERANCE)
+            allowed = np.full(len(expected), LOSS_TOLERANCE if job.measure == "training" else TOLERANCE)
             if job.measure == "training":
                 with self.start(job, EAGER) as worker:
                     rounding = relative_errors(worker.check(self.folder), expected)
                 if rounding.max() > ROUNDING_LIMIT:
                     raise Disagreement(f"{job.title}: {EAGER} is off by {rounding.max():.1e} from its own float64")
-                allowed = np.maximum(TOLERANCE, ROUNDING_MARGIN * np.maximum.accumulate(rounding))
+                allowed = np.maximum(allowed, ROUNDING_MARGIN * np.maximum.accumulate(rounding))
             self.references[key] = Reference(expected, allowed)
         return self.references[key]
 
