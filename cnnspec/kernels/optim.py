@@ -8,12 +8,24 @@ from __future__ import annotations
 
 import math
 
+from numba import njit
+
 from ._jit import as_float, stack
 from .pointwise import register
 
 CHUNK = 256  # numbers whose gradients are added up before they are used: loops of one thing each, which make vectors
 
 at = T = stacked = None
+
+
+@njit(inline="always")
+def add_copies(g, first, some, copies, far, sums):
+    """sums = some numbers of the gradient from ``first`` on, over the shards' copies in order."""
+    for i in range(some):
+        sums[i] = g[first + i]
+    for s in range(1, copies):
+        for i in range(some):
+            sums[i] += g[s * far + first + i]
 
 
 def sgd(p, a, n):
@@ -26,11 +38,7 @@ def sgd(p, a, n):
     sums = at(stacked())
     for first in range(0, count, CHUNK):
         some = min(CHUNK, count - first)
-        for i in range(some):
-            sums[i] = g[first + i]
-        for s in range(1, copies):
-            for i in range(some):
-                sums[i] += g[s * far + first + i]
+        add_copies(g, first, some, copies, far, sums)
         if nesterov:
             for i in range(some):
                 total = sums[i] + decay * w[first + i]
@@ -56,11 +64,7 @@ def adam(p, a, n):
     outside, inside = (decay, T(0)) if decoupled else (T(0), decay)
     for first in range(0, count, CHUNK):
         some = min(CHUNK, count - first)
-        for i in range(some):
-            sums[i] = g[first + i]
-        for s in range(1, copies):
-            for i in range(some):
-                sums[i] += g[s * far + first + i]
+        add_copies(g, first, some, copies, far, sums)
         for i in range(some):
             old = w[first + i]
             total = sums[i] + inside * old
