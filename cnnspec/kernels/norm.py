@@ -21,7 +21,7 @@ from .sweep import line_of, make_sweep
 
 # Bound for each element type by register().
 at = T = SIZE = LINE = add_up = deviations = scale_shift = scale_shift_plus = run = stacked = None
-pair_sums = pair_sums_masked = mix = mix_masked = mix_plus = mix_masked_plus = None
+pair_sums = pair_sums_masked = pair_sums_masked_plus = mix = mix_masked = mix_plus = mix_masked_plus = None
 
 
 def batch_stats(p, a, n):
@@ -134,6 +134,17 @@ def normalize_sums__masked(p, a, n):
     ), T(0), T(as_float(a[10])))  # fmt: skip
 
 
+def normalize_sums__masked__plus(p, a, n):
+    """The same, and total = other + scale * dy where it passes: p ends in other, total, a in their strides."""
+    size = a[9] * SIZE
+    pair_sums_masked_plus((
+        n, a[0], a[1], a[2],
+        p[0], a[3] * SIZE, a[4] * SIZE, a[5] * SIZE, p[1], a[6] * SIZE, a[7] * SIZE, a[8] * SIZE,
+        p[5], a[11] * SIZE, a[12] * SIZE, a[13] * SIZE, p[6], a[14] * SIZE, a[15] * SIZE, a[16] * SIZE,
+        p[2], p[4], p[4] + size, p[3], p[3] + size,
+    ), T(0), T(as_float(a[10])))  # fmt: skip
+
+
 def channel_sum(p, a, n):
     """p = dy, db; db += sum over samples and pixels: a = height, width, channels, dy strides."""
     add_up((n, a[0], a[1], a[2], p[0], a[3] * SIZE, a[4] * SIZE, a[5] * SIZE, p[1]), T(0), T(0))
@@ -162,6 +173,15 @@ def normalize_factors(p, a, n):
         out[c] = T(scale)
         out[size + c] = T(slope)
         out[2 * size + c] = T(-scale * dbias[c] / count - slope * mean[c])
+
+
+def add_factors(p, a, n):
+    """p = more, factors; B and C of factors += those of channel ``first`` on of more: a = channels, size, first, size
+    of more."""
+    more, out = at(p[0]), at(p[1])
+    for c in range(a[0]):
+        out[a[1] + c] += more[a[3] + a[2] + c]
+        out[2 * a[1] + c] += more[2 * a[3] + a[2] + c]
 
 
 def affine2(p, a, n):
@@ -269,6 +289,10 @@ def _bodies(bits: int) -> dict[str, Any]:
     def mix_masked(v: Any, xs: Any, ks: Any, bounds: Any) -> Any:
         return mix(v, [passing(v, xs[0], xs[1], ks[0], ks[1], bounds), xs[1]], ks[2:], bounds)
 
+    def pair_masked_plus(v: Any, xs: Any, ks: Any, bounds: Any) -> Any:
+        dy = passing(v, xs[0], xs[1], ks[1], ks[2], bounds)
+        return [v.fma(dy, ks[1], xs[2])], pair(v, [dy, xs[1]], ks, bounds)[1]
+
     def added(body: Any) -> Any:
         """The body, plus the last input."""
 
@@ -298,6 +322,7 @@ def _bodies(bits: int) -> dict[str, Any]:
         "pair_sums": make(2, 1, 0, 2, pair),
         "mix": make(2, 3, 1, 0, mix),
         "pair_sums_masked": make(2, 3, 0, 2, pair_masked),
+        "pair_sums_masked_plus": make(3, 3, 1, 2, pair_masked_plus),
         "mix_masked": make(2, 5, 1, 0, mix_masked),
         "mix_plus": make(3, 3, 1, 0, added(mix)),
         "mix_masked_plus": make(3, 5, 1, 0, added(mix_masked)),
@@ -319,8 +344,8 @@ _sides = [_bodies(32), _bodies(64)]
 _lines = (line_of(32), line_of(64))
 register(
     batch_stats, merge_stats, running_update, normalize_affine, affine, affine__plus, normalize_sums,
-    normalize_sums__masked, channel_sum, merge_sums, normalize_factors, affine2, affine2__masked, affine2__plus,
-    affine2__masked__plus, fold_batchnorm, fold_batchnorm__nobias,
+    normalize_sums__masked, normalize_sums__masked__plus, channel_sum, merge_sums, normalize_factors, add_factors,
+    affine2, affine2__masked, affine2__plus, affine2__masked__plus, fold_batchnorm, fold_batchnorm__nobias,
     LINE=_lines, stacked=(stack(3 * 8), stack(3 * 8)), run=(_run(float32, apply_f32), _run(float64, apply_f64)),
     **{name: (_sides[0][name], _sides[1][name]) for name in _sides[0]},
 )  # fmt: skip

@@ -42,13 +42,12 @@ def line_of(bits: int) -> int:
 
 
 def make_sweep(machine: Machine, bits: int, inputs: int, constants: int, outputs: int, sums: int, body: Body) -> Any:
-    """Return the intrinsic ``sweep((n, height, width, channels, ...), low, high)``, with outputs or sums.
+    """Return the intrinsic ``sweep((n, height, width, channels, ...), low, high)``, with outputs, sums or both.
 
     Then, for each input and then each output its address and the strides from sample to sample, row to row, pixel
     to pixel; then the addresses of the constants, one number a channel; then of the sums, to which the new ones are
     added. All int64, in bytes. ``low`` and ``high`` are bounds for the body's use.
     """
-    assert not (outputs and sums)
     images = inputs + outputs
 
     @intrinsic
@@ -61,7 +60,7 @@ def make_sweep(machine: Machine, bits: int, inputs: int, constants: int, outputs
             loops = Loops(vec, (n, height, width, channels), places, fixed)
             bounds = [vec.spread(args[1]), vec.spread(args[2])]
             if sums:
-                loops.add_up(targets, lambda xs, known: body(vec, xs, known, bounds)[1])
+                loops.add_up(inputs, targets, lambda xs, known: body(vec, xs, known, bounds))
             else:
                 loops.map(inputs, lambda xs, known: body(vec, xs, known, bounds)[0])
             return context.get_dummy_value()
@@ -118,8 +117,10 @@ class Loops:
             with cgutils.for_range(b, self.width, start=b.mul(pairs, I64(2))) as w:
                 some(starts, w.index, 1)
 
-    def add_up(self, targets: list[Any], body: Callable[[list[Any], list[Any]], list[Any]]) -> None:
-        """Add to sums, a few rows after the other, a line of channels after the other."""
+    def add_up(
+        self, inputs: int, targets: list[Any], body: Callable[[list[Any], list[Any]], tuple[list[Any], list[Any]]]
+    ) -> None:
+        """Add to sums (and write outputs), a few rows after the other, a line of channels after the other."""
         b = self.builder
         totals, rows = (
             [[cgutils.alloca_once(b, self.vec.type) for _ in range(self.vectors)] for _ in targets] for _ in range(2)
@@ -146,7 +147,9 @@ class Loops:
                     with cgutils.for_range(b, self.width) as w:
                         here = self._further(starts, 3, w.index)
                         for v in range(self.vectors):
-                            terms = body([io.load(at, v) for at in here], known[v])
+                            made, terms = body([io.load(at, v) for at in here[:inputs]], known[v])
+                            for value, at in zip(made, here[inputs:], strict=True):
+                                io.store(value, at, v)
                             for term, row in zip(terms, rows, strict=True):
                                 b.store(b.fadd(b.load(row[v]), term), row[v])
                     for total, row in zip(itertools.chain(*totals), itertools.chain(*rows), strict=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from . import norm_lower
 from .activation import BOUNDS, ActivationGrad, fused_args
@@ -180,6 +180,61 @@ class NormalizeGrad(Op):
 
     def lower(self, emit: Emitter, node: Node) -> None:
         norm_lower.lower_normalize_grad(emit, node, self.eps, self.activation)
+
+
+@op("normalize_grad_early")
+class NormalizeGradEarly(Op):
+    """What of normalize_grad can be added before the sums over the batch are known, and these sums, in one sweep.
+
+    dy, x, mean, var, weight, bias, other -> other + weight / sqrt(var + eps) * dy, sum of dy [C], sum of dy * xhat
+    [C]; ``activation`` as in normalize_sums, but never none. The rest is B x + C: see normalize_grad_rest.
+    """
+
+    strided = True
+    plus: ClassVar[bool] = True
+    eps: float = attr("float")
+    activation: str = attr("hidden")
+
+    def results(self, *inputs: Value) -> Results:
+        c = inputs[0].sample[-1]
+        return [(inputs[0].shape, "f32"), ((c,), "f32"), ((c,), "f32")]
+
+    def lower(self, emit: Emitter, node: Node) -> None:
+        norm_lower.lower_normalize_grad_early(emit, node, self.eps, self.activation)
+
+
+@op("normalize_grad_rest")
+class NormalizeGradRest(Op):
+    """mean, var, weight, dbias, dweight -> A, B and C [3C] of each channel: dx = A dy + B x + C (normalize_grad).
+
+    With a sixth input, the rests of other gradients of the same image, theirs from channel ``first`` on are added to B
+    and C. ``pixels``: height * width.
+    """
+
+    eps: float = attr("float")
+    pixels: int = attr("int")
+    first: int = attr("int")
+
+    def results(self, *inputs: Value) -> Results:
+        return [((3 * inputs[0].sample_size,), "f32")]
+
+    def lower(self, emit: Emitter, node: Node) -> None:
+        norm_lower.lower_normalize_grad_rest(emit, node, self.eps, self.pixels, self.first)
+
+
+@op("normalize_grad_late")
+class NormalizeGradLate(Op):
+    """x, rest, early -> early + B x + C, with B and C from channel ``first`` of the rest on."""
+
+    strided = True
+    plus: ClassVar[bool] = True
+    first: int = attr("int")
+
+    def infer(self, x: Shape) -> Shape:
+        return x
+
+    def lower(self, emit: Emitter, node: Node) -> None:
+        norm_lower.lower_normalize_grad_late(emit, node, self.first)
 
 
 @op("fold_batchnorm")

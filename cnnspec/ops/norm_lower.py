@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from .activation import BOUNDS
+from .activation import BOUNDS, fused_args
 from .filters import filter_layout
 
 if TYPE_CHECKING:
@@ -66,16 +66,25 @@ def lower_normalize(
 def lower_normalize_sums(emit: Emitter, node: Node, eps: float, activation: str) -> None:
     """Emit sum of dy and of dy * xhat: one partial sum for each shard, then their total."""
     dy, x, *channel = node.inputs
-    mean, var = channel[:2]
+    partial, operands, args = _sums(emit, dy, x, channel[0])
+    masked, mask, bound = _masked(emit, channel, eps, activation)
+    emit.call(f"normalize_sums{masked}", [*operands, *mask], (*args, *bound))
+    _merge_sums(emit, partial, channel[1], node.outputs, eps)
+
+
+def _sums(emit: Emitter, dy: Value, x: Value, mean: Value) -> tuple[Buffer, list[Operand], tuple[int, ...]]:
+    """Return partial sums, and the operands and arguments with which every kernel that adds to them begins."""
     layout = emit.layout(x)
     size = emit.padded(layout.channels)
     partial = emit.partial("sums", 2 * size)
     args = (layout.height, layout.width, layout.channels, *emit.strides(dy), *emit.strides(x), size)
-    operands = [emit.image(dy), emit.image(x), emit.whole(mean), emit.whole(partial, write=True)]
-    masked, mask, bound = _masked(emit, channel, eps, activation)
-    emit.call(f"normalize_sums{masked}", [*operands, *mask], (*args, *bound))
-    operands = [emit.whole(partial), emit.whole(var), *(emit.whole(v, write=True) for v in node.outputs)]
-    emit.call("merge_sums", operands, (layout.channels, size, partial.elements, emit.SHARDS, eps), 1)
+    return partial, [emit.image(dy), emit.image(x), emit.whole(mean), emit.whole(partial, write=True)], args
+
+
+def _merge_sums(emit: Emitter, partial: Buffer, var: Value, totals: Sequence[Value], eps: float) -> None:
+    channels = var.sample_size
+    operands = [emit.whole(partial), emit.whole(var), *(emit.whole(v, write=True) for v in totals)]
+    emit.call("merge_sums", operands, (channels, emit.padded(channels), partial.elements, emit.SHARDS, eps), 1)
 
 
 def _masked(
@@ -93,8 +102,7 @@ def lower_normalize_grad(emit: Emitter, node: Node, eps: float, activation: str)
     layout = emit.layout(x)
     size = emit.padded(layout.channels)
     factors = emit.scratch("factors", 3 * size)
-    operands = [emit.whole(v) for v in (mean, var, weight, dbias, dweight)] + [emit.whole(factors, write=True)]
-    emit.call("normalize_factors", operands, (layout.channels, size, layout.height * layout.width, eps), 1)
+    _find_factors(emit, (mean, var, weight, dbias, dweight), factors, layout.height * layout.width, eps)
     args = (
         layout.height, layout.width, layout.channels,
         *emit.strides(dy), *emit.strides(x), *emit.strides(node.output), size,
@@ -104,6 +112,49 @@ def lower_normalize_grad(emit: Emitter, node: Node, eps: float, activation: str)
     more = [n for v in plus for n in emit.strides(v)]
     kernel = f"affine2{masked}{'.plus' if plus else ''}"
     emit.call(kernel, [*operands, *mask, *(emit.image(v) for v in plus)], (*args, *bound, *more))
+
+
+def _find_factors(emit: Emitter, channel: Sequence[Value], factors: Buffer, pixels: int, eps: float) -> None:
+    """Emit A, B and C of each channel, [size] each."""
+    operands = [emit.whole(v) for v in channel] + [emit.whole(factors, write=True)]
+    channels = channel[0].sample_size
+    emit.call("normalize_factors", operands, (channels, emit.padded(channels), pixels, eps), 1)
+
+
+def lower_normalize_grad_early(emit: Emitter, node: Node, eps: float, activation: str) -> None:
+    """Emit the sums of normalize_sums, and other + A dy in the same sweep."""
+    dy, x, *channel, other = node.inputs
+    total, *sums = node.outputs
+    partial, operands, args = _sums(emit, dy, x, channel[0])
+    masked, mask, bound = _masked(emit, channel, eps, activation)
+    operands += [*mask, emit.image(other), emit.image(total, write=True)]
+    more = (*emit.strides(other), *emit.strides(total))
+    emit.call(f"normalize_sums{masked}.plus", operands, (*args, *bound, *more))
+    _merge_sums(emit, partial, channel[1], sums, eps)
+
+
+def lower_normalize_grad_rest(emit: Emitter, node: Node, eps: float, pixels: int, first: int) -> None:
+    """Emit A, B and C of each channel, and add others' B and C."""
+    channel, more = node.inputs[:5], node.inputs[5:]
+    channels = channel[0].sample_size
+    factors = emit.buffer(node.output)
+    factors.elements = 3 * emit.padded(channels)
+    _find_factors(emit, channel, factors, pixels, eps)
+    for v in more:
+        size = emit.padded(v.sample_size // 3)
+        operands = [emit.whole(v), emit.whole(factors, write=True)]
+        emit.call("add_factors", operands, (channels, emit.padded(channels), first, size), 1)
+
+
+def lower_normalize_grad_late(emit: Emitter, node: Node, first: int) -> None:
+    """Emit early + B x + C: the sweep that normalises an image and adds another."""
+    x, rest, early = node.inputs
+    layout, size = emit.layout(x), emit.padded(rest.sample_size // 3)
+    factors = emit.from_element(rest, size + first, 2 * size - first)
+    strides = (*emit.strides(x), *emit.strides(node.output))
+    operands = [emit.image(x), factors, emit.image(node.output, write=True), emit.image(early)]
+    args = (layout.height, layout.width, layout.channels, *strides, size, *fused_args(""), *emit.strides(early))
+    emit.call("affine.plus", operands, args)
 
 
 def lower_fold_batchnorm(emit: Emitter, node: Node, eps: float, conv_bias: bool, groups: int) -> None:

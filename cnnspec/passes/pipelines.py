@@ -8,6 +8,7 @@ from ..autodiff import differentiate
 from ..ir.build import build_graph
 from ..ir.graph import Graph
 from ..model.model import Model
+from .add_gradients_early import AddGradientsEarly
 from .base import Pass, run_pipeline
 from .choose_algorithm import ChooseAlgorithm
 from .dead_code import DeadCode
@@ -36,6 +37,7 @@ TRAINING: tuple[Pass, ...] = (  # after it
     ShareStatistics(),
     DeadCode(),
     FuseGradientSum(),
+    AddGradientsEarly(),
     FuseGradientMask(),
     Recompute(),
     FuseResidualSum(),

@@ -237,7 +237,7 @@ class Emitter:
         return Operand(b, 0, extent, block, True)
 
     def from_element(self, v: Value, start: int, extent: int) -> Operand:
-        """Return a value without a batch from one of its elements on; the kernel walks it backwards from there."""
+        """Return a value without a batch from one of its elements on, or backwards from there."""
         return Operand(self.buffer(v), start, extent)
 
     @staticmethod

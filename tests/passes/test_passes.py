@@ -19,6 +19,7 @@ from cnnspec.errors import InternalError
 from cnnspec.ir.build import build_graph
 from cnnspec.ir.graph import Graph
 from cnnspec.ir.text import parse_graph, print_graph
+from cnnspec.passes.add_gradients_early import AddGradientsEarly
 from cnnspec.passes.base import run_pipeline
 from cnnspec.passes.choose_algorithm import ChooseAlgorithm
 from cnnspec.passes.dead_code import DeadCode
@@ -37,8 +38,9 @@ from cnnspec.passes.share_statistics import ShareStatistics
 PASSES = {
     one.name: one
     for one in (
-        DeadCode(), FoldNormalisation(), FuseActivation(), FuseGradientMask(), FuseGradientSum(), FuseResidualConv(),
-        FuseResidualSum(), MaskBeforeUnpool(), PoolFirst(), ShareStatistics(), Recompute(), ChooseAlgorithm(),
+        AddGradientsEarly(), DeadCode(), FoldNormalisation(), FuseActivation(), FuseGradientMask(), FuseGradientSum(),
+        FuseResidualConv(), FuseResidualSum(), MaskBeforeUnpool(), PoolFirst(), ShareStatistics(), Recompute(),
+        ChooseAlgorithm(),
     )
 }  # fmt: skip
 
