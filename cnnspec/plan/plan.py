@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-SHARDS = 8  # fixed: the order of all sums follows from it
+SHARDS = 8  # fixed: the order of all sums follows from it; plans without sums may be cut finer (runtime/runner.py)
 ALIGN = 64  # bytes; a cache line and a vector
 CACHE_BYTES = 512 * 1024  # what a group may touch: half of the second-level cache of the machines measured
 

@@ -15,6 +15,7 @@ from ..plan.plan import (
     BATCHED,
     GIVEN,
     ITEM,
+    KEPT,
     OF_THREAD,
     PARAM,
     PARTIAL,
@@ -86,6 +87,7 @@ class Runner:
     Attributes
     ----------
     draws : whether the plan draws random numbers, and so needs the samples' keys.
+    shards : what a batch is cut into. As many for any number of threads where something is added up over samples.
     """
 
     def __init__(self, plan: Plan, parameters: np.ndarray | None = None, threads_: int | None = None) -> None:
@@ -96,6 +98,8 @@ class Runner:
         self.workspace = allocate(plan.workspace * self.threading.count)
         self.states = allocate(plan.states)
         self.draws = plan.reads("keys")
+        adds_up = any(b.kind in (PARTIAL, KEPT) for b in plan.buffers.values())
+        self.shards = SHARDS if adds_up else max(SHARDS, self.threading.count)  # no order of sums to keep
         self._takes = any(b.kind == GIVEN for b in plan.buffers.values())
         self._given: np.ndarray | None = None
         self._walk: Callable[..., None] | None = None
@@ -136,7 +140,7 @@ class Runner:
         words = [
                 self._segments.ctypes.data, len(segments), self._calls.ctypes.data, self._operands.ctypes.data,
                 self._bases.ctypes.data, self._pointers.ctypes.data, self.spent.ctypes.data, self.spent.shape[1],
-                0, SHARDS, 0, 0, self.threading.count,
+                0, self.shards, 0, 0, self.threading.count,
                 walkers["walk.run_parts"], *self.threading.entries, self._claims.ctypes.data, 0, 0, 0, 0,
         ]  # fmt: skip
         self._state = (ctypes.c_int64 * len(words))(*words)

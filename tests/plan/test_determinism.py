@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cnnspec.compiler import Compiler
+from cnnspec.plan.plan import SHARDS
 from cnnspec.runtime.network import Network
 
 BATCH, STEPS = 20, 50
@@ -65,6 +66,19 @@ def test_weights_are_the_same_for_one_and_two_threads(name: str) -> None:
         assert a.tobytes() == b.tobytes(), state
     x = np.random.default_rng(8).standard_normal((33, *one.model.input_shape), dtype=np.float32)
     assert one.predict(x).tobytes() == two.predict(x).tobytes()
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_predictions_are_the_same_for_more_threads_than_shards(name: str) -> None:
+    """Where nothing is added up over samples, each thread has a shard: the cuts differ, and no bit may."""
+    model = Compiler.from_text(f"{NETS[name][0]}train {{\n{NETS[name][1]}}}\n").model
+    x = np.random.default_rng(8).standard_normal((45, *model.input_shape), dtype=np.float32)
+    few, many = (Network(model, batch=45, seed=3, threads=threads) for threads in (1, 11))
+    assert few.predict(x).tobytes() == many.predict(x).tobytes()
+    assert (few.inference.shards, many.inference.shards) == (SHARDS, 11)
+    few.train_step(x, np.zeros(45, np.int64), lr=0.1)
+    many.train_step(x, np.zeros(45, np.int64), lr=0.1)
+    assert (few.training.shards, many.training.shards) == (SHARDS, SHARDS)
 
 
 def test_a_step_does_not_depend_on_the_largest_batch() -> None:
