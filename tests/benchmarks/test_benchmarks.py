@@ -61,7 +61,15 @@ def test_a_layer_that_mixes_channels_of_a_flat_image_is_refused(bench, tmp_path)
 )
 def test_contenders_agree_within_what_is_allowed(bench, found, agrees):
     reference = bench("duel").Reference(np.array([1.0, 2.0]), np.array([1e-4, 1e-4]))
-    assert reference.judge(found)[1] is agrees
+    assert (reference.judge(found)[1] == "") is agrees
+
+
+def test_the_error_that_is_not_allowed_is_named_though_another_is_larger(bench):
+    reference = bench("duel").Reference(np.array([1.0, 1.0]), np.array([1e-2, 1e-6]))
+    assert reference.judge([1.005, 1.00001]) == (
+        pytest.approx(0.005),
+        "1.0e-05 (sample or step 2), 1.0e-06 is allowed",
+    )
 
 
 def test_the_ratio_is_that_of_medians_against_the_best_peer(bench):
