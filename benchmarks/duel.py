@@ -20,8 +20,9 @@ import numpy as np
 from .nets import NETS, ROOT, load_model
 
 TOLERANCE, LOSS_TOLERANCE = 1e-4, 2e-6  # relative, of logits and of the losses of five steps
-# Deep nets with batch norm amplify rounding from step to step. Where PyTorch's float32, in either layout, is further than
-# that from its own float64, a contender may be so many times as far; much further, and the comparison would say nothing.
+# Deep nets with batch norm amplify rounding from step to step. Where PyTorch's float32, in either layout, is further
+# than that from its own float64, a contender may be so many times as far; where it is much further, the comparison
+# would say nothing.
 ROUNDING_MARGIN, ROUNDING_LIMIT = 4.0, 5e-4
 QUIET = 0.1  # share of the cores that other processes may use in a round that counts
 SETTLE = 0.2  # seconds between turns: onnxruntime's threads spin for 0.1 s after their last run
