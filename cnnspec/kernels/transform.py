@@ -1,11 +1,15 @@
 """The transforms of Winograd's F(4x4, 3x3), on vectors of channels: straight-line code for a square of numbers.
 
 The points are 0, +-5/8, +-3/2 and infinity, not the textbook's 0, +-1, +-2: the rounding error is six times smaller.
+
+Fewer than four outputs a side, at the border of an image, need as many points less (``points_of``). Filters are the
+same at those that remain: what differs in their scale is put into the transform of the input.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from llvmlite import ir
@@ -20,6 +24,8 @@ from .vectors import Access, Vectors
 
 A, B = 0.625, 1.5  # the points; they and their squares are exact in binary
 A2, B2 = A * A, B * B
+POINTS = (0.0, A, -A, B, -B)  # and infinity, the sixth
+SIDE = 4  # outputs of a whole square
 
 Transform = Callable[[Vectors, list[Any]], list[Any]]
 
@@ -101,6 +107,55 @@ def filter_line_transposed(vec: Vectors, t: list[Any]) -> list[Any]:
     ]
 
 
+def points_of(size: int) -> list[int]:
+    """Return which of the six points a line of ``size`` outputs needs: ``size`` + 1 finite ones, and infinity."""
+    return [*range(size + 1), 5]
+
+
+def _polynomial(roots: Sequence[float]) -> list[float]:
+    """Return the coefficients of the product of x - root, that of x^0 first."""
+    found = [1.0]
+    for root in roots:
+        found = [high - root * low for high, low in zip([0.0, *found], [*found, 0.0], strict=True)]
+    return found
+
+
+def short_input(size: int) -> list[list[float]]:
+    """Return B' for ``size`` outputs: a row for each of points_of, of ``size`` + 2 numbers.
+
+    A whole square's filters are divided by the distances of their point from all others; here fewer are others, so
+    the distances from those left out are multiplied.
+    """
+    used, unused = POINTS[: size + 1], POINTS[size + 1 :]
+    rows = []
+    for point in used:
+        scale = math.prod(point - other for other in unused)
+        rows.append([scale * c for c in _polynomial([p for p in used if p != point])] + [0.0])
+    return [*rows, _polynomial(used)]
+
+
+def short_output(size: int) -> list[list[float]]:
+    """Return A' for ``size`` outputs: a row for each of them, of a number for each of points_of."""
+    return [[point**k for point in POINTS[: size + 1]] + [float(k == size - 1)] for k in range(size)]
+
+
+def times(matrix: Sequence[Sequence[float]]) -> Transform:
+    """Return the transform that multiplies by a matrix."""
+
+    def line(vec: Vectors, x: list[Any]) -> list[Any]:
+        m = Line(vec)
+        made = []
+        for row in matrix:
+            (first, by), *terms = [(one, c) for one, c in zip(x, row, strict=True) if c]
+            total = first if by == 1 else m.scale(first, by)
+            for one, c in terms:
+                total = m.add(total, one) if c == 1 else m.fma(one, c, total)
+            made.append(total)
+        return made
+
+    return line
+
+
 def make_transform(
     machine: Machine, bits: int, rows_in: int, rows_out: int, line: Transform, *, epilogue: bool, plus: bool = False
 ) -> Any:
@@ -150,6 +205,63 @@ def make_transform(
         return types.void(types.UniTuple(types.int64, 11 if plus else 8), floating, floating), codegen
 
     return transform
+
+
+def make_line(machine: Machine, bits: int, lines: Sequence[tuple[Transform, list[int], list[int]]], finish: str) -> Any:
+    """Return the intrinsic ``line((x, step, y, step, size, ...), low, high)``: one row or column of a square.
+
+    ``lines``: for sizes of 1, 2 ... the transform, and which places it reads and writes. ``finish``: "", or "bias": the
+    vector at one more address is added, and the result kept between ``low`` and ``high``; or "plus": the address and
+    step of numbers that are added before the bounds follow.
+    """
+    lanes = lanes_of(machine, bits)
+
+    @intrinsic
+    def transform_line(typingctx: Any, numbers: Any, low: Any, high: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            x, x_step, y, y_step, size, *other = cgutils.unpack_tuple(builder, args[0])
+            vec = Vectors(builder, bits, lanes, machine.fma)
+
+            def place(base: Any, step: Any, k: int) -> Any:
+                return builder.add(base, builder.mul(step, I64(k)))
+
+            for wanted, (line, reads, writes) in enumerate(lines, start=1):
+                with builder.if_then(builder.icmp_signed("==", size, I64(wanted))):
+                    made = line(vec, [vec.load(place(x, x_step, k)) for k in reads])
+                    for k, value in zip(writes, made, strict=True):
+                        if finish:
+                            value = builder.fadd(value, vec.load(other[0]))
+                        if finish == "plus":
+                            value = builder.fadd(value, vec.load(place(other[1], other[2], k)))
+                        if finish:
+                            value = vec.clamp(value, vec.spread(args[1]), vec.spread(args[2]))
+                        vec.store(value, place(y, y_step, k))
+            return context.get_dummy_value()
+
+        floating = types.float32 if bits == 32 else types.float64
+        length = 5 + {"": 0, "bias": 1, "plus": 3}[finish]
+        return types.void(types.UniTuple(types.int64, length), floating, floating), codegen
+
+    return transform_line
+
+
+def make_lines(machine: Machine, bits: int) -> dict[str, Any]:
+    """Return the transforms of single lines, of one to four outputs, by the names that kernels bind."""
+    into, out, back = [], [], []
+    for size in range(1, SIDE + 1):
+        short = size < SIDE
+        pixels, outputs, points = list(range(size + 2)), list(range(size)), points_of(size)
+        into.append((times(short_input(size)) if short else input_line, pixels, points))
+        out.append((times(short_output(size)) if short else output_line, points, outputs))
+        turned = list(zip(*short_output(size), strict=True))
+        back.append((times(turned) if short else output_line_transposed, outputs, points))
+    return {
+        "line_in": make_line(machine, bits, into, ""),
+        "line_dy": make_line(machine, bits, back, ""),
+        "line_out": make_line(machine, bits, out, ""),
+        "line_end": make_line(machine, bits, out, "bias"),
+        "line_end_plus": make_line(machine, bits, out, "plus"),
+    }
 
 
 def make_transforms(machine: Machine, bits: int) -> dict[str, Any]:

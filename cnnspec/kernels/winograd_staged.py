@@ -1,164 +1,215 @@
 """Winograd's algorithm in stages, for filters that no cache holds: all tiles first, then panel by panel.
 
-Tiles of the whole batch lie transformed in memory as [36][samples][tiles][channels]. A panel of output channels
-transforms its own filters and multiplies while they are in its cache, so that they, four times as large as filters, are
-never written. So does a panel of the weight gradient with its sums.
+Tiles of the whole batch lie transformed in memory as [36][parts][tiles][some channels], so that what goes together lies
+side by side, and the machine fetches ahead what it reads. A panel of output channels transforms its own filters and
+multiplies while they are in its cache, so that they, four times as large as filters, are never written. So does a panel
+of the weight gradient with its sums.
+
+Squares at the border that hold fewer than four rows or columns of outputs need fewer of the points (transform.py).
+The tiles of the batch lie in such an order that those which need a point in common are one run: squares at the right
+border, whole ones, those at the bottom, and corners.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from ._jit import as_float, f32_at, f64_at, kernel, stack, store_i64
+from numba import njit
+
+from ._jit import as_float, kernel, stack, store_i64
 from .activate import activate_f32, activate_f64
 from .machine import host
 from .product import make_product, make_transpose
 from .sweep import lanes_of
-from .transform import make_copy_edge, make_transforms
+from .transform import make_lines, make_transforms
 
 TILES = 96  # of a weight gradient that are multiplied together
 
 # Bound for each variant by kernel().
-product_even = product_unit = transform_in = transform_out = transform_dy = transform_filter = transform_back = None
-TURNED = turn_over = transform_out_plus = PLUS = WIDTH = SIZE = LANES = T = at = stacked = activate = copy_edge = None
+product_even = product_unit = transform = transform_out = transform_out_plus = transform_filter = transform_back = None
+line = line_out = line_end = line_end_plus = turn_over = stacked = activate = None
+TURNED = PLUS = MORE = WIDTH = SIZE = LANES = T = None
 
 
-def winograd_input(p, a, n):
-    """p = x, v, edge; v = [36][samples][tiles][channels].
+@njit
+def borders(out_h, out_w):
+    """Where right, whole, bottom and corner squares begin among those of a sample, and how many there are."""
+    right = out_h // 4 if out_w % 4 else 0
+    whole = right + out_h // 4 * (out_w // 4)
+    bottom = whole + (out_w // 4 if out_h % 4 else 0)
+    return 0, right, whole, bottom, bottom + (1 if out_h % 4 and out_w % 4 else 0)
 
-    a = height and width of y, x strides, channels; from sample to sample of v, from tile to tile, from plane to plane.
+
+@njit
+def find(tile, n, out_h, out_w):
+    """Return the sample and the corner (row, column) of a tile of the batch."""
+    starts = borders(out_h, out_w)
+    kind = 0
+    while tile >= n * starts[kind + 1]:
+        kind += 1
+    each, rest = starts[kind + 1] - starts[kind], tile - n * starts[kind]
+    i, k = rest // each, rest % each
+    if kind == 0:
+        return i, k * 4, out_w // 4 * 4
+    if kind == 1:
+        return i, k // (out_w // 4) * 4, k % (out_w // 4) * 4
+    return i, out_h // 4 * 4, k * 4 if kind == 2 else out_w // 4 * 4
+
+
+@njit
+def used(e, n, out_h, out_w):
+    """Return the first and the last tile (not included) of n samples that need point e of the 36."""
+    _, right, whole, bottom, each = borders(out_h, out_w)
+    row, column = e // 6, e % 6
+    in_rows = out_h % 4 == 0 or row <= out_h % 4 or row == 5
+    in_columns = out_w % 4 == 0 or column <= out_w % 4 or column == 5
+    return 0 if in_columns else n * right, n * (whole if not in_rows else each if in_columns else bottom)
+
+
+@njit
+def run(tile, end, n, batch, out_h, out_w):
+    """Return how far from a tile on tiles lie side by side, and how many places further they lie than their numbers.
+
+    In a full batch all do. In a smaller one each kind begins where it does in a full one.
     """
-    out_h, out_w, inner = a[0], a[1], a[5]
-    x_row, x_pixel = a[3] * SIZE, a[4] * SIZE
-    across = (out_w + 3) // 4
-    each = (out_h + 3) // 4 * across
-    plane = a[8] * SIZE
-    for i in range(n):
-        for t in range(each):
-            h, w = t // across * 4, t % across * 4
-            start, row, pixel = p[0] + i * a[2] * SIZE + h * x_row + w * x_pixel, x_row, x_pixel
-            if h + 4 > out_h or w + 4 > out_w:
-                copy_edge(start, x_row, x_pixel, p[2], min(6, out_h + 2 - h), min(6, out_w + 2 - w), 6, inner)
-                start, row, pixel = p[2], 6 * inner * SIZE, inner * SIZE
-            for c in range(0, inner, LANES):
-                to = p[1] + (i * a[6] + t * a[7] + c) * SIZE
-                transform_in((start + c * SIZE, row, pixel, to, 6 * plane, plane, 0, 0), T(0), T(0))
+    starts = borders(out_h, out_w)
+    kind = 0
+    while tile >= n * starts[kind + 1]:
+        kind += 1
+    return end if n == batch else min(end, n * starts[kind + 1]), (batch - n) * starts[kind]
 
 
-def winograd_dy(p, a, n):
-    """p = dy, z, edge; z = [36][samples][tiles][channels]; a as in winograd_input."""
-    out_h, out_w, channels = a[0], a[1], a[5]
-    y_row, y_pixel = a[3] * SIZE, a[4] * SIZE
-    across = (out_w + 3) // 4
-    each = (out_h + 3) // 4 * across
-    plane = a[8] * SIZE
+def winograd_tiles(p, a, n):
+    """p = x (or dy), v of each kind of squares, a square of numbers; v = [36][parts][tiles][some channels].
+
+    a = height and width of y, strides of x, channels, channels of a part; from part to part of v, from plane to plane.
+    A square of x has MORE numbers a side than one of y, two or none.
+    """
+    out_h, out_w, channels, few, part, plane = a[0], a[1], a[5], a[6], a[7] * SIZE, a[8] * SIZE
+    row, pixel, square, vector = a[3] * SIZE, a[4] * SIZE, p[5], LANES * SIZE
+    starts = borders(out_h, out_w)
     for i in range(n):
-        for t in range(each):
-            h, w = t // across * 4, t % across * 4
-            start, row, pixel = p[0] + i * a[2] * SIZE + h * y_row + w * y_pixel, y_row, y_pixel
-            if h + 4 > out_h or w + 4 > out_w:
-                copy_edge(start, y_row, y_pixel, p[2], min(4, out_h - h), min(4, out_w - w), 4, channels)
-                start, row, pixel = p[2], 4 * channels * SIZE, channels * SIZE
-            for k in range(0, channels, LANES):
-                to = p[1] + (i * a[6] + t * a[7] + k) * SIZE
-                transform_dy((start + k * SIZE, row, pixel, to, 6 * plane, plane, 0, 0), T(0), T(0))
+        for kind in range(4):
+            each = starts[kind + 1] - starts[kind]
+            for t in range(each):
+                _, h, w = find(starts[kind] + t, 1, out_h, out_w)
+                height, width = min(4, out_h - h), min(4, out_w - w)
+                start, to = p[0] + i * a[2] * SIZE + h * row + w * pixel, p[1 + kind] + (i * each + t) * few * SIZE
+                for c in range(0, channels, LANES):
+                    x, v = start + c * SIZE, to + c // few * part + c % few * SIZE
+                    if kind == 1:
+                        transform((x, row, pixel, v, 6 * plane, plane, 0, 0), T(0), T(0))
+                        continue
+                    for s in range(width + MORE):
+                        line((x + s * pixel, row, square + s * vector, 6 * vector, height), T(0), T(0))
+                    for r in range(6):
+                        if r <= height or r == 5:
+                            line((square + r * 6 * vector, vector, v + r * 6 * plane, plane, width), T(0), T(0))
 
 
 def winograd_panel(p, a, n):
-    """p = v, w, bias, y, u, m, turned, edge: one panel of output channels, on the tiles of the whole batch.
+    """p = v, w, bias, y, u, m, turned, a square of numbers: one panel of output channels, tiles of the whole batch.
 
     Its filters are transformed here, some input channels at a time, and multiply before they leave the cache: none are
-    written to memory. a = height and width of y, v plane, v tile, y strides, input channels, tiles, input channels at
-    a time, planes of u and m, function. With TURNED (input gradients) the filters are those of the convolution, to be
-    turned over; then a ends in the width and elements of their panels, and the rows of a tap. With PLUS p ends in an
-    image that is added before the function, and a in its strides.
+    written to memory. a = height and width of y, batch of the plan, v plane, v part, y strides, input channels, tiles,
+    input channels of a part, planes of u and m, function. With TURNED (input gradients) the filters are those of the
+    convolution, to be turned over; then a ends in the width and elements of their panels, and the rows of a tap. With
+    PLUS p ends in an image that is added before the function, and a in its strides.
     """
-    v, w, bias, y, u, m, turned, edge = p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7]
-    out_h, out_w, v_plane, v_tile = a[0], a[1], a[2] * SIZE, a[3] * SIZE
-    y_image, y_row, y_pixel = a[4] * SIZE, a[5] * SIZE, a[6] * SIZE
-    inner, block, few, u_plane, m_plane = a[7], a[8], a[9], a[10] * SIZE, a[11] * SIZE
-    code, param, low, high = a[12], T(as_float(a[13])), T(as_float(a[14])), T(as_float(a[15]))
-    across = (out_w + 3) // 4
-    each = (out_h + 3) // 4 * across
-    step = WIDTH * SIZE
+    v, w, bias, y, u, m, turned, square = p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7]
+    out_h, out_w, batch, v_plane, v_part = a[0], a[1], a[2], a[3] * SIZE, a[4] * SIZE
+    y_image, y_row, y_pixel = a[5] * SIZE, a[6] * SIZE, a[7] * SIZE
+    inner, block, few, u_plane, m_plane = a[8], a[9], a[10], a[11] * SIZE, a[12] * SIZE
+    code, param, low, high = a[13], T(as_float(a[14])), T(as_float(a[15])), T(as_float(a[16]))
+    total = n * ((out_h + 3) // 4) * ((out_w + 3) // 4)
+    step, v_tile, vector = WIDTH * SIZE, few * SIZE, LANES * SIZE
     table = stacked()
-    for first in range(0, n * each, block):
-        count = min(block, n * each - first)
+    for first in range(0, total, block):
+        count = min(block, total - first)
         for c0 in range(0, inner, few):
             some = min(few, inner - c0)
             source, tap = w + c0 * step, inner * step
             if TURNED:
                 source, tap = turned, some * step
-                turn_over(w, turned, c0, some, a[16], a[17] * SIZE, a[18])
+                turn_over(w, turned, c0, some, a[17], a[18] * SIZE, a[19])
             for c in range(some):
-                for k in range(0, step, LANES * SIZE):
+                for k in range(0, step, vector):
                     at_k = c * step + k
                     transform_filter((source + at_k, 3 * tap, tap, u + at_k, 6 * u_plane, u_plane, 0, 0), T(0), T(0))
             for e in range(36):
-                product_even((
-                    v + e * v_plane + first * v_tile + c0 * SIZE, v_tile, SIZE, u + e * u_plane, step, some,
-                    m + e * m_plane, step, count, c0,
-                ))  # fmt: skip
+                begin, end = used(e, n, out_h, out_w)
+                tile, end = max(begin, first), min(end, first + count)
+                while tile < end:
+                    last, further = run(tile, end, n, batch, out_h, out_w)
+                    product_even((
+                        v + e * v_plane + c0 // few * v_part + (tile + further) * v_tile, v_tile, SIZE,
+                        u + e * u_plane, step, some,
+                        m + e * m_plane + (tile - first) * step, step, last - tile, c0,
+                    ))  # fmt: skip
+                    tile = last
         for t in range(count):
-            i, h, w_at = (first + t) // each, (first + t) % each // across * 4, (first + t) % across * 4
+            i, h, w_at = find(first + t, n, out_h, out_w)
+            height, width = min(4, out_h - h), min(4, out_w - w_at)
             corner = y + i * y_image + h * y_row + w_at * y_pixel
-            whole = h + 4 <= out_h and w_at + 4 <= out_w
-            start, row, pixel = corner, y_row, y_pixel
             if PLUS:
-                added, added_row, added_pixel = p[8] + i * a[16] * SIZE, a[17] * SIZE, a[18] * SIZE
-                added += h * added_row + w_at * added_pixel
-            if not whole:
-                start, row, pixel = edge, 4 * step, step
-                if PLUS:
-                    beside = edge + 16 * step
-                    copy_edge(added, added_row, added_pixel, beside, min(4, out_h - h), min(4, out_w - w_at), 4, WIDTH)
-                    added, added_row, added_pixel = beside, row, pixel
-            for k in range(0, WIDTH, LANES):
-                at_k = k * SIZE
-                source = m + t * step + at_k
-                if PLUS:
-                    transform_out_plus(
-                        (
-                            source, 6 * m_plane, m_plane, start + at_k, row, pixel, bias + at_k, LANES,
-                            added + at_k, added_row, added_pixel,
-                        ),
-                        low, high,
-                    )  # fmt: skip
-                else:
-                    transform_out(
-                        (source, 6 * m_plane, m_plane, start + at_k, row, pixel, bias + at_k, LANES), low, high
-                    )
+                added_row, added_pixel = a[18] * SIZE, a[19] * SIZE
+                added = p[8] + i * a[17] * SIZE + h * added_row + w_at * added_pixel
+            for k in range(0, step, vector):
+                source, to, shift = m + t * step + k, corner + k, bias + k
+                if height == 4 and width == 4:
+                    if PLUS:
+                        transform_out_plus(
+                            (
+                                source, 6 * m_plane, m_plane, to, y_row, y_pixel, shift, LANES,
+                                added + k, added_row, added_pixel,
+                            ),
+                            low, high,
+                        )  # fmt: skip
+                    else:
+                        transform_out((source, 6 * m_plane, m_plane, to, y_row, y_pixel, shift, LANES), low, high)
+                    continue
+                for s in range(6):
+                    if s <= width or s == 5:
+                        line_out(
+                            (source + s * m_plane, 6 * m_plane, square + s * vector, 6 * vector, height), low, high
+                        )
+                for r in range(height):
+                    from_r, to_r = square + r * 6 * vector, to + r * y_row
+                    if PLUS:
+                        added_r = added + r * added_row + k
+                        line_end_plus((from_r, vector, to_r, y_pixel, width, shift, added_r, added_pixel), low, high)
+                    else:
+                        line_end((from_r, vector, to_r, y_pixel, width, shift), low, high)
             if code > 2:
-                for r in range(4):
-                    for s in range(4):
-                        store_i64(table, start + r * row + s * pixel)
+                for r in range(height):
+                    for s in range(width):
+                        store_i64(table, corner + r * y_row + s * y_pixel)
                         activate(table, 1, WIDTH, code, param)
-            if not whole:
-                for r in range(min(4, out_h - h)):
-                    for s in range(min(4, out_w - w_at)):
-                        made, target = at(edge + (r * 4 + s) * step), at(corner + r * y_row + s * y_pixel)
-                        for k in range(WIDTH):
-                            target[k] = made[k]
 
 
 def winograd_weight_panel(p, a, n):
     """p = v, z, dw, du: one panel of dw, from the tiles of the whole batch, some input channels at a time.
 
-    a = tiles of a sample, v plane, v tile, z plane, z tile, input channels, input channels at a time, plane of du.
+    a = height and width of y, batch of the plan, v plane, v part, z plane, input channels, input channels of a part,
+    plane of du. A part of z is a panel.
     """
     v, z, dw, du = p[0], p[1], p[2], p[3]
-    total, v_plane, v_tile, z_plane, z_tile = n * a[0], a[1] * SIZE, a[2] * SIZE, a[3] * SIZE, a[4] * SIZE
-    inner, few, plane = a[5], a[6], a[7] * SIZE
-    step = WIDTH * SIZE
+    out_h, out_w, batch, v_plane, v_part, z_plane = a[0], a[1], a[2], a[3] * SIZE, a[4] * SIZE, a[5] * SIZE
+    inner, few, plane = a[6], a[7], a[8] * SIZE
+    step, v_tile = WIDTH * SIZE, few * SIZE
     for c0 in range(0, inner, few):
         some = min(few, inner - c0)
         for e in range(36):
-            for first in range(0, total, TILES):  # so many that z stays in the first-level cache
+            begin, end = used(e, n, out_h, out_w)
+            tile = begin
+            while tile < end:
+                last, further = run(tile, min(end, tile + TILES), n, batch, out_h, out_w)  # z stays in the cache
                 product_unit((
-                    v + e * v_plane + first * v_tile + c0 * SIZE, SIZE, v_tile,
-                    z + e * z_plane + first * z_tile, z_tile, min(TILES, total - first),
-                    du + e * plane, step, some, first,
+                    v + e * v_plane + c0 // few * v_part + (tile + further) * v_tile, SIZE, v_tile,
+                    z + e * z_plane + (tile + further) * step, step, last - tile,
+                    du + e * plane, step, some, tile - begin,
                 ))  # fmt: skip
+                tile = last
         for c in range(some):
             for k in range(0, step, LANES * SIZE):
                 to = dw + (c0 + c) * step + k
@@ -172,7 +223,6 @@ def make_turn_over(transpose: Any, width: int, size: int, lanes: int) -> Any:
 
     Of the rows ``width`` become outputs; outputs from ``first`` on become ``some`` inputs.
     """
-    from numba import njit
 
     @njit
     def turn_over(w, turned, first, some, source_width, source_panel, rows):
@@ -192,17 +242,15 @@ def _register() -> None:
     import numba
 
     machine = host()
-    for bits, number, reader, act in (
-        (32, numba.float32, f32_at, activate_f32),
-        (64, numba.float64, f64_at, activate_f64),
-    ):
+    for bits, number, act in ((32, numba.float32, activate_f32), (64, numba.float64, activate_f64)):
         lanes = lanes_of(machine, bits)
         common = {
-            "SIZE": bits // 8, "LANES": lanes, "T": number, "at": reader, "activate": act, "stacked": stack(1),
-            "copy_edge": make_copy_edge(number, reader, bits // 8), **make_transforms(machine, bits),
+            "SIZE": bits // 8, "LANES": lanes, "T": number, "activate": act, "stacked": stack(1),
+            **make_transforms(machine, bits), **make_lines(machine, bits),
         }  # fmt: skip
-        for template in (winograd_input, winograd_dy):
-            kernel(f"{template.__name__}.f{bits}", **common)(template)
+        for name, key, more in (("input", "in", 2), ("dy", "dy", 0)):
+            binding = {"transform": common[f"transform_{key}"], "line": common[f"line_{key}"], "MORE": more}
+            kernel(f"winograd_{name}.f{bits}", **binding, **common)(winograd_tiles)
         for width in (16, 32):
             variant = {f"product_{rows}": make_product(machine, width, bits, rows) for rows in ("even", "unit")}
             variant |= {

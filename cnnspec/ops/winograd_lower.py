@@ -24,9 +24,11 @@ CHANNELS = 9  # place in the arguments of winograd_conv2d
 ROWS = 8  # most of a register tile; kernels/tile.py
 TILE_BYTES = 600 * 1024  # of transformed tiles at a time: they stay in the second-level cache
 MOST_TILES = 64
+STAGED_TILES = 128  # the same in stages, where filters are transformed anew for each such block
 FEW = 48  # channels at a time: a multiple of the rows of every tile
 FEW_OUTPUTS = 32  # channels
 FEW_FILTERS = 64  # input channels of a panel's filters at a time
+SQUARE = 36 * 16  # numbers: a vector at each point
 GAP = 16  # numbers: a cache line, so that distances are no powers of two, which would fall into few sets of a cache
 
 
@@ -122,13 +124,13 @@ def lower_winograd_staged(
     inner, width, panels = layout.inner, layout.width, layout.panels
     y = emit.image(node.output, write=True)
     ly = emit.layout(node.output)
-    v, plane = _to_tiles(emit, "winograd_input", x, lx, ly, inner)
+    few, tiles = min(inner, FEW_FILTERS), STAGED_TILES
+    v, part, plane = _to_tiles(emit, "winograd_input", x, lx, ly, inner, few)
     step = width * turned.width if turned else layout.panel_size
     size = turned.size if turned else layout.size
-    few, tiles = min(inner, FEW_FILTERS), MOST_TILES
     planes = few * width + GAP, tiles * width + GAP
     args = (
-        ly.height, ly.width, plane, inner + GAP, *emit.strides(node.output), inner, tiles, few, *planes,
+        ly.height, ly.width, emit.batch, plane, part, *emit.strides(node.output), inner, tiles, few, *planes,
         *fused_args(activation), *((turned.width, turned.panel_size, turned.inner) if turned else ()),
         *(emit.strides(plus) if plus else ()),
     )  # fmt: skip
@@ -139,7 +141,7 @@ def lower_winograd_staged(
         replace(y, block=width, extent=y.extent - (panels - 1) * width),
         *(
             emit.workspace(size)
-            for size in (36 * planes[0], 36 * planes[1], 9 * few * width if turned else GAP, 32 * width)
+            for size in (36 * planes[0], 36 * planes[1], 9 * few * width if turned else GAP, SQUARE)
         ),
     ]
     if plus:
@@ -157,17 +159,15 @@ def lower_winograd_weight_grad(
     dy = node.inputs[1]
     ly = emit.layout(dy)
     if getattr(node.op, "algorithm", "") == "winograd staged":
-        v, v_plane = _to_tiles(emit, "winograd_input", operands[0], lx, ly, inner)
-        z, z_plane = _to_tiles(emit, "winograd_dy", operands[1], ly, ly, channels)
         few = min(inner, FEW)
+        v, v_part, v_plane = _to_tiles(emit, "winograd_input", operands[0], lx, ly, inner, few)
+        z, z_part, z_plane = _to_tiles(emit, "winograd_dy", operands[1], ly, ly, channels, width)
         plane = few * width + GAP
-        staged = (
-            -(-ly.height // 4) * -(-ly.width // 4), v_plane, inner + GAP, z_plane, channels + GAP, inner, few, plane,
-        )  # fmt: skip
+        staged = ly.height, ly.width, emit.batch, v_plane, v_part, z_plane, inner, few, plane
         total = emit.buffer(node.output)
         calls = [
             emit.whole(v),
-            replace(emit.whole(z), block=width, extent=z.elements - (panels - 1) * width),
+            replace(emit.whole(z), block=z_part, extent=z.elements - (panels - 1) * z_part),
             emit.part(total, layout.panel_size, layout.panel_size),
             emit.workspace(36 * plane),
         ]
@@ -188,17 +188,25 @@ def lower_winograd_weight_grad(
 
 
 def _to_tiles(
-    emit: Emitter, kernel: str, image: Operand, source: ImageLayout, ly: ImageLayout, channels: int
-) -> tuple[Buffer, int]:
-    """Emit the transform of an image (x, or dy) to tiles [36][samples][tiles][channels and a gap].
+    emit: Emitter, kernel: str, image: Operand, source: ImageLayout, ly: ImageLayout, channels: int, few: int
+) -> tuple[Buffer, int, int]:
+    """Emit the transform of an image (x, or dy) to tiles [36][parts][tiles][few channels].
 
-    Return where they are, and elements from plane to plane.
+    Return where they are, and elements from part to part and from plane to plane.
     """
-    tile = channels + GAP
-    sample = -(-ly.height // 4) * -(-ly.width // 4) * tile
-    plane = emit.batch * sample
+    rows, columns = ly.height // 4, ly.width // 4
+    right, bottom = rows * bool(ly.width % 4), columns * bool(ly.height % 4)
+    kinds = right, rows * columns, bottom, int(bool(right and bottom))  # kernels/winograd_staged.py: borders
+    part = emit.batch * sum(kinds) * few + GAP
+    parts = -(-channels // few)
+    plane = parts * part
     tiles = emit.scratch("tiles", 36 * plane)
-    args = (ly.height, ly.width, source.image, source.row, source.pixel, channels, sample, tile, plane)
-    target = replace(emit.whole(tiles, write=True), extent=35 * plane + sample, sample=sample)
-    emit.call(kernel, [image, target, emit.workspace(36 * channels)], args)
-    return tiles, plane
+    places = []
+    for kind, count in enumerate(kinds):
+        extent = 35 * plane + (parts - 1) * part + count * few
+        offset = emit.batch * sum(kinds[:kind]) * few
+        places.append(replace(emit.whole(tiles, write=True), offset=offset, extent=extent, sample=count * few))
+    targets = [place if place.sample else places[1] for place in places]  # there are always whole ones
+    args = (ly.height, ly.width, source.image, source.row, source.pixel, channels, few, part, plane)
+    emit.call(kernel, [image, *targets, emit.workspace(SQUARE)], args)
+    return tiles, part, plane

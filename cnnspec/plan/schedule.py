@@ -79,12 +79,19 @@ def dependences(calls: Sequence[KernelCall]) -> list[set[int]]:
 def _pick(
     calls: Sequence[KernelCall], after: Sequence[set[int]], left: Sequence[int], done: set[int], domain: int
 ) -> list[int]:
-    """Return the calls of a domain that can run now. Batch calls and single blocks may follow each other."""
+    """Return the calls of a domain that can run now. Batch calls and single blocks may follow each other.
+
+    Of block calls one alone computes: each block of it finds in the cache what the last one read, as long as no other
+    call reads something else in between.
+    """
     chained = domain <= 1
     now = set(done)
-    picked = []
+    picked: list[int] = []
     for i in left:
-        if calls[i].domain == domain and after[i] <= (now if chained else done):
+        computes = not chained and calls[i].flops > 0
+        if calls[i].domain != domain or (computes and any(calls[k].flops > 0 for k in picked)):
+            continue
+        if after[i] <= (now if chained else done):
             picked.append(i)
             now.add(i)
     return picked

@@ -24,7 +24,8 @@ def programs(draw: st.DrawFn) -> list[KernelCall]:
         writes = draw(st.lists(st.sampled_from(writable), min_size=1, max_size=2))
         operands = [Operand(b, 0, 8) for b in reads] + [Operand(b, 0, 8, 0, True) for b in writes]
         waits = tuple(draw(st.lists(st.sampled_from(buffers), max_size=1)))
-        calls.append(KernelCall(f"k{i}", tuple(operands), (), domain, waits=waits))
+        flops = draw(st.sampled_from((0, 1)))
+        calls.append(KernelCall(f"k{i}", tuple(operands), (), domain, flops=flops, waits=waits))
     return calls
 
 
@@ -44,6 +45,8 @@ def test_order_and_barriers(calls: list[KernelCall]) -> None:
     assert len(place) == sum(len(s.calls) for s in segments) == len(calls), "each call once"
     for segment in segments:
         assert {c.domain for c in segment.calls} == {segment.domain}
+        if segment.domain > 1:
+            assert sum(c.flops for c in segment.calls) <= 1, "of calls on blocks one alone computes"
     for j, later in enumerate(calls):
         for earlier in calls[:j]:
             if conflict(earlier, later):
