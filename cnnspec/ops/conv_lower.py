@@ -34,6 +34,7 @@ MOST_BYTES = 1024 * 1024
 MOST_BLOCKS = 16  # of rows of a gradient
 APART_BYTES = 512 * 1024  # dense weights from here on multiply all samples panel by panel
 MOST_PANELS = 32  # blocks of them
+COPIED = 48  # rows of x that a weight gradient copies at a time: CHUNK of kernels/conv.py
 DENSE_SPEED = 20  # GFLOP/s of one row
 DEPTH = 1024  # inputs at a time: a panel of their weights stays in the second-level cache
 
@@ -277,7 +278,12 @@ def _split_over_rows(
     """Large filters: blocks of filter rows, each over the whole batch in order, so that one copy is enough."""
     x, dy = operands
     inner = args[INNER]
-    blocks = max((b for b in range(1, MOST_BLOCKS + 1) if inner % b == 0), key=lambda b: (inner // b % 8 == 0, b))
+
+    def suits(blocks: int) -> tuple[bool, bool, int]:
+        rows = inner // blocks
+        return blocks >= emit.SHARDS and rows % COPIED == 0, rows % 8 == 0, blocks
+
+    blocks = max((b for b in range(1, MOST_BLOCKS + 1) if inner % b == 0), key=suits)
     rows = inner // blocks
     total = emit.buffer(node.output)
     reach = layout.size - inner * layout.width + rows * layout.width
