@@ -1,52 +1,40 @@
-"""Graph -> kernel calls. Ops reach this as ``emit``: buffers for values, layouts, and the common forms of calls."""
+"""Graph -> kernel calls. Ops reach this as ``emit``: what they call, on the values of the graph, and common forms."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 
 from ..ir.graph import Graph, Node, Value
-from ..ops.base import Pair, Param
-from ..ops.filters import filter_layout
 from .cut import Cut, worthwhile
 from .plan import (
-    ALIGN,
     ALWAYS,
     BATCH,
     BATCHED,
     FIRST,
     GIVEN,
-    ITEM,
     KEPT,
     LAST,
-    PARAM,
     PARTIAL,
     SCRATCH,
     SHARDS,
     SHARED,
-    STATE,
     WIDE,
     Buffer,
     ImageLayout,
     KernelCall,
     Operand,
 )
-from .slices import find_slices
+from .values import Values, padded
 
 CHUNKS = 16  # blocks that parameters are cut into
 NARROW = 8  # channels up to which pooling takes narrow vectors; kernels/pool.py
 MAP_SPEED = 2  # numbers a nanosecond that a map reads and writes
 POOL_SPEED = 4  # numbers of an image a nanosecond
 CACHE_LINE = 16  # numbers: two threads should not write to one
-PAD = 256  # every parameter and channel vector is a multiple of this many elements
 
 
-def padded(n: int) -> int:
-    return -(-n // PAD) * PAD
-
-
-class Emitter:
-    """Collects the calls of one graph and gives buffers to its values."""
+class Emitter(Values):
+    """Collects the calls of one graph."""
 
     SHARDS, WIDE, LAST, KEPT = SHARDS, WIDE, LAST, KEPT
 
@@ -56,34 +44,15 @@ class Emitter:
         return padded(n)
 
     def __init__(self, graph: Graph, dtype: str = "f32", batch: int = 2, given: Sequence[str] = ()) -> None:
-        self.graph, self.dtype, self.batch = graph, dtype, batch
-        self.one_image = batch == 1  # then threads share the image, else the batch
+        super().__init__(graph, dtype, batch, given)
         self.calls: list[KernelCall] = []
-        self.buffers: dict[str, Buffer] = {}
-        self.layouts: dict[str, ImageLayout] = {}
         self.prologue: list[KernelCall] = []
         self.layer = ""
         self.backward = False
-        self._alias: dict[str, str] = {}
         self._cleared: set[str] = set()
-        self._slices = find_slices(graph)
-        self._halos = self._find_halos()
-        self._read = graph.uses().keys() | graph.results()
-        self._updates = {v.name: name for name, v in graph.updates.items()}
-        self._copies: dict[str, int] = {}
         for v in graph.inputs:
-            # A given input shares memory with others in the inference of batches; its halo is then cleared in each run.
-            pinned = v.name not in given or self.training or self.one_image
-            self._new(v.name, self._dtype(v), self._elements(v), BATCHED if v.has_batch else SHARED, pinned=pinned)
             if v.name in given:
-                self._take(v, pinned)
-        for name, p in graph.params.items():
-            self._new(name, dtype, parameter_size(p.value.sample, p.param.groups), PARAM, pinned=True)
-
-    @property
-    def training(self) -> bool:
-        """Whether gradients are wanted: what depends on parameters alone is then made anew in every step."""
-        return any(name.startswith("grad:") for name in self.graph.outputs)
+                self._take(v)
 
     def lower(self) -> None:
         """Let every node emit its calls."""
@@ -94,13 +63,13 @@ class Emitter:
             node.op.lower(self, node)
         self.layer = ""
 
-    def _take(self, v: Value, clear: bool) -> None:
+    def _take(self, v: Value) -> None:
         """Emit the copy of an input from the caller's array, by the threads that will read it."""
         layout = self.layout(v)
         row = layout.width * layout.channels
         source = self._new(f"{v.name}.{GIVEN}", self.dtype, self.batch * v.sample_size, GIVEN)
         source.offset = 0
-        if clear:
+        if self.buffers[v.name].pinned:  # its halo is as it was from the start
             self._cleared.add(v.name)
         self.layer = "input"
         operands = [Operand(source, 0, v.sample_size, sample=v.sample_size), self.image(v, write=True)]
@@ -108,142 +77,6 @@ class Emitter:
         args = (layout.height, 1, row, v.sample_size, row, 0, layout.image, layout.row, 0)
         self.call("copy", operands, args, cut=cut, work=v.sample_size)
         self.layer = ""
-
-    # ---- values and buffers -----------------------------------------------------------------------
-    def _find_halos(self) -> dict[str, Pair]:
-        halos: dict[str, Pair] = {}
-        for node in self.graph.nodes:
-            for index, (h, w) in node.op.halo(node).items():
-                name = self._root(node.inputs[index].name)
-                old = halos.get(name, (0, 0))
-                halos[name] = (max(h, old[0]), max(w, old[1]))
-        return halos
-
-    def _root(self, name: str) -> str:
-        """Return the value in whose memory a value lies."""
-        name = self._alias.get(name, name)
-        return self._slices[name].whole if name in self._slices else name
-
-    def _dtype(self, v: Value) -> str:
-        return self.dtype if v.dtype == "f32" else v.dtype
-
-    def _elements(self, v: Value) -> int:
-        return self.layout(v).image if v.has_batch else padded(v.sample_size)
-
-    def _new(self, name: str, dtype: str, elements: int, kind: str, pinned: bool = False) -> Buffer:
-        assert name not in self.buffers, name
-        self.buffers[name] = Buffer(name, dtype, elements, kind, pinned)
-        return self.buffers[name]
-
-    def layout(self, v: Value) -> ImageLayout:
-        """Return the layout of a batched value; a vector is an image of one pixel."""
-        if v.name in self._slices:
-            part = self._slices[v.name]
-            whole = self.layout(part.value)
-            return replace(whole, channels=v.sample[2], wide=whole.pixel, first=part.first)
-        root = self._alias.get(v.name, v.name)
-        if root not in self.layouts:
-            shape = v.sample if len(v.sample) == 3 else (1, 1, v.sample_size)
-            align = max(16, ALIGN // ITEM[self._dtype(v)])
-            self.layouts[root] = ImageLayout(*shape, self._halos.get(root, (0, 0)), align=align)
-        known = self.layouts[root]
-        if root == v.name:
-            return known
-        shape = v.sample if len(v.sample) == 3 else (1, 1, v.sample_size)
-        return ImageLayout(shape[0], shape[1], shape[2])
-
-    def buffer(self, v: Value, kind: str = "") -> Buffer:
-        """Return the buffer of a value, made on first use."""
-        if v.name in self._slices:
-            return self.buffer(self._slices[v.name].value)
-        name = self._alias.get(v.name, v.name)
-        if name in self._updates:  # a running statistic is written in place
-            return self.buffers[self._updates[name]]
-        if name not in self.buffers:
-            if v.has_batch:
-                self._new(name, self._dtype(v), self.layout(v).image, BATCHED)
-            else:
-                size = parameter_size(v.sample) if len(v.sample) in (2, 4) else padded(v.sample_size)
-                self._new(name, self._dtype(v), size, kind or SHARED)
-        return self.buffers[name]
-
-    def scratch(self, hint: str, elements: int, kind: str = SHARED) -> Buffer:
-        """Return a fresh buffer for the op's own use; per shard when ``kind`` is PARTIAL."""
-        return self._new(f"{hint}#{len(self.buffers)}", self.dtype, elements, kind)
-
-    def once(self, name: str, elements: int) -> tuple[Buffer, bool]:
-        """Return the buffer of this name, and whether it is new: for what several nodes need and one computes."""
-        known = self.buffers.get(name)
-        return (known, False) if known else (self._new(name, self.dtype, elements, SHARED), True)
-
-    def state(self, name: str, elements: int) -> Buffer:
-        """Return the buffer of one state of the optimizer."""
-        return self._new(name, self.dtype, elements, STATE, pinned=True)
-
-    def workspace(self, elements: int) -> Operand:
-        """Return scratch memory of the calling thread, for one call, as an operand."""
-        return self.whole(self.scratch("tiles", elements, SCRATCH), write=True)
-
-    def is_slice(self, part: Value, whole: Value) -> bool:
-        """Whether a value lies in the memory of another (or both in that of a third): nothing need be copied."""
-        return part.name in self._slices and self._root(part.name) == self._root(whole.name)
-
-    def alias(self, new: Value, old: Value) -> None:
-        """Let a value be another name of an existing one."""
-        self._alias[new.name] = self._alias.get(old.name, old.name)
-
-    def partial(self, hint: str, elements: int, name: str = "", kind: str = PARTIAL) -> Buffer:
-        """Return a buffer to add up in, one copy for each shard, cleared before it is first written.
-
-        ``KEPT``: it lasts to the end of the shard, so that each thread needs one.
-        """
-        return self._new(name or f"{hint}#{len(self.buffers)}", self.dtype, padded(elements), kind)
-
-    def zeros(self, elements: int) -> Buffer:
-        """Return a buffer of zeros, for what may be left out: the bias of a layer that has none."""
-        name = f"zeros{padded(elements)}"
-        if name not in self.buffers:
-            b = self._new(name, self.dtype, padded(elements), SHARED)
-            operand = Operand(b, 0, b.elements, 0, True)
-            self.prologue.append(KernelCall(self._kernel("fill"), (operand,), (b.elements, 0.0), 1))
-        return self.buffers[name]
-
-    def gradient(self, v: Value, size: int) -> Buffer:
-        """Return the buffer a parameter's gradient is added up in, one copy for each shard."""
-        if v.name not in self.buffers:
-            self._copies[v.name] = SHARDS
-            self.partial("", size, v.name)
-        return self.buffers[v.name]
-
-    def copies(self, name: str) -> int:
-        """How many copies of a gradient there are to add up."""
-        return self._copies.get(name, 1)
-
-    # ---- operands ---------------------------------------------------------------------------------
-    def image(self, v: Value, *, write: bool = False, at: int | None = None, extent: int = 0) -> Operand:
-        """Return a batched value as an operand, from its first pixel (or element ``at``) on."""
-        layout = self.layout(v)
-        start = layout.origin if at is None else at
-        return Operand(self.buffer(v), start, extent or layout.image - start, 0, write)
-
-    def whole(self, v: Value | Buffer, *, write: bool = False, block: int = 0) -> Operand:
-        """Return a value without a batch, a parameter or a scratch buffer as an operand."""
-        b = v if isinstance(v, Buffer) else self.buffer(v)
-        return Operand(b, 0, block or b.elements, block, write)
-
-    @staticmethod
-    def part(b: Buffer, block: int, extent: int) -> Operand:
-        """Return the part of a buffer that a block writes: ``extent`` elements, ``block`` further for each block."""
-        return Operand(b, 0, extent, block, True)
-
-    def from_element(self, v: Value, start: int, extent: int) -> Operand:
-        """Return a value without a batch from one of its elements on, or backwards from there."""
-        return Operand(self.buffer(v), start, extent)
-
-    @staticmethod
-    def buffer_size(v: Value, groups: int = 1) -> int:
-        """Elements of a weight or its gradient in memory."""
-        return parameter_size(v.sample, groups)
 
     # ---- calls ------------------------------------------------------------------------------------
     def _kernel(self, name: str) -> str:
@@ -319,11 +152,16 @@ class Emitter:
         """Return into how many blocks a call for one image may be cut, at so many GFLOP/s."""
         return worthwhile(flops, speed)
 
-    def strides(self, v: Value) -> tuple[int, int, int]:
-        """Elements from one sample, row and pixel to the next."""
-        layout = self.layout(v)
-        return layout.image, layout.row, layout.pixel
+    def zeros(self, elements: int) -> Buffer:
+        """Return a buffer of zeros, for what may be left out: the bias of a layer that has none."""
+        name = f"zeros{padded(elements)}"
+        if name not in self.buffers:
+            b = self._new(name, self.dtype, padded(elements), SHARED)
+            operand = Operand(b, 0, b.elements, 0, True)
+            self.prologue.append(KernelCall(self._kernel("fill"), (operand,), (b.elements, 0.0), 1))
+        return self.buffers[name]
 
+    # ---- forms ------------------------------------------------------------------------------------
     def map(self, kernel: str, node: Node, *args: int | float) -> None:
         """Emit a kernel that works number by number on values of one shape, in the longest rows there are."""
         values = [*node.inputs, node.output]
@@ -444,23 +282,3 @@ class Emitter:
         total = self.gradient(node.output, padded(layout.channels))
         args = (layout.height, layout.width, layout.channels, *self.strides(dy))
         self.call("channel_sum", [self.image(dy), self.whole(total, write=True)], args)
-
-
-def parameter_space(params: Mapping[str, Param], dtype: str = "f32") -> tuple[dict[str, int], int]:
-    """Return the byte offset of each parameter, and the bytes of all: the same for every plan of a net."""
-    offsets, end = {}, 0
-    for name, p in params.items():
-        offsets[name] = end
-        end += parameter_size(p.shape, p.groups) * ITEM[dtype]
-    return offsets, end
-
-
-def parameter_size(shape: Sequence[int], groups: int = 1) -> int:
-    """Elements of a parameter in memory: panels where it has them, padded for blocks."""
-    layout = filter_layout(tuple(shape), groups)
-    if layout is not None:
-        return padded(layout.size)
-    n = 1
-    for d in shape:
-        n *= d
-    return padded(n)

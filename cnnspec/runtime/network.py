@@ -15,9 +15,9 @@ from ..model.model import Model
 from ..passes.base import run_pipeline
 from ..passes.pipelines import DIAGNOSIS, inference_graph, pipeline, training_graph
 from ..plan.compile import compile_plan
-from ..plan.lower import parameter_size, parameter_space
 from ..plan.optimizer import step_numbers, update_of
 from ..plan.plan import STATE, Buffer
+from ..plan.values import parameter_size, parameter_space
 from .initialize import initial
 from .pack import pack, unpack
 from .profile import LayerRow, profile_runner

@@ -1,12 +1,15 @@
-"""What the tests of the command line share: a runner that sees what a user sees."""
+"""What the tests of the command line share: a runner that sees what a user sees, and a trained run."""
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tiny import SPEC
 
 from cnnspec.cli.main import run
 
@@ -38,3 +41,26 @@ def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp
         return Result(code, captured.out, captured.err)
 
     return call
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with net.cnn and one run of it, runs/net-..."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "net.cnn").write_text(SPEC)
+    here = Path.cwd()
+    os.chdir(folder)
+    try:
+        assert run(["train", "net.cnn", "--quiet"]) == 0
+    finally:
+        os.chdir(here)
+    return folder
+
+
+@pytest.fixture
+def room(trained: Path, tmp_path: Path, cli: Callable[..., Result]) -> Path:
+    """Return a copy of it to work in, with the run as ``run``; the current folder."""
+    shutil.copy(trained / "net.cnn", tmp_path)
+    [made] = (trained / "runs").iterdir()
+    shutil.copytree(made, tmp_path / "run")
+    return tmp_path

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cnnspec.compiler import Compiler
-from cnnspec.plan import lower
+from cnnspec.plan import values
 from cnnspec.plan.slices import Slice, find_slices
 from cnnspec.runtime.network import Network
 
@@ -44,7 +44,7 @@ def test_slices_change_nothing(body: list[str], batch: int) -> None:
     text = "cnnspec 1\ninput 8x8x2\nconv 4 3x3\n" + "".join(body) + "flatten\ndense 3\n"
     got, weights, _ = trained(text, batch)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lower, "find_slices", lambda graph: {})
+        patch.setattr(values, "find_slices", lambda graph: {})
         expected, others, _ = trained(text, batch)
     np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-11)
     for name, value in others.items():

@@ -1,0 +1,136 @@
+"""bench, doctor, cache: commands about the machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny import SPEC
+
+Run = Callable[..., Any]
+
+
+# ---- bench ----------------------------------------------------------------------------------------
+def test_bench_times_every_layer_both_ways(cli: Run, room: Path) -> None:
+    found = json.loads(cli("bench", "net.cnn", "--repeats", "2", "--json").out)
+    assert found["batch"] == 32
+    assert found["peak_flops_per_second"] > 0 and found["peak_bytes_per_second"] > 0
+    by_name = {row["name"]: row for row in found["layers"]}
+    assert {"conv", "dense"} <= set(by_name)
+    conv = by_name["conv"]
+    assert conv["forward"]["flops"] == 2 * 32 * 8 * 8 * 8 * 9
+    assert all(conv[way]["seconds"] > 0 and conv[way]["share_of_peak"] < 1 for way in ("forward", "backward"))
+    assert conv["forward"]["bytes"] >= 4 * 32 * (8 * 8 + 8 * 8 * 8)  # x and y
+    assert conv["forward"]["kernel"].startswith("conv2d")
+
+
+def test_bench_prints_a_table(cli: Run, room: Path) -> None:
+    named = "a_label_of_many_letters: conv 8 3x3 -> bn -> relu\nmaxpool 2\n"
+    (room / "long.cnn").write_text(SPEC.replace("maxpool 2\n", named))
+    for spec in ("run", "long.cnn"):
+        result = cli("bench", spec, "--repeats", "1", "--batch", "4", "--threads", "1")
+        assert result.code == 0, result.err
+        lines = result.out.splitlines()
+        assert lines[0].endswith(".cnn: batch 4, 1 thread")
+        assert re.fullmatch(r"limits: [\d.]+ GFLOP/s, memory [\d.]+ [GM]B/s", lines[1])
+        columns = ["GFLOP/s", "peak", "MB"]
+        assert lines[3].split() == ["Layer", "forward", *columns, "backward", *columns]
+        assert lines[-1].endswith("images/s")
+        assert max(map(len, lines)) <= 80
+
+
+# ---- doctor, cache --------------------------------------------------------------------------------
+def test_doctor_finds_a_machine_that_trains(cli: Run) -> None:
+    result = cli("doctor")
+    assert result.code == 0
+    for topic in ("python", "packages", "processor", "vectors", "threads", "cache", "data", "training"):
+        assert re.search(rf"^(ok|note) +{topic} ", result.out, re.MULTILINE)
+
+
+def test_doctor_tells_of_a_cache_that_cannot_be_written(
+    cli: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("CNNSPEC_CACHE", str(tmp_path / "file" / "cache"))
+    found = {f["topic"]: f for f in json.loads(cli("doctor", "--json").out)}
+    assert found["cache"]["state"] == "note"
+    assert "CNNSPEC_CACHE=DIR" in found["cache"]["advice"]
+
+
+def test_training_tells_of_missing_openmp(cli: Run, room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cnnspec.runtime import threads
+
+    monkeypatch.setattr(threads, "openmp", lambda: None)
+    result = cli("train", "net.cnn", "--epochs", "1")
+    assert "note: OpenMP is missing (install libgomp1)" in result.out
+
+
+@pytest.mark.parametrize("asked", ["abc", "0", "-3", "2.5"])
+def test_a_number_of_threads_that_cannot_be_is_refused(
+    cli: Run, room: Path, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    monkeypatch.setenv("CNNSPEC_THREADS", asked)
+    result = cli("train", "net.cnn")
+    assert result.code == 1
+    assert "error: CNNSPEC_THREADS: " in result.err
+    assert f"found:    {asked}\n" in result.err
+    assert not (room / "runs").exists()
+    found = {f["topic"]: f for f in json.loads(cli("doctor", "--json").out)}
+    assert (found["processor"]["state"], found["threads"]["state"]) == ("ok", "BAD")
+    assert "CNNSPEC_THREADS" in found["threads"]["text"]
+
+
+def test_training_tells_that_kernels_are_not_kept(cli: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from cnnspec.cli.progress import TrainingView
+    from cnnspec.kernels import cache
+
+    monkeypatch.setattr(cache, "use_cache", lambda: str(tmp_path))
+    view = TrainingView(quiet=True)
+    view.on_compile(1, 20)
+    assert view.state == "compiling kernels 1/20, anew each time: see  cnnspec doctor"
+    monkeypatch.setattr(cache, "cache_dir", lambda: tmp_path)
+    view = TrainingView(quiet=True)
+    view.on_compile(1, 20)
+    assert view.state == "compiling kernels 1/20, once per machine"
+
+
+def test_doctor_tells_of_missing_openmp(cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cnnspec.runtime import threads
+
+    monkeypatch.setattr(threads, "openmp", lambda: None)
+    from cnnspec.cli.doctor import check_threads
+
+    found = {f.topic: f for f in check_threads()}
+    assert found["threads"].state == "note"
+    assert "libgomp1" in found["threads"].advice
+
+
+def test_a_read_only_cache_is_no_obstacle(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    shutil.copy(trained / "net.cnn", tmp_path)
+    environment = {**os.environ, "CNNSPEC_CACHE": str(tmp_path / "file" / "cache")}
+    command = [sys.executable, "-m", "cnnspec", "train", "net.cnn", "--steps", "1"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "compiling kernels" in done.stdout
+
+
+def test_cache_info_and_clear(cli: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CNNSPEC_CACHE", str(tmp_path / "cache"))
+    found = json.loads(cli("cache", "info", "--json").out)
+    assert found["kernels"] == 0
+    assert found["folder"].startswith(str(tmp_path / "cache"))
+    old = tmp_path / "cache" / "kernels-0123"
+    old.mkdir(parents=True)
+    (old / "k.nbi").write_bytes(bytes(2048))
+    assert "removed 2.00 KiB" in cli("cache", "clear").out
+    assert not old.exists()
+    assert "the cache was empty" in cli("cache", "clear").out

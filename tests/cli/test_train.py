@@ -1,0 +1,131 @@
+"""train: what it shows, where it stops, how it goes on."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tiny import SPEC
+
+Run = Callable[..., Any]
+
+
+def test_train_shows_each_epoch_the_result_and_what_to_type_next(cli: Run, room: Path) -> None:
+    result = cli("train", "net.cnn")
+    assert (result.code, result.err) == (0, "")
+    [made] = (room / "runs").iterdir()
+    lines = result.out.splitlines()
+    assert lines[0] == "net.cnn: 1,370 weights to learn, 2 epochs of 41 steps"
+    assert lines[1] == "digits: 1,295 training, 143 validation, 359 test images, 10 classes"
+    assert re.search(r"^ +epoch +loss accuracy val loss +val acc +lr images/s +time$", result.out, re.MULTILINE)
+    assert re.search(r"^ +2/2 +\d\.\d{4} +\d\d\.\d\d % ", result.out, re.MULTILINE)
+    assert re.search(r"^test accuracy  \d\d\.\d\d %$", result.out, re.MULTILINE)
+    assert f"run folder     runs/{made.name}" in lines
+    assert "ok     expect test.accuracy >= 50%" in result.out
+    assert f"next: cnnspec predict runs/{made.name} IMAGE..." in lines
+    assert max(map(len, lines)) <= 80
+    assert {p.name for p in made.iterdir()} == {
+        "spec.cnn", "manifest.json", "metrics.jsonl", "last.safetensors", "best.safetensors"
+    }  # fmt: skip
+
+
+def test_train_json_is_the_whole_output(cli: Run, room: Path) -> None:
+    result = cli("train", "net.cnn", "--json", "--epochs", "1", "--seed", "7", "--out", "elsewhere")
+    found = json.loads(result.out)
+    assert found["status"] == "finished"
+    assert found["epochs"] == len(found["history"]) == 1
+    assert found["run"].startswith("elsewhere/net-")
+    assert set(found["test"]) == {"test.loss", "test.accuracy"}
+    assert json.loads((Path(found["run"]) / "manifest.json").read_text())["seed"] == 7
+
+
+def test_train_ends_with_code_1_when_the_spec_expected_more(cli: Run, room: Path) -> None:
+    (room / "net.cnn").write_text(SPEC.replace(">= 50%", ">= 100%"))
+    result = cli("train", "net.cnn", "--epochs", "1")
+    assert result.code == 1
+    assert re.search(r"^FAILED expect test.accuracy >= 100%: found \d", result.out, re.MULTILINE)
+
+
+def test_steps_stops_and_resume_goes_on(cli: Run, room: Path) -> None:
+    result = cli("train", "net.cnn", "--steps", "10", "--out", "part")
+    assert result.code == 0
+    [made] = (room / "part").iterdir()
+    assert f"next: cnnspec train --resume part/{made.name}" in result.out
+    result = cli("train", "--resume", f"part/{made.name}")
+    assert result.code == 0
+    assert "going on from epoch 1, step 10" in result.out
+    whole = cli("train", "net.cnn", "--out", "whole")
+    assert whole.code == 0
+    [other] = (room / "whole").iterdir()
+    rows = [[json.loads(x) for x in (d / "metrics.jsonl").read_text().splitlines()] for d in (made, other)]
+    for one, two in zip(*rows, strict=True):
+        assert {k: v for k, v in one.items() if k != "seconds"} == {k: v for k, v in two.items() if k != "seconds"}
+
+
+def test_a_run_trained_anew_keeps_its_name_and_finds_its_data(cli: Run, tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    x = np.random.default_rng(0).random((8, 4, 4, 1)).astype(np.float32)
+    np.savez(tmp_path / "here" / "d.npz", x_train=x, y_train=np.arange(8) % 2)
+    text = 'input 4x4x1\nflatten -> dense 2\ndata { source npz "d.npz" }\ntrain { epochs 1 }\n'
+    (tmp_path / "here" / "net.cnn").write_text(text)
+    first = Path(json.loads(cli("train", "here/net.cnn", "--json").out)["run"])
+    second = Path(json.loads(cli("train", first, "--out", "more", "--json").out)["run"])
+    third = Path(json.loads(cli("train", second, "--out", "more", "--json").out)["run"])
+    assert all(run.name.startswith("net-") for run in (first, second, third))
+    assert json.loads((third / "manifest.json").read_text())["spec"] == "here/net.cnn"
+
+
+def test_resume_asks_for_a_run(cli: Run, room: Path) -> None:
+    result = cli("train", "--resume", "net.cnn")
+    assert result.code == 2
+    assert "goes on with a run folder" in result.err
+
+
+def test_resume_with_another_setting_is_refused_by_name(cli: Run, room: Path) -> None:
+    result = cli("train", "--resume", "run", "--set", "train.optimizer.lr=0.5")
+    assert result.code == 1
+    assert "optimizer.lr" in result.err
+    assert "expected: 0.01" in result.err
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(trained: Path, tmp_path: Path) -> None:
+    shutil.copy(trained / "net.cnn", tmp_path)
+    command = [sys.executable, "-m", "cnnspec", "train", "net.cnn", "--epochs", "1000000"]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1
+    )
+    assert process.stdout is not None
+    while "1/1000000" not in (line := process.stdout.readline()):
+        assert line, process.communicate()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "")
+    [made] = (tmp_path / "runs").iterdir()
+    assert out.splitlines()[-1] == f"next: cnnspec train --resume runs/{made.name}"
+    assert (made / "last.safetensors").is_file()
+
+
+def test_a_loss_that_is_not_a_number_ends_with_the_layer_and_the_checkpoint(cli: Run, room: Path) -> None:
+    (room / "net.cnn").write_text(SPEC.replace("adam lr=0.01", "sgd lr=1e30"))
+    result = cli("train", "net.cnn")
+    assert result.code == 1
+    assert "error[diverged]" in result.err
+    assert "net.cnn:" in result.err
+    assert "last.safetensors" in result.err
+    assert "a smaller learning rate" in result.err
+
+
+def test_one_epoch_is_no_epochs_and_a_finished_run_says_that_nothing_is_left(cli: Run, room: Path) -> None:
+    result = cli("train", "net.cnn", "--set", "train.batch=2000", "--epochs", "1")
+    assert "1 epoch of 1 step\n" in result.out
+    result = cli("train", "--resume", "run")
+    assert "nothing is left to train; to go on: --epochs 4" in result.out
+    assert "going on" not in result.out
