@@ -12,7 +12,8 @@ from .tile import START_BIAS, START_LOAD, START_ZERO, make_pack, make_tile, shap
 
 WIDTHS = (8, 16, 32)
 # In weight gradients: numbers of a panel of dy that are copied side by side, half of the first-level cache; panels at a
-# time; rows of x copied at a time, a multiple of the rows of every tile; bytes between pixels from which on they are.
+# time; rows of x copied at a time, a multiple of the rows of every tile; bytes between pixels from which on they are
+# (ops/conv_lower.py knows the last two). The copies lie on the stack: 152 KiB of float32, 450 of float64 at most.
 BLOCK, PANELS, CHUNK, FAR = 4096, 8, 48, 512
 TILES = 32  # whose rows are found together, once for all panels
 

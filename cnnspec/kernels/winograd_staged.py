@@ -33,7 +33,7 @@ TURNED = PLUS = MORE = WIDTH = SIZE = LANES = T = None
 
 @njit
 def borders(out_h, out_w):
-    """Where right, whole, bottom and corner squares begin among those of a sample, and how many there are."""
+    """Where the squares at the right border end among those of a sample, whole ones, those at the bottom, corners."""
     right = out_h // 4 if out_w % 4 else 0
     whole = right + out_h // 4 * (out_w // 4)
     bottom = whole + (out_w // 4 if out_h % 4 else 0)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .linear import Dense, DenseInputGrad, DenseWeightGrad
 
 ZERO, BIAS, LOAD = 0, 1, 2  # how the sums of a tile start; kernels/tile.py
-INNER, CHANNELS, START, FUNCTION = 12, 17, 18, 20  # places in the arguments of conv2d
+X_PIXEL, INNER, CHANNELS, START, FUNCTION = 4, 12, 17, 18, 20  # places in the arguments of conv2d
 NARROW = 24  # numbers of a filter row below which tiles run over all rows of a filter
 LARGE_BYTES = 1024 * 1024  # flipped filters from here on are made late
 SMALL_BYTES = 64 * 1024  # weights below have a gradient for each shard, larger than the other never:
@@ -34,7 +34,7 @@ MOST_BYTES = 1024 * 1024
 MOST_BLOCKS = 16  # of rows of a gradient
 APART_BYTES = 512 * 1024  # dense weights from here on multiply all samples panel by panel
 MOST_PANELS = 32  # blocks of them
-COPIED = 48  # rows of x that a weight gradient copies at a time: CHUNK of kernels/conv.py
+COPIED, FAR = 48, 512  # rows of x that a weight gradient copies at a time, where pixels lie so many bytes apart
 DENSE_SPEED = 20  # GFLOP/s of one row
 DEPTH = 1024  # inputs at a time: a panel of their weights stays in the second-level cache
 
@@ -279,9 +279,11 @@ def _split_over_rows(
     x, dy = operands
     inner = args[INNER]
 
+    copies = args[X_PIXEL] * 4 >= FAR
+
     def suits(blocks: int) -> tuple[bool, bool, int]:
         rows = inner // blocks
-        return blocks >= emit.SHARDS and rows % COPIED == 0, rows % 8 == 0, blocks
+        return copies and blocks >= emit.SHARDS and rows % COPIED == 0, rows % 8 == 0, blocks
 
     blocks = max((b for b in range(1, MOST_BLOCKS + 1) if inner % b == 0), key=suits)
     rows = inner // blocks

@@ -199,7 +199,7 @@ def _to_tiles(
     kinds = right, rows * columns, bottom, int(bool(right and bottom))  # kernels/winograd_staged.py: borders
     part = emit.batch * sum(kinds) * few + GAP
     parts = -(-channels // few)
-    plane = parts * part
+    plane = parts * part + GAP
     tiles = emit.scratch("tiles", 36 * plane)
     places = []
     for kind, count in enumerate(kinds):

@@ -1,7 +1,8 @@
 """Calls -> segments: what may run without a barrier is put together, in an order that respects every dependence.
 
 A batch call runs sample by sample, so it may follow another in the same segment even where it reads what that one
-writes. A block call sees the whole batch: whatever it needs must have been finished by a barrier.
+writes. A block call sees the whole batch: whatever it needs must have been finished by a barrier. Those whose blocks
+all read the same large memory take turns.
 """
 
 from __future__ import annotations
@@ -81,20 +82,25 @@ def _pick(
 ) -> list[int]:
     """Return the calls of a domain that can run now. Batch calls and single blocks may follow each other.
 
-    Of block calls one alone computes: each block of it finds in the cache what the last one read, as long as no other
-    call reads something else in between.
+    Of block calls that read more than a cache holds, each block all of it, only one: a block finds in an outer cache
+    what the last one read, as long as no other call reads something else in between.
     """
     chained = domain <= 1
     now = set(done)
     picked: list[int] = []
     for i in left:
-        computes = not chained and calls[i].flops > 0
-        if calls[i].domain != domain or (computes and any(calls[k].flops > 0 for k in picked)):
+        crowds = not chained and _streams(calls[i]) and any(_streams(calls[k]) for k in picked)
+        if calls[i].domain != domain or crowds:
             continue
         if after[i] <= (now if chained else done):
             picked.append(i)
             now.add(i)
     return picked
+
+
+def _streams(call: KernelCall) -> bool:
+    """Whether each block reads something, the same for all, that no cache of a core holds."""
+    return any(not o.write and not o.block and o.buffer.nbytes > CACHE_BYTES for o in call.operands)
 
 
 def _mark_prepare(segments: list[Segment]) -> None:

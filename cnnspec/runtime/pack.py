@@ -12,16 +12,18 @@ from ..ops.filters import filter_layout
 def pack(array: np.ndarray, groups: int, memory: np.ndarray) -> None:
     """Write a parameter (HWIO, [F_in, F_out], or any other shape) into its memory; the filling becomes zero."""
     layout = filter_layout(array.shape, groups)
-    memory[:] = 0
     if layout is None:
         memory[: array.size] = array.reshape(-1)
+        memory[array.size :] = 0
         return
-    rows = layout.panel_size // layout.width
-    grouped = np.zeros((layout.groups, rows, layout.panels * layout.width), memory.dtype)
+    rows, width = layout.panel_size // layout.width, layout.width
     flat = array.reshape(rows, layout.groups, layout.channels)
-    grouped[:, :, : layout.channels] = flat.transpose(1, 0, 2)
-    panels = grouped.reshape(layout.groups, rows, layout.panels, layout.width).transpose(0, 2, 1, 3)
-    memory[: layout.size] = panels.reshape(-1)
+    panels = memory[: layout.size].reshape(layout.groups, layout.panels, rows, width)
+    for panel in range(layout.panels):
+        some = flat[:, :, panel * width : (panel + 1) * width]
+        panels[:, panel, :, : some.shape[2]] = some.transpose(1, 0, 2)
+        panels[:, panel, :, some.shape[2] :] = 0
+    memory[layout.size :] = 0
 
 
 def unpack(memory: np.ndarray, shape: Sequence[int], groups: int) -> np.ndarray:

@@ -16,6 +16,8 @@ from reference import REFERENCES
 from running import BATCH, Run, distance, layer_graph, with_gradients
 
 from cnnspec.ir.graph import Graph
+from cnnspec.kernels import winograd_staged as staged
+from cnnspec.kernels.transform import points_of
 from cnnspec.ops.conv import Conv
 from cnnspec.passes.base import run_pipeline
 from cnnspec.passes.choose_algorithm import ChooseAlgorithm
@@ -77,7 +79,13 @@ def test_winograd_is_convolution(drawn: tuple[Conv, tuple[int, int, int]], n: in
 
 @pytest.mark.parametrize(
     ("size", "inner", "channels", "activation"),
-    [((7, 7), 176, 208, "tanh"), ((5, 10), 256, 160, "relu6"), ((9, 4), 224, 192, ""), ((6, 11), 192, 192, "relu")],
+    [
+        ((7, 7), 176, 208, "tanh"),
+        ((5, 10), 256, 160, "relu6"),
+        ((9, 4), 224, 192, ""),
+        ((6, 11), 192, 192, "relu"),
+        ((8, 5), 208, 192, ""),
+    ],
 )
 def test_in_stages_it_is_convolution(size: tuple[int, int], inner: int, channels: int, activation: str) -> None:
     """Filters too large for a cache: panels of 16 and 32, turned over for dx, several blocks of tiles, all borders."""
@@ -94,7 +102,15 @@ def test_in_stages_it_is_convolution(size: tuple[int, int], inner: int, channels
         **{p.name: rng.standard_normal(p.shape) / np.sqrt(p.fan_in) for p in op.params((*size, inner))},
     }
     exact, run = Run(direct, batch=n), Run(chosen, batch=n)
-    for some in (n, 5):  # the kinds of squares lie side by side in a full batch alone
+    ends = staged.borders.py_func(*size)
+    for call in (
+        c for s in run.plan.segments for c in s.calls if c.kernel in ("winograd_input.f64", "winograd_dy.f64")
+    ):
+        for kind, place in enumerate(call.operands[1:5]):
+            if ends[kind + 1] > ends[kind]:  # the plan's places are those that kernels read
+                few = call.args[6]
+                assert (place.offset, place.sample) == (n * ends[kind] * few, (ends[kind + 1] - ends[kind]) * few)
+    for some in (n, 25, 5):  # the kinds of squares lie side by side in a full batch alone
         part = {name: a[:some] if name in ("x0", "target") else a for name, a in arrays.items()}
         exact.run(some, part)
         run.run(some, part)
@@ -104,6 +120,28 @@ def test_in_stages_it_is_convolution(size: tuple[int, int], inner: int, channels
             assert np.abs(run.gradient(name, some) - g).max() / np.abs(g).max() < 1e-11, (name, some)
     exact.run(n, arrays)
     assert distance(Run(chosen, dtype="f32", batch=n).run(n, arrays).get("y", n), exact.get("y", n)) < 1e-5
+
+
+@laws
+@given(st.integers(4, 13), st.integers(4, 13), st.integers(1, 4), st.integers(1, 4))
+def test_squares_of_each_point_are_one_run(out_h: int, out_w: int, batch: int, n: int) -> None:
+    """Every square has one place, and those that need a point are just those of the run, together in a full batch."""
+    n = min(n, batch)
+    ends, each = staged.borders.py_func(out_h, out_w), -(-out_h // 4) * -(-out_w // 4)
+    squares = [staged.find.py_func(t, n, out_h, out_w) for t in range(n * each)]
+    corners = {(i, h, w) for i in range(n) for h in range(0, out_h, 4) for w in range(0, out_w, 4)}
+    assert len(squares) == len(corners) and set(squares) == corners
+    for e in range(36):
+        wanted = [
+            e // 6 in points_of(min(4, out_h - h)) and e % 6 in points_of(min(4, out_w - w)) for _, h, w in squares
+        ]
+        first, last = staged.used.py_func(e, n, out_h, out_w)
+        assert wanted == [first <= t < last for t in range(n * each)]
+    for t in range(n * each):
+        kind = next(k for k in range(4) if n * ends[k] <= t < n * ends[k + 1])
+        last, further = staged.run.py_func(t, n * each, n, batch, out_h, out_w)
+        assert t + further == batch * ends[kind] + t - n * ends[kind]  # where winograd_tiles writes it
+        assert last == n * (each if n == batch else ends[kind + 1])
 
 
 def float32_errors(channels: int) -> dict[str, float]:
