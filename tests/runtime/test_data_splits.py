@@ -9,6 +9,7 @@ from cnnspec.errors import DataError
 from cnnspec.model.settings import DataSettings, Digits
 from cnnspec.runtime.data import (
     ArraySplit,
+    Dataset,
     Normalizer,
     batches,
     epoch_order,
@@ -43,6 +44,18 @@ def test_digits():
     share = np.bincount(data.test.labels) / np.bincount(labels)
     assert abs(share - 0.2).max() < 0.01
     assert data.normalizer.white == 255  # of image files, whose white is 255
+
+
+def test_counts_of_each_class():
+    data = open_data(DataSettings(Digits(), val=0.1), (8, 8, 1), 10)
+    counts = data.class_counts
+    assert list(counts) == ["train", "val", "test"] and all(len(numbers) == 10 for numbers in counts.values())
+    assert [sum(numbers) for numbers in counts.values()] == [1295, 143, 359]
+    assert counts["test"] == tuple(np.bincount(data.test.labels))
+    labels = np.array([0, 2, 2], np.int32)
+    few = Dataset("few", split(labels), None, None, ("a", "b", "c", "d"), "")
+    assert few.class_counts == {"train": (1, 0, 2, 0)}
+    assert Dataset("numbers", split(np.zeros((3, 2), np.float32)), None, None, (), "").class_counts == {}
 
 
 def test_digits_are_8x8():

@@ -158,6 +158,17 @@ class Dataset:
     def classes(self) -> int:
         return len(self.class_names)
 
+    @property
+    def class_counts(self) -> dict[str, tuple[int, ...]]:
+        """Return {"train": samples of each class, in the order of ``class_names``, ...} for the splits that are
+        there; empty where targets are numbers."""
+        parts = {"train": self.train, "val": self.val, "test": self.test}
+        return {
+            name: tuple(map(int, np.bincount(part.labels, minlength=self.classes)))
+            for name, part in parts.items()
+            if part is not None and part.labels.ndim == 1
+        }
+
 
 def hold_out(split: Split, share: float, seed: int) -> tuple[Split, Split]:
     """Divide a split into the rest and a share of it, each class represented alike, fixed by the seed."""
