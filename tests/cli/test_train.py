@@ -106,7 +106,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(trained: Path, tmp_path: Path) -> No
     while "1/1000000" not in (line := process.stdout.readline()):
         assert line, process.communicate()
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate()
     assert (process.returncode, err) == (130, "")
     [made] = (tmp_path / "runs").iterdir()
     assert out.splitlines()[-1] == f"next: cnnspec train --resume runs/{made.name}"

@@ -166,7 +166,6 @@ def run_python(code: str, **env: str) -> str:
         env={**os.environ, "PYTHONPATH": path, "CNNSPEC_THREADS": "1", **env},
         capture_output=True,
         text=True,
-        timeout=200,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()

@@ -22,7 +22,7 @@ from cnnspec.ops.loss import CrossEntropyLoss, Loss, MeanSquaredErrorLoss
 
 # The default draws the same samples each time; CNNSPEC_EXAMPLES=2000 goes further, with new ones each time.
 EXAMPLES = int(os.environ.get("CNNSPEC_EXAMPLES", "0"))
-drawn = settings(max_examples=EXAMPLES or 40, deadline=None, derandomize=not EXAMPLES, database=None)
+drawn = settings(max_examples=EXAMPLES or 40, derandomize=not EXAMPLES, database=None)
 seeds = st.integers(0, 2**32 - 1)
 every_layer = pytest.mark.parametrize("name", sorted(LAYERS))
 

@@ -14,7 +14,7 @@ from running import BATCH, Run, distance, layer_graph, with_gradients
 from cnnspec.ops.conv import Conv
 from cnnspec.plan.compile import compile_plan
 
-laws = settings(max_examples=30, deadline=None, derandomize=True, database=None)
+laws = settings(max_examples=30, derandomize=True, database=None)
 
 
 @st.composite

@@ -15,7 +15,7 @@ from cnnspec.ops.conv import Conv, ConvInputGrad
 from cnnspec.passes.base import run_pipeline
 from cnnspec.passes.choose_algorithm import ChooseAlgorithm
 
-laws = settings(max_examples=30, deadline=None, derandomize=True, database=None)
+laws = settings(max_examples=30, derandomize=True, database=None)
 
 
 def algorithm(graph: Graph) -> str:

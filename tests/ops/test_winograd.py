@@ -22,7 +22,7 @@ from cnnspec.ops.conv import Conv
 from cnnspec.passes.base import run_pipeline
 from cnnspec.passes.choose_algorithm import ChooseAlgorithm
 
-laws = settings(max_examples=20, deadline=None, derandomize=True, database=None)
+laws = settings(max_examples=20, derandomize=True, database=None)
 CHANNELS = (12, 16, 28, 32, 45, 64, 80)
 ERROR = 1e-5  # of the largest number: what float32 may differ from float64 by
 

@@ -151,7 +151,7 @@ def nets(draw: st.DrawFn) -> str:
     return "\n".join(lines) + "\n"
 
 
-laws = settings(max_examples=20, deadline=None, derandomize=True, database=None)
+laws = settings(max_examples=20, derandomize=True, database=None)
 
 
 @laws

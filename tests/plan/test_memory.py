@@ -17,7 +17,7 @@ from cnnspec.plan.compile import compile_plan
 from cnnspec.plan.memory import place_arena
 from cnnspec.plan.plan import BATCHED, KEPT, LOCAL, OF_THREAD, PARAM, PARTIAL, SHARDS, SHARED, Buffer, Plan
 
-laws = settings(max_examples=100, deadline=None, derandomize=True, database=None)
+laws = settings(max_examples=100, derandomize=True, database=None)
 
 
 @st.composite

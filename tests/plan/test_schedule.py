@@ -21,7 +21,7 @@ from cnnspec.plan.plan import (
 )
 from cnnspec.plan.schedule import cut_by_size, schedule
 
-laws = settings(max_examples=200, deadline=None, derandomize=True, database=None)
+laws = settings(max_examples=200, derandomize=True, database=None)
 
 
 @st.composite

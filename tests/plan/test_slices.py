@@ -38,7 +38,7 @@ def trained(text: str, batch: int) -> tuple[np.ndarray, dict[str, np.ndarray], l
     return net.predict(x), net.parameters(), kernels
 
 
-@settings(max_examples=25, deadline=None, derandomize=True, database=None)
+@settings(max_examples=25, derandomize=True, database=None)
 @given(body=pieces, batch=st.integers(1, 5))
 def test_slices_change_nothing(body: list[str], batch: int) -> None:
     text = "cnnspec 1\ninput 8x8x2\nconv 4 3x3\n" + "".join(body) + "flatten\ndense 3\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from golden import SPECS
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cnnspec.compiler import Compiler, decode, mend
@@ -24,7 +24,7 @@ WORDS = re.findall(
     + - * / // " # round8( source digits optimizer sgd lr=0.1 epochs 3 test.accuracy params
     """,
 )
-fuzz = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+fuzz = settings(max_examples=150)
 
 
 def judge(text: str) -> None:

@@ -98,7 +98,7 @@ def test_numbers(text, value):
 
 
 @given(st.decimals(min_value=0, max_value=10**6, places=3, allow_nan=False))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_decimal_numbers_are_read_as_python_reads_them(number):
     (flow,) = statements(f"x {number:f}")
     assert flow.steps[0].arguments[0].value.value == float(number)
