@@ -23,9 +23,8 @@ if TYPE_CHECKING:
     from .model.model import Model
     from .runtime.data import Dataset
     from .runtime.evaluate import Evaluation
-    from .runtime.events import Reporter
+    from .runtime.events import Reporter, TrainResult
     from .runtime.network import Network
-    from .runtime.train import TrainResult
 
 PREDICT_BATCH = 64
 

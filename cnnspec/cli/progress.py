@@ -12,8 +12,7 @@ from ..text import bar, count, duration, percent, some
 from . import render
 
 if TYPE_CHECKING:
-    from ..runtime.events import RunInfo
-    from ..runtime.train import TrainResult
+    from ..runtime.events import RunInfo, TrainResult
 
 PLAIN_EVERY = 30.0  # seconds between two lines of one epoch where nothing can be redrawn
 
@@ -159,7 +158,7 @@ class TrainingView:
 
     def _is_best(self, row: Mapping[str, Any]) -> bool:
         """Return whether the weights of this epoch were kept as the best so far."""
-        from ..runtime.train import is_better
+        from ..runtime.metrics import is_better
 
         assert self.info is not None
         keep = self.info.model.train.keep

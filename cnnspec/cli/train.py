@@ -13,7 +13,7 @@ from .target import epochs_and_seed, exact_option, no_run, open_target, set_opti
 
 if TYPE_CHECKING:
     from ..model.model import Model
-    from ..runtime.train import TrainResult
+    from ..runtime.events import TrainResult
 
 
 @click.command(name="train")
@@ -104,7 +104,7 @@ def judged(result: TrainResult, model: Model) -> list[Verdict]:
     """Judge the spec's ``expect`` lines by what is known of the final weights."""
     if result.status == "interrupted":
         return []
-    from ..runtime.train import measured_of
+    from ..runtime.metrics import measured_of
 
     return verdicts(model, measured_of(result.history, result.best, result.test))
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+
+from ..errors import Diagnostic
 
 if TYPE_CHECKING:
     from ..model.model import Model
     from .data import Dataset
-    from .train import TrainResult
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,38 @@ class RunInfo:
     step: int = 0
     resumed: bool = False
     history: tuple[Mapping[str, Any], ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a run came to.
+
+    Attributes
+    ----------
+    status : ``finished``, ``early_stop``, or ``interrupted`` (by Ctrl-C or ``stop_after_steps``).
+    folder : the run folder, or None where nothing was written.
+    history : one row for each finished epoch: ``epoch``, ``lr``, ``train.loss``, ``train.accuracy``,
+        ``val.loss``, ``val.accuracy``, ``seconds``.
+    best : {"metric", "value", "epoch"} where the spec says ``keep best``; ``network`` then holds its weights.
+    test : ``test.loss`` and ``test.accuracy``, empty without a test split or when interrupted.
+    unmet : a diagnostic for each ``expect`` line of the spec that does not hold; empty when interrupted.
+    network : the trained network.
+    """
+
+    status: str
+    folder: Path | None
+    history: tuple[dict[str, Any], ...]
+    best: dict[str, Any] | None
+    test: dict[str, float]
+    unmet: tuple[Diagnostic, ...]
+    seconds: float
+    network: Any = field(repr=False)
+    dataset: Dataset = field(repr=False)
+
+    @property
+    def ok(self) -> bool:
+        """True unless an ``expect`` line failed."""
+        return not self.unmet
 
 
 class Reporter(Protocol):

@@ -25,8 +25,9 @@ from cnnspec.model.settings import (
 from cnnspec.runtime import train as module
 from cnnspec.runtime.diverged import TrainingDiverged
 from cnnspec.runtime.events import Silent
+from cnnspec.runtime.metrics import has_stalled, is_better
 from cnnspec.runtime.run_folder import open_run_folder
-from cnnspec.runtime.train import has_stalled, is_better, train
+from cnnspec.runtime.train import train
 
 VAL = DataSettings(Digits(), val=0.1)
 FULL = TrainSettings(

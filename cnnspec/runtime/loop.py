@@ -1,0 +1,241 @@
+"""The training loop: steps, epochs and checkpoints, from a start or a checkpoint to the end or an interruption."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from typing import Any
+
+import numpy as np
+
+from ..errors import Diagnostic
+from ..model.expects import judge
+from ..model.model import Model
+from . import threads as threading
+from .checkpoint import Progress, load_checkpoint, save_checkpoint
+from .data import Dataset
+from .data.loader import Batch, batches, epoch_order
+from .diverged import TrainingDiverged
+from .evaluate import evaluate
+from .events import Reporter, RunInfo, TrainResult
+from .interrupt import Interrupt
+from .metrics import has_stalled, is_better, measured_of
+from .run_folder import RunFolder
+from .schedule import learning_rate
+
+REPORT_SECONDS = 0.05  # between two calls of on_step
+
+
+class Run:
+    """One session of a run: from its start or a checkpoint to its end or an interruption."""
+
+    def __init__(
+        self,
+        model: Model,
+        data: Dataset,
+        network: Any,
+        progress: Progress,
+        make_folder: Callable[[], RunFolder | None],
+        reporter: Reporter,
+        threads: int | None,
+        checkpoint_seconds: float,
+        resumed: bool,
+    ) -> None:
+        self.model, self.data, self.network, self.progress = model, data, network, progress
+        self.make_folder, self.reporter, self.threads = make_folder, reporter, threads
+        self.folder: RunFolder | None = None  # made when the kernels are there: a run folder has a checkpoint
+        self.settings = model.train
+        self.steps = -(-len(data.train) // self.settings.batch)
+        self.is_classes = data.train.labels.ndim == 1
+        self.resumed = resumed
+        self.checkpoint_seconds = checkpoint_seconds
+        self.best_parameters: dict[str, np.ndarray] | None = None  # only where no folder keeps them
+        self.started = self.saved = self.reported = time.monotonic()
+        self.done = 0  # steps of this session
+
+    def go(self, stop_after_steps: int | None) -> TrainResult:
+        """Train to the end, or until interrupted."""
+        progress = self.progress
+        self.reporter.on_start(
+            RunInfo(
+                self.model,
+                self.data,
+                self.settings.epochs,
+                self.steps,
+                self.settings.batch,
+                self.threads,
+                progress.epoch,
+                progress.step,
+                self.resumed,
+                tuple(progress.history),
+            )
+        )
+        slow = threading.choose(self.threads).note
+        for note in (*self.data.notes, *([slow] if slow else [])):
+            self.reporter.on_note(note)
+        self.network.compile(progress=self.reporter.on_compile)
+        with Interrupt() as interrupt:
+            self.folder = self.make_folder()
+            if self.folder is not None:
+                self.folder.write_history(progress.history)
+                self._save()
+
+            def stopping() -> bool:
+                return interrupt.requested or (stop_after_steps is not None and self.done >= stop_after_steps)
+
+            while progress.epoch <= self.settings.epochs and not has_stalled(progress.history, self.settings.stop):
+                self._run_epoch(stopping)
+                if stopping():
+                    return self._interrupted()
+                self._end_epoch()
+        status = "finished" if progress.epoch > self.settings.epochs else "early_stop"
+        return self._finish(status)
+
+    def _run_epoch(self, stopping: Callable[[], bool]) -> None:
+        """Take the steps that are left of the epoch, or as many as come before a stop."""
+        progress, train = self.progress, self.data.train
+        order = epoch_order(len(train), self.settings.seed, progress.epoch)
+        clock = time.perf_counter()
+        with closing(batches(train, order, self.settings.batch, progress.step)) as coming:
+            for batch in coming:
+                self._step(batch)
+                now = time.perf_counter()
+                progress.seconds += now - clock
+                clock = now
+                self._report()
+                if stopping():
+                    return
+                if self.folder is not None and time.monotonic() - self.saved >= self.checkpoint_seconds:
+                    self._save()
+
+    def _step(self, batch: Batch) -> None:
+        progress = self.progress
+        lr = self._lr(batch.step)
+        result = self.network.train_step(batch.x, batch.y, lr=lr, sample_ids=batch.sample_ids, epoch=progress.epoch)
+        loss = float(result.loss)
+        if not math.isfinite(loss):
+            layer = self.network.diagnose(batch.x, batch.y, epoch=progress.epoch, sample_ids=batch.sample_ids)
+            raise self._diverged(loss, batch.step, layer)
+        progress.step = batch.step + 1
+        progress.loss_sum += loss * len(batch.y)
+        progress.correct += int(result.correct)
+        progress.images += len(batch.y)
+        self.done += 1
+
+    def _report(self) -> None:
+        progress, now = self.progress, time.monotonic()
+        if progress.step < self.steps and now - self.reported < REPORT_SECONDS:
+            return
+        self.reported = now
+        self.reporter.on_step(
+            progress.epoch,
+            progress.step,
+            self.steps,
+            progress.images,
+            progress.loss_sum / progress.images,
+            progress.correct / progress.images if self.is_classes else math.nan,
+            progress.seconds,
+        )
+
+    def _end_epoch(self) -> None:
+        """Validate, keep the best, add the row, and save with the next epoch about to begin."""
+        progress = self.progress
+        row: dict[str, Any] = {
+            "epoch": progress.epoch,
+            "lr": self._lr(self.steps - 1),
+            "train.loss": progress.loss_sum / progress.images,
+        }
+        if self.is_classes:
+            row["train.accuracy"] = progress.correct / progress.images
+        if self.data.val is not None:
+            validation = evaluate(self.network, self.data.val, self.settings.batch)
+            if not math.isfinite(validation.loss):
+                raise self._diverged(validation.loss, self.steps - 1, None, during="validation")
+            row.update(validation.metrics("val"))
+        row["seconds"] = round(progress.seconds, 3)
+        progress.history.append(row)
+        keep = self.settings.keep
+        best = progress.best["value"] if progress.best is not None else None
+        if keep is not None and is_better(keep.on, row[keep.on], best):
+            progress.best = {"metric": keep.on, "value": row[keep.on], "epoch": progress.epoch}
+            if self.folder is not None:
+                save_checkpoint(self.folder.best, self.model, self.network.parameters())
+            else:
+                self.best_parameters = {k: np.array(v) for k, v in self.network.parameters().items()}
+        progress.epoch, progress.step = progress.epoch + 1, 0
+        progress.loss_sum, progress.correct, progress.images, progress.seconds = 0.0, 0, 0, 0.0
+        if self.folder is not None:
+            self._save()
+            self.folder.add_row(row)
+        self.reporter.on_epoch(row)
+
+    def _finish(self, status: str) -> TrainResult:
+        """Take the best weights, test them and judge what the spec expects."""
+        if self.best_parameters is not None:
+            self.network.load_parameters(self.best_parameters)
+        elif self.folder is not None and self.progress.best is not None:
+            self.network.load_parameters(load_checkpoint(self.folder.best, self.model).parameters)
+        test: dict[str, float] = {}
+        if self.data.test is not None:
+            test = evaluate(self.network, self.data.test, self.settings.batch).metrics("test")
+        result = self._result(
+            status,
+            test,
+            judge(self.model.expects, measured_of(self.progress.history, self.progress.best, test)),
+        )
+        if self.folder is not None:
+            self.folder.update_manifest(
+                result={"status": status, "epochs": len(result.history), "best": result.best, **test}
+            )
+        return result
+
+    def _interrupted(self) -> TrainResult:
+        progress = self.progress
+        if self.folder is not None:
+            self._save()
+            self.reporter.on_note(
+                f"stopped in epoch {progress.epoch} after step {progress.step} of {self.steps}, and saved"
+            )
+        return self._result("interrupted", {}, ())
+
+    def _result(self, status: str, test: dict[str, float], unmet: Sequence[Diagnostic]) -> TrainResult:
+        return TrainResult(
+            status,
+            self.folder.path if self.folder else None,
+            tuple(self.progress.history),
+            self.progress.best,
+            test,
+            tuple(unmet),
+            time.monotonic() - self.started,
+            self.network,
+            self.data,
+        )
+
+    def _save(self) -> None:
+        assert self.folder is not None
+        save_checkpoint(
+            self.folder.last,
+            self.model,
+            self.network.parameters(),
+            self.network.optimizer_state(),
+            self.progress,
+        )
+        self.saved = time.monotonic()
+
+    def _lr(self, step: int) -> float:
+        return learning_rate(self.settings, (self.progress.epoch - 1) * self.steps + step, self.steps)
+
+    def _diverged(self, loss: float, step: int, layer: str | None, during: str = "step") -> TrainingDiverged:
+        return TrainingDiverged(
+            self.model,
+            loss=loss,
+            epoch=self.progress.epoch,
+            step=step + 1,
+            steps=self.steps,
+            lr=self._lr(step),
+            layer=layer,
+            checkpoint=self.folder.last if self.folder else None,
+            during=during,
+        )
