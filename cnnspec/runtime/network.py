@@ -135,16 +135,14 @@ class Network:
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Return the net's outputs (logits) float32[n, F] for any number of samples float32[n, H, W, C]."""
         runner, shape = self.inference, self.model.output_shape
-        logits = runner.image(runner.plan.outputs["logits"].name)
-        if len(shape) == 1:
-            logits = logits[:, 0, 0]
+        logits = runner.image(runner.plan.outputs["logits"].name)  # [batch, H, W, C], also of a flattened output
         out = np.empty((len(x), *shape), logits.dtype)
         for start in range(0, len(x), self.batch):
             part = x[start : start + self.batch]
             n = len(part)
             self._feed(runner, part)
             self._infer(n)
-            out[start : start + n] = logits[:n]
+            out[start : start + n] = logits[:n].reshape(n, *shape)
         runner.give(None)
         return out
 
