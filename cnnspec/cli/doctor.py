@@ -12,7 +12,7 @@ import click
 
 from .. import __version__
 from ..errors import CnnSpecError
-from ..text import to_json
+from ..text import some, to_json
 
 OK, NOTE, BAD = "ok", "note", "BAD"
 PROBE = """
@@ -115,14 +115,22 @@ def check_threads() -> Iterator[Finding]:
 
 
 def check_cache() -> Iterator[Finding]:
-    """Cache: of compiled kernels."""
+    """Cache: of compiled kernels, each of them whole, and of the grammar's table."""
     from ..kernels import cache
+    from ..places import cache_root
+    from ..sealed import read_sealed
     from ..text import size
 
     found: dict = cache.info()
+    tables = sorted(cache_root().glob("grammar-*.table"))
+    spoilt = cache.damaged() + [path.name for path in tables if read_sealed(path) is None]
     text = f"{found['kernels']} kernels, {size(found['bytes'])}, in {found['folder']}"
     if found["writable"]:
         yield Finding("cache", OK, text)
+        if spoilt:
+            names = ", ".join(spoilt[:3]) + (", ..." if len(spoilt) > 3 else "")
+            advice = "they are not used; each is made anew when it is needed. Damage may be a sign of a failing disk"
+            yield Finding("cache", NOTE, f"{some(len(spoilt), 'file')} damaged or not yours alone: {names}", advice)
     else:
         advice = "kernels are compiled anew in each process; CNNSPEC_CACHE=DIR names a folder you may write to"
         yield Finding("cache", NOTE, f"cannot be written: {found['folder']}", advice)

@@ -17,6 +17,7 @@ import tempfile
 from pathlib import Path
 
 from ..places import cache_root
+from ..sealed import is_private, read_sealed, remove_drafts
 from .objects import SUFFIX
 
 SETTINGS = (
@@ -67,21 +68,18 @@ def use_cache() -> str:
         import atexit
 
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    else:
+        remove_drafts(folder)
     _in_use = str(folder)
     return _in_use
 
 
-def is_private(folder: Path) -> bool:
-    """Whether a folder belongs to this user and nobody else may write in it."""
-    status = folder.stat()
-    owner = getattr(os, "getuid", lambda: status.st_uid)()
-    return status.st_uid == owner and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-
-
 def _make_private(folder: Path) -> bool:
+    """Make a folder that only this user may write, and say whether it is such a one."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not is_private(folder):
+        status = folder.lstat()  # a link may lead anywhere tomorrow
+        if not (stat.S_ISDIR(status.st_mode) and is_private(status)):
             return False
         with tempfile.TemporaryFile(dir=folder):
             return True
@@ -89,16 +87,21 @@ def _make_private(folder: Path) -> bool:
         return False
 
 
+def damaged() -> list[str]:
+    """Return the names of the kernels of this version whose files are damaged, or are not this user's alone."""
+    files = sorted(cache_dir().glob(f"*{SUFFIX}"))
+    return [path.name.removesuffix(SUFFIX) for path in files if read_sealed(path) is None]
+
+
 def info() -> dict[str, object]:
     """Return where the cache is, how many kernels it holds, its bytes, and whether it can be written."""
     root, folder = cache_root(), cache_dir()
-    files = [p for p in folder.rglob("*") if p.is_file()] if folder.is_dir() else []
-    everything = [p for p in root.rglob("*") if p.is_file()] if root.is_dir() else []
+    files, everything = _sizes(folder), _sizes(root)
     return {
         "folder": str(folder),
         "kernels": sum(p.suffix == SUFFIX for p in files),
-        "bytes": sum(p.stat().st_size for p in files),
-        "bytes_of_all_versions": sum(p.stat().st_size for p in everything),
+        "bytes": sum(files.values()),
+        "bytes_of_all_versions": sum(everything.values()),
         "writable": _make_private(folder),
     }
 
@@ -109,6 +112,19 @@ def clear() -> int:
     freed = 0
     if root.is_dir():
         for folder in root.glob("kernels-*"):
-            freed += sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
+            freed += sum(_sizes(folder).values())
             shutil.rmtree(folder, ignore_errors=True)
     return freed
+
+
+def _sizes(folder: Path) -> dict[Path, int]:
+    """Return the bytes of each file below a folder; files that other processes take away meanwhile are left out."""
+    found = {}
+    for path in folder.rglob("*") if folder.is_dir() else ():
+        try:
+            status = path.lstat()
+        except OSError:
+            continue
+        if stat.S_ISREG(status.st_mode):
+            found[path] = status.st_size
+    return found

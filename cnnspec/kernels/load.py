@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import threading
 from collections.abc import Callable, Sequence
 
@@ -13,8 +14,17 @@ _loaded: dict[str, int] = {}
 _lock = threading.Lock()
 
 
+def _forget_the_lock() -> None:
+    global _lock
+    _lock = threading.Lock()  # a child lacks the thread that may have held it
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_the_lock)
+
+
 def load_kernels(names: Sequence[str], progress: Callable[[int, int], None] | None = None) -> dict[str, int]:
-    """Return the address of each kernel, compiling those that this machine has never seen.
+    """Return the address of each kernel, compiling those that this machine has never seen or whose files are damaged.
 
     ``progress(done, total)`` is called while kernels compile, and only then. Raises KeyError for an unknown name.
     """
@@ -24,8 +34,9 @@ def load_kernels(names: Sequence[str], progress: Callable[[int, int], None] | No
         for name in names:
             if name not in _loaded:
                 found = objects.read(folder, name)
-                if found:
-                    _loaded[name] = objects.load(*found)
+                address = objects.load(*found) if found else 0
+                if address:
+                    _loaded[name] = address
                 else:
                     cold.append(name)
         if cold:
@@ -58,9 +69,12 @@ def _compile(folder: str, names: Sequence[str], progress: Callable[[int, int], N
             raise KeyError(f"no kernel is called {name!r}")
     progress(0, len(names))
     for done, name in enumerate(names, start=1):
-        made = compile_kernel(name)
-        objects.save(folder, name, *made)
-        _loaded[name] = objects.load(*made)
+        symbol, code = compile_kernel(name)
+        address = objects.load(symbol, code)
+        if not address:
+            raise RuntimeError(f"the compiled kernel {name!r} has no symbol {symbol!r}")
+        objects.save(folder, name, symbol, code)
+        _loaded[name] = address
         progress(done, len(names))
 
 

@@ -1,7 +1,8 @@
 """Compiled kernels as machine code in files: LLVM loads them in a millisecond, and the compiler need not be imported.
 
-A file holds the name of the kernel's symbol, a newline, and an object file of the system's own format. The folder's
-name says for which sources, compiler and CPU (kernels/cache.py).
+A file holds the name of the kernel's symbol, a newline, and an object file of the system's own format, under a seal
+(sealed.py): LLVM ends the process, or runs nonsense, on a damaged one. The folder's name says for which sources,
+compiler and CPU (kernels/cache.py).
 """
 
 from __future__ import annotations
@@ -9,10 +10,10 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
+
+from ..sealed import read_sealed, write_sealed
 
 SUFFIX = ".o"
 
@@ -25,28 +26,22 @@ def path_of(folder: str, name: str) -> Path:
 
 
 def save(folder: str, name: str, symbol: str, code: bytes) -> None:
-    """Write a kernel's file in one go, so that no other process reads half of it; a full disk is no error here."""
+    """Write a kernel's file; a full disk is no error here."""
     with contextlib.suppress(OSError):
-        handle, temporary = tempfile.mkstemp(dir=folder, prefix=".", suffix=".tmp")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(symbol.encode() + b"\n" + code)
-            os.replace(temporary, path_of(folder, name))
-        except OSError:
-            os.unlink(temporary)
+        write_sealed(path_of(folder, name), symbol.encode() + b"\n" + code)
 
 
 def read(folder: str, name: str) -> tuple[str, bytes] | None:
-    """Return symbol and code of a kernel in the folder, or None."""
-    try:
-        symbol, _, code = path_of(folder, name).read_bytes().partition(b"\n")
-    except OSError:
+    """Return symbol and code of a kernel in the folder, or None: also for a damaged file, and for another user's."""
+    content = read_sealed(path_of(folder, name))
+    if content is None:
         return None
+    symbol, _, code = content.partition(b"\n")
     return symbol.decode(), code
 
 
 def load(symbol: str, code: bytes) -> int:
-    """Return the address of a kernel whose code is put into memory."""
+    """Return the address of a kernel whose code is put into memory; 0 where the code lacks the symbol."""
     import llvmlite.binding as llvm
 
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target_machine())

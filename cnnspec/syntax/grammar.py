@@ -2,8 +2,8 @@
 
 Building the LALR(1) table takes longer than all else that ``summary`` does, so the finished table is kept in
 the user's cache folder as JSON, under a name made from the grammar's text and Lark's version. The file holds
-numbers and patterns, nothing that runs; one that cannot be read is built anew, one that cannot be written is
-done without.
+numbers and patterns, nothing that runs, under a seal (sealed.py); one that is damaged is built anew, one that
+cannot be written is done without.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -22,6 +21,7 @@ from lark.grammar import Rule
 from lark.lexer import TerminalDef, Token
 
 from ..places import cache_root
+from ..sealed import read_sealed, remove_drafts, write_sealed
 
 OPENING = {"LPAR", "LSQB"}
 CLOSING = {"RPAR", "RSQB"}
@@ -58,8 +58,9 @@ def build_parser() -> lark.Lark:
     version = f"{lark.__version__} {sys.version_info[:2]}"
     digest = hashlib.sha256(f"{version}\n{text}".encode()).hexdigest()[:16]
     try:
-        path = cache_root() / f"grammar-{digest}.json"
-        return _load(path.read_text(encoding="utf-8"))
+        stored = read_sealed(_table(digest))
+        if stored is not None:
+            return _load(stored.decode())
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError):
         pass
     parser = lark.Lark(
@@ -69,16 +70,18 @@ def build_parser() -> lark.Lark:
     return parser
 
 
+def _table(digest: str) -> Path:
+    return cache_root() / f"grammar-{digest}.table"
+
+
 def _save(parser: lark.Lark, digest: str) -> None:
-    """Write the table beside its final name and move it there, so that no reader sees half a file."""
     data, memo = parser.memo_serialize([TerminalDef, Rule])
     data["options"]["postlex"] = None
     try:
         folder = cache_root()
         folder.mkdir(parents=True, exist_ok=True)
-        draft = folder / f"grammar-{digest}.{os.getpid()}.draft"
-        draft.write_text(json.dumps({"data": data, "memo": memo}), encoding="utf-8")
-        draft.replace(folder / f"grammar-{digest}.json")
+        remove_drafts(folder)
+        write_sealed(_table(digest), json.dumps({"data": data, "memo": memo}).encode())
     except (OSError, RuntimeError, TypeError):
         pass  # a read-only home costs a fraction of a second, no more
 

@@ -65,6 +65,21 @@ def test_doctor_tells_of_a_cache_that_cannot_be_written(
     assert "CNNSPEC_CACHE=DIR" in found["cache"]["advice"]
 
 
+def test_doctor_finds_damaged_files_of_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cnnspec.cli.doctor import check_cache
+    from cnnspec.kernels import cache, objects
+
+    monkeypatch.setenv("CNNSPEC_CACHE", str(tmp_path))
+    cache.cache_dir().mkdir()
+    for name in ("one.f32", "two.f32"):
+        objects.save(str(cache.cache_dir()), name, "symbol", b"code")
+    assert [f.state for f in check_cache()] == ["ok"]
+    objects.path_of(str(cache.cache_dir()), "two.f32").write_bytes(b"")
+    (tmp_path / "grammar-0123.table").write_text("{}")
+    _, found = check_cache()
+    assert (found.state, found.text) == ("note", "2 files damaged or not yours alone: two.f32, grammar-0123.table")
+
+
 def test_training_tells_of_missing_openmp(cli: Run, room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from cnnspec.runtime import threads
 

@@ -40,7 +40,7 @@ def test_without_a_setting_it_lies_in_the_users_cache(fresh: pytest.MonkeyPatch,
     assert cache.cache_root() == tmp_path / "home" / ".cache" / "cnnspec"
 
 
-@pytest.mark.parametrize("how", ["a file in its way", "read only", "others may write"])
+@pytest.mark.parametrize("how", ["a file in its way", "read only", "others may write", "a link"])
 def test_a_folder_that_will_not_do_is_replaced_by_a_temporary_one(
     fresh: pytest.MonkeyPatch, tmp_path: Path, how: str
 ) -> None:
@@ -48,6 +48,10 @@ def test_a_folder_that_will_not_do_is_replaced_by_a_temporary_one(
     fresh.setenv("CNNSPEC_CACHE", str(root))
     if how == "a file in its way":
         root.write_text("not a folder")
+    elif how == "a link":
+        root.mkdir()
+        (tmp_path / "elsewhere").mkdir(mode=0o700)
+        cache.cache_dir().symlink_to(tmp_path / "elsewhere")
     else:
         cache.cache_dir().mkdir(parents=True)
         cache.cache_dir().chmod(0o500 if how == "read only" else 0o777)
@@ -105,6 +109,62 @@ def test_compiled_kernels_need_no_compiler(tmp_path: Path) -> None:
     )
     first, second = (run_python(code, CNNSPEC_CACHE=str(tmp_path)) for _ in range(2))
     assert first.startswith("True ") and second == first.replace("True", "False")
+
+
+SIGMOID = """
+import sys
+import numpy as np
+from running import Run, layer_graph
+from cnnspec.kernels.load import load_kernels
+from cnnspec.ops.activation import Sigmoid
+x = np.array([[-1.0, 0.0, 2.0]])
+y = Run(layer_graph(Sigmoid(), [(3,)], training=False)).run(1, {"x0": x}).get("y", 1)
+print("numba" in sys.modules, y.tolist())
+"""
+
+
+def test_damaged_kernels_are_compiled_again(tmp_path: Path) -> None:
+    """Empty, cut, of one wrong bit, without the symbol, swapped: never run, and whole again afterwards."""
+    want = run_python(SIGMOID, CNNSPEC_CACHE=str(tmp_path)).partition(" ")[2]
+    [folder] = tmp_path.glob("kernels-*")
+    files = sorted(folder.glob("*.o"))
+    whole = {path: path.read_bytes() for path in files}
+    first, *_, last = files
+    symbol, code = objects.read(str(folder), "walk") or ("", b"")
+
+    def one_bit(path: Path, place: int) -> None:
+        spoilt = bytearray(whole[path])
+        spoilt[place] ^= 4
+        path.write_bytes(spoilt)
+
+    def spoil(how: str) -> None:
+        for path in files:
+            if how == "empty":
+                path.write_bytes(b"")
+            elif how == "cut":
+                path.write_bytes(whole[path][: len(whole[path]) // 2])
+            elif how == "of one wrong bit":
+                one_bit(path, len(whole[path]) * 2 // 3)
+            else:
+                path.write_bytes(whole[last if path == first else first])
+        if how == "without the symbol":
+            objects.save(str(folder), "walk", symbol + "_", code)
+
+    for how in ("empty", "cut", "of one wrong bit", "without the symbol", "swapped"):
+        spoil(how)
+        assert run_python(SIGMOID, CNNSPEC_CACHE=str(tmp_path)) == f"True {want}", how
+        assert run_python(SIGMOID, CNNSPEC_CACHE=str(tmp_path)) == f"False {want}", how
+
+
+def test_doctor_can_ask_for_damaged_kernels(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CNNSPEC_CACHE", str(tmp_path))
+    folder = cache.cache_dir()
+    folder.mkdir()
+    for name in ("one.f32", "two.f32", "three.f32"):
+        objects.save(str(folder), name, "symbol", b"code")
+    assert cache.damaged() == []
+    objects.path_of(str(folder), "two.f32").write_bytes(b"")
+    assert cache.damaged() == ["two.f32"]
 
 
 @pytest.mark.parametrize("setting", cache.SETTINGS)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from cnnspec.compiler import Compiler
 from cnnspec.errors import SpecError
+from cnnspec.sealed import read_sealed
 from cnnspec.source import Source, Span
 from cnnspec.syntax import ast
 from cnnspec.syntax.grammar import build_parser, grammar_path
@@ -135,12 +136,16 @@ def test_the_table_kept_on_disk_gives_the_same_parser(tmp_path, monkeypatch):
     for _ in range(2):
         build_parser.cache_clear()
         trees.append(build_parser().parse(text))
-    (kept,) = tmp_path.glob("grammar-*.json")
+    (kept,) = tmp_path.glob("grammar-*.table")
     assert trees[0] == trees[1]
-    for spoilt in ("", "{}", "[]", '{"data": {}, "memo": {}}', kept.read_text()[:5000]):
+    whole = kept.read_text()
+    changed = whole.replace('"value": "block"', '"value": "blokc"')  # another language, in well-formed JSON
+    assert changed != whole
+    for spoilt in ("", "{}", "[]", '{"data": {}, "memo": {}}', whole[:5000], changed):
         kept.write_text(spoilt)
         build_parser.cache_clear()
         assert build_parser().parse(text) == trees[0]
+        assert read_sealed(kept) is not None, "written anew"
     build_parser.cache_clear()
 
 

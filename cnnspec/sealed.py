@@ -1,0 +1,87 @@
+"""Files of ours that can be computed again: each says whether it is whole and whose it is, else it is not there.
+
+The first line holds a SHA-256 of the file's name and content. A file that is cut short, has a wrong bit, was copied
+over another, is a link, or that someone else may write, reads as None; whoever asked computes the content again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+MAGIC = b"cnnspec sealed 1 "
+DRAFT = ".draft"  # what files are called until they are whole
+
+
+def write_sealed(path: Path, content: bytes) -> None:
+    """Write a file in one go: it has its name only when all of it is on the disk.
+
+    Raises
+    ------
+    OSError
+        When it cannot be written; what was there before stays, and no draft is left.
+    """
+    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{os.getpid()}-", suffix=DRAFT)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(MAGIC + _digest(path, content) + b"\n" + content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(draft)
+        raise
+
+
+def read_sealed(path: Path) -> bytes | None:
+    """Return the content of a file that :func:`write_sealed` wrote, None where it is missing, damaged or another's."""
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        handle = os.open(path, flags)
+        with os.fdopen(handle, "rb") as file:
+            status = os.fstat(file.fileno())
+            if not (stat.S_ISREG(status.st_mode) and is_private(status)):
+                return None
+            head, _, content = file.read().partition(b"\n")
+    except OSError:
+        return None
+    return content if head == MAGIC + _digest(path, content) else None
+
+
+def is_private(status: os.stat_result) -> bool:
+    """Whether a file or folder belongs to this user and nobody else may write it."""
+    owner = getattr(os, "getuid", lambda: status.st_uid)()
+    return status.st_uid == owner and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+def remove_drafts(folder: Path) -> None:
+    """Remove what processes that have died in :func:`write_sealed` have left in a folder."""
+    for draft in folder.glob(f".*{DRAFT}"):
+        number = draft.name[1:].partition("-")[0]
+        if number.isdecimal() and not is_alive(int(number)):
+            with contextlib.suppress(OSError):
+                draft.unlink()
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process of this number runs on this machine; True where the system does not say."""
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
+
+
+def _digest(path: Path, content: bytes) -> bytes:
+    digest = hashlib.sha256(path.name.encode(errors="surrogateescape") + b"\0")
+    digest.update(content)
+    return digest.hexdigest().encode()
