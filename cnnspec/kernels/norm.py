@@ -70,8 +70,13 @@ def merge_stats(p, a, n):
 
 
 def running_update(p, a, n):
-    """p = batch, running; a = channels, pixels of an image (0 for means), momentum; n samples."""
-    batch, running = at(p[0]), at(p[1])
+    """p = batch, running, totals; a = channels, pixels of an image (0 for means), momentum; n samples.
+
+    Where the loss is not finite, what runs stays as it was, as weights do.
+    """
+    batch, running, totals = at(p[0]), at(p[1]), at(p[2])
+    if not math.isfinite(totals[0]):
+        return
     momentum, pixels = as_float(a[2]), a[1]
     factor = 1.0
     if pixels > 0 and n * pixels > 1:

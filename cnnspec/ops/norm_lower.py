@@ -29,7 +29,7 @@ def lower_batch_stats(emit: Emitter, node: Node) -> None:
 def lower_running_update(emit: Emitter, node: Node, momentum: float, spatial: int) -> None:
     running, batch = node.inputs
     operands = [emit.whole(batch), emit.whole(running, write=True)]
-    emit.call("running_update", operands, (running.sample_size, spatial, momentum), 1)
+    emit.after_loss("running_update", operands, (running.sample_size, spatial, momentum))
 
 
 def _scale_shift(emit: Emitter, channel: Sequence[Value], eps: float) -> Buffer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from ..ir.graph import Graph
 from .lower import CHUNKS, Emitter
@@ -42,10 +43,13 @@ def compile_plan(
         if name.startswith("grad:"):
             b = emit.buffer(v)
             gradients[name.removeprefix("grad:")] = (b, emit.copies(b.name))
+    known = None if "loss" in graph.outputs or not emit.epilogue else emit.zeros(1)
     calls = [*emit.prologue, *emit.calls]
     if "loss" in graph.outputs:
-        outputs["totals"] = _add_totals(emit, graph)
+        known = outputs["totals"] = _add_totals(emit, graph)
     totals = Segment(1, emit.calls[len(calls) - len(emit.prologue) :])
+    if known is not None:
+        totals.calls += [replace(c, operands=(*c.operands, emit.whole(known))) for c in emit.epilogue]
     updates = Segment(CHUNKS, _updates(emit, gradients, outputs["totals"], update) if update else [])
     for b in (*outputs.values(), *(emit.buffers[n] for n in keep if n in emit.buffers)):
         b.pinned = True

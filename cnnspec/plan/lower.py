@@ -47,6 +47,7 @@ class Emitter(Values):
         super().__init__(graph, dtype, batch, given)
         self.calls: list[KernelCall] = []
         self.prologue: list[KernelCall] = []
+        self.epilogue: list[KernelCall] = []  # when the loss is known; its totals become their last operand
         self.layer = ""
         self.backward = False
         self._cleared: set[str] = set()
@@ -113,6 +114,10 @@ class Emitter(Values):
                 self._clear_partial(o.buffer, domain, (*waits, *(r.buffer for r in operands if not r.write)))
         made = self._kernel(kernel), tuple(operands), tuple(args)
         self.calls.append(KernelCall(*made, domain, self.layer, self.backward, flops, waits, when))
+
+    def after_loss(self, kernel: str, operands: Sequence[Operand], args: Sequence[int | float]) -> None:
+        """Append a call that comes when the loss is known and leaves all as it is where that is not finite."""
+        self.epilogue.append(KernelCall(self._kernel(kernel), tuple(operands), tuple(args), 1, self.layer))
 
     def _clear_partial(self, buffer: Buffer, domain: int, waits: tuple[Buffer, ...]) -> None:
         """Emit zeros where each shard adds up, no earlier than the call that does: its memory is not held for long."""
