@@ -1,23 +1,36 @@
-"""Training that lost its way: the loss is NaN or infinite, told with the layer where it began."""
+"""Training that lost its way: the loss, a weight or the optimizer is not finite, told with the layer where it began."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+
+import numpy as np
 
 from ..errors import CnnSpecError, Diagnostic
 from ..model.model import Model
 
 
+def not_finite(*groups: Mapping[str, np.ndarray]) -> str | None:
+    """Return the name of the first array that holds a NaN or an infinite value, or None."""
+    for arrays in groups:
+        for name, value in arrays.items():
+            if not np.isfinite(value).all():
+                return name
+    return None
+
+
 class TrainingDiverged(CnnSpecError):
-    """The loss is not finite.
+    """The loss is not finite, or a weight, a running statistic or a state of the optimizer is not.
 
     Attributes
     ----------
     epoch, step : where it happened, both counted from 1.
-    loss : the value.
-    layer : the first layer whose output is not finite, or None where all outputs are.
+    loss : the value; of the steps of the epoch so far where it is an array that is not finite.
+    layer : the first layer whose output is not finite, or that owns the array; None where all outputs are finite.
+    array : the name of the array that is not finite (``conv1.weight``, ``conv1.weight@velocity``), else None.
     lr : the learning rate of the step.
-    checkpoint : the last good checkpoint, or None where nothing is written.
+    checkpoint : the last good checkpoint, all of whose values are finite, or None where nothing is written.
     diagnostic : the same with its place in the spec, or None where the spec holds no place to point at.
     """
 
@@ -33,16 +46,27 @@ class TrainingDiverged(CnnSpecError):
         layer: str | None,
         checkpoint: Path | None,
         during: str = "step",
+        array: str | None = None,
     ) -> None:
         self.loss, self.epoch, self.step, self.lr = loss, epoch, step, lr
-        self.layer, self.checkpoint = layer, checkpoint
+        self.layer, self.checkpoint, self.array = layer, checkpoint, array
+        if array is not None:
+            self.layer = layer = array.rpartition(".")[0]
         where = f"epoch {epoch}, step {step} of {steps}"
         if during != "step":
             where = f"{during} after epoch {epoch}"
         value = "NaN" if loss != loss else "infinite"
         message = f"the loss became {value} in {where}"
+        label = "{} is the first layer whose output is not finite"
+        if array is not None:
+            parameter, _, state = array.partition("@")
+            kind = f"the optimizer's {state} of {parameter}" if state else parameter
+            message = f"{kind} is not finite any more after {where}"
+            label = f"{{}} holds {parameter}"
         notes = [f"learning rate of this step: {lr:g}"]
-        if layer is None:
+        if during == "validation":
+            notes.append("the losses of the training steps are finite")
+        elif layer is None:
             notes.append("every layer's output is finite; the loss itself overflows")
         if checkpoint is not None:
             notes.append(f"the last good checkpoint is kept: {checkpoint}")
@@ -60,7 +84,7 @@ class TrainingDiverged(CnnSpecError):
             "diverged",
             message,
             span,
-            label=f"{placed.name} is the first layer whose output is not finite" if placed else "",
+            label=label.format(placed.name) if placed else "",
             notes=tuple(notes),
             trail=placed.trail if placed else (),
             hint=hint,

@@ -17,7 +17,7 @@ from . import threads as threading
 from .checkpoint import Progress, load_checkpoint, save_checkpoint
 from .data import Dataset
 from .data.loader import Batch, batches, epoch_order
-from .diverged import TrainingDiverged
+from .diverged import TrainingDiverged, not_finite
 from .evaluate import evaluate
 from .events import Reporter, RunInfo, TrainResult
 from .interrupt import Interrupt
@@ -26,6 +26,8 @@ from .run_folder import RunFolder
 from .schedule import learning_rate
 
 REPORT_SECONDS = 0.05  # between two calls of on_step
+
+Arrays = dict[str, np.ndarray]
 
 
 class Run:
@@ -80,7 +82,7 @@ class Run:
             self.folder = self.make_folder()
             if self.folder is not None:
                 self.folder.write_history(progress.history)
-                self._save()
+                self._save(*self._state())
 
             def stopping() -> bool:
                 return interrupt.requested or (stop_after_steps is not None and self.done >= stop_after_steps)
@@ -108,7 +110,7 @@ class Run:
                 if stopping():
                     return
                 if self.folder is not None and time.monotonic() - self.saved >= self.checkpoint_seconds:
-                    self._save()
+                    self._save(*self._state())
 
     def _step(self, batch: Batch) -> None:
         progress = self.progress
@@ -149,6 +151,7 @@ class Run:
         }
         if self.is_classes:
             row["train.accuracy"] = progress.correct / progress.images
+        parameters, states = self._state()
         if self.data.val is not None:
             validation = evaluate(self.network, self.data.val, self.settings.batch)
             if not math.isfinite(validation.loss):
@@ -161,13 +164,13 @@ class Run:
         if keep is not None and is_better(keep.on, row[keep.on], best):
             progress.best = {"metric": keep.on, "value": row[keep.on], "epoch": progress.epoch}
             if self.folder is not None:
-                save_checkpoint(self.folder.best, self.model, self.network.parameters())
+                save_checkpoint(self.folder.best, self.model, parameters)
             else:
-                self.best_parameters = {k: np.array(v) for k, v in self.network.parameters().items()}
+                self.best_parameters = {k: np.array(v) for k, v in parameters.items()}
         progress.epoch, progress.step = progress.epoch + 1, 0
         progress.loss_sum, progress.correct, progress.images, progress.seconds = 0.0, 0, 0, 0.0
         if self.folder is not None:
-            self._save()
+            self._save(parameters, states)
             self.folder.add_row(row)
         self.reporter.on_epoch(row)
 
@@ -194,7 +197,7 @@ class Run:
     def _interrupted(self) -> TrainResult:
         progress = self.progress
         if self.folder is not None:
-            self._save()
+            self._save(*self._state())
             self.reporter.on_note(
                 f"stopped in epoch {progress.epoch} after step {progress.step} of {self.steps}, and saved"
             )
@@ -213,21 +216,31 @@ class Run:
             self.data,
         )
 
-    def _save(self) -> None:
+    def _save(self, parameters: Arrays, states: Arrays) -> None:
         assert self.folder is not None
-        save_checkpoint(
-            self.folder.last,
-            self.model,
-            self.network.parameters(),
-            self.network.optimizer_state(),
-            self.progress,
-        )
+        save_checkpoint(self.folder.last, self.model, parameters, states, self.progress)
         self.saved = time.monotonic()
+
+    def _state(self) -> tuple[Arrays, Arrays]:
+        """Return parameters and the optimizer's states; TrainingDiverged where one holds what is not finite.
+
+        A step whose loss is finite can still leave weights that are not: where gradients or the step overflow. So
+        each checkpoint that is written is good, and the file before it stays where a new one would not be.
+        """
+        parameters, states = self.network.parameters(), self.network.optimizer_state()
+        found = not_finite(parameters, states)
+        if found is None:
+            return parameters, states
+        progress = self.progress
+        loss = progress.loss_sum / progress.images if progress.images else math.nan
+        raise self._diverged(loss, max(0, progress.step - 1), None, array=found)
 
     def _lr(self, step: int) -> float:
         return learning_rate(self.settings, (self.progress.epoch - 1) * self.steps + step, self.steps)
 
-    def _diverged(self, loss: float, step: int, layer: str | None, during: str = "step") -> TrainingDiverged:
+    def _diverged(
+        self, loss: float, step: int, layer: str | None, during: str = "step", array: str | None = None
+    ) -> TrainingDiverged:
         return TrainingDiverged(
             self.model,
             loss=loss,
@@ -238,4 +251,5 @@ class Run:
             layer=layer,
             checkpoint=self.folder.last if self.folder else None,
             during=during,
+            array=array,
         )

@@ -8,6 +8,7 @@ from typing import Any
 from ..errors import DataError
 from ..model.model import Model
 from .checkpoint import Progress, load_checkpoint
+from .diverged import not_finite
 from .events import Reporter
 from .run_folder import RunFolder, open_run_folder
 
@@ -54,6 +55,16 @@ def restore(file: Path, model: Model, network: Any, fresh: Progress, reporter: R
             expected=before,
             found=now,
             hint="restore the setting, or train anew",
+        )
+    bad = not_finite(checkpoint.parameters, checkpoint.optimizer)
+    if bad is not None:
+        raise DataError(
+            "the checkpoint holds values that are not finite, so training cannot go on from it",
+            path=file,
+            field=bad,
+            expected="finite numbers",
+            found="NaN or infinite ones",
+            hint="train anew, with a smaller learning rate",
         )
     network.load_parameters(checkpoint.parameters)
     network.load_optimizer_state(checkpoint.optimizer)

@@ -1,0 +1,108 @@
+"""What a loss, a weight or a state that is not finite may touch: nothing that is kept."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from runtime_fakes import FakeNetwork, digits_model
+
+from cnnspec.compiler import Compiler
+from cnnspec.errors import DataError
+from cnnspec.model.settings import SGD, DataSettings, Digits, KeepBest, TrainSettings
+from cnnspec.runtime.checkpoint import load_checkpoint, save_checkpoint
+from cnnspec.runtime.diverged import TrainingDiverged, not_finite
+from cnnspec.runtime.network import Network
+from cnnspec.runtime.run_folder import open_run_folder
+from cnnspec.runtime.train import train
+
+SETTINGS = TrainSettings(epochs=3, batch=500, optimizer=SGD(lr=0.5, momentum=0.9), keep=KeepBest())
+VAL = DataSettings(Digits(), val=0.1)
+NORMED = """input 6x6x2
+conv 4 3x3 -> bn -> relu
+flatten -> dense 3
+train { batch 8 }
+"""
+
+
+@pytest.mark.parametrize("where", ["a sample", "a weight behind"])
+def test_a_loss_that_is_nan_leaves_running_statistics_weights_and_states(where):
+    network = Network(Compiler.from_text(NORMED).model, batch=8)
+    rng = np.random.default_rng(0)
+    x, y = rng.random((8, 6, 6, 2), dtype=np.float32), np.arange(8, dtype=np.int32) % 3
+    network.train_step(x, y, lr=0.1)
+    if where == "a sample":
+        x[3, 2, 2, 1] = np.nan
+    else:  # the statistics of this batch are finite, and still it is a step that must not count
+        network.load_parameters({**network.parameters(), "dense.bias": np.array([0, np.inf, 0], np.float32)})
+    before = {**network.parameters(), **network.optimizer_state()}
+    assert not np.isfinite(network.train_step(x, y, lr=0.1).loss)
+    after = {**network.parameters(), **network.optimizer_state()}
+    assert "bn.running_mean" in before
+    assert [name for name in before if before[name].tobytes() != after[name].tobytes()] == []
+
+
+def overflows(after, spoil):
+    class Overflows(FakeNetwork):
+        def after_step(self):
+            if len(self.calls) == after:
+                spoil(self)
+
+    return Overflows
+
+
+def infinite_weight(network):
+    network.weights["dense1.weight"][3, 4] = np.inf
+
+
+def infinite_state(network):
+    network.velocity["dense1.bias"][1] = np.nan
+
+
+@pytest.mark.parametrize("checkpoint_seconds", [1e9, 0.0])
+@pytest.mark.parametrize(("spoil", "named"), [(infinite_weight, "dense1.weight"), (infinite_state, "dense1.bias")])
+def test_what_is_not_finite_never_replaces_a_good_checkpoint(tmp_path, spoil, named, checkpoint_seconds):
+    """The loss of the step that spoils a weight is finite: only the weights tell."""
+    network = overflows(6, spoil)  # the last step of the second epoch
+    with pytest.raises(TrainingDiverged, match="not finite") as caught:
+        train(
+            digits_model(SETTINGS, VAL), data=None, out=tmp_path, make_network=network,
+            checkpoint_seconds=checkpoint_seconds,
+        )  # fmt: skip
+    error = caught.value
+    assert (error.layer, error.epoch, error.step) == ("dense1", 2, 3)
+    assert named in str(error) and "epoch 2, step 3 of 3" in str(error) and "digits.cnn:3:1" in str(error)
+    folder = open_run_folder(error.checkpoint.parent)
+    for file in (folder.last, folder.best):
+        kept = load_checkpoint(file)
+        assert not_finite(kept.parameters, kept.optimizer) is None
+    assert len(folder.history()) == 1
+
+
+def test_without_a_folder_weights_that_are_not_finite_are_told_too():
+    with pytest.raises(TrainingDiverged):
+        train(digits_model(SETTINGS, VAL), out=None, make_network=overflows(6, infinite_weight))
+
+
+def test_a_checkpoint_that_is_not_finite_is_not_gone_on_with(tmp_path):
+    model = digits_model(SETTINGS, VAL)
+    stopped = train(model, out=tmp_path, make_network=FakeNetwork, stop_after_steps=4)
+    file = open_run_folder(stopped.folder).last
+    kept = load_checkpoint(file)
+    kept.parameters["dense1.bias"][2] = np.nan
+    save_checkpoint(file, model, kept.parameters, kept.optimizer, kept.progress)
+    with pytest.raises(DataError, match="not finite") as caught:
+        train(model, resume=stopped.folder, make_network=FakeNetwork)
+    assert caught.value.field == "dense1.bias"
+
+
+def test_a_validation_that_overflows_does_not_speak_of_the_layers_of_a_step(tmp_path):
+    class Explodes(FakeNetwork):
+        def eval_step(self, x, target):
+            return dataclasses.replace(super().eval_step(x, target), loss=float("inf"))
+
+    with pytest.raises(TrainingDiverged) as caught:
+        train(digits_model(SETTINGS, VAL), out=tmp_path, make_network=Explodes)
+    assert "losses of the training steps are finite" in str(caught.value)
+    assert "the loss itself overflows" not in str(caught.value)
