@@ -96,6 +96,17 @@ def duration(seconds: float) -> str:
     return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
 
 
+def coming(seconds: float) -> str:
+    """Return a time to come, no finer than it is known: ``about 12 s``, ``about 45 s``, ``about 3 min``."""
+    if seconds < 2.5:
+        return "a moment"
+    if seconds < 20:
+        return f"about {round(seconds)} s"
+    if seconds < 87.5:
+        return f"about {5 * round(seconds / 5)} s"
+    return f"about {round(seconds / 60)} min"
+
+
 def span_of_time(seconds: float) -> str:
     """Return a short time with the unit that gives it three digits: ``1.24 ms``, ``87.3 us``."""
     for scale, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "us")):

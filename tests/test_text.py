@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from cnnspec.text import bar, count, duration, percent, short, shorten, size, span_of_time, table, to_json
+from cnnspec.text import bar, coming, count, duration, percent, short, shorten, size, span_of_time, table, to_json
 
 
 def test_table_aligns_columns_and_shortens_the_one_that_gives_way() -> None:
@@ -91,3 +91,19 @@ def test_json_keeps_plain_lists_on_one_line_and_stays_json() -> None:
     assert json.loads(text) == {**value, "e": None, "f": [1.5, None]}
     assert "[3, 4]" in text
     assert '["x, [y]\\n", "z"]' in text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (-3, "a moment"),
+        (1, "a moment"),
+        (3.4, "about 3 s"),
+        (19.9, "about 20 s"),
+        (47, "about 45 s"),
+        (88, "about 1 min"),
+        (200, "about 3 min"),
+    ],
+)
+def test_a_time_to_come_is_no_finer_than_it_is_known(seconds: float, text: str) -> None:
+    assert coming(seconds) == text

@@ -44,11 +44,15 @@ def command(
     from ..runtime.network import Network
     from ..runtime.profile import BACKWARD, FORWARD, profile_network
     from . import render
+    from .progress import CompileView
 
     opened = open_target(target, sets, exact)
     model = opened.model
     size = batch or model.train.batch
-    found = profile_network(Network(model, batch=size, threads=threads, exact=opened.compiler.exact), repeats)
+    network = Network(model, batch=size, threads=threads, exact=opened.compiler.exact)
+    with CompileView() as view:
+        network.compile(view)
+    found = profile_network(network, repeats)
     if as_json:
         click.echo(to_json(found.as_dict()))
         return

@@ -1,20 +1,24 @@
-"""A training run as a person follows it: a line that lives in a terminal, plain lines elsewhere."""
+"""Kernels that compile and runs that train, as a person follows them: a live line in a terminal, else plain lines."""
 
 from __future__ import annotations
 
 import math
 import shutil
+import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..text import bar, count, duration, percent, some
+from ..text import bar, coming, count, duration, percent, some
 from . import render
 
 if TYPE_CHECKING:
     from ..runtime.events import RunInfo, TrainResult
 
 PLAIN_EVERY = 30.0  # seconds between two lines of one epoch where nothing can be redrawn
+COMPILING_EVERY = 10.0  # and between two lines while kernels compile
+LINE = len("compiling kernels    100/100, about 100 min left")  # the most that stands beside the bar
+OVERDUE = 3.0  # seconds after which an estimate that did not come true is no longer shown
 
 # title, width and text of each column of the table of epochs
 COLUMNS: tuple[tuple[str, int, Callable[[Mapping[str, Any], RunInfo], str]], ...] = (
@@ -42,14 +46,96 @@ def speed(row: Mapping[str, Any], info: RunInfo) -> str:
     return count(round(len(info.dataset.train) / seconds)) if seconds else "-"
 
 
+class Compiling:
+    """How far the kernels are, in words; the seconds left go on falling between two of them."""
+
+    def __init__(self) -> None:
+        self.done = self.total = 0
+        self.left, self.at = 0.0, time.monotonic()
+        self.kept = True
+
+    def update(self, done: int, total: int, left: float) -> None:
+        if not self.total:
+            from ..kernels import cache
+
+            self.kept = cache.use_cache() == str(cache.cache_dir())
+        self.done, self.total, self.left, self.at = done, total, left, time.monotonic()
+
+    def begun(self) -> str:
+        """Return the line that says what is waited for."""
+        why = "kept for later runs" if self.kept else "not kept: see  cnnspec doctor"
+        return f"compiling {some(self.total, 'kernel')} ({why})" + self._still(", ", " to go")
+
+    def line(self, columns: int = 0) -> str:
+        """Return how far it is; with a bar where a line of so many columns has room for one."""
+        words = f"{self.done}/{self.total}{self._still(', ', ' left')}"
+        why = "" if self.kept else "  not kept: see  cnnspec doctor"
+        room = min(24, columns - LINE - len(why))
+        drawn = bar(self.done / max(1, self.total), room, empty="┄") + "  " if room >= 4 else ""
+        return f"compiling kernels  {drawn}{words}{why}"
+
+    def _still(self, before: str, after: str) -> str:
+        """Return about how long it takes yet; nothing where it has taken longer than was thought."""
+        left = self.left - (time.monotonic() - self.at)
+        return f"{before}{coming(left)}{after}" if left > -OVERDUE and self.done < self.total else ""
+
+
+class CompileView:
+    """Shows that kernels compile, on stderr, where it does not mix with results; pass it as ``progress``.
+
+        with CompileView() as view:
+            network.compile(progress=view)
+
+    It is called, and so shows something, only where there are kernels to compile. ``quiet`` shows nothing;
+    ``watched`` shows something only where a person sees it: in a terminal or a notebook.
+    """
+
+    def __init__(self, *, quiet: bool = False, watched: bool = False) -> None:
+        self.quiet = quiet or (watched and not (sys.stderr.isatty() or render.in_notebook()))
+        self.state = Compiling()
+        self.live: render.LiveLine | None = None
+        self.told = self.began = time.monotonic()
+
+    def __enter__(self) -> CompileView:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self.live is not None:
+            self.live.stop()
+            self.live = None
+
+    def __call__(self, done: int, total: int, left: float) -> None:
+        self.state.update(done, total, left)
+        if self.quiet:
+            return
+        now = time.monotonic()
+        if not render.is_plain(stderr=True):
+            if self.live is None:
+                self.live = render.LiveLine(
+                    lambda: self.state.line(render.console(stderr=True).width),
+                    stderr=True,
+                )
+                self.live.start()
+        elif done == 0:
+            self.told = self.began = now
+            render.say_aside(self.state.begun())
+        elif done == total:
+            render.say_aside(f"compiled {some(total, 'kernel')} in {duration(now - self.began)}")
+        elif now - self.told >= COMPILING_EVERY:
+            self.told = now
+            render.say_aside(self.state.line())
+
+
 class TrainingView:
     """A :class:`~cnnspec.runtime.events.Reporter` that shows a run; ``quiet`` leaves only what must be known.
 
-    Where stdout is no terminal (or TERM is dumb, or CI is set) nothing is redrawn: each epoch is one line.
+    Where stdout is no terminal (or TERM is dumb, or CI is set) nothing is redrawn: each epoch is one line. ``aside``
+    shows on stderr what compiles where ``quiet`` leaves stdout to the result.
     """
 
-    def __init__(self, *, quiet: bool = False) -> None:
-        self.quiet = quiet
+    def __init__(self, *, quiet: bool = False, aside: CompileView | None = None) -> None:
+        self.quiet, self.aside = quiet, aside
+        self.compiling = Compiling()
         self.live: render.LiveLine | None = None
         self.info: RunInfo | None = None
         self.headed = False
@@ -57,19 +143,25 @@ class TrainingView:
         self.with_val = False
         self.best: float | None = None
         self.state = ""
-        self.how_often = ""
         self.told = time.monotonic()
 
     def __enter__(self) -> TrainingView:
         if not self.quiet and not render.is_plain():
-            self.live = render.LiveLine(lambda: self.state)
+            self.live = render.LiveLine(self.line)
             self.live.start()
         return self
+
+    def line(self) -> str:
+        """Return the live line as it is now."""
+        waits = self.compiling.done < self.compiling.total
+        return self.compiling.line(render.console().width) if waits else self.state
 
     def __exit__(self, *exc: object) -> None:
         if self.live:
             self.live.stop()
             self.live = None
+        if self.aside:
+            self.aside.__exit__(*exc)
 
     # ---- the run's events -----------------------------------------------------------------------
     def on_start(self, info: RunInfo) -> None:
@@ -97,18 +189,18 @@ class TrainingView:
         self.earlier = list(info.history)
         self.state = "getting ready"
 
-    def on_compile(self, done: int, total: int) -> None:
-        self.state = f"compiling kernels {done}/{total}, {self._how_often()}"
-        if self.live is None and not self.quiet and (done in (1, total) or self._due()):
-            render.say(self.state)
-
-    def _how_often(self) -> str:
-        from ..kernels import cache
-
-        if not self.how_often:
-            kept = cache.use_cache() == str(cache.cache_dir())
-            self.how_often = "once per machine" if kept else "anew each time: see  cnnspec doctor"
-        return self.how_often
+    def on_compile(self, done: int, total: int, left: float) -> None:
+        if self.quiet:
+            if self.aside is not None:
+                self.aside(done, total, left)
+            return
+        self.compiling.update(done, total, left)
+        if self.live is not None:
+            return
+        if done == 0:
+            render.say(self.compiling.begun())
+        elif done < total and self._due(COMPILING_EVERY):
+            render.say(self.compiling.line())
 
     def on_step(
         self, epoch: int, step: int, steps: int, images: int, loss: float, accuracy: float, seconds: float
@@ -167,10 +259,10 @@ class TrainingView:
         self.best = row[keep.on]
         return True
 
-    def _due(self) -> bool:
-        """Return whether plain output has been silent for long."""
+    def _due(self, seconds: float = PLAIN_EVERY) -> bool:
+        """Return whether plain output has been silent for so long."""
         now = time.monotonic()
-        if now - self.told < PLAIN_EVERY:
+        if now - self.told < seconds:
             return False
         self.told = now
         return True

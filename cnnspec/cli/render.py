@@ -67,6 +67,11 @@ def styled(line: str, style: str) -> str:
     return click.style(line, fg=colour, bold=words.get("bold"), dim=words.get("dim"))
 
 
+def say_aside(line: str) -> None:
+    """Print one line to stderr as it is: how far something is, where results go to stdout."""
+    click.echo(line, err=True)
+
+
 def note(line: str) -> None:
     """Print a remark to stderr, where it does not mix with results."""
     console(stderr=True).print(text(f"note: {line}", ("^note:", "bold yellow")))
@@ -144,43 +149,56 @@ def diagnostic_lines(d: Diagnostic, columns: int | None) -> list[Text]:
 
 
 # ---- live lines ---------------------------------------------------------------------------------
-def is_plain() -> bool:
-    """Return whether live displays are out of place: no terminal, a dumb one, or continuous integration."""
-    return not sys.stdout.isatty() or os.environ.get("TERM", "") in ("dumb", "") or "CI" in os.environ
+def is_plain(*, stderr: bool = False) -> bool:
+    """Return whether live displays are out of place: no terminal, a dumb one, a notebook, continuous integration."""
+    stream = sys.stderr if stderr else sys.stdout
+    return not stream.isatty() or os.environ.get("TERM", "") in ("dumb", "") or "CI" in os.environ or in_notebook()
+
+
+def in_notebook() -> bool:
+    """Return whether the output lands in a cell of a notebook, also that of ``!cnnspec``, which is given a terminal.
+
+    A cell keeps what a terminal would erase. Its kernel sets one of these for itself and for what it starts.
+    """
+    return "JPY_PARENT_PID" in os.environ or "inline" in os.environ.get("MPLBACKEND", "")
 
 
 class LiveLine:
     """The last line of the terminal, redrawn eight times a second from ``line()`` and gone in the end.
 
-    What is printed meanwhile through :func:`say` stands above it.
+    What is printed meanwhile through :func:`say` stands above one on stdout.
     """
 
-    standing: LiveLine | None = None  # the one on the screen
+    standing: LiveLine | None = None  # the one on stdout
 
-    def __init__(self, line: Callable[[], str]) -> None:
+    def __init__(self, line: Callable[[], str], *, stderr: bool = False) -> None:
         from rich.live import Live
 
-        self._line = line
+        self._line, self._stderr = line, stderr
+        self._console = console(stderr=True) if stderr else console()  # the very ones that say and note use
         self._live = Live(
-            console=console(),
+            console=self._console,
             get_renderable=self._draw,
             refresh_per_second=8,
             transient=True,
+            redirect_stdout=not stderr,
             redirect_stderr=False,
         )
 
     def _draw(self) -> Text:
         drawn = text(self._line(), ("━+", "cyan"), ("┄+", "dim"), (r"^epoch \S+", "bold"))
-        drawn.truncate(console().width, overflow="ellipsis")
+        drawn.truncate(self._console.width, overflow="ellipsis")
         drawn.no_wrap = True
         return drawn
 
     def start(self) -> None:
         self._live.start()
-        LiveLine.standing = self
+        if not self._stderr:
+            LiveLine.standing = self
 
     def stop(self) -> None:
-        LiveLine.standing = None
+        if LiveLine.standing is self:
+            LiveLine.standing = None
         self._live.stop()
 
     def refresh(self) -> None:

@@ -109,11 +109,13 @@ class Target:
         """Return a network with the weights of the run, or of the named file."""
         from ..runtime.checkpoint import load_weights
         from ..runtime.network import Network
+        from .progress import CompileView
 
         loaded = load_weights(self.weights_file(weights), self.model)
         size, exact = batch or self.model.train.batch, self.compiler.exact
         network = Network(self.model, batch=size, threads=threads, target=target, exact=exact)
-        network.compile(training=False)
+        with CompileView() as view:
+            network.compile(view, training=False)
         network.load_parameters(loaded)
         return network
 

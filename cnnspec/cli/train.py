@@ -53,7 +53,7 @@ def command(
       cnnspec train digits.cnn --epochs 5 --set train.optimizer.lr=0.1
       cnnspec train --resume runs/digits-20260102-030405
     """
-    from .progress import TrainingView
+    from .progress import CompileView, TrainingView
 
     if resume and seed is not None:
         raise click.UsageError("--seed cannot change when a run goes on")
@@ -64,7 +64,7 @@ def command(
         raise click.UsageError("--exact cannot change when a run goes on; it began without")
     from ..runtime.train import train
 
-    with TrainingView(quiet=quiet or as_json) as view:
+    with TrainingView(quiet=quiet or as_json, aside=CompileView(watched=quiet)) as view:
         result = train(
             opened.model,
             out=out,

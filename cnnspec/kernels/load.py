@@ -5,10 +5,11 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from . import objects
 from .cache import use_cache
+from .effort import Estimate, Progress
 
 _loaded: dict[str, int] = {}
 _lock = threading.Lock()
@@ -23,10 +24,11 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_the_lock)
 
 
-def load_kernels(names: Sequence[str], progress: Callable[[int, int], None] | None = None) -> dict[str, int]:
+def load_kernels(names: Sequence[str], progress: Progress | None = None) -> dict[str, int]:
     """Return the address of each kernel, compiling those that this machine has never seen or whose files are damaged.
 
-    ``progress(done, total)`` is called while kernels compile, and only then. Raises KeyError for an unknown name.
+    ``progress(done, total, left)`` is called while kernels compile, and only then; ``left`` is an estimate in seconds.
+    Raises KeyError for an unknown name.
     """
     with _lock:
         folder = use_cache()
@@ -40,11 +42,13 @@ def load_kernels(names: Sequence[str], progress: Callable[[int, int], None] | No
                 else:
                     cold.append(name)
         if cold:
-            _compile(folder, cold, progress or (lambda done, total: None))
+            _compile(folder, cold, progress or (lambda done, total, left: None))
         return {name: _loaded[name] for name in names}
 
 
-def _compile(folder: str, names: Sequence[str], progress: Callable[[int, int], None]) -> None:
+def _compile(folder: str, names: Sequence[str], progress: Progress) -> None:
+    estimate = Estimate(names)
+    progress(0, len(names), estimate.left(0))  # before the compiler is imported, which takes its time too
     from . import (  # noqa: F401  fills the registry
         conv,
         depthwise,
@@ -67,7 +71,6 @@ def _compile(folder: str, names: Sequence[str], progress: Callable[[int, int], N
     for name in names:
         if name not in TEMPLATES:
             raise KeyError(f"no kernel is called {name!r}")
-    progress(0, len(names))
     for done, name in enumerate(names, start=1):
         symbol, code = compile_kernel(name)
         address = objects.load(symbol, code)
@@ -75,7 +78,7 @@ def _compile(folder: str, names: Sequence[str], progress: Callable[[int, int], N
             raise RuntimeError(f"the compiled kernel {name!r} has no symbol {symbol!r}")
         objects.save(folder, name, symbol, code)
         _loaded[name] = address
-        progress(done, len(names))
+        progress(done, len(names), estimate.left(done))
 
 
 def read_ticks() -> int:

@@ -72,8 +72,11 @@ class Reporter(Protocol):
     def on_start(self, info: RunInfo) -> None:
         """Training is about to start."""
 
-    def on_compile(self, done: int, total: int) -> None:
-        """A kernel was compiled; called only where the machine has no compiled copy yet."""
+    def on_compile(self, done: int, total: int, left: float) -> None:
+        """A kernel was compiled; called only where the machine has no compiled copy yet.
+
+        ``left`` is an estimate of the seconds that the others take.
+        """
 
     def on_step(
         self, epoch: int, step: int, steps: int, images: int, loss: float, accuracy: float, seconds: float
@@ -99,7 +102,7 @@ class Silent:
 
     def on_start(self, info: RunInfo) -> None: ...
 
-    def on_compile(self, done: int, total: int) -> None: ...
+    def on_compile(self, done: int, total: int, left: float) -> None: ...
 
     def on_step(
         self, epoch: int, step: int, steps: int, images: int, loss: float, accuracy: float, seconds: float

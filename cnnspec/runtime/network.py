@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import DataError
 from ..ir.build import build_graph
+from ..kernels.effort import Progress
 from ..kernels.load import load_kernels
 from ..model.model import Model
 from ..passes.base import run_pipeline
@@ -21,7 +22,7 @@ from ..plan.values import parameter_size, parameter_space
 from .initialize import initial
 from .pack import pack, unpack
 from .profile import LayerRow, profile_runner
-from .runner import NUMPY, Runner, allocate
+from .runner import NUMPY, WALKERS, Runner, allocate
 
 
 @dataclass(frozen=True)
@@ -93,10 +94,11 @@ class Network:
         plan = compile_plan(graph, batch=self.batch, dtype=self.dtype, parameters=self._offsets, given=("x",))
         return Runner(plan, self._memory, self.threads)
 
-    def compile(self, progress: Callable[[int, int], None] | None = None, training: bool = True) -> None:
-        """Load the kernels of training (and always of inference); ``progress(done, total)`` while any compile."""
+    def compile(self, progress: Progress | None = None, training: bool = True) -> None:
+        """Load the kernels of training (and always of inference); ``progress(done, total, left)`` while any compile."""
         runners = [self.training, self.inference] if training else [self.inference]
-        load_kernels(list(dict.fromkeys(k for r in runners for k in r.plan.kernels)), progress)
+        names = [*(k for r in runners for k in r.plan.kernels), *WALKERS]
+        load_kernels(list(dict.fromkeys(names)), progress)
         for runner in runners:
             runner.compile()
 

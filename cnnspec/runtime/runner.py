@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import MachineError
 from ..kernels import load
+from ..kernels.effort import Progress
 from ..plan.plan import (
     BATCH,
     BATCHED,
@@ -75,6 +76,9 @@ def bits(value: int | float) -> int:
     return struct.unpack("q", struct.pack("d", value))[0] if isinstance(value, float) else value
 
 
+WALKERS = ("walk", "walk.run_parts")  # the kernels that call the others
+
+
 class Runner:
     """One plan, ready to run.
 
@@ -105,7 +109,7 @@ class Runner:
         self._walk: Callable[..., None] | None = None
         self._images: dict[str, np.ndarray] = {}
 
-    def compile(self, progress: Callable[[int, int], None] | None = None) -> None:
+    def compile(self, progress: Progress | None = None) -> None:
         """Load the kernels (compiling those this machine has never seen) and build the tables."""
         if self._walk is not None:
             return
@@ -136,7 +140,7 @@ class Runner:
         self._pointers = np.zeros((self.threading.count, POINTERS), np.int64)
         self._claims = np.zeros((self.threading.count, CLAIM), np.int64)
         self.spent = np.zeros((self.threading.count, max(1, len(calls))), np.int64)
-        walkers = load.load_kernels(["walk", "walk.run_parts"])
+        walkers = load.load_kernels(WALKERS)
         words = [
                 self._segments.ctypes.data, len(segments), self._calls.ctypes.data, self._operands.ctypes.data,
                 self._bases.ctypes.data, self._pointers.ctypes.data, self.spent.ctypes.data, self.spent.shape[1],

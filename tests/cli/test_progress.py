@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from cnnspec.cli.progress import CompileView, Compiling
 
 pty = pytest.importorskip("pty")
 
@@ -73,3 +78,84 @@ def test_the_live_line_has_its_bar_in_80_columns(monkeypatch: pytest.MonkeyPatch
         view.on_step(12, steps // 2, steps, 100_000, 2.3026, accuracy, 1.0)
         assert len(view.state) <= 80
         assert view.state.count("━") + view.state.count("┄") >= 8
+
+
+@pytest.fixture
+def cold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kernels are there, but say that they had to be compiled."""
+    from cnnspec.kernels.load import load_kernels
+    from cnnspec.runtime import network
+
+    def load(names: list[str], progress: Any = None) -> dict[str, int]:
+        if progress is not None:
+            progress(0, 3, 31.0)
+            progress(3, 3, 0.0)
+        return load_kernels(names)
+
+    monkeypatch.setattr(network, "load_kernels", load)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("eval", "run", "--json"),
+        ("predict", "run", "seven.png", "--json"),
+        ("bench", "run", "--repeats", "1", "--json"),
+        ("train", "net.cnn", "--epochs", "1", "--json"),
+    ],
+    ids=lambda command: command[0],
+)
+def test_who_waits_for_kernels_is_told_beside_the_results(
+    cli: Callable[..., Any], room: Path, cold: None, command: tuple[str, ...]
+) -> None:
+    from PIL import Image
+
+    Image.new("L", (8, 8)).save("seven.png")
+    result = cli(*command)
+    assert json.loads(result.out)
+    assert "compiling 3 kernels (kept for later runs), about 30 s to go\ncompiled 3 kernels in " in result.err
+
+
+def test_quiet_training_says_nothing_of_kernels_in_a_pipe(cli: Callable[..., Any], room: Path, cold: None) -> None:
+    result = cli("train", "net.cnn", "--quiet")
+    assert "compil" not in result.out + result.err
+
+
+def test_the_seconds_left_fall_and_an_estimate_that_does_not_come_true_is_dropped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import time
+
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    compiling = Compiling()
+    compiling.update(3, 20, 14.0)
+    assert compiling.line() == "compiling kernels  3/20, about 14 s left"
+    now += 4
+    assert compiling.line() == "compiling kernels  3/20, about 10 s left"
+    now += 11
+    assert compiling.line() == "compiling kernels  3/20, a moment left"
+    now += 60
+    assert compiling.line() == "compiling kernels  3/20"
+    for columns in (60, 80, 120, 200):
+        assert len(compiling.line(columns)) <= columns
+        assert "━" in compiling.line(columns)
+
+
+def test_a_library_call_shows_kernels_only_where_somebody_looks(capfd: pytest.CaptureFixture[str]) -> None:
+    with CompileView(watched=True) as view:
+        view(0, 3, 9.0)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_notebook_gets_plain_lines(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JPY_PARENT_PID", "1")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setenv("TERM", "xterm-color")
+    with CompileView(watched=True) as view:
+        view(0, 3, 9.0)
+        view(3, 3, 0.0)
+    written = capfd.readouterr()
+    assert written.out == ""
+    assert re.fullmatch(r"compiling 3 kernels \(.*\), about 9 s to go\ncompiled 3 kernels in 0.00 s\n", written.err)

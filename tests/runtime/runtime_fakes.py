@@ -71,7 +71,7 @@ class FakeNetwork:
     def compile(self, progress: Any = None, training: bool = True) -> None:
         self.compiled = True
         if progress is not None:
-            progress(1, 1)
+            progress(1, 1, 0.0)
 
     def _logits(self, x: np.ndarray) -> np.ndarray:
         return x.reshape(len(x), -1) @ self.weights["dense1.weight"] + self.weights["dense1.bias"]

@@ -47,7 +47,7 @@ class Recorder(Silent):
     def on_start(self, info):
         self.events.append(("start", info.epoch, info.step))
 
-    def on_compile(self, done, total):
+    def on_compile(self, done, total, left):
         self.events.append(("compile", done, total))
 
     def on_step(self, *values):
