@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from ..errors import DataError, did_you_mean
+from ..text import some
 
 TEMPLATES = {
     "digits": "handwritten digits, 8x8; the data is built in: start here",
@@ -50,35 +51,52 @@ def command(name: str | None, path: Path | None, folder: str | None, force: bool
         raise click.UsageError(
             f"no template {name!r}: {f'did you mean {near!r}?' if near else 'one of ' + ', '.join(TEMPLATES)}"
         )
+    from . import render
+
     text = template(name)
     to_screen = str(path) == "-"
     path = path or Path(f"{name}.cnn")
+    seen: list[str] = []
     if folder is not None:
         if DEFAULT_FOLDER not in text:
             raise click.UsageError(f"--folder does not go with {name!r}, which has its own data")
-        text = fill_in(text, Path(folder), Path() if to_screen else path.parent)
+        text, seen = fill_in(text, Path(folder), Path() if to_screen else path.parent)
     if to_screen:
         click.echo(text, nl=False)
         return
     write_new(path, text, force=force)
     click.echo(f"wrote {path}")
+    for line in seen:
+        render.say(f"  {line}")
     click.echo(f"next: cnnspec summary {path}\n      cnnspec train {path}")
 
 
-def fill_in(text: str, folder: Path, base: Path) -> str:
-    """Return a template's text with the folder of pictures, seen from ``base``, and its number of classes."""
-    if not folder.is_dir():
-        raise DataError("the folder does not exist", path=folder, expected="a folder with one folder a class")
-    root = folder / "train" if (folder / "train").is_dir() else folder
-    classes = [p for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")]
-    if len(classes) < 2:
-        found = ", ".join(p.name for p in classes) or "none"
-        raise DataError("the pictures need two classes or more", path=root, expected="one folder a class", found=found)
+def fill_in(text: str, folder: Path, base: Path) -> tuple[str, list[str]]:
+    """Return a template's text for a folder of pictures, seen from ``base``, and lines on what the folder holds.
+
+    The text has the number of classes, and no ``split`` where the folder has a validation set.
+    """
+    from ..runtime.data.tree import PARTS, look
+
+    tree = look(folder)
     if set(str(folder)) & set('"\\\n'):
         raise DataError("a folder with this name cannot stand in a spec", path=folder, hint="rename the folder")
     seen = folder if folder.is_absolute() else Path(os.path.relpath(folder, base))
     text = text.replace(DEFAULT_FOLDER, seen.as_posix())
-    return re.sub(r"^classes \d+ *", f"classes {len(classes)}".ljust(31), text, count=1, flags=re.MULTILINE)
+    names = tree.class_names
+    text = re.sub(r"^classes \d+ *", f"classes {len(names)}".ljust(31), text, count=1, flags=re.MULTILINE)
+    if "val" in tree.parts:
+        text = re.sub(r"^  split val=.*\n", "", text, count=1, flags=re.MULTILINE)
+    counts = {part: sum(map(len, by_class.values())) for part, by_class in tree.parts.items()}
+    told = [
+        f"{counts[part]:,} {title}" if tree.folders else f"{counts[part]:,}"
+        for part, title in PARTS.items()
+        if part in counts
+    ]
+    empty = [name for name in names if not tree.parts["train"][name]]
+    notes = [*tree.notes, *([f"no picture yet in {', '.join(empty[:8])}"] if empty else [])]
+    listed = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+    return text, [f"{some(len(names), 'class')} ({listed}): {', '.join(told)} pictures", *notes]
 
 
 def write_new(path: Path, text: str, *, force: bool) -> None:

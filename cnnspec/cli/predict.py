@@ -90,15 +90,14 @@ def command(
 
 
 def image_files(paths: Sequence[Path]) -> Iterator[Path]:
-    """Yield the files named, and those of folders with the name of an image, in order."""
-    from ..runtime.data.image import image_suffixes
+    """Yield the files named, and the pictures of folders and of the folders in them, in order."""
+    from ..runtime.data.tree import pictures_below
 
     for path in paths:
         if not path.is_dir():
             yield path
             continue
-        suffixes = image_suffixes()
-        found = sorted(p for p in path.rglob("*") if p.is_file() and p.suffix.lower() in suffixes)
+        found = pictures_below(path)
         if not found:
             raise DataError("the folder holds no image", path=path, expected="files such as .png or .jpg")
         yield from found

@@ -12,7 +12,7 @@ from ..source import Span
 from ..syntax import ast
 from ..text import some
 from .arguments import bind, written
-from .settings import SECTIONS, SETTINGS, Constant, DataSettings, TrainSettings, Warmup
+from .settings import SECTIONS, SETTINGS, Constant, DataSettings, TrainSettings, Warmup, fitting_source
 from .values import Scope, Value
 
 Report = Callable[[Diagnostic], None]
@@ -273,7 +273,9 @@ def data_settings(reader: SectionReader, section: ast.Section | None, input_shap
     if "source" not in found:
         if section is not None and not reader.lost:
             message = "the data section needs a source"
-            hint = "write  source digits  (or fashion_mnist, mnist, idx, folders, npz)"
+            near = fitting_source(input_shape)
+            words = ", ".join(word for word in SETTINGS["source"] if word != near.split()[0])
+            hint = f"write  source {near}  (or {words})"
             reader.report(Diagnostic("missing-argument", message, section.word_span, hint=hint))
         return None
     source = found["source"].value
@@ -308,7 +310,8 @@ def train_settings(reader: SectionReader, section: ast.Section | None, data: Dat
     found, default = reader.found, TrainSettings()
     for name in ("keep", "stop"):
         metric = found[name].value.on if name in found else ""
-        if metric.startswith("val.") and data is not None and data.val == 0:
+        none_kept = data is not None and data.val == 0 and not getattr(data.source, "own_validation", False)
+        if metric.startswith("val.") and none_kept:
             message = f"`{name}` looks at {metric}, but nothing is kept for validation"
             hint = "add  split val=10%  to the data section, or look at train.loss"
             reader.report(Diagnostic("structure", message, found[name].span, hint=hint))

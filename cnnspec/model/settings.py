@@ -6,7 +6,7 @@ work as they do for layers: ``optimizer sgd lr=0.1`` is the class registered as 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -181,7 +181,9 @@ class Idx:
 
 @setting("source", "folders")
 class Folders:
-    """Pictures, one folder a class, in any format that Pillow reads; or train/ and test/ with such folders."""
+    """Pictures, one folder a class, in the usual formats; or train/ with such folders, and val/, test/."""
+
+    own_validation = True  # where the folder has a part for it
 
     path: str = attr("str", "folder", positional=True)
     resize: str = attr(
@@ -196,7 +198,17 @@ class Folders:
 class Npz:
     """A NumPy file of x_train, y_train, perhaps x_test, y_test; x is [N,H,W,C] or [N,H,W]."""
 
+    own_validation = True  # where the file holds x_val
+
     path: str = attr("str", "the .npz file", positional=True)
+
+
+def fitting_source(shape: Sequence[int] | None) -> str:
+    """Return a source, as a spec writes it, whose images have this shape: what to suggest where none is named."""
+    for word, source in SETTINGS["source"].items():
+        if shape is not None and getattr(source, "shape", None) == tuple(shape):
+            return word
+    return 'folders "data/pictures"' if shape is None or shape[-1] in (1, 3) else 'npz "data.npz"'
 
 
 # ---- statements of one form: the word of the registry is empty -------------------------------------

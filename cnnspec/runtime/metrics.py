@@ -37,6 +37,12 @@ def measured_of(
     return {**{key: value for key, value in row.items() if "." in key}, **test}
 
 
+def _own_validation(model: Model) -> str:
+    """Return the other way to a validation set, where the source has one."""
+    word = getattr(model.data.source, "word", "") if model.data is not None else ""
+    return {"folders": ", or a folder  val  beside  train", "npz": ", or  x_val  and  y_val  in the file"}.get(word, "")
+
+
 def check_metrics(model: Model, data: Dataset) -> None:
     """Refuse, before the first epoch, to watch a metric that will not be measured."""
     watched: list[tuple[str, KeepBest | Patience | None]] = [
@@ -53,7 +59,7 @@ def check_metrics(model: Model, data: Dataset) -> None:
                 field=f"train: {statement} on={setting.on}",
                 expected="a validation split, or a metric of train",
                 found="no validation split",
-                hint="data { split val=10% }",
+                hint="data { split val=10% }" + _own_validation(model),
             )
         if setting.on.endswith(".accuracy") and data.train.labels.ndim != 1:
             raise DataError(

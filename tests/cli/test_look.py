@@ -57,11 +57,31 @@ def test_new_counts_the_classes_of_a_folder_and_writes_its_path_as_the_spec_sees
     assert cli("summary", "specs/p.cnn", "--json").code == 0
 
 
+def test_new_looks_at_what_the_folder_holds(cli: Run, tmp_path: Path) -> None:
+    from PIL import Image
+
+    for part, n in (("Train", 3), ("valid", 2)):
+        for name in ("a", "b", ".ipynb_checkpoints"):
+            (tmp_path / "pics" / part / name).mkdir(parents=True)
+            for i in range(n):
+                Image.new("L", (4, 4)).save(tmp_path / "pics" / part / name / f"{i}.png")
+    (tmp_path / "pics" / "Train" / "c").mkdir()
+    for name in ("pictures", "resnet"):
+        result = cli("new", name, f"{name}.cnn", "--folder", "pics")
+        assert result.code == 0
+        for words in ("3 classes (a, b, c)", "6 training, 4 validation pictures", "validation set valid"):
+            assert words in result.out
+        assert "no picture yet in c" in result.out and "2 hidden folders" in result.out
+        text = (tmp_path / f"{name}.cnn").read_text()
+        assert "split" not in text and "keep best on=val.accuracy" in text
+        assert cli("check", f"{name}.cnn").code == 0
+
+
 def test_new_with_a_folder_that_holds_no_classes(cli: Run, tmp_path: Path) -> None:
     (tmp_path / "pics" / "a").mkdir(parents=True)
     result = cli("new", "pictures", "--folder", "pics")
     assert result.code == 1
-    assert "two classes or more" in result.err
+    assert "there must be two or more" in result.err
     assert "found:    a" in result.err
     assert not (tmp_path / "pictures.cnn").exists()
 

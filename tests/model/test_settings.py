@@ -50,6 +50,19 @@ def test_what_is_written():
     assert (t.stop.patience, t.stop.on) == (4, "train.loss")
 
 
+@pytest.mark.parametrize("source", ['folders "pictures"', 'npz "a.npz"'])
+def test_a_source_that_may_have_a_validation_set_of_its_own_is_judged_when_it_is_opened(source: str):
+    m = model(f"{NET}classes 3\ndata {{ source {source} }}\ntrain {{\n keep best\n stop patience=3 on=val.loss\n}}")
+    assert (m.train.keep.on, m.train.stop.on, m.data.val) == ("val.accuracy", "val.loss", 0)
+
+
+@pytest.mark.parametrize(("shape", "source"), [("8x8x1", "digits"), ("224x224x3", "folders"), ("9x9x2", "npz")])
+def test_a_source_is_suggested_whose_images_fit(shape: str, source: str):
+    with pytest.raises(SpecError) as caught:
+        model(f"input {shape} -> flatten -> dense 10\ndata {{ split val=10% }}")
+    assert caught.value.diagnostics[0].hint.startswith(f"write  source {source}")
+
+
 def test_what_is_left_out():
     m = model(NET + "classes 3")
     t = m.train

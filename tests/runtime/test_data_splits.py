@@ -16,7 +16,9 @@ from cnnspec.runtime.data import (
     hold_out,
     load_digits,
     open_data,
+    with_validation,
 )
+from cnnspec.runtime.rng import keyed
 
 IMAGES = np.arange(100, dtype=np.uint8).reshape(100, 1, 1, 1)
 
@@ -65,8 +67,10 @@ def test_digits_are_8x8():
 
 
 def test_no_data_section():
-    with pytest.raises(DataError, match="no data section"):
-        open_data(None, (8, 8, 1), 10)
+    for shape, source in (((8, 8, 1), "digits"), ((224, 224, 3), "folders"), ((28, 28, 1), "fashion_mnist")):
+        with pytest.raises(DataError, match="no data section") as caught:
+            open_data(None, shape, 10)
+        assert f"source {source}" in caught.value.hint
 
 
 def test_hold_out_is_a_stratified_partition_fixed_by_the_seed():
@@ -77,10 +81,43 @@ def test_hold_out_is_a_stratified_partition_fixed_by_the_seed():
     assert set(pixels(held)) != set(pixels(hold_out(split(), 0.2, 2)[1]))
 
 
+def test_each_class_is_on_both_sides_and_an_only_sample_is_trained_on():
+    for seed in range(1, 40):
+        for share in (0.05, 0.2, 0.9):
+            labels = np.repeat(np.arange(7), [1, 2, 3, 1, 60, 32, 1]).astype(np.int32)
+            rest, held = hold_out(split(labels), share, seed)
+            assert sorted([*pixels(rest), *pixels(held)]) == list(range(100))
+            in_rest, in_held = (np.bincount(part.labels, minlength=7) for part in (rest, held))
+            assert (in_rest > 0).all()
+            assert ((in_held > 0) == [False, True, True, False, True, True, False]).all()
+
+
+def test_a_balanced_division_is_as_it_always_was():
+    """What a seed holds out of evenly filled classes rests in runs that may be resumed."""
+    order = keyed(3, "val").permutation(100)
+    labels = np.arange(100, dtype=np.int32) % 5
+    order = order[np.argsort(labels[order], kind="stable")]
+    _, held = hold_out(split(labels), 0.2, 3)
+    assert sorted(order[4::5]) == sorted(pixels(held))
+
+
+def test_what_validation_lacks_is_told():
+    labels = np.repeat(np.arange(5), [1, 2, 2, 2, 2]).astype(np.int32)
+    names = tuple("abcde")
+    data = with_validation(Dataset("few", split(labels).subset(np.arange(9)), None, None, names, ""), 0.12, 1)
+    assert data.class_counts == {"train": (1, 1, 1, 1, 1), "val": (0, 1, 1, 1, 1)}
+    assert any("not held out for validation: a" in note for note in data.notes)
+    assert any("split val=12% holds out 4 of 9 samples" in note for note in data.notes)
+    assert with_validation(data, 0.12, 1).notes[-1].startswith("split val=12% is not used")
+    assert with_validation(data, 0.0, 1) is data
+
+
 def test_hold_out_of_nothing_is_refused():
     with pytest.raises(DataError, match="empty") as caught:
         hold_out(split(), 0.001, 1)
-    assert caught.value.field == "data: split val"
+    assert caught.value.field == "data: split val" and caught.value.hint == "split val=1%"
+    with pytest.raises(DataError, match="empty"):
+        hold_out(split(np.arange(100, dtype=np.int32)), 0.2, 1)
 
 
 def test_val_share_of_a_spec_depends_on_the_seed():

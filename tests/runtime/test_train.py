@@ -19,10 +19,12 @@ from cnnspec.model.settings import (
     Digits,
     Folders,
     KeepBest,
+    Npz,
     Patience,
     TrainSettings,
 )
 from cnnspec.runtime import train as module
+from cnnspec.runtime.data import open_data
 from cnnspec.runtime.diverged import TrainingDiverged
 from cnnspec.runtime.events import Silent
 from cnnspec.runtime.metrics import has_stalled, is_better
@@ -264,6 +266,17 @@ def test_a_metric_of_validation_needs_a_validation_split(changes):
     with pytest.raises(DataError, match="no validation split") as caught:
         run(with_train(digits_model(), **changes))
     assert caught.value.hint == "data { split val=10% }" and "on=val." in caught.value.field
+
+
+@pytest.mark.parametrize(
+    ("source", "other"), [(Folders("pictures"), "a folder  val  beside  train"), (Npz("a.npz"), "x_val")]
+)
+def test_where_the_data_may_have_a_validation_set_of_its_own_the_error_says_so(source, other):
+    model = with_train(digits_model(), keep=KeepBest())
+    model = dataclasses.replace(model, data=DataSettings(source))
+    with pytest.raises(DataError, match="no validation split") as caught:
+        train(model, data=open_data(DataSettings(Digits()), (8, 8, 1), 10), out=None, make_network=FakeNetwork)
+    assert other in caught.value.hint
 
 
 def test_nan_stops_with_the_layer_its_line_and_the_checkpoint(tmp_path):

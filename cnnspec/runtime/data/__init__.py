@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
 from ...errors import DataError
-from ...model.settings import DataSettings
+from ...model.settings import DataSettings, fitting_source
 from ...ops.base import Shape
 from .arrays import dataset_of_arrays
 from .digits import load_digits, open_digits
@@ -16,7 +15,7 @@ from .image import load_image
 from .loader import Batch, batches, epoch_order
 from .mnist import open_fashion_mnist, open_idx, open_mnist
 from .npz import open_npz
-from .split import ArraySplit, Dataset, Normalizer, Split, hold_out, normalizer_for
+from .split import ArraySplit, Dataset, Normalizer, Split, hold_out, normalizer_for, with_validation
 
 Opener = Callable[[DataSettings, Shape, "int | None", Path], Dataset]
 
@@ -61,13 +60,10 @@ def open_data(
             path=spec,
             field="data",
             expected="a source of images",
-            hint="add  data { source digits }  or another source: see  cnnspec layers source",
+            hint=f"add  data {{ source {fitting_source(input_shape)} }}  or another: see  cnnspec layers source",
         )
     opened = OPENERS[settings.source.word](settings, input_shape, classes, Path(base))
-    if settings.val > 0:
-        rest, held = hold_out(opened.train, settings.val, seed)
-        return dataclasses.replace(opened, train=rest, val=held)
-    return opened
+    return with_validation(opened, settings.val, seed)
 
 
 __all__ = [
@@ -85,4 +81,5 @@ __all__ = [
     "load_image",
     "normalizer_for",
     "open_data",
+    "with_validation",
 ]

@@ -9,7 +9,7 @@ import numpy as np
 from ...model.settings import Normalize
 from ...ops.base import Shape
 from .npz import check_arrays, white_of
-from .split import ArraySplit, Dataset, Split, check_labels, hold_out, normalizer_for
+from .split import ArraySplit, Dataset, check_labels, normalizer_for, with_validation
 
 
 def dataset_of_arrays(
@@ -58,16 +58,13 @@ def dataset_of_arrays(
         digest.update(labels.tobytes())
         normalizer = normalizer_for(normalize, input_shape[-1], white_of(images))
         splits[part] = ArraySplit(images, labels, normalizer, origin="arrays")
-    train: Split = splits["train"]
-    held: Split | None = splits.get("val")
-    if held is None and val > 0:
-        train, held = hold_out(train, val, seed)
-    return Dataset(
+    opened = Dataset(
         "arrays",
-        train,
-        held,
+        splits["train"],
+        splits.get("val"),
         splits.get("test"),
         tuple(map(str, range(classes or 0))),
         digest.hexdigest(),
         normalizer_for(normalize, input_shape[-1]),
     )
+    return with_validation(opened, val, seed)

@@ -15,9 +15,11 @@ import numpy as np
 from ...errors import DataError
 from ...model.settings import DataSettings
 from ...ops.base import Shape
+from ...text import some
 from . import split as limits
-from .image import UnreadableImage, check_channels, check_header, decode_image, image_suffixes
+from .image import UnreadableImage, check_channels, check_header, decode_image
 from .split import ArraySplit, Dataset, Normalizer, Split, normalizer_for
+from .tree import Classes, check_filled, look
 
 TEST_SHARE = 0.2
 _DECODERS = min(4, os.cpu_count() or 1)
@@ -57,23 +59,19 @@ class FolderSplit:
 def open_folders(settings: DataSettings, input_shape: Shape, classes: int | None, base: Path) -> Dataset:
     """Open ``root/CLASS/*`` or ``root/train/CLASS/*`` with ``root/test/CLASS/*`` (and ``root/val/CLASS/*``).
 
-    Without a test folder a fifth of each class is the test set: the files whose names' sha256 come first.
+    Where no folder is a part, a fifth of each class is the test set: the files whose names' sha256 come first.
 
     Raises
     ------
     DataError
-        When a folder is missing or holds no class, a class is empty, an image cannot be read, or the number
-        of classes is not that of the net.
+        When :func:`~.tree.look` refuses the folder, a class has no picture, an image cannot be read, or the number of
+        classes is not that of the net.
     """
     root = base / Path(settings.source.path).expanduser()
-    if not root.is_dir():
-        found = "a file" if root.exists() else "nothing"
-        raise DataError("the folder does not exist", path=root, field="data: source folders", found=found)
+    tree = look(root)
+    check_filled(tree)
     check_channels(input_shape, root)
-    parted = (root / "train").is_dir() and any(p.is_dir() for p in (root / "train").iterdir())
-    notes: list[str] = []
-    listed = {"train": list_classes(root / "train" if parted else root, notes)}
-    class_names = tuple(listed["train"])
+    class_names, listed, notes = tree.class_names, dict(tree.parts), list(tree.notes)
     if classes is not None and classes != len(class_names):
         listing = ", ".join(class_names[:12]) + (", ..." if len(class_names) > 12 else "")
         raise DataError(
@@ -82,28 +80,19 @@ def open_folders(settings: DataSettings, input_shape: Shape, classes: int | None
             field="classes",
             expected=f"{classes} folders",
             found=f"{len(class_names)}: {listing}",
-            hint="write `dense classes` for the last layer, or mend the folders",
+            hint=f"write  classes {len(class_names)}  near the top of the spec, and  dense classes  as the last layer",
         )
-    if parted:
-        for part in ("val", "test"):
-            if (root / part).is_dir():
-                listed[part] = list_classes(root / part, notes)
-    else:
-        listed["train"], listed["test"] = divide(listed["train"])
-        notes.append(f"no test folder: a fifth of each class, {_count(listed['test']):,} images, is the test set")
+    if not tree.folders:
+        listed["train"], listed["test"] = divide(listed["train"], root)
+        tested = sum(map(len, listed["test"].values()))
+        notes.append(f"no test folder: a fifth of each class, {some(tested, 'image')}, is the test set")
+        single = [name for name in class_names if name not in listed["test"]]
+        if single:
+            notes.append(f"one picture only, so none to test on: {', '.join(single[:8])}")
     decode = _decoder(root, listed, input_shape, settings)
     splits: dict[str, Split] = {}
     digest = hashlib.sha256()
     for part, by_class in listed.items():
-        strange = [name for name in by_class if name not in class_names]
-        if strange:
-            raise DataError(
-                "a class has no training images",
-                path=root / part / strange[0],
-                field="class",
-                expected=f"one of {', '.join(class_names[:12])}",
-                found=strange[0],
-            )
         if by_class:
             splits[part] = decode(part, by_class, class_names, digest)
     return Dataset(
@@ -118,44 +107,11 @@ def open_folders(settings: DataSettings, input_shape: Shape, classes: int | None
     )
 
 
-def list_classes(root: Path, notes: list[str]) -> dict[str, list[Path]]:
-    """Return the image files of each class folder, both sorted by name; hidden files do not count."""
-    folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
-    if len(folders) < 2:
-        raise DataError(
-            "classes are folders, and there must be two or more",
-            path=root,
-            field="classes",
-            expected="one folder for each class",
-            found=", ".join(p.name for p in folders) or "no folder",
-        )
-    suffixes = image_suffixes()
-    by_class: dict[str, list[Path]] = {}
-    other: list[Path] = []
-    for folder in folders:
-        files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
-        images = [p for p in files if p.suffix.lower() in suffixes]
-        other += [p for p in files if p.suffix.lower() not in suffixes]
-        if not images:
-            raise DataError(
-                "the class folder holds no image",
-                path=folder,
-                field="class",
-                expected="at least one image file",
-                found=f"{_files(len(files))} of other kinds" if files else "an empty folder",
-                hint="remove the folder or fill it",
-            )
-        by_class[folder.name] = images
-    if other:
-        notes.append(f"{root}: left out {_files(len(other))} not named as an image, such as {other[0].name}")
-    return by_class
-
-
-def divide(by_class: dict[str, list[Path]]) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
-    """Divide each class 80/20 by the sha256 of CLASS/NAME; where two are, one is for testing."""
+def divide(by_class: Classes, root: Path) -> tuple[Classes, Classes]:
+    """Divide each class 80/20 by the sha256 of its paths below the root; of two pictures, one is for testing."""
     train, test = {}, {}
     for name, paths in by_class.items():
-        ranked = sorted(paths, key=lambda p: hashlib.sha256(f"{p.parent.name}/{p.name}".encode()).digest())
+        ranked = sorted(paths, key=lambda p: hashlib.sha256(os.fsencode(p.relative_to(root).as_posix())).digest())
         count = max(1, round(TEST_SHARE * len(paths))) if len(paths) > 1 else 0
         train[name] = sorted(ranked[count:])
         if count:
@@ -198,16 +154,8 @@ def _for_each(paths: Sequence[Path], act: Callable[[int], None]) -> None:
             expected=f"{len(paths):,} readable images",
             found=f"{len(paths) - len(failures):,} readable, {len(failures):,} not"
             + (f"; also {further}{', ...' if len(failures) > 6 else ''}" if further else ""),
-            hint="replace or remove the file" + ("s" if further else ""),
+            hint=f"replace the file{'s' if further else ''}, or move {'them' if further else 'it'} elsewhere",
         )
-
-
-def _files(n: int) -> str:
-    return f"{n:,} file{'' if n == 1 else 's'}"
-
-
-def _count(by_class: dict[str, list[Path]]) -> int:
-    return sum(map(len, by_class.values()))
 
 
 def _decoder(
@@ -227,7 +175,7 @@ def _decoder(
     def make(part: str, by_class: dict[str, list[Path]], class_names: tuple[str, ...], digest: Any) -> Split:
         number = {name: i for i, name in enumerate(class_names)}
         paths = [p for name in by_class for p in by_class[name]]
-        labels = np.array([number[p.parent.name] for p in paths], np.int32)
+        labels = np.array([number[name] for name in by_class for _ in by_class[name]], np.int32)
         digest.update(f"{part} {class_names}".encode())
         digest.update(labels.tobytes())
         if streamed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Protocol
 
@@ -12,6 +12,7 @@ import numpy as np
 from ...errors import DataError
 from ...model.settings import Normalize
 from ...ops.base import Shape
+from ...text import some
 from ..rng import keyed
 
 IN_MEMORY_NBYTES = 1 << 30  # larger data is read batch by batch
@@ -170,19 +171,64 @@ class Dataset:
         }
 
 
+def with_validation(data: Dataset, share: float, seed: int) -> Dataset:
+    """Return the data set with a share of its training samples held out for validation, fixed by the seed.
+
+    A validation set of the data's own stays as it is, and the share is told not to be used.
+
+    Raises
+    ------
+    DataError
+        When the share leaves one part empty.
+    """
+    if share <= 0:
+        return data
+    if data.val is not None:
+        own = f"the data has a validation set of its own, {some(len(data.val), 'sample')}"
+        return replace(data, notes=(*data.notes, f"split val={100 * share:g}% is not used: {own}"))
+    rest, held = hold_out(data.train, share, seed)
+    notes = list(data.notes)
+    if data.train.labels.ndim == 1:
+        there, counts = np.unique(data.train.labels, return_counts=True)
+        single = [data.class_names[i] if i < data.classes else str(i) for i in there[counts == 1]]
+        if single:
+            names = ", ".join(single[:8]) + (", ..." if len(single) > 8 else "")
+            notes.append(f"one training sample only, which is not held out for validation: {names}")
+        if len(held) > len(data.train) * share + len(there) / 2:
+            notes.append(
+                f"split val={100 * share:g}% holds out {len(held):,} of {len(data.train):,} samples, "
+                "as each class needs one at least"
+            )
+    return replace(data, train=rest, val=held, notes=tuple(notes))
+
+
 def hold_out(split: Split, share: float, seed: int) -> tuple[Split, Split]:
-    """Divide a split into the rest and a share of it, each class represented alike, fixed by the seed."""
+    """Divide a split into the rest and a share of it, each class represented alike, fixed by the seed.
+
+    A class of two samples or more has one on each side at least; the only sample of a class is in the rest.
+    """
     order = keyed(seed, "val").permutation(len(split))
     if split.labels.ndim == 1:  # grouped by class, so that evenly spread picks are stratified
         order = order[np.argsort(split.labels[order], kind="stable")]
     steps = np.floor(np.arange(len(split) + 1) * share)
     picked = steps[1:] != steps[:-1]
-    if picked.all() or not picked.any():
+    enough = bool(picked.any() and not picked.all())
+    if split.labels.ndim == 1 and enough:
+        _, starts, counts = np.unique(split.labels[order], return_index=True, return_counts=True)
+        for start, count in zip(starts, counts, strict=True):
+            of_class = picked[start : start + count]
+            if of_class.all():
+                of_class[0] = False
+            elif count > 1 and not of_class.any():
+                of_class[0] = True
+    if not enough or not picked.any():
+        least = -(-100 // max(1, len(split)))
         raise DataError(
-            f"a share of {share:g} leaves one part of {len(split)} samples empty",
+            f"a share of {100 * share:g}% leaves one part of {some(len(split), 'sample')} empty",
             field="data: split val",
-            expected="a share that leaves at least one sample on each side",
-            found=f"{int(picked.sum())} of {len(split)} samples for validation",
+            expected="a share that leaves at least one sample on each side, and a class of two samples",
+            found=f"{int(picked.sum())} of {some(len(split), 'sample')} for validation",
+            hint=f"split val={least}%" if share * len(split) < 1 and least < 100 else "",
         )
     return split.subset(np.sort(order[~picked])), split.subset(np.sort(order[picked]))
 

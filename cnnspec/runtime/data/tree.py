@@ -1,0 +1,364 @@
+"""What lies in a folder of pictures: its parts, its classes and their pictures, and what is left out."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...errors import DataError
+from ...text import some
+from .image import image_suffixes
+
+Classes = dict[str, list[Path]]  # class name -> its pictures, both sorted by name
+
+PARTS = {"train": "training", "val": "validation", "test": "test"}  # and what messages call them
+_PART = re.compile(r"(?:(train|training)|(val|valid|validation)|(test|testing))(?:set|data)?")
+_SYSTEM = ("__macosx", "@eadir")  # written by macOS into archives, by Synology beside pictures
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A folder of pictures, looked at; no picture is opened.
+
+    Attributes
+    ----------
+    folders : the folder of each part that is one, by ``train``, ``val`` and ``test``; empty where there are none.
+    parts : the pictures of each part by class; ``train`` is always there, with all classes, the others where they
+        hold a picture.
+    notes : what a person should know: how parts were recognised, what is left out.
+    """
+
+    root: Path
+    folders: Mapping[str, Path]
+    parts: Mapping[str, Classes]
+    notes: tuple[str, ...]
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return tuple(self.parts["train"])
+
+
+def part_of(name: str) -> str | None:
+    """Return which part a folder's name stands for, ``train``, ``val`` or ``test``; None for any other name.
+
+    Upper case counts as lower: ``train``, ``Training``, ``train_set``; ``val``, ``valid``, ``validation``; ``test``,
+    ``Testing``, ``test-data``.
+    """
+    found = _PART.fullmatch(re.sub(r"[-_ ]", "", name.casefold()))
+    return tuple(PARTS)[(found.lastindex or 1) - 1] if found else None
+
+
+def look(root: Path) -> Tree:
+    """Look at ``root/CLASS/*``, or at ``root/train/CLASS/*`` with folders of the same kind for ``val`` and ``test``.
+
+    Pictures in folders below a class folder are of that class. Links are followed.
+
+    Raises
+    ------
+    DataError
+        When the folder is missing or may not be read, there are fewer than two classes, or it is not clear which
+        folder is which part.
+    """
+    if not root.is_dir():
+        found = "a file" if root.exists() else "nothing"
+        raise DataError("the folder does not exist", path=root, field="data: source folders", found=found)
+    left = _LeftOut(root)
+    notes: list[str] = []
+    folders, loose = _entries(root, left)
+    parts = _parts(root, folders, notes)
+    if "train" in parts:
+        beside = [folder.name for folder in folders if folder not in parts.values()]
+        if beside:
+            used = " and ".join(folder.name for folder in parts.values())
+            notes.append(f"{root.name}: left out, beside {used}: {_names(beside)}")
+        left.add("picture", "outside of the class folders", *loose)
+        train = _Part(parts["train"], *_entries(parts["train"], left), left)
+    else:
+        train = _Part(root, [folder for folder in folders if folder not in parts.values()], loose, left)
+    _check_classes(train)
+    pictures = {"train": train.classes}
+    _tell_classes(train, notes)
+    for part in ("val", "test"):
+        if part in parts:
+            other = _Part(parts[part], *_entries(parts[part], left), left)
+            listed = _match(other, train.classes, notes)
+            if listed:
+                pictures[part] = listed
+    return Tree(root, parts, pictures, (*notes, *left.notes()))
+
+
+def check_filled(tree: Tree) -> None:
+    """Raise DataError naming the first class that has no picture to train on."""
+    root = tree.folders.get("train", tree.root)
+    for name, pictures in tree.parts["train"].items():
+        if not pictures:
+            _, others = _below(root / name, _LeftOut(root))
+            found = f"{some(len(others), 'file')} of other kinds, such as {others[0].name}" if others else ""
+            raise DataError(
+                "the class folder holds no image",
+                path=root / name,
+                field="class",
+                expected="at least one image file",
+                found=found or "an empty folder",
+                hint=f"put pictures of the class into it, or move it out of {root.name}",
+            )
+
+
+def pictures_below(folder: Path) -> list[Path]:
+    """Return the pictures of a folder and of the folders in it, sorted; hidden ones do not count.
+
+    Raises
+    ------
+    DataError
+        When a folder may not be read.
+    """
+    return _below(folder, _LeftOut(folder))[0]
+
+
+class _LeftOut:
+    """Counts what is left out, and remembers an example of each kind."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.kinds: dict[tuple[str, str], list[Path]] = {}
+
+    def add(self, thing: str, why: str, *paths: Path) -> None:
+        if paths:
+            self.kinds.setdefault((thing, why), []).extend(paths)
+
+    def notes(self) -> list[str]:
+        texts = []
+        for (thing, why), paths in self.kinds.items():
+            example = os.path.relpath(min(paths), self.root)
+            what = f"{some(len(paths), thing)} {why}".rstrip()
+            texts.append(f"{self.root.name}: left out {what}, such as {example}")
+        return texts
+
+
+class _Part:
+    """A folder of class folders."""
+
+    def __init__(self, folder: Path, class_folders: Sequence[Path], loose: Sequence[Path], left: _LeftOut) -> None:
+        self.folder, self.class_folders, self.loose = folder, class_folders, loose
+        self.classes: Classes = {}
+        self.deeper: list[Path] = []
+        left.add("picture", "outside of the class folders", *loose)
+        for class_folder in class_folders:
+            _check_no_parts_inside(class_folder)
+            found, _ = _below(class_folder, left)
+            self.classes[class_folder.name] = found
+            self.deeper += [p for p in found if p.parent != class_folder]
+
+
+def _entries(folder: Path, left: _LeftOut) -> tuple[list[Path], list[Path]]:
+    """Return (folders, pictures) of a folder, both sorted; what is neither is counted as left out."""
+    folders, pictures = [], []
+    suffixes = image_suffixes()
+    for path in _listed(folder):
+        try:
+            mode = path.stat().st_mode
+        except OSError:
+            if path.suffix.lower() in suffixes or not path.suffix:
+                left.add("broken link", "", path)
+            continue
+        hidden = path.name.startswith(".")
+        if stat.S_ISDIR(mode):
+            if hidden:
+                left.add("hidden folder", "", path)
+            elif path.name.casefold() in _SYSTEM:
+                left.add("folder", "that a system made, not a person", path)
+            else:
+                folders.append(path)
+        elif path.suffix.lower() not in suffixes:
+            if not hidden:
+                left.add("file", "not named as an image", path)
+        elif hidden:
+            left.add("hidden file", "", path)
+        elif not stat.S_ISREG(mode):
+            left.add("special file", "named as an image", path)
+        else:
+            pictures.append(path)
+    return folders, pictures
+
+
+def _below(folder: Path, left: _LeftOut) -> tuple[list[Path], list[Path]]:
+    """Return (pictures, files of other kinds) of a folder and the folders in it, each of which is entered once."""
+    pictures: list[Path] = []
+    mine = _LeftOut(folder)
+    waiting, met = [folder], set()
+    while waiting:
+        current = waiting.pop()
+        status = current.stat()
+        if (status.st_dev, status.st_ino) in met:
+            mine.add("link", "to a folder that is read already", current)
+            continue
+        met.add((status.st_dev, status.st_ino))
+        folders, found = _entries(current, mine)
+        waiting += folders
+        pictures += found
+    for (thing, why), paths in mine.kinds.items():
+        left.add(thing, why, *paths)
+    return sorted(pictures), mine.kinds.get(("file", "not named as an image"), [])
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror or error}", path=folder, field="folder") from None
+
+
+def _parts(root: Path, folders: Sequence[Path], notes: list[str]) -> dict[str, Path]:
+    """Return which folders are parts; empty where the folders of the root are the classes."""
+    named: dict[str, list[Path]] = {}
+    for folder in folders:
+        part = part_of(folder.name)
+        if part is not None:
+            named.setdefault(part, []).append(folder)
+    chosen = {part: _one_of(root, part, named[part]) for part in PARTS if part in named}
+    with_classes = {part: folder for part, folder in chosen.items() if _has_folders(folder)}
+    if "train" in chosen and "train" not in with_classes and len(chosen) > 1:
+        _, loose = _entries(chosen["train"], _LeftOut(root))
+        raise DataError(
+            "the pictures to train on lie in no class folder",
+            path=chosen["train"],
+            field="folders",
+            expected=f"one folder for each class, as {chosen['train'].name}/cat/1.jpg",
+            found=f"{some(len(loose), 'picture')} and no folder",
+            hint="make a folder for each class, and move its pictures there",
+        )
+    parts = chosen if "train" in with_classes else with_classes
+    for folder in chosen.values():
+        if folder not in parts.values():
+            notes.append(f"{folder.name} holds no class folders, and is read as a class of its own")
+    if not parts:
+        return {}
+    others = [folder.name for folder in folders if folder not in parts.values()]
+    if "train" not in parts and not others:
+        raise DataError(
+            "there is no folder to train on",
+            path=root,
+            field="folders",
+            expected="train, with one folder for each class",
+            found=_names(folder.name for folder in folders),
+        )
+    if "train" not in parts or any(folder.name != part for part, folder in parts.items()):
+        told = [f"{title} set {parts[part].name}" for part, title in PARTS.items() if part in parts]
+        if "train" not in parts:
+            told.insert(0, f"training set {_names(others)}")
+        notes.append(f"{root.name}: {'; '.join(told)}")
+    return parts
+
+
+def _one_of(root: Path, part: str, found: Sequence[Path]) -> Path:
+    likely = [folder for folder in found if _has_folders(folder)] or found
+    if len(likely) > 1:
+        raise DataError(
+            f"{len(likely)} folders could be the {part} part",
+            path=root,
+            field="folders",
+            expected="one of each part",
+            found=", ".join(folder.name for folder in likely),
+            hint="give all but one of them names of another kind, such as spare: those are left out",
+        )
+    return likely[0]
+
+
+def _has_folders(folder: Path) -> bool:
+    return any(p.is_dir() and not p.name.startswith(".") and p.name.casefold() not in _SYSTEM for p in _listed(folder))
+
+
+def _check_no_parts_inside(class_folder: Path) -> None:
+    inside = {part_of(p.name): p.name for p in _listed(class_folder) if p.is_dir()}
+    if "train" in inside and ("val" in inside or "test" in inside):
+        other = inside.get("test", inside.get("val"))
+        raise DataError(
+            "the parts lie inside the class folders",
+            path=class_folder,
+            field="folders",
+            expected=f"{inside['train']}/{class_folder.name} and {other}/{class_folder.name}",
+            found=f"{class_folder.name}/{inside['train']} and {class_folder.name}/{other}",
+            hint="make the parts the outer folders and the classes the inner ones",
+        )
+
+
+def _check_classes(train: _Part) -> None:
+    names = list(train.classes)
+    if len(names) < 2:
+        inner = [p for p in _listed(train.class_folders[0]) if p.is_dir()] if names else []
+        loose = f"{some(len(train.loose), 'picture')} and " if train.loose else ""
+        raise DataError(
+            "classes are folders, and there must be two or more",
+            path=train.folder,
+            field="classes",
+            expected="one folder for each class",
+            found=loose + (", ".join(names) or "no folder"),
+            hint=f"the classes seem to be in the folder inside: {train.class_folders[0]}" if len(inner) > 1 else "",
+        )
+
+
+def _tell_classes(train: _Part, notes: list[str]) -> None:
+    """Note what is odd about the class folders."""
+    if train.deeper:
+        notes.append(
+            f"{some(len(train.deeper), 'picture')} in folders below a class folder count for that class, such as "
+            f"{os.path.relpath(train.deeper[0], train.folder)}"
+        )
+    by_lower: dict[str, list[str]] = {}
+    by_place: dict[tuple[int, int], list[str]] = {}
+    by_inner: dict[tuple[str, ...], list[str]] = {}
+    for folder in train.class_folders:
+        status = folder.stat()
+        by_lower.setdefault(folder.name.casefold(), []).append(folder.name)
+        by_place.setdefault((status.st_dev, status.st_ino), []).append(folder.name)
+        inner = tuple(p.name for p in _listed(folder) if p.is_dir() and not p.name.startswith("."))
+        by_inner.setdefault(inner, []).append(folder.name)
+    for names in by_lower.values():
+        if len(names) > 1:
+            notes.append(f"classes whose names differ only in upper and lower case: {_names(names)}")
+    for names in by_place.values():
+        if len(names) > 1:
+            notes.append(f"classes that are one and the same folder, by links: {_names(names)}")
+    for inner, names in by_inner.items():
+        if len(names) > 1 and len(inner) > 1:
+            notes.append(
+                f"{_names(names)} are read as classes, though they hold folders of the same names ({_names(inner)}): "
+                "if those are the classes, name the outer folders train, val and test"
+            )
+
+
+def _match(other: _Part, known: Mapping[str, object], notes: list[str]) -> Classes:
+    """Return the pictures of a part under the classes that are trained."""
+    part, matched, strange = other.folder.name, dict[str, list[Path]](), Classes()
+    lowered: dict[str, list[str]] = {}
+    for name in known:
+        lowered.setdefault(name.casefold(), []).append(name)
+    for name, paths in other.classes.items():
+        alike = [name] if name in known else lowered.get(name.casefold(), [])
+        if len(alike) == 1:
+            matched[alike[0]] = sorted(matched.get(alike[0], []) + paths)
+            if alike[0] != name:
+                notes.append(f"{part}/{name} is taken for the class {alike[0]}")
+        elif paths:
+            strange[name] = paths
+    if strange:
+        number = sum(map(len, strange.values()))
+        notes.append(
+            f"{part}: left out {some(number, 'picture')} of classes that have no training images: {_names(strange)}"
+        )
+    found = {name: matched[name] for name in known if matched.get(name)}
+    lacking = [name for name in known if name not in found]
+    if not found:
+        notes.append(f"{part} holds no picture of a class, and is not used")
+    elif lacking:
+        notes.append(f"{part} holds no picture of {_names(lacking)}")
+    return found
+
+
+def _names(names: Iterable[str]) -> str:
+    listed = list(names)
+    return ", ".join(listed[:8]) + (f", ... ({len(listed):,})" if len(listed) > 8 else "")
