@@ -47,6 +47,7 @@ def command(
       cnnspec eval digits.cnn --weights best.safetensors --confusion
     """
     from ..runtime.evaluate import evaluate, target_dtype
+    from ..runtime.expected import why_not_judged
     from . import render
 
     opened = open_target(target, sets, exact)
@@ -65,8 +66,9 @@ def command(
     classes = data.classes if part.labels.ndim == 1 and (confusion or as_json) else None
     found = evaluate(network, part, opened.model.train.batch, classes)
     metrics = found.metrics(split)
-    judged = verdicts(opened.model, metrics)
-    ok = all(v.ok for v in judged)
+    judged = verdicts(opened.model, metrics, not_judged=why_not_judged(opened.model, opened.run))
+    judged = [v for v in judged if v.found is not None]  # lines about other splits are none of this
+    ok = all(v.ok is not False for v in judged)
     if as_json:
         result = {
             "split": split,

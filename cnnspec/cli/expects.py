@@ -12,11 +12,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Verdict:
-    """One ``expect`` line that can be judged: the value found, and whether it holds."""
+    """One ``expect`` line: the value found, and whether it holds; ``ok`` is None where ``why`` it is not judged."""
 
     expect: Expect
-    found: float
-    ok: bool
+    found: float | None
+    ok: bool | None
+    why: str = ""
 
     def as_dict(self) -> dict[str, object]:
         """Return the verdict as JSON-ready values."""
@@ -28,16 +29,22 @@ class Verdict:
             "found": self.found,
             "ok": self.ok,
             "line": e.span.line,
+            **({"not_judged": self.why} if self.ok is None else {}),
         }
 
 
-def verdicts(model: Model, known: Mapping[str, float], *, static: bool = False) -> list[Verdict]:
-    """Judge the lines whose metric is in ``known``, or with ``static`` those that need no training."""
-    from ..model.expects import RELATIONS
+def verdicts(model: Model, known: Mapping[str, float], *, static: bool = False, not_judged: str = "") -> list[Verdict]:
+    """Judge the lines whose metric is in ``known``, or with ``static`` those that need no training.
+
+    Where ``not_judged`` says why trained metrics say nothing of the spec, lines about them are shown, not judged.
+    """
+    from ..model.expects import RELATIONS, TRAINED
     from ..model.summary import static_metrics
 
     if static:
         known = {**static_metrics(model), **known}
+    if not_judged:
+        return [Verdict(e, known.get(e.metric), None, not_judged) for e in model.expects if e.metric in TRAINED]
     return [
         Verdict(e, known[e.metric], RELATIONS[e.relation](known[e.metric], e.value))
         for e in model.expects
@@ -51,8 +58,14 @@ def print_verdicts(judged: list[Verdict]) -> None:
     from . import render
 
     for v in judged:
+        if v.ok is None or v.found is None:
+            found = "" if v.found is None else f", found {format_metric(v.expect.metric, v.found)}"
+            render.say(f"-      {' '.join(v.expect.span.text.split())}: not judged{found}")
+            continue
         mark, style = ("ok    ", "green") if v.ok else ("FAILED", "bold red")
         written = " ".join(v.expect.span.text.split())
         where = "" if v.ok else f"  (line {v.expect.span.line})"
         line = f"{mark} {written}: found {format_metric(v.expect.metric, v.found)}{where}"
         render.console().print(render.text(line, (f"^{mark}", style)))
+    for why in dict.fromkeys(v.why for v in judged if v.why):
+        render.say(f"       {why}")

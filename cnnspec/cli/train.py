@@ -96,17 +96,17 @@ def as_dict(result: TrainResult, model: Model) -> dict[str, object]:
         "best": result.best,
         "test": result.test,
         "expects": [v.as_dict() for v in judged(result, model)],
+        "notes": list(result.notes),
         "ok": result.ok,
     }
 
 
 def judged(result: TrainResult, model: Model) -> list[Verdict]:
     """Judge the spec's ``expect`` lines by what is known of the final weights."""
-    if result.status == "interrupted":
-        return []
     from ..runtime.metrics import measured_of
 
-    return verdicts(model, measured_of(result.history, result.best, result.test))
+    known = measured_of(result.history, result.best, result.test)
+    return verdicts(model, known, not_judged=result.not_judged)
 
 
 def print_result(result: TrainResult, model: Model) -> None:

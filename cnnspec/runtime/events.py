@@ -46,7 +46,10 @@ class TrainResult:
         ``val.loss``, ``val.accuracy``, ``seconds``.
     best : {"metric", "value", "epoch"} where the spec says ``keep best``; ``network`` then holds its weights.
     test : ``test.loss`` and ``test.accuracy``, empty without a test split or when interrupted.
-    unmet : a diagnostic for each ``expect`` line of the spec that does not hold; empty when interrupted.
+    unmet : a diagnostic for each ``expect`` line of the spec that does not hold; empty where they are not judged.
+    not_judged : why ``expect`` lines are not judged: the training was another than the spec's, or was interrupted;
+        "" where they are.
+    notes : what was told through ``Reporter.on_note``, in order.
     network : the trained network.
     """
 
@@ -59,6 +62,8 @@ class TrainResult:
     seconds: float
     network: Any = field(repr=False)
     dataset: Dataset = field(repr=False)
+    not_judged: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:

@@ -10,16 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import Diagnostic
 from ..model.expects import judge
 from ..model.model import Model
 from . import threads as threading
+from .batch_size import fewest_samples
 from .checkpoint import Progress, load_checkpoint, save_checkpoint
 from .data import Dataset
 from .data.loader import Batch, batches, epoch_order
 from .diverged import TrainingDiverged, not_finite
 from .evaluate import evaluate
 from .events import Reporter, RunInfo, TrainResult
+from .expected import STOPPED, why_not_judged
 from .interrupt import Interrupt
 from .metrics import has_stalled, is_better, measured_of
 from .run_folder import RunFolder
@@ -44,14 +45,18 @@ class Run:
         threads: int | None,
         checkpoint_seconds: float,
         resumed: bool,
+        notes: Sequence[str] = (),
     ) -> None:
         self.model, self.data, self.network, self.progress = model, data, network, progress
         self.make_folder, self.reporter, self.threads = make_folder, reporter, threads
         self.folder: RunFolder | None = None  # made when the kernels are there: a run folder has a checkpoint
         self.settings = model.train
         self.steps = -(-len(data.train) // self.settings.batch)
+        self.fewest = fewest_samples(model)
         self.is_classes = data.train.labels.ndim == 1
         self.resumed = resumed
+        self.remarks = tuple(notes)  # to be told at the start
+        self.notes: list[str] = []  # all that were told
         self.checkpoint_seconds = checkpoint_seconds
         self.best_parameters: dict[str, np.ndarray] | None = None  # only where no folder keeps them
         self.started = self.saved = self.reported = time.monotonic()
@@ -75,12 +80,14 @@ class Run:
             )
         )
         slow = threading.choose(self.threads).note
-        for note in (*self.data.notes, *([slow] if slow else [])):
-            self.reporter.on_note(note)
+        for note in (*self.data.notes, *self.remarks, *([slow] if slow else [])):
+            self._note(note)
         self.network.compile(progress=self.reporter.on_compile)
         with Interrupt() as interrupt:
             self.folder = self.make_folder()
             if self.folder is not None:
+                if self.resumed:  # it is under way again, perhaps with more epochs
+                    self.folder.update_manifest(set=[list(pair) for pair in self.model.settings], result=None)
                 self.folder.write_history(progress.history)
                 self._save(*self._state())
 
@@ -100,7 +107,7 @@ class Run:
         progress, train = self.progress, self.data.train
         order = epoch_order(len(train), self.settings.seed, progress.epoch)
         clock = time.perf_counter()
-        with closing(batches(train, order, self.settings.batch, progress.step)) as coming:
+        with closing(batches(train, order, self.settings.batch, progress.step, self.fewest)) as coming:
             for batch in coming:
                 self._step(batch)
                 now = time.perf_counter()
@@ -183,14 +190,11 @@ class Run:
         test: dict[str, float] = {}
         if self.data.test is not None:
             test = evaluate(self.network, self.data.test, self.settings.batch).metrics("test")
-        result = self._result(
-            status,
-            test,
-            judge(self.model.expects, measured_of(self.progress.history, self.progress.best, test)),
-        )
+        result = self._result(status, test, why_not_judged(self.model))
         if self.folder is not None:
+            finite = {key: value if math.isfinite(value) else None for key, value in test.items()}
             self.folder.update_manifest(
-                result={"status": status, "epochs": len(result.history), "best": result.best, **test}
+                result={"status": status, "epochs": len(result.history), "best": result.best, **finite}
             )
         return result
 
@@ -198,12 +202,12 @@ class Run:
         progress = self.progress
         if self.folder is not None:
             self._save(*self._state())
-            self.reporter.on_note(
-                f"stopped in epoch {progress.epoch} after step {progress.step} of {self.steps}, and saved"
-            )
-        return self._result("interrupted", {}, ())
+            self._note(f"stopped in epoch {progress.epoch} after step {progress.step} of {self.steps}, and saved")
+        return self._result("interrupted", {}, STOPPED)
 
-    def _result(self, status: str, test: dict[str, float], unmet: Sequence[Diagnostic]) -> TrainResult:
+    def _result(self, status: str, test: dict[str, float], not_judged: str) -> TrainResult:
+        measured = measured_of(self.progress.history, self.progress.best, test)
+        unmet = () if not_judged else judge(self.model.expects, measured)
         return TrainResult(
             status,
             self.folder.path if self.folder else None,
@@ -214,7 +218,13 @@ class Run:
             time.monotonic() - self.started,
             self.network,
             self.data,
+            not_judged,
+            tuple(self.notes),
         )
+
+    def _note(self, text: str) -> None:
+        self.notes.append(text)
+        self.reporter.on_note(text)
 
     def _save(self, parameters: Arrays, states: Arrays) -> None:
         assert self.folder is not None

@@ -9,8 +9,8 @@ from ..errors import DataError
 from ..model.model import Model
 from .checkpoint import Progress, load_checkpoint
 from .diverged import not_finite
-from .events import Reporter
 from .run_folder import RunFolder, open_run_folder
+from .schedule import learning_rate_jump
 
 CHANGEABLE = ("epochs",)  # settings that a resumed run may change
 
@@ -21,8 +21,13 @@ def folder_to_resume(resume: Path | str) -> RunFolder:
     return open_run_folder(path.parent if path.suffix == ".safetensors" else path)
 
 
-def restore(file: Path, model: Model, network: Any, fresh: Progress, reporter: Reporter) -> Progress:
-    """Load a checkpoint into the network and return its progress, or say why it cannot go on."""
+def restore(
+    file: Path, model: Model, network: Any, fresh: Progress, steps_per_epoch: int, notes: list[str]
+) -> Progress:
+    """Load a checkpoint into the network and return its progress, or say why it cannot go on.
+
+    What a person should know of settings that changed is added to ``notes``.
+    """
     checkpoint = load_checkpoint(file, model)
     progress = checkpoint.progress
     if progress is None:
@@ -46,7 +51,10 @@ def restore(file: Path, model: Model, network: Any, fresh: Progress, reporter: R
         if before == now:
             continue
         if key in CHANGEABLE:
-            reporter.on_note(f"train {key} was {before} and is now {now}")
+            notes.append(f"train {key} was {before} and is now {now}")
+            if key == "epochs":
+                step = (progress.epoch - 1) * steps_per_epoch + progress.step
+                notes += learning_rate_jump(model.train, int(before), step, steps_per_epoch)
             continue
         raise DataError(
             "the train section is not the one that the run began with",

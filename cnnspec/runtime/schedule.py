@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from ..errors import InternalError
 from ..model.settings import Constant, Cosine, Step, TrainSettings
@@ -42,3 +43,26 @@ def learning_rate(settings: TrainSettings, step: int, steps_per_epoch: int) -> f
         t = min(1.0, (step - warm) / total)
         return full * (schedule.to + (1.0 - schedule.to) * 0.5 * (1.0 + math.cos(math.pi * t)))
     raise InternalError(f"no rule for schedule {schedule!r}")
+
+
+def learning_rate_jump(settings: TrainSettings, epochs_before: int, step: int, steps_per_epoch: int) -> list[str]:
+    """Return a remark where the rate changes at once, since a run that goes on has another number of epochs.
+
+    Parameters
+    ----------
+    settings : with the epochs of now.
+    epochs_before : those that the run had up to this step.
+    step : the next step of the whole run, from 0.
+    """
+    if step == 0:
+        return []
+    last = learning_rate(replace(settings, epochs=epochs_before), step - 1, steps_per_epoch)
+    coming = learning_rate(settings, step, steps_per_epoch)
+    planned = learning_rate(replace(settings, epochs=epochs_before), step, steps_per_epoch)
+    if math.isclose(coming, planned, rel_tol=0.01):
+        return []
+    verb = "rises" if coming > last else "falls"
+    return [
+        f"the learning rate {verb} at once from {last:.4g} to {coming:.4g}: {settings.schedule.word} now ends with "
+        f"epoch {settings.epochs}, and ended with {epochs_before}"
+    ]

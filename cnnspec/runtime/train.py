@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..model.model import Model
+from .batch_size import check_batches
 from .checkpoint import Progress
 from .data import Dataset, open_data
 from .evaluate import target_dtype
@@ -67,6 +68,8 @@ def train(
             model.data, model.input_shape, model.label_count, base, seed=model.train.seed, spec=model.source.name
         )
     check_metrics(model, data)
+    levelled = check_batches(model, len(data.train))
+    notes = [levelled] if levelled else []
     if folder is not None:
         exact = folder.exact
     if make_network is None:
@@ -84,7 +87,7 @@ def train(
     progress = Progress(seed=model.train.seed, settings=train_settings(model.train, model.data), data=data.fingerprint)
     if folder is not None:
         file = Path(str(resume)) if str(resume).endswith(".safetensors") else folder.last
-        progress = restore(file, model, network, progress, reporter)
+        progress = restore(file, model, network, progress, -(-len(data.train) // model.train.batch), notes)
 
     def make_folder() -> RunFolder | None:
         if folder is not None or out is None:
@@ -93,7 +96,8 @@ def train(
             out, model, data_sha256=data.fingerprint, class_names=data.class_names, threads=threads, exact=exact
         )
 
-    run = Run(model, data, network, progress, make_folder, reporter, threads, checkpoint_seconds, resume is not None)
+    resumed = resume is not None
+    run = Run(model, data, network, progress, make_folder, reporter, threads, checkpoint_seconds, resumed, notes)
     result = run.go(stop_after_steps)
     reporter.on_end(result)
     return result

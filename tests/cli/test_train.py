@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from tiny import SPEC
 
 Run = Callable[..., Any]
@@ -49,9 +50,54 @@ def test_train_json_is_the_whole_output(cli: Run, room: Path) -> None:
 
 def test_train_ends_with_code_1_when_the_spec_expected_more(cli: Run, room: Path) -> None:
     (room / "net.cnn").write_text(SPEC.replace(">= 50%", ">= 100%"))
-    result = cli("train", "net.cnn", "--epochs", "1")
+    result = cli("train", "net.cnn")
     assert result.code == 1
     assert re.search(r"^FAILED expect test.accuracy >= 100%: found \d", result.out, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (["--epochs", "1"], "train.epochs is 1 instead of 2"),
+        (["--set", "train.optimizer.lr=0.001"], "train.optimizer.lr is 0.001 instead of 0.01"),
+        (["--steps", "3"], "the training was stopped before its end"),
+    ],
+)
+def test_what_the_spec_expects_is_not_judged_by_another_training(
+    cli: Run, room: Path, options: list[str], why: str
+) -> None:
+    (room / "net.cnn").write_text(SPEC.replace(">= 50%", ">= 100%") + "expect params <= 2k\n")
+    result = cli("train", "net.cnn", *options)
+    assert (result.code, result.err) == (0, "")
+    assert "-      expect test.accuracy >= 100%: not judged" in result.out
+    assert why in result.out and "FAILED" not in result.out
+    [made] = (room / "runs").iterdir()
+    measured = cli("eval", made, "--json")
+    [line] = json.loads(measured.out)["expects"]
+    assert (measured.code, line["ok"], line["not_judged"]) == (0, None, why)
+    assert line["found"] < 1
+    result = cli("train", "net.cnn", *options, "--json")
+    found = json.loads(result.out)
+    assert found["ok"] and [e["not_judged"] for e in found["expects"]] == [why]
+
+
+def test_the_value_of_the_spec_and_another_seed_are_judged(cli: Run, room: Path) -> None:
+    (room / "net.cnn").write_text(SPEC.replace(">= 50%", ">= 100%"))
+    assert "FAILED expect test.accuracy" in cli("train", "net.cnn", "--epochs", "2", "--seed", "3").out
+
+
+def test_a_static_expectation_is_judged_whatever_was_set(cli: Run, room: Path) -> None:
+    (room / "net.cnn").write_text(SPEC + "expect params <= 1k\n")
+    result = cli("train", "net.cnn", "--epochs", "1")
+    assert result.code == 1
+    assert "expected params <= 1,000" in result.err
+
+
+def test_a_run_that_went_on_is_judged_by_the_epochs_it_has(cli: Run, room: Path) -> None:
+    result = cli("train", "net.cnn", "--epochs", "1", "--json")
+    run = json.loads(result.out)["run"]
+    assert "ok     expect test.accuracy" in cli("train", "--resume", run, "--epochs", "2").out
+    assert "ok     expect test.accuracy" in cli("eval", run).out
 
 
 def test_steps_stops_and_resume_goes_on(cli: Run, room: Path) -> None:

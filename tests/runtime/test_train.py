@@ -392,3 +392,23 @@ def test_metrics_are_json_lines(tmp_path):
     assert rows[0].keys() == {
         "epoch", "lr", "train.loss", "train.accuracy", "val.loss", "val.accuracy", "seconds",
     }  # fmt: skip
+
+
+def test_every_note_is_in_the_result_and_a_stretched_cosine_is_told(tmp_path):
+    model = digits_model(FULL, VAL)
+    first = run(model, tmp_path)
+    recorder = Recorder()
+    more = run(with_train(model, epochs=8), resume=first.folder, reporter=recorder)
+    assert more.notes == tuple(recorder.notes) and recorder.events[0][0] == "start"
+    assert "train epochs was 4 and is now 8" in more.notes
+    assert [n for n in more.notes if n.startswith("the learning rate rises at once from") and "epoch 8" in n]
+
+
+def test_what_a_manifest_holds_is_json_though_the_test_loss_is_not_finite(tmp_path):
+    class Overflows(FakeNetwork):
+        def eval_step(self, x, target):
+            return dataclasses.replace(super().eval_step(x, target), loss=float("nan"))
+
+    result = run(digits_model(dataclasses.replace(FULL, keep=None, epochs=1)), tmp_path, network=Overflows)
+    text = (result.folder / "manifest.json").read_text()
+    assert json.loads(text, parse_constant=lambda word: pytest.fail(word))["result"]["test.loss"] is None

@@ -27,12 +27,20 @@ def epoch_order(n: int, seed: int, epoch: int) -> np.ndarray:
     return keyed(seed, "shuffle", epoch).permutation(n).astype(np.int64, copy=False)
 
 
-def batches(split: Split, order: np.ndarray, size: int, start: int = 0) -> Generator[Batch, None, None]:
-    """Yield the batches of ``order`` from batch number ``start`` on; the last one may be short."""
+def batches(
+    split: Split, order: np.ndarray, size: int, start: int = 0, fewest: int = 1
+) -> Generator[Batch, None, None]:
+    """Yield the batches of ``order`` from batch number ``start`` on.
+
+    The last one may be short; where it would have less than ``fewest`` samples, it takes from the one before.
+    """
     steps = -(-len(order) // size)
+    cuts = [min(step * size, len(order)) for step in range(steps + 1)]
+    if steps > 1:
+        cuts[-2] = min(cuts[-2], len(order) - fewest)
 
     def make(step: int) -> Batch:
-        ids = order[step * size : (step + 1) * size]
+        ids = order[cuts[step] : cuts[step + 1]]
         x, y = split.batch(ids)
         return Batch(step, ids, x, y)
 

@@ -1,0 +1,42 @@
+"""When ``expect`` lines of trained metrics can be judged: after the training that the spec describes, no other."""
+
+from __future__ import annotations
+
+from ..compiler import Compiler
+from ..errors import SpecError
+from ..model.model import Model
+from .identity import net_lines, train_settings
+from .run_folder import RunFolder
+
+STOPPED = "the training was stopped before its end"
+_FREE = ("seed",)  # what may change: the spec expects it of any
+
+
+def why_not_judged(model: Model, run: RunFolder | None = None) -> str:
+    """Return why what the spec expects of training says nothing of this model, or "" where it does.
+
+    ``expect test.accuracy >= 98%`` speaks of the net, data and training that the spec writes down. With ``--epochs 2``
+    in place of 30 it would fail, and nothing would be wrong. A setting that was given the value of the spec, and
+    another seed, change nothing here. A ``run`` whose weights are measured must have come to its end.
+    """
+    if run is not None and not run.manifest.get("result"):
+        return STOPPED
+    if not model.settings:
+        return ""
+    given = ", ".join(f"{name}={value}" for name, value in model.settings)
+    try:
+        written = Compiler(model.source).model
+    except SpecError:  # the spec is whole only with what was set
+        return f"the spec does not say {given}"
+    before, now = train_settings(written.train, written.data), train_settings(model.train, model.data)
+    changed = [
+        f"{key if key.startswith('data') else f'train.{key}'} is {now.get(key, 'not set')} instead of "
+        f"{before.get(key, 'not set')}"
+        for key in (*before, *(key for key in now if key not in before))
+        if before.get(key) != now.get(key) and key not in _FREE
+    ]
+    if changed:
+        return ", ".join(changed[:2]) + (", ..." if len(changed) > 2 else "")
+    if net_lines(written) != net_lines(model) or written.data != model.data:
+        return f"the spec does not say {given}"
+    return ""
