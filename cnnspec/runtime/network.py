@@ -23,6 +23,7 @@ from .initialize import initial
 from .pack import pack, unpack
 from .profile import LayerRow, profile_runner
 from .runner import NUMPY, WALKERS, Runner, allocate
+from .threads import InTurn, in_turn
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,10 @@ def sample_keys(seed: int, epoch: int, sample_ids: np.ndarray) -> np.ndarray:
         return (z ^ (z >> np.uint64(31))).view(np.int64)
 
 
-class Network:
+class Network(InTurn):
     """A model with parameters, ready to train and to predict.
+
+    Threads may share one: steps, predictions and changes of weights take turns, each on all threads of the kernels.
 
     Parameters
     ----------
@@ -68,6 +71,7 @@ class Network:
         target: str = "i32",
         exact: bool = False,
     ) -> None:
+        super().__init__()
         self.model, self.batch, self.dtype, self.target, self.exact = model, batch, dtype, target, exact
         self.seed = model.train.seed if seed is None else seed
         self.threads = threads
@@ -94,6 +98,7 @@ class Network:
         plan = compile_plan(graph, batch=self.batch, dtype=self.dtype, parameters=self._offsets, given=("x",))
         return Runner(plan, self._memory, self.threads)
 
+    @in_turn
     def compile(self, progress: Progress | None = None, training: bool = True) -> None:
         """Load the kernels of training (and always of inference); ``progress(done, total, left)`` while any compile."""
         runners = [self.training, self.inference] if training else [self.inference]
@@ -103,6 +108,7 @@ class Network:
             runner.compile()
 
     # ---- steps ------------------------------------------------------------------------------------
+    @in_turn
     def train_step(
         self,
         x: np.ndarray,
@@ -128,12 +134,14 @@ class Network:
             self.steps += 1
         return result
 
+    @in_turn
     def eval_step(self, x: np.ndarray, target: np.ndarray) -> StepResult:
         """Return loss and hits in inference mode."""
         self._feed(self.inference, x, target)
         self._infer(len(x))
         return self._totals(self.inference, len(x))
 
+    @in_turn
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Return the net's outputs (logits) float32[n, F] for any number of samples float32[n, H, W, C]."""
         runner, shape = self.inference, self.model.output_shape
@@ -183,6 +191,7 @@ class Network:
         hits = totals[1]
         return StepResult(float(totals[0]) / n, int(hits) if np.isfinite(hits) else 0)
 
+    @in_turn
     def diagnose(
         self, x: np.ndarray, target: np.ndarray, *, epoch: int = 0, sample_ids: np.ndarray | None = None
     ) -> str | None:
@@ -201,6 +210,7 @@ class Network:
                 return layer or self.model.output
         return None
 
+    @in_turn
     def profile(self, x: np.ndarray, target: np.ndarray, repeats: int = 20) -> list[LayerRow]:
         """Return where the time of a training step on these samples goes; weights and states stay as they are."""
         parameters, states = self.parameters(), self.optimizer_state()
@@ -217,10 +227,12 @@ class Network:
         start = self._offsets[name]
         return self._memory[start : start + size * item].view(NUMPY[self.dtype])
 
+    @in_turn
     def parameters(self) -> dict[str, np.ndarray]:
         """Return all parameters as arrays of their own: HWIO filters, [F_in, F_out] dense weights."""
         return {name: unpack(self._slot(name), p.shape, p.groups) for name, p in self.model.params.items()}
 
+    @in_turn
     def load_parameters(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Replace all parameters; DataError names the first that is missing or has another shape."""
         self._check_shapes(arrays, {name: name for name in self.model.params})
@@ -228,6 +240,7 @@ class Network:
             pack(np.asarray(arrays[name], NUMPY[self.dtype]), p.groups, self._slot(name))
         self._prepared = False
 
+    @in_turn
     def optimizer_state(self) -> dict[str, np.ndarray]:
         """Return the optimizer's states as arrays, and the steps taken."""
         states = {"steps": np.array(self.steps, np.int64)}
@@ -236,6 +249,7 @@ class Network:
             states[slot] = unpack(self.training.view(buffer)[0], p.shape, p.groups)
         return states
 
+    @in_turn
     def load_optimizer_state(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Replace the optimizer's states and the steps taken."""
         states = self._states()

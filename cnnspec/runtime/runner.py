@@ -32,7 +32,7 @@ from . import threads
 NUMPY = {"f32": np.float32, "f64": np.float64, "i32": np.int32, "i64": np.int64, "u8": np.uint8}
 ARENA, PARAMETERS, WORKSPACE, STATES, CALLERS = range(5)
 POINTERS, CLAIM = 64, 8  # words of a thread's rows of addresses and of claims, as kernels/walk.py has them
-N, PREPARE, PROFILE = 8, 10, 11  # places in the state of a run, kernels/walk.py: FIELDS
+N, PREPARE, PROFILE, THREADS = 8, 10, 11, 12  # places in the state of a run, kernels/walk.py: FIELDS
 SLACK = 1024  # bytes behind each memory: vectors may read (never write) a little past the end
 
 
@@ -177,6 +177,9 @@ class Runner:
             assert self._given is not None and n <= len(self._given)
             self._bases[CALLERS] = self._given.ctypes.data
         self._state[N], self._state[PREPARE], self._state[PROFILE] = n, prepare, profile
+        if self.threading.count > 1:
+            threads.Team.started = True
+            self._state[THREADS] = 1 if threads.Team.lost else self.threading.count
         self._walk(self._place)
 
     def view(self, buffer: Buffer) -> np.ndarray:

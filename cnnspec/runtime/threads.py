@@ -1,14 +1,22 @@
-"""Threads: how many, and by which library. OpenMP starts a team of threads in microseconds."""
+"""Threads: how many, by which library, and what is left of them in a forked child.
+
+OpenMP starts a team of threads in microseconds.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import functools
 import os
+import threading
+import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from ..errors import MachineError
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
@@ -87,6 +95,8 @@ def choose(threads: int | None = None) -> Threading:
         When ``$CNNSPEC_THREADS`` is no whole number above 0.
     """
     wanted = threads or threads_of_environment() or available_cores()
+    if Team.lost:
+        return Threading("one thread", 1, FORKED if wanted > 1 else "")
     found = openmp()
     if found is None:
         return Threading("one thread", 1, "OpenMP is missing (install libgomp1): only one thread runs")
@@ -110,3 +120,53 @@ def _affinity() -> tuple[int, int, int]:
             table[core * MASK + other // 8] |= 1 << other % 8
     _kept.append(table)
     return calls[0], calls[1], ctypes.addressof(table)
+
+
+FORKED = "this process was forked from one that had computed: only one thread runs (start it by `spawn` for more)"
+
+
+class Team:
+    """What is known of OpenMP's threads: whether this process has started them, or was forked from one that had.
+
+    A child has none of its parent's threads, but OpenMP's library waits for them, for ever.
+    """
+
+    started = False
+    lost = False
+
+
+class InTurn:
+    """A base for objects that one thread may use at a time: their methods are marked ``in_turn``.
+
+    A forked child gets a lock of its own, since the thread that held the lock at that moment is not there.
+    """
+
+    turn: threading.RLock
+
+    def __init__(self) -> None:
+        self.turn = threading.RLock()
+        _shared.add(self)
+
+
+_shared: weakref.WeakSet[InTurn] = weakref.WeakSet()
+
+
+def in_turn(method: F) -> F:
+    """Let threads call a method of an :class:`InTurn` one after the other, and a method call others of its object."""
+
+    @functools.wraps(method)
+    def wait(self: InTurn, *args: Any, **more: Any) -> Any:
+        with self.turn:
+            return method(self, *args, **more)
+
+    return cast(F, wait)
+
+
+def _after_fork() -> None:
+    Team.lost = Team.lost or Team.started
+    for one in _shared:
+        one.turn = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
