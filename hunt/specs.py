@@ -1,0 +1,174 @@
+"""Broken specs: pieces of real ones cut, doubled, moved, mistyped; and random nets whose numbers are compared.
+
+Any text must end in a model or in diagnostics that lie inside it; ``check --fix`` must end, must be done after one
+run, and must not add a mistake; a net that is whole must compute the same on either of two roads.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from cnnspec.compiler import Compiler, mend
+from cnnspec.errors import CnnSpecError, SpecError
+from cnnspec.source import Source
+
+from .tally import Tally
+
+ROOT = Path(__file__).resolve().parent.parent
+WORDS = re.findall(
+    r"\S+",
+    """
+    input classes param block repeat residual project concat add multiply from train data expect defaults cnnspec
+    conv depthwise dense maxpool avgpool bn relu relu6 leaky_relu tanh sigmoid softmax dropout flatten identity global
+    same none valid stride=2 pad=1 groups=2 bias=no a: a b for if in else use filter here.h in.c 3x3 28x28x1 64 0 -1
+    1G 10% 0.5 ( ) [ ] { } | -> , = == >= < + - * / // % " # \\ ; ~ sgd adam lr=0.1 lr epochs 3 batch digits folders
+    npz "x.npz" test.accuracy params Conv2D(32,(3,3)) nn.ReLU() kernel_size=3 padding='same' activation=relu limit
+    reshape linear batchnorm fc source split val=10% normalize mean=0.5 keep best stop patience=3
+    """,
+)
+LAYERS = (
+    "conv {c} 3x3", "conv {c} 3x3 stride=2", "conv {c} 1x1", "conv {c} 5x5 pad=none", "conv {c} 3x3 groups=1 bias=no",
+    "depthwise 3x3", "bn", "relu", "relu6", "leaky_relu", "tanh", "sigmoid", "maxpool 2", "avgpool 2",
+    "maxpool 3x3 stride=2", "dropout 0.2", "residual {{ conv here.c 3x3 -> bn -> relu }}",
+    "concat {{ | conv {c} 3x3 | conv {c} 1x1 }}",
+)  # fmt: skip
+MOST_MACS = 3_000_000
+
+
+def examples() -> list[str]:
+    """Return the texts that are broken: the example specs, the templates, and the inputs of the golden cases."""
+    files = [*ROOT.glob("specs/*.cnn"), *ROOT.glob("cnnspec/cli/templates/*.cnn"), *ROOT.glob("tests/cases/*/*.txt")]
+    texts = [path.read_text(encoding="utf-8").partition("=== output ===")[0] for path in sorted(files)]
+    return [text for text in texts if re.search(r"\binput\s+\d", text)]
+
+
+def broken(rng: random.Random, texts: Sequence[str]) -> str:
+    """Return one of the texts with one to four accidents."""
+    text = rng.choice(texts)
+    for _ in range(rng.randint(1, 4)):
+        start = rng.randint(0, len(text))
+        stop = min(len(text), start + rng.choice((0, 1, 1, 2, 5, 30, 200)))
+        piece = text[start:stop]
+        accident = rng.randrange(8)
+        if accident == 0:
+            piece = ""
+        elif accident == 1:
+            piece += piece
+        elif accident == 2:
+            piece = rng.choice(WORDS)
+        elif accident == 3:
+            piece += f" {rng.choice(WORDS)} "
+        elif accident == 4:  # two letters change places
+            piece = piece[1:2] + piece[:1] + piece[2:]
+        elif accident == 5:
+            piece = piece.swapcase()
+        elif accident == 6:
+            piece += rng.choice(["\n", "\t", "\r\n", "\x1b[31m", "→", "\x00", "\u202e", "\ufeff", "×", "０", "1" * 400])
+        else:  # a line from elsewhere
+            piece = "\n" + rng.choice(rng.choice(texts).split("\n")) + "\n"
+        text = text[:start] + piece + text[stop:]
+    return text
+
+
+def whole(rng: random.Random) -> str:
+    """Return a random small net, which need not be valid."""
+    lines = [f"input {rng.randint(5, 17)}x{rng.randint(5, 17)}x{rng.choice((1, 2, 3, 8, 16))}"]
+    lines += [rng.choice(LAYERS).format(c=rng.choice((1, 3, 8, 12, 16, 24, 33))) for _ in range(rng.randint(1, 7))]
+    if rng.random() < 0.3:
+        lines.append("avgpool global")
+    lines += ["flatten", f"dense {rng.randint(2, 40)}"]
+    return "\n".join(lines) + f"\ntrain {{\n  optimizer {rng.choice(('sgd lr=0.01', 'adam lr=0.001'))}\n  batch 6\n}}\n"
+
+
+def judge(text: str) -> tuple[str, list[str]]:
+    """Return the outcome of a text, and what is wrong with how it was received."""
+    found: list[str] = []
+    try:
+        before = mistakes(text)
+    except Exception as error:  # whatever it is: it is a finding
+        return "crash", [f"check raises {type(error).__name__}: {error}"[:300]]
+    try:
+        mended, _, rest = mend(Source("x.cnn", text))
+        again, n, _ = mend(mended)
+        after = mistakes(mended.text)
+    except Exception as error:
+        return "crash", [f"check --fix raises {type(error).__name__}: {error}"[:300]]
+    if len(after) > len(before):
+        found.append(f"--fix adds a mistake: {len(before)} before, {len(after)} after: {after[-1]}")
+    if n or again.text != mended.text:
+        found.append(f"--fix twice is not once: {n} further edits")
+    if len(rest) != len(after):
+        found.append(f"--fix says {len(rest)} remain, check finds {len(after)}")
+    return ("whole" if not before else "refused"), found
+
+
+def mistakes(text: str) -> list[str]:
+    """Return the messages of a text's errors, none for a whole one; AssertionError where one is out of place."""
+    try:
+        compiler = Compiler.from_text(text, name="x.cnn")
+        _ = compiler.model
+        _ = compiler.summary
+    except SpecError as error:
+        assert error.diagnostics, "an error without a diagnostic"
+        for d in error.diagnostics:
+            assert 0 <= d.span.start <= d.span.end <= len(d.span.source.text), f"a span outside the text: {d.message}"
+            shown = d.render()
+            assert len(shown) < 8000, f"a diagnostic of {len(shown)} characters"
+            d.as_dict()
+        return [d.message for d in error.diagnostics if d.severity == "error"]
+    return []
+
+
+def numbers(text: str) -> tuple[str, list[str]]:
+    """Compare a net's outputs and its weights after two steps: float32 as it runs, float64 by direct algorithms."""
+    import numpy as np
+
+    from cnnspec.runtime.network import Network
+
+    try:
+        compiler = Compiler.from_text(text)
+        model = compiler.model
+        if sum(row.macs for row in compiler.summary.rows) > MOST_MACS:
+            return "large", []
+    except CnnSpecError:
+        return "refused", []
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((6, *model.input_shape)).astype(np.float32)
+    y = rng.integers(0, model.output_shape[-1], 6).astype(np.int32)
+    fast = Network(model, batch=6)
+    plain = Network(model, batch=6, dtype="f64", exact=True, threads=1)
+    found = []
+    before = fast.predict(x)
+    pairs = [("outputs", before, plain.predict(x.astype(np.float64)))]
+    alone = np.concatenate([fast.predict(x[i : i + 1]) for i in range(6)])
+    pairs.append(("outputs one by one", alone, before))
+    for step in range(2):
+        a = fast.train_step(x, y, lr=0.001, epoch=1)
+        b = plain.train_step(x.astype(np.float64), y, lr=0.001, epoch=1)
+        pairs.append((f"loss of step {step + 1}", np.array(a.loss), np.array(b.loss)))
+    slow = plain.parameters()
+    pairs += [(name, value, slow[name]) for name, value in fast.parameters().items()]
+    for name, one, other in pairs:
+        distance = float(np.abs(one - other).max() / max(1e-3, np.abs(other).max()))
+        if not distance < 5e-3:
+            found.append(f"{name} differs by {distance:.2g}")
+    return "compared", found
+
+
+def hunt(count: int, seed: int) -> tuple[Tally, Tally]:
+    """Break ``count`` specs, and compare the numbers of a fiftieth as many random nets."""
+    rng, texts = random.Random(seed), examples()
+    tally = Tally("specs", count)
+    for _ in range(count):
+        text = broken(rng, texts)
+        outcome, found = judge(text)
+        tally.add(outcome, *(f"{finding}\n    {text!r}" for finding in found))
+    nets = Tally("nets", max(1, count // 50))
+    for _ in range(nets.total):
+        text = whole(rng)
+        outcome, found = numbers(text)
+        nets.add(outcome, *(f"{finding}\n    {text!r}" for finding in found))
+    return tally, nets
