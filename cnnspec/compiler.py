@@ -7,6 +7,7 @@ Asking for ``summary`` stops at the model and touches no array.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +17,7 @@ from .errors import DataError, Diagnostic, SpecError, did_you_mean
 from .model.check import check
 from .model.model import Model
 from .model.summary import Summary, summarize
+from .reading import open_file
 from .source import Source, Span
 from .syntax import ast
 from .syntax.parser import MAX_BYTES, parse, too_large
@@ -128,20 +130,15 @@ class Compiler:
 def read_source(path: Path) -> Source:
     """Return the text of a spec file; too large, unreadable and non-UTF-8 files are told apart."""
     name = str(path)
-    try:
-        size = path.stat().st_size
-        if path.is_dir():
-            raise DataError("this is a folder, not a spec", path=path, hint="name a .cnn file")
-        with path.open("rb") as file:
-            if size > MAX_BYTES:
-                raise too_large(name, size, file.read(80).decode("utf-8", "replace").split("\n")[0])
-            data = file.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        raise DataError("there is no such file", path=path, hint=_other_specs(path)) from None
-    except OSError as error:
-        raise DataError(f"the file cannot be read: {error.strerror}", path=path) from None
-    if len(data) > MAX_BYTES:  # not a plain file: a pipe has no size of its own
-        raise too_large(name, len(data), data[:80].decode("utf-8", "replace").split("\n")[0])
+    if os.path.isdir(path):
+        raise DataError("this is a folder, not a spec", path=path, hint="name a .cnn file")
+    if not os.path.exists(path) and os.access(path.parent, os.X_OK):
+        raise DataError("there is no such file", path=path, hint=_other_specs(path))
+    with open_file(path, missing="there is no such file", pipe=True) as file:
+        data = file.read(MAX_BYTES + 1)
+        size = max(len(data), os.fstat(file.fileno()).st_size)  # a pipe has no size of its own
+    if size > MAX_BYTES:
+        raise too_large(name, size, data[:80].decode("utf-8", "replace").split("\n")[0])
     return decode(name, data)
 
 

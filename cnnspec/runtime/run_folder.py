@@ -15,6 +15,7 @@ from typing import Any
 
 from ..errors import DataError
 from ..model.model import Model
+from ..reading import JSON_NBYTES, parse_json, read_text
 from .files import append_line, cannot_write, write_atomically
 from .identity import net_lines, sha256_of_lines, spec_sha256
 
@@ -52,8 +53,8 @@ class RunFolder:
         """The content of manifest.json; DataError when it is missing or damaged."""
         file = self.path / MANIFEST
         try:
-            content = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            content = parse_json(read_text(file, JSON_NBYTES, field="manifest"))
+        except ValueError as error:
             raise DataError(f"the manifest cannot be read: {error}", path=file) from None
         if not isinstance(content, dict):
             raise DataError("the manifest is damaged", path=file, expected="a JSON object")
@@ -86,10 +87,10 @@ class RunFolder:
     def history(self) -> list[dict[str, Any]]:
         """Return the rows of metrics.jsonl."""
         file = self.path / METRICS
-        if not file.is_file():
+        if not file.exists():
             return []
         try:
-            return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+            return [parse_json(line) for line in read_text(file, JSON_NBYTES, field="metrics").splitlines()]
         except ValueError as error:
             raise DataError(f"the metrics cannot be read: {error}", path=file) from None
 

@@ -27,6 +27,7 @@ from ..plan.plan import (
     Operand,
     Plan,
 )
+from ..reading import free_memory
 from . import threads
 
 NUMPY = {"f32": np.float32, "f64": np.float64, "i32": np.int32, "i64": np.int64, "u8": np.uint8}
@@ -50,16 +51,6 @@ def allocate(nbytes: int) -> np.ndarray:
         raise _no_memory(nbytes, "") from error
     start = -raw.ctypes.data % 64
     return raw[start : start + nbytes + SLACK]
-
-
-def free_memory() -> int | None:
-    """Return the bytes that Linux would give without swapping, or None where it cannot be asked."""
-    try:
-        with open("/proc/meminfo", encoding="ascii") as file:
-            fields = dict(line.split(":", 1) for line in file)
-        return int(fields["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):
-        return None
 
 
 def _no_memory(nbytes: int, found: str) -> MachineError:

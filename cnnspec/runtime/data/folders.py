@@ -15,6 +15,7 @@ import numpy as np
 from ...errors import DataError
 from ...model.settings import DataSettings
 from ...ops.base import Shape
+from ...reading import named_path
 from ...text import some
 from . import split as limits
 from .image import UnreadableImage, check_channels, check_header, decode_image
@@ -67,7 +68,7 @@ def open_folders(settings: DataSettings, input_shape: Shape, classes: int | None
         When :func:`~.tree.look` refuses the folder, a class has no picture, an image cannot be read, or the number of
         classes is not that of the net.
     """
-    root = base / Path(settings.source.path).expanduser()
+    root = named_path(base, settings.source.path)
     tree = look(root)
     check_filled(tree)
     check_channels(input_shape, root)

@@ -11,6 +11,7 @@ import numpy as np
 from ...errors import DataError
 from ...model.settings import DataSettings
 from ...ops.base import Shape
+from ...reading import named_path
 from .idx import read_idx
 from .split import ArraySplit, Dataset, check_image_shape, check_labels, normalizer_for
 
@@ -41,7 +42,7 @@ def open_mnist(settings: DataSettings, input_shape: Shape, classes: int | None, 
 
 def open_idx(settings: DataSettings, input_shape: Shape, classes: int | None, base: Path) -> Dataset:
     """Open any data set in IDX files; the test files may be absent."""
-    folder = base / Path(settings.source.path).expanduser()
+    folder = named_path(base, settings.source.path)
     if not folder.is_dir():
         raise DataError("the folder does not exist", path=folder, field="data: source idx")
     return _open("idx", folder, settings, input_shape, classes, None)
@@ -49,10 +50,10 @@ def open_idx(settings: DataSettings, input_shape: Shape, classes: int | None, ba
 
 def _places(named: str, base: Path, subfolder: str, system: Path | None) -> list[Path]:
     if named:
-        return [base / Path(named).expanduser()]
+        return [named_path(base, named)]
     places = []
     if os.environ.get("CNNSPEC_DATA"):
-        root = Path(os.environ["CNNSPEC_DATA"]).expanduser()
+        root = named_path(Path(), os.environ["CNNSPEC_DATA"])
         places += [root / subfolder, root]
     return places + ([system] if system else [])
 

@@ -15,6 +15,7 @@ import numpy as np
 from ...errors import DataError
 from ...model.settings import DataSettings
 from ...ops.base import Shape
+from ...reading import named_path
 from . import split as limits
 from .split import ArraySplit, Dataset, check_image_shape, check_labels, normalizer_for
 
@@ -30,7 +31,7 @@ def open_npz(settings: DataSettings, input_shape: Shape, classes: int | None, ba
         When the file is missing or damaged, an array is absent, has a wrong dtype or shape, holds a value
         that is not finite, or a label is out of range.
     """
-    path = base / Path(settings.source.path).expanduser()
+    path = named_path(base, settings.source.path)
     digest = hashlib.sha256()
     try:
         with zipfile.ZipFile(path) as archive:

@@ -1,0 +1,205 @@
+"""Where files of users are opened: regular ones only, and never more of one than a stated bound.
+
+A named pipe would be waited on for ever, ``/dev/zero`` never ends, and a packed file may unpack to a thousand times
+its size. Every reader therefore opens its files here, and says how much it will take. docs/data.md lists the bounds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from .errors import DataError, MachineError
+
+JSON_NBYTES = 64 << 20  # of a manifest, or of the metrics of a run: a hundred times what a long run writes
+CHUNK = 1 << 20  # what is read or unpacked at a time
+
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISSOCK, "a socket"),
+)
+_OPEN_ALREADY = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
+# A pipe that takes the file's place between the look and the opening is not waited on.
+_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+
+
+def check_regular(path: Path | str, *, limit: int | None = None, field: str = "", missing: str = "") -> int:
+    """Return the size of a regular file in bytes, without opening it.
+
+    Parameters
+    ----------
+    limit : the most bytes it may have.
+    field : what the file holds, for messages.
+    missing : what to say where there is no such file.
+
+    Raises
+    ------
+    DataError
+        When there is no such file, it is no regular file, it may not be looked at, or it is larger.
+    """
+    try:
+        found = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        raise DataError(missing or "the file does not exist", path=path, field=field) from None
+    except (OSError, ValueError) as error:
+        raise cannot_read(path, error, field) from None
+    _judge(found, path, limit, field)
+    return found.st_size
+
+
+@contextmanager
+def open_file(
+    path: Path | str, *, limit: int | None = None, field: str = "", missing: str = "", pipe: bool = False
+) -> Iterator[BinaryIO]:
+    """Open a regular file for reading; see :func:`check_regular` for the parameters and errors.
+
+    Errors of the system inside the ``with`` block become DataError too. ``pipe`` admits standard input and what a
+    shell has opened for ``<(command)``: pipes that have a writer.
+    """
+    try:
+        if pipe and str(path).startswith(_OPEN_ALREADY):
+            stream = open(path, "rb")  # noqa: SIM115  closed below
+        else:
+            check_regular(path, limit=limit, field=field, missing=missing)
+            stream = os.fdopen(os.open(path, _FLAGS), "rb")
+        with stream:
+            if not (pipe and str(path).startswith(_OPEN_ALREADY)):
+                _judge(os.fstat(stream.fileno()), path, limit, field)
+            yield stream
+    except FileNotFoundError:
+        raise DataError(missing or "the file does not exist", path=path, field=field) from None
+    except OSError as error:
+        raise cannot_read(path, error, field) from None
+
+
+def read_bytes(path: Path | str, limit: int, *, field: str = "", missing: str = "", pipe: bool = False) -> bytes:
+    """Return the content of a file of at most ``limit`` bytes; DataError as :func:`open_file`."""
+    with open_file(path, limit=limit, field=field, missing=missing, pipe=pipe) as stream:
+        content = stream.read(limit + 1)
+    if len(content) > limit:  # it grew, or the system does not know its size
+        raise _too_large(path, limit, f"more than {limit:,} bytes", field)
+    return content
+
+
+def read_text(path: Path | str, limit: int, *, field: str = "") -> str:
+    """Return the text of a UTF-8 file of at most ``limit`` bytes; DataError as :func:`open_file`."""
+    try:
+        return read_bytes(path, limit, field=field).decode("utf-8")
+    except UnicodeDecodeError as error:
+        found = f"byte 0x{error.object[error.start]:02X} at offset {error.start:,}"
+        raise DataError("the file is not UTF-8", path=path, field=field, found=found) from None
+
+
+def parse_json(text: str) -> Any:
+    """Return the value of a JSON text; ValueError where it is none, also where it nests too deep for the parser."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it nests too deep") from None
+
+
+def named_path(base: Path, named: str) -> Path:
+    """Return a path that a spec names, from a base folder; ``~`` and ``~user`` are filled in.
+
+    Raises
+    ------
+    DataError
+        When there is no such user.
+    """
+    try:
+        return base / Path(named).expanduser()
+    except RuntimeError:
+        user = named.split("/")[0]
+        raise DataError(
+            "there is no such user", path=named, found=user, hint=f"a folder whose name begins with ~ is ./{user}"
+        ) from None
+
+
+def free_memory() -> int | None:
+    """Return the bytes that this process may still have, or None where the system cannot be asked.
+
+    The least of what Linux would give without swapping, what the process's container is allowed, and what is left
+    of a limit on its address space (``ulimit -v``).
+    """
+    known = [n for n in (_available(), _left_in_container(), _left_of_limit()) if n is not None]
+    return min(known) if known else None
+
+
+def check_room(nbytes: int, *, path: object, field: str = "", hint: str = "") -> None:
+    """Raise MachineError where memory has no room for what a file would unpack to."""
+    free = free_memory()
+    if free is not None and nbytes > free:
+        raise MachineError(
+            "there is not enough memory to read it",
+            path=path,
+            field=field,
+            expected=f"{nbytes:,} bytes",
+            found=f"{max(free, 0):,} bytes free",
+            hint=hint,
+        )
+
+
+def cannot_read(path: object, error: OSError | ValueError, field: str = "") -> DataError:
+    """Return the error for a file that the system does not let us read."""
+    why = getattr(error, "strerror", None) or str(error)
+    return DataError(f"cannot be read: {why}", path=path, field=field)
+
+
+def _judge(found: os.stat_result, path: Path | str, limit: int | None, field: str) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        kind = next((name for is_kind, name in _KINDS if is_kind(found.st_mode)), "something else")
+        raise DataError("this is not a regular file", path=path, field=field, expected="a file", found=kind)
+    if limit is not None and found.st_size > limit:
+        raise _too_large(path, limit, f"{found.st_size:,} bytes", field)
+
+
+def _too_large(path: Path | str, limit: int, found: str, field: str) -> DataError:
+    return DataError(
+        "the file is too large to be what it should be",
+        path=path,
+        field=field,
+        expected=f"at most {limit:,} bytes",
+        found=found,
+    )
+
+
+def _available() -> int | None:
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            fields = dict(line.split(":", 1) for line in file)
+        return int(fields["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        return None
+
+
+def _left_in_container() -> int | None:
+    folder = Path("/sys/fs/cgroup")
+    try:
+        allowed = (folder / "memory.max").read_text(encoding="ascii").strip()
+        used = int((folder / "memory.current").read_text(encoding="ascii"))
+        held = dict(line.split() for line in (folder / "memory.stat").read_text(encoding="ascii").splitlines())
+        # pages of files are counted as used, and given back when they are needed
+        return None if allowed == "max" else int(allowed) - used + int(held.get("inactive_file", 0))
+    except (OSError, ValueError):
+        return None
+
+
+def _left_of_limit() -> int | None:
+    try:
+        import resource
+
+        allowed, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if allowed == resource.RLIM_INFINITY:
+            return None
+        with open("/proc/self/statm", encoding="ascii") as file:
+            return allowed - int(file.read().split()[0]) * resource.getpagesize()
+    except (ImportError, OSError, ValueError):
+        return None
