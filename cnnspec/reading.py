@@ -12,7 +12,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, cast
 
 from .errors import DataError, MachineError
 
@@ -58,7 +58,7 @@ def check_regular(path: Path | str, *, limit: int | None = None, field: str = ""
 @contextmanager
 def open_file(
     path: Path | str, *, limit: int | None = None, field: str = "", missing: str = "", pipe: bool = False
-) -> Iterator[BinaryIO]:
+) -> Iterator[IO[bytes]]:
     """Open a regular file for reading; see :func:`check_regular` for the parameters and errors.
 
     Errors of the system inside the ``with`` block become DataError too. ``pipe`` admits standard input and what a
@@ -78,6 +78,37 @@ def open_file(
         raise DataError(missing or "the file does not exist", path=path, field=field) from None
     except OSError as error:
         raise cannot_read(path, error, field) from None
+
+
+@contextmanager
+def open_unpacked(path: Path | str, what: str) -> Iterator[tuple[IO[bytes], bool]]:
+    """Open a file of data, gzipped or plain, as its content tells; yield (stream, whether it was gzipped).
+
+    The stream unpacks as it is read: read it in pieces of :data:`CHUNK`, up to a bound.
+
+    Raises
+    ------
+    DataError
+        As :func:`open_file`; where a gzip file is cut short or damaged.
+    """
+    import gzip
+    import zlib
+
+    with open_file(path, field=what, missing=f"the file of {what} is missing") as raw:
+        zipped = raw.read(2) == b"\x1f\x8b"
+        raw.seek(0)
+        if not zipped:
+            yield raw, False
+            return
+        try:
+            with gzip.GzipFile(fileobj=raw) as unzipped:
+                yield cast("IO[bytes]", unzipped), True
+        except EOFError:
+            raise DataError(
+                "the gzip file is cut short", path=path, field=what, hint="get or copy the file again"
+            ) from None
+        except (gzip.BadGzipFile, zlib.error) as error:
+            raise DataError(f"the gzip file is damaged ({error})", path=path, field=what) from None
 
 
 def read_bytes(path: Path | str, limit: int, *, field: str = "", missing: str = "", pipe: bool = False) -> bytes:

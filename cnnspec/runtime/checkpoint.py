@@ -16,6 +16,7 @@ import numpy as np
 
 from ..errors import DataError, did_you_mean
 from ..model.model import Model
+from ..reading import check_regular, check_room, parse_json
 from .files import write_atomically
 from .identity import net_lines, sha256_of_lines, shape_text
 
@@ -147,8 +148,8 @@ def load_weights(path: Path | str, model: Model, *, any_net: bool = False) -> di
 def _read(path: Path, own: bool = True) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     from safetensors import SafetensorError, safe_open
 
-    if not path.is_file():
-        raise DataError("the checkpoint does not exist", path=path, expected="a .safetensors file")
+    size = check_regular(path, field="weights", missing="the checkpoint does not exist")
+    check_room(size, path=path, field="weights")
     try:
         with safe_open(str(path), framework="np") as opened:
             metadata = opened.metadata() or {}
@@ -158,7 +159,7 @@ def _read(path: Path, own: bool = True) -> tuple[dict[str, np.ndarray], dict[str
     if not own and _KEY not in metadata:
         return tensors, {}
     try:
-        content = json.loads(metadata[_KEY])
+        content = parse_json(metadata[_KEY])
         assert isinstance(content, dict)
     except (KeyError, ValueError, AssertionError):
         raise DataError(
@@ -181,7 +182,7 @@ def _unreadable(path: Path, reason: str) -> DataError:
     usable = [
         other
         for name in ("last.safetensors", "best.safetensors")
-        if (other := path.with_name(name)) != path and _is_whole(other)
+        if (other := path.with_name(name)) != path and other.is_file() and _is_whole(other)
     ]
     if usable:
         only = "" if usable[0].name.startswith("last") else " (weights for eval and predict, not for --resume)"

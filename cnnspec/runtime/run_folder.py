@@ -142,7 +142,7 @@ def open_run_folder(path: Path | str) -> RunFolder:
     if not path.is_dir():
         raise DataError("the run folder does not exist", path=path, expected="a folder that `train` has written")
     for name in (SPEC, MANIFEST):
-        if not (path / name).is_file():
+        if not (path / name).exists():
             there = sorted(p.name for p in path.iterdir())[:8]
             raise DataError(
                 "this is not a run folder",

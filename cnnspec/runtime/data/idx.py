@@ -7,20 +7,18 @@ LeCun, Cortes, Burges, "The MNIST database of handwritten digits", section "File
 
 from __future__ import annotations
 
-import gzip
 import math
 import struct
-import zlib
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 
 from ...errors import DataError
+from ...reading import CHUNK, check_room, open_unpacked
 from . import split as limits
 
 _DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
-_CHUNK = 1 << 20
 
 
 def read_idx(path: Path, ndims: tuple[int, ...], what: str) -> np.ndarray:
@@ -37,29 +35,11 @@ def read_idx(path: Path, ndims: tuple[int, ...], what: str) -> np.ndarray:
     DataError
         When the file is missing, empty, cut short, longer than its header says, or not an IDX file.
     """
-    try:
-        with open(path, "rb") as raw:
-            zipped = raw.read(2) == b"\x1f\x8b"
-            raw.seek(0)
-            if not zipped:
-                return _read(raw, path, ndims, what, path.stat().st_size)
-            with gzip.GzipFile(fileobj=raw) as unzipped:
-                return _read(unzipped, path, ndims, what, None)
-    except FileNotFoundError:
-        raise DataError(f"the file of {what} is missing", path=path) from None
-    except EOFError:
-        raise DataError(
-            "the gzip file is cut short", path=path, field=what, hint="get or copy the file again"
-        ) from None
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"the gzip file is damaged ({error})", path=path, field=what) from None
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror or error}", path=path, field=what) from None
+    with open_unpacked(path, what) as (stream, zipped):
+        return _read(stream, path, ndims, what, None if zipped else path.stat().st_size)
 
 
-def _read(
-    stream: BinaryIO | gzip.GzipFile, path: Path, ndims: tuple[int, ...], what: str, size: int | None
-) -> np.ndarray:
+def _read(stream: IO[bytes], path: Path, ndims: tuple[int, ...], what: str, size: int | None) -> np.ndarray:
     magic = stream.read(4)
     if not magic:
         raise DataError("the file is empty", path=path, field=what, expected="an IDX file")
@@ -100,10 +80,11 @@ def _read(
             found=f"{nbytes:,} bytes, as the header says",
             hint=f"gunzip {path}  (a plain IDX file is read batch by batch)",
         )
+    check_room(nbytes, path=path, field=what)
     # Chunk by chunk, so that a header which promises gigabytes allocates none of them.
     content = bytearray()
     while len(content) <= nbytes:
-        chunk = stream.read(min(_CHUNK, nbytes + 1 - len(content)))
+        chunk = stream.read(min(CHUNK, nbytes + 1 - len(content)))
         if not chunk:
             break
         content += chunk

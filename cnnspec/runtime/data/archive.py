@@ -1,0 +1,213 @@
+"""NumPy archives (.npz) as strangers make them: arrays are read in pieces, mapped where they are large, or refused.
+
+References
+----------
+"NEP 1: A simple file format for NumPy arrays"; PKWARE, ".ZIP File Format Specification".
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import numpy as np
+
+from ...errors import DataError
+from ...reading import CHUNK, check_room, open_file
+from . import split as limits
+
+HEADER_NBYTES = 1 << 16  # of an array's description; one of plain numbers takes 128
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_BROKEN = (
+    zipfile.BadZipFile, zlib.error, EOFError, struct.error,
+    # what zipfile says to features and numbers that it does not know
+    NotImplementedError, RuntimeError, ValueError, OverflowError, KeyError,
+)  # fmt: skip
+
+
+class Archive:
+    """An open .npz file.
+
+    Attributes
+    ----------
+    names : of its arrays, in the order of the file.
+    """
+
+    def __init__(self, zipped: zipfile.ZipFile, path: Path) -> None:
+        self.path = path
+        self._zip = zipped
+        self._members = {i.filename.removesuffix(".npy"): i for i in zipped.infolist() if i.filename.endswith(".npy")}
+        self._left = limits.IN_MEMORY_NBYTES
+
+    @property
+    def names(self) -> Sequence[str]:
+        return tuple(self._members)
+
+    def read(self, name: str) -> np.ndarray:
+        """Return one array. All that is not mapped has IN_MEMORY_NBYTES together.
+
+        Raises
+        ------
+        DataError
+            When it is no array of numbers or text, is packed in a way that NumPy does not write, holds more or less
+            than it promises, or is packed and too large to be unpacked.
+        """
+        info, path = self._members[name], self.path
+        if info.compress_type not in _METHODS or info.flag_bits & 1:
+            way = "encrypted" if info.flag_bits & 1 else f"compression method {info.compress_type}"
+            raise DataError(
+                "the array is packed in a way that is not read",
+                path=path,
+                field=name,
+                expected="stored or deflated, as numpy.savez and numpy.savez_compressed write it",
+                found=way,
+                hint="write it again with numpy.savez",
+            )
+        with self._zip.open(info) as member:
+            shape, order, dtype, start = _header(member, path, name)
+            nbytes = math.prod(shape) * dtype.itemsize
+            if nbytes != info.file_size - start:
+                raise DataError(
+                    "the header promises another size than the file holds",
+                    path=path,
+                    field=name,
+                    expected=f"{nbytes:,} bytes for {list(shape)} of {dtype}",
+                    found=f"{info.file_size - start:,} bytes",
+                )
+            if nbytes <= self._left:
+                check_room(nbytes, path=path, field=name)
+                self._left -= nbytes
+                return _content(member, nbytes, path, name).view(dtype).reshape(shape, order=order)
+        if info.compress_type != zipfile.ZIP_STORED:
+            raise DataError(
+                "unpacked, the arrays would take too much memory",
+                path=path,
+                field=name,
+                expected=f"at most {limits.IN_MEMORY_NBYTES:,} bytes in the arrays of a compressed file",
+                found=f"{nbytes:,} bytes of {list(shape)}",
+                hint="write it again with numpy.savez, not savez_compressed: such a file is read batch by batch",
+            )
+        offset = _data_offset(path, info) + start
+        return np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=shape, order=order)
+
+
+@contextmanager
+def open_archive(path: Path, field: str) -> Iterator[Archive]:
+    """Open an .npz file for the ``with`` block; DataError where it is none, or turns out to be damaged inside it."""
+    with open_file(path, field=field) as raw:
+        head = raw.read(6)
+        raw.seek(0)
+        if head == b"\x93NUMPY":
+            raise DataError(
+                "this is one array (.npy), not an archive of several",
+                path=path,
+                expected="an .npz file with images and labels",
+                hint="put both into one file: numpy.savez(FILE, x_train=..., y_train=...)",
+            )
+        try:
+            with zipfile.ZipFile(_InPieces(raw)) as zipped:  # type: ignore[arg-type]
+                yield Archive(zipped, path)
+        except _BROKEN as error:
+            raise DataError(
+                f"this is not a whole .npz file ({error})", path=path, hint="write it again with numpy.savez"
+            ) from None
+
+
+class _InPieces(io.RawIOBase):
+    """A file that gives at most CHUNK bytes a call: a list of members that claims gigabytes is never read."""
+
+    def __init__(self, raw: IO[bytes]) -> None:
+        self._raw = raw
+
+    def read(self, size: int | None = -1) -> bytes:
+        return self._raw.read(CHUNK if size is None or size < 0 else min(size, CHUNK))
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._raw.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._raw.tell()
+
+    def seekable(self) -> bool:
+        return True
+
+    def readable(self) -> bool:
+        return True
+
+
+def _header(
+    member: IO[bytes], path: Path, name: str
+) -> tuple[tuple[int, ...], Literal["C", "F"], np.dtype[Any], int]:
+    """Return (shape, order, dtype, where the values begin) of an array."""
+    head = member.read(8)
+    version = tuple(head[6:8])
+    width = 2 if version == (1, 0) else 4
+    size = member.read(width)
+    length = int.from_bytes(size, "little")
+    if head[:6] != b"\x93NUMPY" or version not in ((1, 0), (2, 0), (3, 0)) or length > HEADER_NBYTES:
+        raise DataError(
+            "this is not a NumPy array",
+            path=path,
+            field=name,
+            expected=f"a header of format 1, 2 or 3 and at most {HEADER_NBYTES:,} bytes",
+            found=f"{length:,} bytes of header" if head[:6] == b"\x93NUMPY" else f"a beginning of {head!r}",
+        )
+    text = io.BytesIO(size + member.read(length))
+    read = np.lib.format.read_array_header_1_0 if width == 2 else np.lib.format.read_array_header_2_0
+    try:
+        shape, fortran, dtype = read(text)
+        if any(n < 0 for n in shape):
+            raise ValueError(f"a shape of {list(shape)}")
+    except Exception as error:  # whatever Python's own parser says to a header that is no Python
+        why = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(f"this is not a NumPy array ({why})", path=path, field=name) from None
+    if dtype.itemsize == 0:
+        raise DataError("an array of empty texts is not read", path=path, field=name, found=f"dtype {dtype}")
+    if dtype.hasobject or dtype.names is not None or dtype.subdtype is not None or dtype.kind == "V":
+        raise DataError(
+            "an array of Python objects is not read" if dtype.hasobject else "an array of records is not read",
+            path=path,
+            field=name,
+            expected="an array of numbers",
+            found="dtype object" if dtype.hasobject else f"dtype {dtype}",
+            hint="stack the pictures: numpy.stack(list_of_arrays)" if dtype.hasobject else "",
+        )
+    return tuple(map(int, shape)), "F" if fortran else "C", dtype, 8 + width + length
+
+
+def _content(member: IO[bytes], nbytes: int, path: Path, name: str) -> np.ndarray:
+    """Return uint8[nbytes], read piece by piece; more or fewer bytes, and a wrong checksum, are refused."""
+    content = np.empty(nbytes, np.uint8)
+    filled = 0
+    while piece := member.read(CHUNK):
+        if filled + len(piece) > nbytes:
+            filled += len(piece)
+            break
+        content[filled : filled + len(piece)] = np.frombuffer(piece, np.uint8)
+        filled += len(piece)
+    if filled != nbytes:
+        more = "more than " if filled > nbytes else ""
+        raise DataError(
+            "the file holds another size than it says",
+            path=path,
+            field=name,
+            expected=f"{nbytes:,} bytes",
+            found=f"{more}{min(filled, nbytes):,} bytes",
+        )
+    return content
+
+
+def _data_offset(path: Path, info: zipfile.ZipInfo) -> int:
+    """Where a stored member's bytes begin: after its local header, whose two variable fields it sizes."""
+    with open_file(path) as raw:
+        raw.seek(info.header_offset)
+        local = raw.read(30)
+    name_length, extra_length = struct.unpack("<HH", local[26:30])
+    return info.header_offset + 30 + int(name_length) + int(extra_length)

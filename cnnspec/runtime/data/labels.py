@@ -1,0 +1,139 @@
+"""What the labels of an array are: class numbers, judged in their own dtype before they become int32, or targets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from ...errors import DataError
+from .pixels import check_finite
+
+MOST_CLASSES = 1 << 16  # that are counted from labels where no spec says how many there are
+
+
+def as_labels(y: Any, n: int, *, path: object = None, field: str = "y", images: str = "x") -> np.ndarray:
+    """Return class numbers [N] in the integer dtype that they have, or targets float32[N, F] for ``loss mse``.
+
+    - integers (and bools) [N] or [N, 1] are class numbers;
+    - floats [N, F] are targets;
+    - one-hot integers, floats [N] and texts are refused with the mend.
+
+    Parameters
+    ----------
+    n : how many images there are.
+    field, images : what labels and images are called, for messages.
+
+    Raises
+    ------
+    DataError
+        When they are none of these, are not N, or a value is not finite.
+    """
+    try:
+        y = np.asarray(y)
+    except ValueError as error:
+        raise DataError(f"this makes no array ({error})", path=path, field=field) from None
+    kind = y.dtype.kind
+    if kind == "f" and y.ndim in (1, 2) and y.dtype.itemsize <= 8:
+        check_finite(y, path, field)
+    if kind in "iub" and y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    targets = kind == "f" and y.ndim == 2 and y.dtype.itemsize <= 8
+    if not targets and (kind not in "iub" or y.ndim != 1):
+        raise DataError(
+            "labels must be whole numbers, one a sample",
+            path=path,
+            field=field,
+            expected=f"integers [{n}]",
+            found=f"{y.dtype} {list(y.shape)}",
+            hint=_hint(y, field),
+        )
+    if len(y) != n:
+        raise DataError(
+            f"{images} and {field} differ in length", path=path, field=field, expected=f"{n:,}", found=f"{len(y):,}"
+        )
+    if targets:
+        return y.astype(np.float32)
+    return y.view(np.uint8) if kind == "b" else y
+
+
+def count_classes(labels: Iterable[tuple[np.ndarray, object, str]]) -> int:
+    """Return one more than the largest of the labels (array, path, field), where no spec says how many classes.
+
+    Raises
+    ------
+    DataError
+        When that would be more classes than anybody has.
+    """
+    most = 0
+    for values, path, field in labels:
+        largest = int(values.max(initial=0))
+        if largest >= MOST_CLASSES:
+            raise DataError(
+                "a label is too large to be the number of a class",
+                path=path,
+                field=f"{field}[{int(values.argmax())}]",
+                expected=f"0 to {MOST_CLASSES - 1:,}",
+                found=f"{largest}",
+            )
+        most = max(most, largest + 1)
+    return most
+
+
+def class_numbers(
+    labels: np.ndarray, classes: int, *, path: object, field: str, from_one: str = ""
+) -> np.ndarray:
+    """Return int32[N] of labels in any integer dtype.
+
+    Parameters
+    ----------
+    classes : how many there are; labels lie below.
+    from_one : the mend for labels that count from 1, in words that fit where they come from; ``FIELD - 1``
+        unless given.
+
+    Raises
+    ------
+    DataError
+        Naming the first label outside ``0 .. classes - 1``, as it stands in the data.
+    """
+    wrong = np.flatnonzero((labels < 0) | (labels >= classes))
+    if not len(wrong):
+        return labels.astype(np.int32)
+    first, low, high = int(wrong[0]), int(labels.min()), int(labels.max())
+    if low == 1 and high == classes:
+        hint = f"labels count from 0: {from_one or f'{field} - 1'}"
+    elif low == -1 and high == 1 and not (labels == 0).any():
+        hint = f"labels count from 0: ({field} + 1) // 2"
+    elif low < 0:
+        hint = "labels count from 0"
+    elif high < MOST_CLASSES:
+        hint = f"mend the label, or give the net {high + 1} outputs"
+    else:
+        hint = "mend the label"
+    more = f" ({len(wrong):,} such labels)" if len(wrong) > 1 else ""
+    raise DataError(
+        "a label is out of range",
+        path=path,
+        field=f"{field}[{first}]",
+        expected=f"0 to {classes - 1}, one of {classes} classes",
+        found=f"{int(labels[first])}{more}",
+        hint=hint,
+    )
+
+
+def _hint(y: np.ndarray, field: str) -> str:
+    """Return the mend for labels that are no class numbers [N]."""
+    kind = y.dtype.kind
+    if kind in "USO" and y.ndim >= 1:
+        if kind == "O" and y.size and all(isinstance(v, (int, np.integer)) for v in y.ravel()[:100]):
+            return f"{field}.astype(numpy.int64)"
+        return f"number the classes: numpy.unique({field}, return_inverse=True)[1]"
+    if kind == "f" and y.ndim == 1:
+        return f"{field}.astype(numpy.int64) if they number classes, {field}[:, None] if they are targets of loss mse"
+    if kind in "iub" and y.ndim == 2 and len(y):
+        head = y[:4096]
+        if ((head == 0) | (head == 1)).all() and (head.sum(axis=1) == 1).all():
+            return f"one-hot labels become class numbers by {field}.argmax(axis=1)"
+        return f"{field}.astype(numpy.float32) if they are targets of loss mse"
+    return ""

@@ -1,0 +1,332 @@
+"""What the pixels of an array are: which value counts as 1, in which order the axes stand, and what is no picture.
+
+One rule holds for training, evaluation and prediction, for files and for arrays in Python; ``as_pixels`` states it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from ...errors import DataError
+from ...ops.base import Shape
+
+PIECE_NBYTES = 16 << 20  # of an array looked at in one go: masks of all of it would double the memory
+_BLOCKS, _BLOCK = 512, 4096  # values of a mapped array that its range is taken from
+_DEPTHS = (255, 1023, 4095, 16383, 65535)  # white of 8, 10, 12, 14 and 16 bits
+
+
+@dataclass(frozen=True)
+class PixelScale:
+    """Which numbers the pixels of a split are. A run remembers those of its training set.
+
+    Attributes
+    ----------
+    white : the value that becomes 1: 255 for bytes, 16 for the embedded digits, 1 for floats and bools.
+    low, high : the least and the largest value; of a sample where the array is mapped, not read.
+    dtype : the dtype of the array as it was given.
+    """
+
+    white: float = 255.0
+    low: float = 0.0
+    high: float = 255.0
+    dtype: str = "uint8"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the scale as JSON-ready values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, content: object) -> PixelScale | None:
+        """Return the scale of :meth:`as_dict`; None where the content is none, as in a run of an older version."""
+        if not isinstance(content, dict):
+            return None
+        white, low, high = (content.get(key) for key in ("white", "low", "high"))
+        for number in (white, low, high):
+            if isinstance(number, bool) or not isinstance(number, (int, float)) or not math.isfinite(number):
+                return None
+        assert white is not None and low is not None and high is not None
+        return cls(float(white), float(low), float(high), str(content.get("dtype", ""))) if white > 0 else None
+
+    @property
+    def text(self) -> str:
+        """Dtype and range, for messages: ``float32 from -1 to 1``."""
+        return f"{self.dtype} from {_number(self.low)} to {_number(self.high)}"
+
+    @property
+    def _are_bytes(self) -> bool:
+        return self.white != 1 and not self.dtype.startswith("float")
+
+    @property
+    def _are_unit(self) -> bool:
+        """Whether pixel / white lies in 0 to 1, up to rounding."""
+        return self.low / self.white >= -0.02 and self.high / self.white <= 1.02
+
+    @property
+    def _look_like_bytes(self) -> bool:
+        """Whether they are floats from 0 to 255 that nobody divided."""
+        return self.white == 1 and self.low >= 0 and 64 < self.high <= 255.5
+
+
+PICTURES = PixelScale()  # what a picture file holds
+
+
+def as_pixels(
+    x: Any,
+    input_shape: Shape,
+    *,
+    path: object = None,
+    field: str = "x",
+    one: bool = False,
+    trained: PixelScale | None = None,
+) -> tuple[np.ndarray, PixelScale]:
+    """Return the pixels [N, H, W, C] of an array, and their scale: divide by ``scale.white`` before anything else.
+
+    - bytes (uint8) count up to 255; so do other integers whose values all lie in 0 to 255, which become uint8;
+    - bools count up to 1, and become uint8;
+    - floats of 16, 32 or 64 bits are used as they are: their white is 1;
+    - other integers are refused, because nobody but their owner knows which value is white;
+    - [N, H, W] is taken where the input has one channel; axes in another order are refused with the mend.
+
+    Parameters
+    ----------
+    x : the array, or what numpy makes one of; a mapped array stays mapped, and integers in it stay as they are.
+    input_shape : (H, W, C) of the spec's input.
+    path, field : where the array comes from and what it is called, for messages.
+    one : whether a single picture [H, W, C] (or [H, W]) is taken too, as N = 1.
+    trained : the scale of the pixels that the net was trained on; see :func:`white_as_trained`.
+
+    Raises
+    ------
+    DataError
+        When shape, dtype or values do not fit, or are another scale than that of the training.
+    """
+    if not isinstance(x, np.memmap):
+        try:
+            x = np.asarray(x)
+        except ValueError as error:
+            raise DataError(f"this makes no array ({error})", path=path, field=field) from None
+    if x.dtype.kind not in "buif" or (x.dtype.kind == "f" and x.dtype.itemsize > 8):
+        floats = x.dtype.kind in "fc"
+        raise DataError(
+            "the dtype is not one of images",
+            path=path,
+            field=field,
+            expected="uint8 (0 to 255), or float16, float32 or float64 (used as they are)",
+            found=str(x.dtype),
+            hint=f"{field}{'.real' if x.dtype.kind == 'c' else ''}.astype(numpy.float32)" if floats else "",
+        )
+    x = _with_axes(x, input_shape, path, field, one)
+    if not x.size:
+        if one and x.ndim == 1 + len(input_shape):  # a prediction of nothing is nothing
+            return x, trained or PixelScale(dtype=str(x.dtype))
+        raise DataError("the array is empty", path=path, field=field, found=str(list(x.shape)))
+    dtype = str(x.dtype.newbyteorder("="))
+    if x.dtype.kind == "f" and not isinstance(x, np.memmap):
+        check_finite(x, path, field)
+    low, high = value_range(x)
+    if x.dtype.kind == "b":
+        x, white = x.view(np.uint8), 1.0
+    elif x.dtype.kind == "f":
+        white = 1.0
+    else:
+        if low < 0 or high > 255:
+            raise _no_bytes(low, high, dtype, path, field)
+        white = 255.0
+        if x.dtype != np.uint8 and not isinstance(x, np.memmap):
+            x = x.astype(np.uint8)
+    scale = PixelScale(white, float(low), float(high), dtype)
+    if trained is not None:
+        white = white_as_trained(scale, trained, path=path, field=field)
+        scale = PixelScale(white, float(low), float(high), dtype)
+    return x, scale
+
+
+def white_as_trained(
+    given: PixelScale, trained: PixelScale, *, path: object = None, field: str = "x", picture: bool = False
+) -> float:
+    """Return the value that counts as 1 in pixels that go into a net which was trained on others.
+
+    Parameters
+    ----------
+    given : the pixels at hand.
+    trained : those of the training set.
+    picture : whether they come from a picture file, where white is 255 in any case.
+
+    Raises
+    ------
+    DataError
+        When the two cannot be the same kind of numbers, so that the net's answers would mean nothing: bytes where
+        floats from -1 to 1 were trained on, floats up to 255 where they went up to 1, and the reverse.
+    """
+    if given._are_bytes:
+        if trained._look_like_bytes:
+            return 1.0  # the floats were bytes that nobody divided
+        if not trained._are_bytes and not trained._are_unit:
+            raise _other_scale(given, trained, path, field, "make floats of them as those of the training were made")
+        same = trained._are_bytes and not picture and given.high <= trained.high
+        return trained.white if same else 255.0
+    reach = max(abs(trained.low), abs(trained.high)) / trained.white
+    if given._look_like_bytes and reach <= 8:
+        raise _other_scale(given, trained, path, field, f"{field} / 255" if trained._are_unit else "")
+    if trained._look_like_bytes and given.low >= 0 and 0 < given.high <= 1:
+        raise _other_scale(given, trained, path, field, f"{field} * 255")
+    if trained._are_unit and (given.low < -0.5 or given.high > 2):
+        raise _other_scale(
+            given, trained, path, field, "hand over pixels as in training; what `normalize` says is done to them"
+        )
+    return given.white
+
+
+def differs(given: PixelScale, trained: PixelScale, field: str) -> str:
+    """Return a remark on two splits whose ranges differ although they may be meant so; "" where they do not."""
+    low, high = given.low / given.white, given.high / given.white
+    below, above = trained.low / trained.white, trained.high / trained.white
+    reach, usual = max(abs(low), abs(high)), max(abs(below), abs(above))
+    far = reach > 8 * usual or usual > 8 * reach
+    if far or (below < -0.2 and low >= 0):
+        return f"{field} ({given.text}) and the training set ({trained.text}) differ in scale; are they made alike?"
+    return ""
+
+
+def remark(scale: PixelScale, field: str, normalized: bool) -> str:
+    """Return what a person should know of the scale of a training set; "" where nothing is odd."""
+    if scale.white == 255 and 0 < scale.high <= 1:
+        return f"{field}: bytes of 0 and 1 are divided by 255, which leaves next to nothing; give bools or floats"
+    if scale.white == 1 and max(abs(scale.low), abs(scale.high)) > 8 and not normalized:
+        by = "255" if scale._look_like_bytes else _number(max(abs(scale.low), abs(scale.high)))
+        return f"{field}: {scale.text} goes into the net as it is; nets learn better near 0 to 1: {field} / {by}"
+    return ""
+
+
+def value_range(x: np.ndarray) -> tuple[float, float]:
+    """Return the least and the largest finite value of an array; of evenly spaced pieces of a mapped one."""
+    if isinstance(x, np.memmap):
+        flat = (x.T if x.flags.f_contiguous else x).reshape(-1) if x.flags.forc else None
+        if flat is None:  # a view with its axes in another order
+            return (0, 255) if x.dtype == np.uint8 else value_range(np.asarray(x[:: max(1, len(x) // _BLOCKS)]))
+        starts = np.unique(np.linspace(0, max(0, len(flat) - _BLOCK), _BLOCKS).astype(np.int64))
+        pieces = [np.asarray(flat[start : start + _BLOCK]) for start in starts]
+    else:
+        pieces = [x[start : start + rows] for rows in (_rows(x),) for start in range(0, len(x), rows)]
+    if x.dtype.kind == "f":
+        pieces = [kept for piece in pieces if (kept := piece[np.isfinite(piece)]).size]
+    low = min((piece.min() for piece in pieces), default=0)
+    high = max((piece.max() for piece in pieces), default=0)
+    return (float(low), float(high)) if x.dtype.kind == "f" else (int(low), int(high))
+
+
+def check_finite(values: np.ndarray, path: object, field: str) -> None:
+    """Raise DataError naming the first value that is NaN, infinite or too large for float32."""
+    rows = _rows(values)
+    for start in range(0, len(values), rows):
+        with np.errstate(over="ignore"):
+            finite = np.isfinite(values[start : start + rows].astype(np.float32, copy=False))
+        if not finite.all():
+            place = np.argwhere(~finite)[0]
+            place[0] += start
+            raise DataError(
+                "a value is not finite",
+                path=path,
+                field=f"{field}{[int(p) for p in place]}",
+                expected="numbers that float32 can hold",
+                found=str(values[tuple(place)]),
+            )
+
+
+def _rows(values: np.ndarray) -> int:
+    return max(1, PIECE_NBYTES // max(1, values.nbytes // max(1, len(values))))
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if float(value).is_integer() and abs(value) < 1e9 else f"{value:.4g}"
+
+
+def _with_axes(x: np.ndarray, input_shape: Shape, path: object, field: str, one: bool) -> np.ndarray:
+    """Return [N, H, W, C], or raise DataError with the mend that fits."""
+    wanted, shape = tuple(input_shape), tuple(x.shape)
+    grey = len(wanted) == 3 and wanted[-1] == 1
+    if one and (shape == wanted or (grey and shape == wanted[:2])):
+        return x.reshape(1, *wanted)
+    if grey and x.ndim == 3:
+        x = x[..., None]
+    if x.shape[1:] == wanted:
+        return x
+    size = "x".join(map(str, wanted))
+    hint = _axes_hint(shape, wanted, field, one)
+    if x.ndim != 1 + len(wanted):
+        raise DataError(
+            "the array has the wrong number of dimensions",
+            path=path,
+            field=field,
+            expected=f"[N, {', '.join(map(str, wanted))}]: samples of {size}",
+            found=str(list(shape)),
+            hint=hint,
+        )
+    found = "x".join(map(str, x.shape[1:]))
+    raise DataError(
+        "the images do not have the size of the spec's input",
+        path=path,
+        field=field,
+        expected=f"{size}, as the spec's input says",
+        found=found,
+        hint=hint or f"input {found}",
+    )
+
+
+def _axes_hint(shape: tuple[int, ...], wanted: Shape, field: str, one: bool) -> str:
+    if len(wanted) != 3:
+        return ""
+    height, width, channels = wanted
+    count = math.prod(wanted)
+    if shape[1:] == (channels, height, width):
+        return f"channels come last: numpy.moveaxis({field}, 1, -1)"
+    if one and shape == (channels, height, width):
+        return f"channels come last: numpy.moveaxis({field}, 0, -1)"
+    if len(shape) == 4 and shape[:3] == wanted:
+        return f"samples come first: numpy.moveaxis({field}, -1, 0)"
+    if len(shape) == 2 and shape[1] == count:
+        return f"{field}.reshape(-1, {height}, {width}, {channels})"
+    if len(shape) == 4 and shape[1] in (1, 3, 4) and shape[3] not in (1, 3, 4):
+        return f"channels come last: numpy.moveaxis({field}, 1, -1), and  input {shape[2]}x{shape[3]}x{shape[1]}"
+    if len(shape) == 4 and shape[1:3] == (height, width) and shape[3] == 1 and channels == 3:
+        return f"input {height}x{width}x1, or numpy.repeat({field}, 3, axis=-1)"
+    if len(shape) == 3 and shape[1:] == (height, width):
+        repeated = f", or numpy.repeat({field}[..., None], {channels}, axis=-1)"
+        return f"the pictures have one channel: input {height}x{width}x1{repeated}"
+    if shape == wanted:
+        return f"one picture is an array of one: {field}[None]"
+    return ""
+
+
+def _no_bytes(low: float, high: float, dtype: str, path: object, field: str) -> DataError:
+    if low >= 0 and high <= _DEPTHS[-1]:
+        white = next(depth for depth in _DEPTHS if high <= depth)
+        hint = f"floats keep the picture: ({field} / {white}).astype(numpy.float32), if {white} is white"
+    elif low >= 0:
+        hint = f"floats keep the picture: ({field} / WHITE).astype(numpy.float32), with the value that is white"
+    else:
+        shifted = f"{field}.astype(numpy.float32) {'+' if low < 0 else '-'} {abs(low)}"
+        hint = f"floats keep the picture: ({shifted}) / {high - low}, if {low} is black and {high} white"
+    return DataError(
+        "integers beyond 0 to 255 are no bytes, and which value is white is not known",
+        path=path,
+        field=field,
+        expected="integers from 0 to 255, bools, or floats (used as they are)",
+        found=f"{dtype} from {low:,} to {high:,}",
+        hint=hint,
+    )
+
+
+def _other_scale(given: PixelScale, trained: PixelScale, path: object, field: str, hint: str) -> DataError:
+    return DataError(
+        "the pixels are on another scale than those of the training set",
+        path=path,
+        field=field,
+        expected=f"pixels like those of the training set, {trained.text}",
+        found=given.text,
+        hint=hint,
+    )
