@@ -36,7 +36,8 @@ BELOW = {
     "compiler": "errors source text syntax ops model ir autodiff passes plan reading",
     "runtime": "errors source text syntax ops model ir autodiff passes plan compiler kernels datasets reading",
     "api": "errors source text syntax ops model summary_text compiler runtime reading",
-    "cli": "errors source text places sealed reading ops model summary_text ir passes plan compiler runtime kernels __init__",
+    "cli": "errors source text places sealed reading ops model summary_text ir passes plan compiler runtime kernels"
+    " __init__",
     "__init__": "api errors",
     "__main__": "cli",
 }

@@ -165,18 +165,21 @@ class FashionMnist:
 
 @setting("source", "mnist")
 class Mnist:
-    """MNIST in its four IDX files, gz or not; in ``path`` or $CNNSPEC_DATA/mnist."""
+    """MNIST, or QMNIST, in its four IDX files, gz or not; in ``path`` or $CNNSPEC_DATA/mnist."""
 
     classes, shape = 10, (28, 28, 1)
 
     path: str = attr("str", "folder of the four IDX files", positional=True, default="")
+    transpose: bool = attr("bool", "turn pictures that are stored column by column, as EMNIST's", default=False)
 
 
 @setting("source", "idx")
 class Idx:
-    """IDX files named as MNIST's are (train-images..., t10k-images...), gz or not."""
+    """IDX files named as those of MNIST, EMNIST or QMNIST (train-images..., t10k-images...), gz or not."""
 
-    path: str = attr("str", "folder of the IDX files", positional=True)
+    path: str = attr("str", "folder of the files, or with what their names begin: gzip/emnist-letters", positional=True)
+    transpose: bool = attr("bool", "turn pictures that are stored column by column, as EMNIST's", default=False)
+    first: int = attr("int", "the label of the first class: 1 for the letters of EMNIST", default=0, min=0, max=1000)
 
 
 @setting("source", "folders")
@@ -196,7 +199,7 @@ class Folders:
 
 @setting("source", "npz")
 class Npz:
-    """A NumPy file of x_train, y_train, perhaps x_test, y_test; x is [N,H,W,C] or [N,H,W]."""
+    """A NumPy file of x_train, y_train, perhaps x_val, y_val, x_test, y_test; x is [N,H,W,C] or [N,H,W]."""
 
     own_validation = True  # where the file holds x_val
 

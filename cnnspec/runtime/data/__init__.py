@@ -15,6 +15,7 @@ from .image import load_image
 from .loader import Batch, batches, epoch_order
 from .mnist import open_fashion_mnist, open_idx, open_mnist
 from .npz import open_npz
+from .pixels import PixelScale, as_pixels, white_as_trained
 from .split import ArraySplit, Dataset, Normalizer, Split, hold_out, normalizer_for, with_validation
 
 Opener = Callable[[DataSettings, Shape, "int | None", Path], Dataset]
@@ -72,7 +73,9 @@ __all__ = [
     "Batch",
     "Dataset",
     "Normalizer",
+    "PixelScale",
     "Split",
+    "as_pixels",
     "batches",
     "dataset_of_arrays",
     "epoch_order",
@@ -81,5 +84,6 @@ __all__ = [
     "load_image",
     "normalizer_for",
     "open_data",
+    "white_as_trained",
     "with_validation",
 ]

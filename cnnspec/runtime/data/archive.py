@@ -112,7 +112,7 @@ def open_archive(path: Path, field: str) -> Iterator[Archive]:
                 hint="put both into one file: numpy.savez(FILE, x_train=..., y_train=...)",
             )
         try:
-            with zipfile.ZipFile(_InPieces(raw)) as zipped:  # type: ignore[arg-type]
+            with zipfile.ZipFile(_InPieces(raw)) as zipped:
                 yield Archive(zipped, path)
         except _BROKEN as error:
             raise DataError(
@@ -142,9 +142,7 @@ class _InPieces(io.RawIOBase):
         return True
 
 
-def _header(
-    member: IO[bytes], path: Path, name: str
-) -> tuple[tuple[int, ...], Literal["C", "F"], np.dtype[Any], int]:
+def _header(member: IO[bytes], path: Path, name: str) -> tuple[tuple[int, ...], Literal["C", "F"], np.dtype[Any], int]:
     """Return (shape, order, dtype, where the values begin) of an array."""
     head = member.read(8)
     version = tuple(head[6:8])

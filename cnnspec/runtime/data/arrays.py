@@ -1,70 +1,152 @@
-"""Arrays at hand, for the Python front: ``dataset_of_arrays(x, y)`` takes what an .npz file may hold."""
+"""Arrays become splits: those at hand in Python, and those of files that hold arrays (npz, csv)."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ...model.settings import Normalize
 from ...ops.base import Shape
-from .npz import check_arrays, white_of
-from .split import ArraySplit, Dataset, check_labels, normalizer_for, with_validation
+from .labels import as_labels, class_numbers, count_classes
+from .pixels import PixelScale, as_pixels, differs, pieces, remark
+from .split import ArraySplit, Dataset, normalizer_for, with_validation
+
+
+@dataclass(frozen=True)
+class Part:
+    """One split as it was given: images and labels, what they are called, and the file they come from."""
+
+    x: Any
+    y: Any
+    x_name: str
+    y_name: str
+    path: Path | None = None
+
+
+def dataset_of_parts(
+    name: str,
+    parts: Mapping[str, Part],
+    *,
+    input_shape: Shape,
+    classes: int | None,
+    normalize: Normalize | None,
+    trained: PixelScale | None = None,
+    from_one: str = "",
+    notes: Sequence[str] = (),
+) -> Dataset:
+    """Return the data set of its parts ``train`` and perhaps ``val`` and ``test``.
+
+    Parameters
+    ----------
+    classes : number of classes; one more than the largest label when None.
+    normalize : as the spec's ``normalize``.
+    trained : the scale of the pixels that the net was trained on, where this is data to measure it on; else that
+        of ``train`` is what the other parts are held against.
+    from_one : the mend for labels that count from 1; see :func:`class_numbers`.
+    notes : what is to be told of the file.
+
+    Raises
+    ------
+    DataError
+        When shapes, dtypes, lengths, labels or values do not fit the spec or each other; see
+        :func:`as_pixels` and :func:`as_labels`.
+    """
+    told = list(notes)
+    pixels: dict[str, np.ndarray] = {}
+    scales: dict[str, PixelScale] = {}
+    labels: dict[str, np.ndarray] = {}
+    for key, part in parts.items():
+        usual = trained or scales.get("train")
+        x, scale = as_pixels(part.x, input_shape, path=part.path, field=part.x_name, trained=usual)
+        told.append(differs(scale, usual, part.x_name) if usual else remark(scale, part.x_name, normalize is not None))
+        pixels[key], scales[key] = x, scale
+        labels[key] = as_labels(part.y, len(x), path=part.path, field=part.y_name, images=part.x_name)
+    numbered = {key: y for key, y in labels.items() if y.ndim == 1}  # the others are targets for mse
+    known = 0
+    if numbered:
+        known = classes or count_classes((y, parts[key].path, parts[key].y_name) for key, y in numbered.items())
+    for key, y in numbered.items():
+        part = parts[key]
+        labels[key] = class_numbers(y, known, path=part.path, field=part.y_name, from_one=from_one)
+    splits = {
+        key: ArraySplit(
+            x, labels[key], normalizer_for(normalize, input_shape[-1], scales[key].white), origin=parts[key].path
+        )
+        for key, x in pixels.items()
+    }
+    return Dataset(
+        name,
+        splits["train"],
+        splits.get("val"),
+        splits.get("test"),
+        tuple(map(str, range(known))),
+        fingerprint((x, labels[key], parts[key].path) for key, x in pixels.items()),
+        normalizer_for(normalize, input_shape[-1]),
+        tuple(filter(None, told)),
+        scales["train"],
+    )
+
+
+def fingerprint(parts: Any) -> str:
+    """Return the sha256 of parts (pixels, labels, file): of all values, of a mapped array its file's name and times."""
+    digest = hashlib.sha256()
+    for x, y, path in parts:
+        if isinstance(x, np.memmap) and path is not None:
+            stat = path.stat()
+            digest.update(f"{path.name} {stat.st_size} {stat.st_mtime_ns}".encode())
+        else:
+            digest.update(f"{x.shape} {x.dtype}".encode())
+            for piece in pieces(x):
+                digest.update(np.ascontiguousarray(piece).data)
+        digest.update(y.tobytes())
+    return digest.hexdigest()
 
 
 def dataset_of_arrays(
-    x: np.ndarray,
-    y: np.ndarray,
+    x: Any,
+    y: Any,
     *,
     input_shape: Shape,
     classes: int | None = None,
-    x_val: np.ndarray | None = None,
-    y_val: np.ndarray | None = None,
-    x_test: np.ndarray | None = None,
-    y_test: np.ndarray | None = None,
+    x_val: Any = None,
+    y_val: Any = None,
+    x_test: Any = None,
+    y_test: Any = None,
     val: float = 0.0,
     normalize: Normalize | None = None,
     seed: int = 1,
+    trained: PixelScale | None = None,
 ) -> Dataset:
     """Return a data set of arrays.
 
     Parameters
     ----------
-    x : uint8[N, H, W, C] (divided by 255) or floats (used as they are); [N, H, W] where C is 1.
-    y : integers [N], classes counted from 0; or float32[N, F], targets for ``loss mse``.
+    x : pixels [N, H, W, C], or [N, H, W] where C is 1; bytes are divided by 255, floats are used as they are.
+        :func:`as_pixels` states the rule.
+    y : integers [N] or [N, 1], classes counted from 0; or floats [N, F], targets for ``loss mse``.
     classes : number of classes; one more than the largest label when None.
     val : share of x that is held out for validation where ``x_val`` is not given.
     normalize : as the spec's ``normalize``.
     seed : fixes which samples are held out.
+    trained : the scale of the pixels that the net was trained on, where this is data to measure it on.
 
     Raises
     ------
     DataError
-        When shapes, dtypes, lengths, labels or values do not fit; see data/npz.py.
+        When shapes, dtypes, lengths, labels or values do not fit.
     """
     given = {"train": (x, y), "val": (x_val, y_val), "test": (x_test, y_test)}
-    digest = hashlib.sha256()
-    splits: dict[str, ArraySplit] = {}
-    for part, (images, labels) in given.items():
-        if images is None or labels is None:
-            continue
-        images, labels = check_arrays(np.asarray(images), np.asarray(labels), part, input_shape, None)
-        if labels.ndim == 1:
-            if classes is None:
-                classes = int(labels.max()) + 1
-            check_labels(labels, classes, path=None, field=f"y_{part}")
-        digest.update(f"{part} {images.shape} {images.dtype} {labels.shape}".encode())
-        digest.update(np.ascontiguousarray(images).data)
-        digest.update(labels.tobytes())
-        normalizer = normalizer_for(normalize, input_shape[-1], white_of(images))
-        splits[part] = ArraySplit(images, labels, normalizer, origin="arrays")
-    opened = Dataset(
-        "arrays",
-        splits["train"],
-        splits.get("val"),
-        splits.get("test"),
-        tuple(map(str, range(classes or 0))),
-        digest.hexdigest(),
-        normalizer_for(normalize, input_shape[-1]),
+    parts = {
+        key: Part(images, labels, f"x_{key}", f"y_{key}")
+        for key, (images, labels) in given.items()
+        if images is not None and labels is not None
+    }
+    data = dataset_of_parts(
+        "arrays", parts, input_shape=input_shape, classes=classes, normalize=normalize, trained=trained
     )
-    return with_validation(opened, val, seed)
+    return with_validation(data, val, seed)

@@ -10,7 +10,9 @@ import numpy as np
 
 from ...model.settings import DataSettings
 from ...ops.base import Shape
-from .split import ArraySplit, Dataset, check_image_shape, check_labels, normalizer_for
+from .labels import class_numbers
+from .pixels import PixelScale
+from .split import ArraySplit, Dataset, check_image_shape, normalizer_for
 
 WHITE = 16.0  # the largest pixel value; it becomes 1
 
@@ -35,7 +37,7 @@ def open_digits(settings: DataSettings, input_shape: Shape, classes: int | None,
     """
     images, labels = load_digits()
     check_image_shape(images.shape[1:], input_shape, path="digits")
-    check_labels(labels, classes or 10, path="digits", field="labels")
+    class_numbers(labels, classes or 10, path="digits", field="labels")
     normalizer = normalizer_for(settings.normalize, 1, WHITE)
     order = np.argsort(labels, kind="stable")
     is_test = np.arange(len(order)) % 5 == 4
@@ -48,4 +50,5 @@ def open_digits(settings: DataSettings, input_shape: Shape, classes: int | None,
         tuple("0123456789"),
         hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest(),
         normalizer_for(settings.normalize, 1),
+        scale=PixelScale(WHITE, 0.0, WHITE, "uint8"),
     )

@@ -58,8 +58,8 @@ def as_labels(y: Any, n: int, *, path: object = None, field: str = "y", images: 
     return y.view(np.uint8) if kind == "b" else y
 
 
-def count_classes(labels: Iterable[tuple[np.ndarray, object, str]]) -> int:
-    """Return one more than the largest of the labels (array, path, field), where no spec says how many classes.
+def count_classes(labels: Iterable[tuple[np.ndarray, object, str]], first: int = 0) -> int:
+    """Return how many classes the labels (array, path, field) count from ``first``, where no spec says it.
 
     Raises
     ------
@@ -68,40 +68,43 @@ def count_classes(labels: Iterable[tuple[np.ndarray, object, str]]) -> int:
     """
     most = 0
     for values, path, field in labels:
-        largest = int(values.max(initial=0))
+        largest = int(values.max()) - first if len(values) else 0
         if largest >= MOST_CLASSES:
             raise DataError(
                 "a label is too large to be the number of a class",
                 path=path,
                 field=f"{field}[{int(values.argmax())}]",
-                expected=f"0 to {MOST_CLASSES - 1:,}",
-                found=f"{largest}",
+                expected=f"{first} to {first + MOST_CLASSES - 1:,}",
+                found=f"{largest + first}",
             )
         most = max(most, largest + 1)
     return most
 
 
 def class_numbers(
-    labels: np.ndarray, classes: int, *, path: object, field: str, from_one: str = ""
+    labels: np.ndarray, classes: int, *, path: object, field: str, first: int = 0, from_one: str = ""
 ) -> np.ndarray:
-    """Return int32[N] of labels in any integer dtype.
+    """Return int32[N], counted from 0, of labels in any integer dtype.
 
     Parameters
     ----------
-    classes : how many there are; labels lie below.
+    classes : how many there are.
+    first : the label of the first class.
     from_one : the mend for labels that count from 1, in words that fit where they come from; ``FIELD - 1``
         unless given.
 
     Raises
     ------
     DataError
-        Naming the first label outside ``0 .. classes - 1``, as it stands in the data.
+        Naming the first label outside ``first .. first + classes - 1``, as it stands in the data.
     """
-    wrong = np.flatnonzero((labels < 0) | (labels >= classes))
+    wrong = np.flatnonzero((labels < first) | (labels >= first + classes))
     if not len(wrong):
-        return labels.astype(np.int32)
-    first, low, high = int(wrong[0]), int(labels.min()), int(labels.max())
-    if low == 1 and high == classes:
+        return (labels.astype(np.int64) - first).astype(np.int32) if first else labels.astype(np.int32)
+    place, low, high = int(wrong[0]), int(labels.min()), int(labels.max())
+    if first:
+        hint = f"mend the label; the source says that the first class is {first}"
+    elif low == 1 and high == classes:
         hint = f"labels count from 0: {from_one or f'{field} - 1'}"
     elif low == -1 and high == 1 and not (labels == 0).any():
         hint = f"labels count from 0: ({field} + 1) // 2"
@@ -115,9 +118,9 @@ def class_numbers(
     raise DataError(
         "a label is out of range",
         path=path,
-        field=f"{field}[{first}]",
-        expected=f"0 to {classes - 1}, one of {classes} classes",
-        found=f"{int(labels[first])}{more}",
+        field=f"{field}[{place}]",
+        expected=f"{first} to {first + classes - 1}, one of {classes} classes",
+        found=f"{int(labels[place])}{more}",
         hint=hint,
     )
 

@@ -13,15 +13,18 @@ from ...model.settings import DataSettings
 from ...ops.base import Shape
 from ...reading import named_path
 from .idx import read_idx
-from .split import ArraySplit, Dataset, check_image_shape, check_labels, normalizer_for
+from .labels import class_numbers, count_classes
+from .pixels import PixelScale, pieces, remark, value_range
+from .split import ArraySplit, Dataset, check_image_shape, normalizer_for
 
 FASHION_CLASSES = (
     "T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot",
 )  # fmt: skip
 DEBIAN_FASHION = Path("/usr/share/datasets/fashion-mnist")
 _DIGITS = tuple("0123456789")
-_PARTS = {"train": "train", "test": "t10k"}
-_KINDS = {"images": "idx3", "labels": "idx1"}
+_PARTS = {"train": ("train",), "test": ("t10k", "test")}
+_KINDS = {"images": ("idx3-ubyte",), "labels": ("idx1-ubyte", "idx2-int")}
+_QMNIST_COLUMNS = 8  # of its labels: the class, then who wrote it and where it is in NIST's collection
 
 
 def open_fashion_mnist(settings: DataSettings, input_shape: Shape, classes: int | None, base: Path) -> Dataset:
@@ -29,7 +32,7 @@ def open_fashion_mnist(settings: DataSettings, input_shape: Shape, classes: int 
     places = _places(settings.source.path, base, "fashion-mnist", DEBIAN_FASHION)
     hint = 'apt-get install dataset-fashion-mnist, or name the folder: source fashion_mnist "FOLDER"'
     folder = _find(places, "Fashion-MNIST", hint)
-    return _open("fashion_mnist", folder, settings, input_shape, classes, FASHION_CLASSES)
+    return _open("fashion_mnist", *folder, settings, input_shape, classes, FASHION_CLASSES)
 
 
 def open_mnist(settings: DataSettings, input_shape: Shape, classes: int | None, base: Path) -> Dataset:
@@ -37,15 +40,18 @@ def open_mnist(settings: DataSettings, input_shape: Shape, classes: int | None, 
     places = _places(settings.source.path, base, "mnist", None)
     hint = 'put the four IDX files into a folder and name it: source mnist "FOLDER"'
     folder = _find(places, "MNIST", hint)
-    return _open("mnist", folder, settings, input_shape, classes, _DIGITS)
+    return _open("mnist", *folder, settings, input_shape, classes, _DIGITS)
 
 
 def open_idx(settings: DataSettings, input_shape: Shape, classes: int | None, base: Path) -> Dataset:
-    """Open any data set in IDX files; the test files may be absent."""
-    folder = named_path(base, settings.source.path)
-    if not folder.is_dir():
-        raise DataError("the folder does not exist", path=folder, field="data: source idx")
-    return _open("idx", folder, settings, input_shape, classes, None)
+    """Open any data set in IDX files, of a folder or of what their names begin with; the test files may be absent."""
+    named = named_path(base, settings.source.path)
+    if not named.is_dir():
+        begun = next((p for p in (f"{named.name}-", named.name) if _locate(named.parent, p, "train", "images")), None)
+        if begun is None:
+            raise DataError("the folder does not exist", path=named, field="data: source idx")
+        return _open("idx", named.parent, begun, settings, input_shape, classes, None)
+    return _open("idx", named, _prefix(named) or "", settings, input_shape, classes, None)
 
 
 def _places(named: str, base: Path, subfolder: str, system: Path | None) -> list[Path]:
@@ -58,10 +64,11 @@ def _places(named: str, base: Path, subfolder: str, system: Path | None) -> list
     return places + ([system] if system else [])
 
 
-def _find(places: list[Path], title: str, hint: str) -> Path:
+def _find(places: list[Path], title: str, hint: str) -> tuple[Path, str]:
     for folder in places:
-        if _locate(folder, "train", "images"):
-            return folder
+        prefix = _prefix(folder)
+        if prefix is not None:
+            return folder, prefix
     searched = ", ".join(map(str, places)) or "nowhere: $CNNSPEC_DATA is not set"
     raise DataError(
         f"{title} was not found",
@@ -72,36 +79,76 @@ def _find(places: list[Path], title: str, hint: str) -> Path:
     )
 
 
-def _locate(folder: Path, part: str, kind: str) -> Path | None:
-    stem = f"{_PARTS[part]}-{kind}"
-    for name in (f"{stem}-{_KINDS[kind]}-ubyte", f"{stem}.{_KINDS[kind]}-ubyte", stem):
-        for suffix in ("", ".gz"):
-            if (folder / (name + suffix)).is_file():
-                return folder / (name + suffix)
+def _prefix(folder: Path) -> str | None:
+    """Return what the names of a folder's files begin with, as ``qmnist-``; None where there are no such files.
+
+    Raises
+    ------
+    DataError
+        When there are several data sets, as in the folder of EMNIST.
+    """
+    if _locate(folder, "", "train", "images"):
+        return ""
+    if not folder.is_dir():
+        return None
+    word = "train-images"
+    begun = {p.name.split(word)[0] for p in folder.iterdir() if word in p.name}
+    found = sorted(prefix for prefix in begun if _locate(folder, prefix, "train", "images"))
+    if len(found) > 1:
+        raise DataError(
+            "the folder holds several data sets",
+            path=folder,
+            field="data: source",
+            expected="one, or the beginning of its files' names",
+            found=", ".join(prefix.rstrip("-_.") for prefix in found),
+            hint=f'source idx "{folder / found[0].rstrip("-_.")}"',
+        )
+    return found[0] if found else None
+
+
+def _locate(folder: Path, prefix: str, part: str, kind: str) -> Path | None:
+    for word in _PARTS[part]:
+        stem = f"{prefix}{word}-{kind}"
+        for ending in (*(f"{sign}{form}" for form in _KINDS[kind] for sign in "-."), ""):
+            for suffix in ("", ".gz"):
+                if (folder / (stem + ending + suffix)).exists():
+                    return folder / (stem + ending + suffix)
     return None
 
 
 def _open(
     name: str,
     folder: Path,
+    prefix: str,
     settings: DataSettings,
     input_shape: Shape,
     classes: int | None,
     class_names: tuple[str, ...] | None,
 ) -> Dataset:
     digest = hashlib.sha256()
-    train = _read_part(folder, "train", input_shape, digest)
+    transpose, first = getattr(settings.source, "transpose", False), getattr(settings.source, "first", 0)
+    train = _read_part(folder, prefix, "train", input_shape, transpose, digest)
     test = None
-    if class_names is not None or any(_locate(folder, "test", kind) for kind in _KINDS):
-        test = _read_part(folder, "test", input_shape, digest)
+    if class_names is not None or any(_locate(folder, prefix, "test", kind) for kind in _KINDS):
+        test = _read_part(folder, prefix, "test", input_shape, transpose, digest)
     parts = [part for part in (train, test) if part is not None]
     if class_names is None:
-        known = classes or 1 + max(int(labels.max()) for _, labels, _ in parts)
-        class_names = tuple(map(str, range(known)))
-    for _, labels, file in parts:
-        check_labels(labels, len(class_names), path=file, field="labels")
+        known = classes or count_classes(((labels, file, "labels") for _, labels, file in parts), first)
+        class_names = tuple(map(str, range(first, first + known)))
     normalizer = normalizer_for(settings.normalize, input_shape[-1])
-    splits = [ArraySplit(images, labels, normalizer, origin=file) for images, labels, file in parts]
+    splits = []
+    for images, labels, file in parts:
+        numbers = class_numbers(
+            labels, len(class_names), path=file, field="labels", first=first, from_one="first=1 behind the path says so"
+        )
+        splits.append(ArraySplit(images, numbers, normalizer, origin=file))
+    low, high = value_range(train[0])
+    scale = PixelScale(255.0, low, high)
+    notes = [remark(scale, "images", settings.normalize is not None)]
+    if test is None:
+        notes.append(f"{folder} holds no test files (t10k-...); nothing will be tested")
+    if not transpose and "emnist" in str(folder / prefix).lower() and name == "idx":
+        notes.append("the pictures of EMNIST are stored column by column; transpose=yes behind the path turns them")
     return Dataset(
         name,
         splits[0],
@@ -110,25 +157,26 @@ def _open(
         class_names,
         digest.hexdigest(),
         normalizer,
-        () if test is not None else (f"{folder} holds no test files (t10k-...); nothing will be tested",),
+        tuple(filter(None, notes)),
+        scale,
     )
 
 
 def _read_part(
-    folder: Path, part: str, input_shape: Shape, digest: hashlib._Hash
+    folder: Path, prefix: str, part: str, input_shape: Shape, transpose: bool, digest: hashlib._Hash
 ) -> tuple[np.ndarray, np.ndarray, Path]:
     files: dict[str, Path] = {}
     for kind in _KINDS:
-        file = _locate(folder, part, kind)
+        file = _locate(folder, prefix, part, kind)
         if file is None:
             raise DataError(
                 f"the file of {part} {kind} is missing",
                 path=folder,
-                expected=f"{_PARTS[part]}-{kind}-{_KINDS[kind]}-ubyte, plain or .gz",
+                expected=f"{prefix}{_PARTS[part][0]}-{kind}-{_KINDS[kind][0]}, plain or .gz",
             )
         files[kind] = file
     images = read_idx(files["images"], (3, 4), "images")
-    labels = read_idx(files["labels"], (1,), "labels")
+    labels = read_idx(files["labels"], (1, 2), "labels")
     if images.dtype != np.uint8:
         raise DataError(
             "pixels must be bytes",
@@ -139,6 +187,16 @@ def _read_part(
         )
     if labels.dtype.kind not in "iu":
         raise DataError("labels must be whole numbers", path=files["labels"], field="labels", found=f"{labels.dtype}")
+    if labels.ndim == 2:
+        if labels.shape[1] != _QMNIST_COLUMNS:
+            raise DataError(
+                "the labels have a second dimension that is not QMNIST's",
+                path=files["labels"],
+                field="labels",
+                expected=f"N labels, or N x {_QMNIST_COLUMNS} with the class first",
+                found="x".join(map(str, labels.shape)),
+            )
+        labels = labels[:, 0]
     if len(images) != len(labels):
         raise DataError(
             "images and labels differ in number",
@@ -151,6 +209,8 @@ def _read_part(
         raise DataError("the file holds no image", path=files["images"], field="images")
     if images.ndim == 3:
         images = images[..., None]
+    if transpose:
+        images = images.swapaxes(1, 2)
     check_image_shape(images.shape[1:], input_shape, path=files["images"])
     for array, file in ((images, files["images"]), (labels, files["labels"])):
         if isinstance(array, np.memmap):
@@ -158,5 +218,6 @@ def _read_part(
             digest.update(f"{file.name} {stat.st_size} {stat.st_mtime_ns}".encode())
         else:
             digest.update(repr(array.shape).encode())
-            digest.update(np.ascontiguousarray(array).data)
-    return images, np.asarray(labels).astype(np.int32), files["labels"]
+            for piece in pieces(array):
+                digest.update(np.ascontiguousarray(piece).data)
+    return images, np.asarray(labels), files["labels"]

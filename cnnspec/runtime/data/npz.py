@@ -1,29 +1,29 @@
-"""NumPy archives: x_train, y_train and, optionally, x_test, y_test; large stored members are mapped."""
+"""NumPy archives: which arrays are images and labels of which part, under the names that people give them."""
 
 from __future__ import annotations
 
-import hashlib
-import math
-import struct
-import zipfile
-import zlib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal
-
-import numpy as np
 
 from ...errors import DataError
 from ...model.settings import DataSettings
 from ...ops.base import Shape
 from ...reading import named_path
-from . import split as limits
-from .split import ArraySplit, Dataset, check_image_shape, check_labels, normalizer_for
+from .archive import open_archive
+from .arrays import Part, dataset_of_parts
+from .split import Dataset
 
-_PIXELS = "uint8 (0 to 255), or float16, float32 or float64 (used as they are)"
+# The first of a row is the name in the manual. Those of MedMNIST and of Keras's mnist.npz are among them; letters may
+# be large or small.
+PARTS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
+_IMAGES = ("x_{}", "{}_images", "{}_x", "images_{}", "{}_data", "data_{}")
+_LABELS = ("y_{}", "{}_labels", "{}_y", "labels_{}", "{}_targets", "targets_{}")
+# A file of one part names none.
+_WHOLE = (("x", "images", "data"), ("y", "labels", "label", "targets", "target"))
 
 
 def open_npz(settings: DataSettings, input_shape: Shape, classes: int | None, base: Path) -> Dataset:
-    """Open an .npz file; uint8 images are divided by 255, floats are taken as they are.
+    """Open an .npz file of x_train and y_train, perhaps of x_val, y_val, x_test and y_test too.
 
     Raises
     ------
@@ -32,176 +32,66 @@ def open_npz(settings: DataSettings, input_shape: Shape, classes: int | None, ba
         that is not finite, or a label is out of range.
     """
     path = named_path(base, settings.source.path)
-    digest = hashlib.sha256()
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = {Path(n).stem: n for n in archive.namelist() if n.endswith(".npy")}
-            for needed in ("x_train", "y_train"):
-                if needed not in names:
-                    raise DataError(
-                        "an array is missing",
-                        path=path,
-                        field=needed,
-                        expected="x_train and y_train, and optionally x_test and y_test",
-                        found=", ".join(sorted(names)) or "no array",
-                    )
-            if ("x_test" in names) != ("y_test" in names):
-                raise DataError("x_test and y_test go together; only one is there", path=path, field="x_test")
-            parts = ["train", "test"] if "x_test" in names else ["train"]
-            read = {
-                f"{kind}_{part}": read_npy(archive, names[f"{kind}_{part}"], path) for part in parts for kind in "xy"
-            }
-    except FileNotFoundError:
-        raise DataError("the file does not exist", path=path, field="data: source npz") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, struct.error) as error:
-        raise DataError(
-            f"this is not a whole .npz file ({error})", path=path, hint="write it again with numpy.savez"
-        ) from None
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror or error}", path=path) from None
-    arrays = {part: check_arrays(read[f"x_{part}"], read[f"y_{part}"], part, input_shape, path) for part in parts}
-    labels = [y for _, y in arrays.values() if y.ndim == 1]  # the others are targets for mse
-    known = (classes or 1 + max(int(y.max()) for y in labels)) if labels else 0
-    for part, (x, y) in arrays.items():
-        if y.ndim == 1:
-            check_labels(y, known, path=path, field=f"y_{part}")
-        if isinstance(x, np.memmap):
-            stat = path.stat()
-            digest.update(f"{path.name} {stat.st_size} {stat.st_mtime_ns}".encode())
-        else:
-            digest.update(f"{x.shape} {x.dtype}".encode())
-            digest.update(np.ascontiguousarray(x).data)
-        digest.update(y.tobytes())
-    splits = [
-        ArraySplit(x, y, normalizer_for(settings.normalize, input_shape[-1], white_of(x)), origin=path)
-        for x, y in arrays.values()
-    ]
-    return Dataset(
+    with open_archive(path, "data: source npz") as archive:
+        chosen = choose_arrays(archive.names, path)
+        parts = {
+            part: Part(archive.read(images), archive.read(labels), images, labels, path)
+            for part, (images, labels) in chosen.items()
+        }
+    notes = []
+    used = {name for pair in chosen.values() for name in pair}
+    unused = [name for name in archive.names if name not in used]
+    if unused:
+        listing = ", ".join(unused[:6]) + (", ..." if len(unused) > 6 else "")
+        notes.append(f"{path.name}: not used: {listing}; the names that are known are in docs/data.md")
+    if "test" not in parts:
+        notes.append(f"{path} holds no x_test; nothing will be tested")
+    return dataset_of_parts(
         path.stem,
-        splits[0],
-        None,
-        splits[1] if len(splits) > 1 else None,
-        tuple(map(str, range(known))),
-        digest.hexdigest(),
-        normalizer_for(settings.normalize, input_shape[-1]),
-        () if len(splits) > 1 else (f"{path} holds no x_test; nothing will be tested",),
+        parts,
+        input_shape=input_shape,
+        classes=classes,
+        normalize=settings.normalize,
+        notes=notes,
     )
 
 
-def white_of(x: np.ndarray) -> float:
-    """Return the value that counts as 1: 255 for bytes, 1 for floats."""
-    return 255.0 if x.dtype == np.uint8 else 1.0
+def choose_arrays(names: Sequence[str], path: Path) -> dict[str, tuple[str, str]]:
+    """Return (images, labels) among the names of a file's arrays for each part that is there.
 
-
-def check_arrays(
-    x: np.ndarray, y: np.ndarray, part: str, input_shape: Shape, path: object
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return (x [N, H, W, C], y int32[N] or float32[N, F]), or raise DataError naming what does not fit."""
-    if x.dtype.newbyteorder("=") not in (np.uint8, np.float16, np.float32, np.float64):
-        raise DataError(
-            "the dtype is not one of images",
-            path=path,
-            field=f"x_{part}",
-            expected=_PIXELS,
-            found=str(x.dtype),
-            hint=f"x_{part}.astype(numpy.uint8) or .astype(numpy.float32)",
-        )
-    if x.ndim == 3 and len(input_shape) == 3 and input_shape[-1] == 1:
-        x = x[..., None]
-    if x.ndim != 1 + len(input_shape):
-        wanted = "x".join(map(str, input_shape))
-        raise DataError(
-            "the array has the wrong number of dimensions",
-            path=path,
-            field=f"x_{part}",
-            expected=f"[N, H, W, C] with samples of {wanted}",
-            found=str(list(x.shape)),
-        )
-    if not len(x):
-        raise DataError("the array is empty", path=path, field=f"x_{part}", found=str(list(x.shape)))
-    check_image_shape(x.shape[1:], input_shape, path=path if path is not None else f"x_{part}")
-    regression = y.dtype.kind == "f" and y.ndim == 2
-    if not regression and (y.dtype.kind not in "iu" or y.ndim != 1):
-        raise DataError(
-            "labels must be whole numbers, one a sample",
-            path=path,
-            field=f"y_{part}",
-            expected=f"integers [{len(x)}]",
-            found=f"{y.dtype} {list(y.shape)}",
-        )
-    if len(x) != len(y):
-        raise DataError(
-            f"x_{part} and y_{part} differ in length",
-            path=path,
-            field=f"y_{part}",
-            expected=f"{len(x):,}",
-            found=f"{len(y):,}",
-        )
-    for name, values in (("x", x), ("y", y)):
-        if values.dtype.kind == "f" and not isinstance(values, np.memmap):
-            check_finite(values, path, f"{name}_{part}")
-    return x, y.astype(np.float32 if regression else np.int32)
-
-
-def check_finite(values: np.ndarray, path: object, field: str) -> None:
-    """Raise DataError naming the first value that is NaN, infinite or too large for float32."""
-    for start in range(0, len(values), 4096):  # in pieces: a mask of all would double the memory
-        with np.errstate(over="ignore"):
-            finite = np.isfinite(values[start : start + 4096].astype(np.float32, copy=False))
-        if not finite.all():
-            place = np.argwhere(~finite)[0]
-            place[0] += start
+    Raises
+    ------
+    DataError
+        When there are no images or labels to train on, or a part has only one of the two.
+    """
+    by_name = {name.lower(): name for name in reversed(names)}
+    chosen: dict[str, tuple[str, str]] = {}
+    for part, words in PARTS.items():
+        images = _first(by_name, (form.format(word) for form in _IMAGES for word in words))
+        labels = _first(by_name, (form.format(word) for form in _LABELS for word in words))
+        if part == "train" and images is None and labels is None:
+            images, labels = (_first(by_name, forms) for forms in _WHOLE)
+        if part == "train" and (images is None or labels is None):
+            unnamed = [name for name in names if name.startswith("arr_")]
             raise DataError(
-                "a value is not finite",
+                "an array is missing",
                 path=path,
-                field=f"{field}{[int(p) for p in place]}",
-                expected="numbers that float32 can hold",
-                found=str(values[tuple(place)]),
+                field="x_train" if images is None else "y_train",
+                expected="x_train and y_train, and optionally x_val, y_val, x_test and y_test",
+                found=", ".join(sorted(names)) or "no array",
+                hint="name the arrays: numpy.savez(FILE, x_train=x, y_train=y)" if unnamed else "",
             )
-
-
-def read_npy(archive: zipfile.ZipFile, name: str, path: Path) -> np.ndarray:
-    """Return one array of an archive: mapped where it is large and stored uncompressed, else in memory."""
-    info = archive.getinfo(name)
-    with archive.open(info) as member:
-        try:
-            version = np.lib.format.read_magic(member)
-            read_header = (
-                np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            )
-            shape, fortran, dtype = read_header(member)
-        except ValueError as error:
-            raise DataError(f"this is not a NumPy array ({error})", path=path, field=Path(name).stem) from None
-        start = member.tell()
-        if dtype.hasobject:
+        if (images is None) != (labels is None):
             raise DataError(
-                "an array of Python objects is not read",
+                f"x_{part} and y_{part} go together; only one is there",
                 path=path,
-                field=Path(name).stem,
-                expected="an array of numbers",
-                found="dtype object",
+                field=f"x_{part}",
+                found=str(images or labels),
             )
-        nbytes = math.prod(shape) * dtype.itemsize
-        if nbytes != info.file_size - start:
-            raise DataError(
-                "the header promises another size than the file holds",
-                path=path,
-                field=Path(name).stem,
-                expected=f"{nbytes:,} bytes for {list(shape)} of {dtype}",
-                found=f"{info.file_size - start:,} bytes",
-            )
-        order: Literal["C", "F"] = "F" if fortran else "C"
-        if nbytes > limits.IN_MEMORY_NBYTES and info.compress_type == zipfile.ZIP_STORED:
-            offset = _data_offset(path, info) + start
-            return np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=shape, order=order)
-        content = member.read()
-    return np.frombuffer(bytearray(content), dtype).reshape(shape, order=order)
+        if images is not None and labels is not None:
+            chosen[part] = images, labels
+    return chosen
 
 
-def _data_offset(path: Path, info: zipfile.ZipInfo) -> int:
-    """Where a stored member's bytes begin: after its local header, whose two variable fields it sizes."""
-    with open(path, "rb") as raw:
-        raw.seek(info.header_offset)
-        local = raw.read(30)
-    name_length, extra_length = struct.unpack("<HH", local[26:30])
-    return info.header_offset + 30 + name_length + extra_length
+def _first(by_name: dict[str, str], forms: Iterable[str]) -> str | None:
+    return next((by_name[form] for form in forms if form in by_name), None)

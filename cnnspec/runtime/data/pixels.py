@@ -6,6 +6,7 @@ One rule holds for training, evaluation and prediction, for files and for arrays
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -204,19 +205,32 @@ def remark(scale: PixelScale, field: str, normalized: bool) -> str:
 
 def value_range(x: np.ndarray) -> tuple[float, float]:
     """Return the least and the largest finite value of an array; of evenly spaced pieces of a mapped one."""
+    looked_at: Iterable[np.ndarray]
     if isinstance(x, np.memmap):
         flat = (x.T if x.flags.f_contiguous else x).reshape(-1) if x.flags.forc else None
         if flat is None:  # a view with its axes in another order
             return (0, 255) if x.dtype == np.uint8 else value_range(np.asarray(x[:: max(1, len(x) // _BLOCKS)]))
         starts = np.unique(np.linspace(0, max(0, len(flat) - _BLOCK), _BLOCKS).astype(np.int64))
-        pieces = [np.asarray(flat[start : start + _BLOCK]) for start in starts]
+        looked_at = (np.asarray(flat[start : start + _BLOCK]) for start in starts)
     else:
-        pieces = [x[start : start + rows] for rows in (_rows(x),) for start in range(0, len(x), rows)]
-    if x.dtype.kind == "f":
-        pieces = [kept for piece in pieces if (kept := piece[np.isfinite(piece)]).size]
-    low = min((piece.min() for piece in pieces), default=0)
-    high = max((piece.max() for piece in pieces), default=0)
-    return (float(low), float(high)) if x.dtype.kind == "f" else (int(low), int(high))
+        looked_at = pieces(x)
+    number = float if x.dtype.kind == "f" else int
+    low, high = [], []
+    for piece in looked_at:
+        if x.dtype.kind == "f":
+            piece = piece[np.isfinite(piece)]
+        if piece.size:
+            low.append(number(piece.min()))
+            high.append(number(piece.max()))
+    return min(low, default=0), max(high, default=0)
+
+
+def pieces(x: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield an array in pieces along its first axis, of PIECE_NBYTES or one sample: what works on them needs no more
+    memory for a large array than for a small one."""
+    rows = _rows(x)
+    for start in range(0, len(x), rows):
+        yield x[start : start + rows]
 
 
 def check_finite(values: np.ndarray, path: object, field: str) -> None:

@@ -14,6 +14,7 @@ from ...model.settings import Normalize
 from ...ops.base import Shape
 from ...text import some
 from ..rng import keyed
+from .pixels import PICTURES, PixelScale
 
 IN_MEMORY_NBYTES = 1 << 30  # larger data is read batch by batch
 
@@ -120,11 +121,26 @@ class ArraySplit:
     def batch(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return (x, y) of the samples at these positions; see :class:`Split`."""
         rows = indices if self.rows is None else self.rows[indices]
-        x = self.normalizer(self.images[rows])
+        pixels = self.images[rows]
+        if self.prefetch and pixels.dtype.kind in "iu" and pixels.dtype != np.uint8:
+            self._check_bytes(pixels, rows)
+        x = self.normalizer(pixels)
         if self.prefetch and self.images.dtype != np.uint8 and not np.isfinite(x).all():
             bad = int(rows[np.argwhere(~np.isfinite(x))[0][0]])
             raise DataError("a value is not finite", path=self.origin, field=f"x, sample {bad}")
         return x, self.labels[indices]
+
+    def _check_bytes(self, pixels: np.ndarray, rows: np.ndarray) -> None:
+        """Judge integers of a mapped array as they are read; before that only a sample of them was."""
+        wrong = np.argwhere((pixels < 0) | (pixels > 255))
+        if len(wrong):
+            raise DataError(
+                "an integer is no pixel",
+                path=self.origin,
+                field=f"x, sample {int(rows[wrong[0][0]])}",
+                expected="0 to 255",
+                found=str(pixels[tuple(wrong[0])]),
+            )
 
     def subset(self, indices: np.ndarray) -> ArraySplit:
         """Return the split of the samples at these positions."""
@@ -144,6 +160,7 @@ class Dataset:
         modification times.
     normalizer : what images must pass through before a prediction (of pixels 0 to 255).
     notes : what a person should know, such as files that were left out.
+    scale : which numbers the pixels of ``train`` are; a run remembers them, and later pixels are held against them.
     """
 
     name: str
@@ -154,6 +171,7 @@ class Dataset:
     fingerprint: str
     normalizer: Normalizer = field(default_factory=Normalizer)
     notes: tuple[str, ...] = ()
+    scale: PixelScale = PICTURES
 
     @property
     def classes(self) -> int:
@@ -231,24 +249,6 @@ def hold_out(split: Split, share: float, seed: int) -> tuple[Split, Split]:
             hint=f"split val={least}%" if share * len(split) < 1 and least < 100 else "",
         )
     return split.subset(np.sort(order[~picked])), split.subset(np.sort(order[picked]))
-
-
-def check_labels(labels: np.ndarray, classes: int, *, path: object, field: str) -> None:
-    """Raise DataError naming the first label outside ``0 .. classes - 1``."""
-    wrong = np.flatnonzero((labels < 0) | (labels >= classes))
-    if len(wrong):
-        first = int(wrong[0])
-        more = f" ({len(wrong):,} such labels)" if len(wrong) > 1 else ""
-        raise DataError(
-            "a label is out of range",
-            path=path,
-            field=f"{field}[{first}]",
-            expected=f"0 to {classes - 1}, one of {classes} classes",
-            found=f"{int(labels[first])}{more}",
-            hint=f"mend the label, or give the net {int(labels.max()) + 1} outputs"
-            if labels.min() >= 0
-            else "labels count from 0",
-        )
 
 
 def check_image_shape(shape: Sequence[int], wanted: Shape, *, path: object) -> None:
