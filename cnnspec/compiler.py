@@ -215,7 +215,7 @@ def mend(source: Source, rounds: int = 10) -> tuple[Source, int, tuple[Diagnosti
 def _other_specs(path: Path) -> str:
     try:
         names = [p.name for p in path.resolve().parent.glob("*.cnn")]
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a name with a NUL
         names = []
     stem = path.name.removesuffix(".cnn")  # all share the suffix: it makes none of them near
     near = did_you_mean(stem, [name.removesuffix(".cnn") for name in names])
