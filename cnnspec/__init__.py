@@ -22,6 +22,7 @@ _HOME = {
     "CnnSpecError": ".errors",
     "SpecError": ".errors",
     "DataError": ".errors",
+    "DataWarning": ".errors",
     "MachineError": ".errors",
     "InternalError": ".errors",
 }
@@ -29,6 +30,7 @@ _HOME = {
 __all__ = [
     "CnnSpecError",
     "DataError",
+    "DataWarning",
     "InternalError",
     "MachineError",
     "Net",
@@ -40,7 +42,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from .api import Net, load, parse
-    from .errors import CnnSpecError, DataError, InternalError, MachineError, SpecError
+    from .errors import CnnSpecError, DataError, DataWarning, InternalError, MachineError, SpecError
 
 
 def __getattr__(name: str) -> Any:

@@ -10,23 +10,31 @@ they are first needed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+import threading
+import warnings
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import DataError
+from .errors import DataError, DataWarning, did_you_mean
 
 if TYPE_CHECKING:
     import numpy as np
 
     from .compiler import Compiler
+    from .kernels.effort import Progress
     from .model.model import Model
     from .runtime.data import Dataset
     from .runtime.evaluate import Evaluation
     from .runtime.events import Reporter, TrainResult
     from .runtime.network import Network
+    from .runtime.trained import TrainedOn
 
 PREDICT_BATCH = 64
+SPLITS = ("test", "val", "train")
 
 
 def load(path: str | Path, *, exact: bool = False, **settings: object) -> Net:
@@ -56,7 +64,7 @@ def load(path: str | Path, *, exact: bool = False, **settings: object) -> Net:
     from .compiler import Compiler
 
     path = Path(path)
-    changes = {key: str(value) for key, value in settings.items()}
+    changes = texts_of(settings)
     if not path.is_dir():
         return Net(Compiler.from_path(path, changes, exact))
     from .runtime.run_folder import run_of
@@ -77,7 +85,7 @@ def parse(text: str, *, exact: bool = False, **settings: object) -> Net:
     """
     from .compiler import Compiler
 
-    return Net(Compiler.from_text(text, {key: str(value) for key, value in settings.items()}, exact=exact))
+    return Net(Compiler.from_text(text, texts_of(settings), exact=exact))
 
 
 class Net:
@@ -91,8 +99,10 @@ class Net:
         self._compiler = compiler
         self.model: Model = compiler.model
         self.base: Path | None = None  # where relative data paths start; the spec's folder when None
-        self._weights: dict[str, np.ndarray] | None = None
+        self._trained: TrainedOn | None = None  # what the weights were trained on
+        self._weights: dict[str, np.ndarray] | None = None  # None: the spec's initial ones
         self._networks: dict[tuple[int, str], Network] = {}  # by batch size and dtype of targets
+        self._lock = threading.RLock()  # held while networks are made and weights are replaced
 
     def __repr__(self) -> str:
         return f"<Net {self.model.source.name}: {len(self.model.layers)} layers, {self.params:,} parameters>"
@@ -107,6 +117,23 @@ class Net:
     def output_shape(self) -> tuple[int, ...]:
         """Shape of one output sample, (F,) or (H, W, C)."""
         return self.model.output_shape
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of the outputs, from the data the net was trained on.
+
+        Their numbers as texts before a training; empty where targets are numbers or the output is an image.
+
+        Examples
+        --------
+        >>> parse("input 4x4x1 -> flatten -> dense 3").class_names
+        ('0', '1', '2')
+        """
+        known = self._trained.class_names if self._trained is not None else ()
+        outputs = self.output_shape
+        if len(outputs) != 1 or (not known and (self._trained is not None or self.model.train.loss.word == "mse")):
+            return ()
+        return known if len(known) == outputs[0] else tuple(map(str, range(outputs[0])))
 
     @property
     def params(self) -> int:
@@ -149,21 +176,31 @@ class Net:
         *,
         validation: tuple[np.ndarray, np.ndarray] | None = None,
         test: tuple[np.ndarray, np.ndarray] | None = None,
+        restart: bool = False,
         out: str | Path | None = None,
         threads: int | None = None,
+        progress: bool | None = None,
         reporter: Reporter | None = None,
+        **settings: object,
     ) -> TrainResult:
         """Train as the spec's ``train`` section says, on arrays or on the spec's own data.
 
+        Training begins with the weights that the net has: those of an earlier ``train``, ``load`` or
+        ``set_weights``, else the spec's initial ones. The optimizer's state and the schedule begin anew.
+
         Parameters
         ----------
-        x : uint8[N, H, W, C] (divided by 255) or float32[N, H, W, C] (used as they are); the spec's ``data``
-            section when None.
+        x : uint8[N, H, W, C] (divided by 255) or float32[N, H, W, C] (used as they are), then normalised as the
+            spec says; the spec's ``data`` section when None.
         y : int[N], classes counted from 0; float32[N, F] for ``loss mse``.
         validation, test : pairs (x, y) to measure on after each epoch, and at the end.
+        restart : begin with the spec's initial weights.
         out : where to make a run folder; nothing is written when None.
         threads : threads of the kernels; one for each core when None.
-        reporter : told how it goes (cnnspec.runtime.events); nothing is printed.
+        progress : show how it goes; None does so in a terminal and in a notebook.
+        reporter : told how it goes (cnnspec.runtime.events), in place of ``progress``.
+        settings : of the ``train`` section for this call: ``epochs=5``, ``batch=32``, ``seed=2``, ``lr=0.01`` and
+            the optimizer's other numbers, ``optimizer="adam lr=0.001"``; all else as in :func:`load`.
 
         Returns
         -------
@@ -171,57 +208,96 @@ class Net:
 
         Raises
         ------
+        SpecError
+            When a setting is unknown or its value does not fit.
         DataError
             When the data does not fit the spec.
         TrainingDiverged
-            When the loss is not finite.
+            When the loss is not finite; the net keeps the weights it had.
 
         Examples
         --------
-        >>> net = load("specs/digits.cnn", **{"train.epochs": 3})
-        >>> result = net.train()
+        >>> net = load("specs/digits.cnn")
+        >>> result = net.train(epochs=3)
         >>> result.test["test.accuracy"] > 0.8
         True
         """
+        from .runtime.data import data_of
         from .runtime.train import train
+        from .runtime.trained import trained_on
 
-        data = None if x is None else self._dataset(x, y, validation, test)
-        if data is None:
-            data = self._open_data()
-        exact = self._compiler.exact
-        result = train(self.model, data=data, out=out, threads=threads, exact=exact, reporter=reporter)
-        self._use({name: value.copy() for name, value in result.network.parameters().items()})
+        model = self._model_to_train(settings)
+        data = self._dataset(x, y, validation, test, model) if x is not None else data_of(model, self.base)
+        weights = None if restart else self._weights
+        with nullcontext(reporter) if reporter is not None else training_view(progress) as told:
+            result = train(
+                model,
+                data=data,
+                weights=weights,
+                out=out,
+                threads=threads,
+                exact=self._compiler.exact,
+                reporter=told,
+            )
+        self._use(result.network.parameters(), trained_on(data))
         return result
 
     # ---- using ----------------------------------------------------------------------------------
-    def evaluate(self, x: np.ndarray | None = None, y: np.ndarray | None = None, *, split: str = "test") -> Evaluation:
-        """Return loss and accuracy on arrays, or on a split of the spec's data.
+    def evaluate(
+        self,
+        x: np.ndarray | None = None,
+        y: np.ndarray | None = None,
+        *,
+        split: str = "test",
+        progress: bool | None = None,
+    ) -> Evaluation:
+        """Return loss, accuracy, confusion and mistakes on arrays, or on a split of the spec's data.
 
         Parameters
         ----------
         x, y : as in :meth:`train`; the spec's data when None.
         split : ``test``, ``val`` or ``train`` of the spec's data.
+        progress : show how far the kernels are where some must be compiled; None does so in a terminal and a notebook.
+
+        Returns
+        -------
+        Evaluation with ``loss``, ``accuracy``, ``confusion`` int64[classes, classes] (rows the true class) and
+        ``mistakes``; the last two for classes only.
 
         Raises
         ------
         DataError
-            When the data does not fit the spec, or has no such split.
+            When the data does not fit the spec, has no such split, or has other classes than those of the training.
+
+        Warns
+        -----
+        DataWarning
+            When the spec's data has changed since the training.
 
         Examples
         --------
-        >>> load("specs/digits.cnn").evaluate().images
-        359
+        >>> found = load("specs/digits.cnn").evaluate()
+        >>> found.images, found.confusion.shape
+        (359, (10, 10))
         """
+        from .runtime.data import data_of
         from .runtime.evaluate import evaluate, target_dtype
+        from .runtime.trained import compare_data
 
         if x is not None:
-            part: Any = self._dataset(x, y, None, None).train
+            data = self._dataset(x, y, None, None)
+            part: Any = data.train
         else:
-            part = getattr(self._open_data(), split, None)
+            data = data_of(self.model, self.base)
+            part = getattr(data, split, None) if split in SPLITS else None
             if part is None:
-                raise DataError(f"the data has no {split} split", field="split", expected="test, val or train")
+                there = [name for name in SPLITS if getattr(data, name) is not None]
+                raise DataError(f"the data has no {split} split", field="split", expected=" or ".join(there))
+            tell(compare_data(self._trained, data))
         batch = self.model.train.batch
-        return evaluate(self._network(batch, target_dtype(self.model, part)), part, batch)
+        classes = self.output_shape[0] if part.labels.ndim == 1 and len(self.output_shape) == 1 else None
+        network = self._network(batch, target_dtype(self.model, part), progress)
+        return replace(evaluate(network, part, batch, classes), class_names=self.class_names or data.class_names)
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Return probabilities float32[N, classes] (the raw outputs where the loss is mse).
@@ -246,6 +322,7 @@ class Net:
         import numpy as np
 
         from .runtime.data import normalizer_for
+        from .runtime.evaluate import softmax
 
         images = np.asarray(x)
         if images.ndim == len(self.input_shape):
@@ -267,20 +344,47 @@ class Net:
         logits = np.concatenate(parts) if parts else np.zeros((0, *self.output_shape), np.float32)
         if self.model.train.loss.word == "mse" or logits.ndim != 2:
             return logits
-        e = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return e / e.sum(axis=1, keepdims=True)
+        return softmax(logits)
 
     # ---- weights --------------------------------------------------------------------------------
     def weights(self) -> dict[str, np.ndarray]:
-        """Return the parameters by name: ``conv1.weight`` [kH, kW, C_in, C_out], ``dense.bias`` [F], ...
+        """Return copies of the parameters by name: ``conv1.weight`` [kH, kW, C_in, C_out], ``dense.bias`` [F], ...
+
+        The arrays are read-only, because a change of a copy would not reach the net: :meth:`set_weights` does.
 
         Examples
         --------
         >>> {name: w.shape for name, w in parse("input 4x4x1 -> flatten -> dense 2").weights().items()}
         {'dense.weight': (16, 2), 'dense.bias': (2,)}
         """
-        network = self._network(*next(iter(self._networks), (1, "i32")))
-        return {name: value.copy() for name, value in network.parameters().items()}
+        copies = {name: value.copy() for name, value in self._parameters().items()}
+        for value in copies.values():
+            value.flags.writeable = False
+        return copies
+
+    def set_weights(self, weights: Mapping[str, np.ndarray]) -> Net:
+        """Take weights by name, with the names and shapes of :meth:`weights`, and return the net.
+
+        Raises
+        ------
+        DataError
+            When a parameter is missing, unknown, of another shape or not of floats; the net keeps the weights it had.
+
+        Examples
+        --------
+        >>> net = parse("input 4x4x1 -> flatten -> dense 2")
+        >>> halved = {name: value / 2 for name, value in net.weights().items()}
+        >>> net.set_weights(halved).weights()["dense.weight"].shape
+        (16, 2)
+        """
+        import numpy as np
+
+        from .runtime.checkpoint import check_parameters
+
+        arrays = {name: np.asarray(value) for name, value in weights.items()}
+        check_parameters(None, arrays, self.model)
+        self._use({name: np.array(value, np.float32) for name, value in arrays.items()}, self._trained)
+        return self
 
     def save(self, path: str | Path) -> None:
         """Write the weights as a safetensors file.
@@ -297,7 +401,8 @@ class Net:
         """
         from .runtime.checkpoint import save_weights
 
-        save_weights(path, self.model, self.weights())
+        trained = self._trained.as_dict() if self._trained is not None else None
+        save_weights(path, self.model, self._parameters(), trained)
 
     def load(self, path: str | Path) -> Net:
         """Take the weights of a safetensors file, and return the net.
@@ -315,37 +420,70 @@ class Net:
         <Net <text>: 2 layers, 34 parameters>
         """
         from .runtime.checkpoint import load_weights
+        from .runtime.trained import weights_used
 
-        self._use(load_weights(path, self.model))
+        self._use(load_weights(path, self.model), weights_used(Path(path)).trained)
         return self
 
     # ---- inside ---------------------------------------------------------------------------------
-    def _use(self, weights: Mapping[str, np.ndarray]) -> None:
-        self._weights = dict(weights)
-        for network in self._networks.values():
-            network.load_parameters(self._weights)
-
-    def _network(self, batch: int, target: str = "i32") -> Network:
-        """Return a network for inference with the current weights; one for each kind is kept."""
-        if (batch, target) not in self._networks:
-            from .runtime.network import Network
-
-            seed, exact = self.model.train.seed, self._compiler.exact
-            network = Network(self.model, batch=batch, seed=seed, target=target, exact=exact)
-            network.compile(training=False)
-            if self._weights is not None:
+    def _use(self, weights: Mapping[str, np.ndarray], trained: TrainedOn | None) -> None:
+        with self._lock:
+            self._weights, self._trained = dict(weights), trained
+            for network in self._networks.values():
                 network.load_parameters(self._weights)
-            self._networks[batch, target] = network
-        return self._networks[batch, target]
 
-    def _open_data(self) -> Dataset:
-        from .runtime.data import open_data
-        from .runtime.run_folder import base_of
+    def _parameters(self) -> Mapping[str, np.ndarray]:
+        """Return the weights that the net has: those it was given, else the spec's initial ones."""
+        from .runtime.initialize import initial_parameters
 
-        model = self.model
-        base = self.base if self.base is not None else base_of(model)
-        return open_data(
-            model.data, model.input_shape, model.label_count, base, seed=model.train.seed, spec=model.source.name
+        return self._weights if self._weights is not None else initial_parameters(self.model)
+
+    def _network(self, batch: int, target: str = "i32", progress: bool | None = None) -> Network:
+        """Return a network for inference with the current weights; one for each kind is kept."""
+        with self._lock:
+            if (batch, target) not in self._networks:
+                from .runtime.network import Network
+
+                seed, exact = self.model.train.seed, self._compiler.exact
+                network = Network(self.model, batch=batch, seed=seed, target=target, exact=exact)
+                with compile_view(progress) as view:
+                    network.compile(view, training=False)
+                if self._weights is not None:
+                    network.load_parameters(self._weights)
+                self._networks[batch, target] = network
+            return self._networks[batch, target]
+
+    def _model_to_train(self, settings: Mapping[str, object]) -> Model:
+        """Return the model with settings of its ``train`` section changed."""
+        if not settings:
+            return self.model
+        from .compiler import Compiler
+        from .runtime.identity import net_lines
+
+        changes = texts_of({self._full_name(key): value for key, value in settings.items()})
+        model = Compiler(self._compiler.source, {**self._compiler.settings, **changes}).model
+        if net_lines(model) != net_lines(self.model) or model.train.loss != self.model.train.loss:
+            raise DataError(
+                "a setting of train() changes the net or its loss",
+                field=", ".join(settings),
+                expected="settings of the train section other than loss",
+                hint="give them to cnnspec.load or cnnspec.parse",
+            )
+        return model
+
+    def _full_name(self, name: str) -> str:
+        """Return the name of a setting of training as ``--set`` has it, from its short form in Python."""
+        from .model.overrides import short_names
+
+        known = short_names()
+        if "." in name or name in known:
+            return known.get(name, name)
+        near = did_you_mean(name, known)
+        raise DataError(
+            f"train() has no setting {name}",
+            field=name,
+            expected=", ".join(known),
+            hint=f"did you mean {near}?" if near else "",
         )
 
     def _dataset(
@@ -354,12 +492,14 @@ class Net:
         y: np.ndarray | None,
         validation: tuple[np.ndarray, np.ndarray] | None,
         test: tuple[np.ndarray, np.ndarray] | None,
+        model: Model | None = None,
     ) -> Dataset:
         from .runtime.data import dataset_of_arrays
 
         if y is None:
             raise DataError("x was given without y", field="y", expected="one label for each image")
-        settings = self.model.data
+        model = model or self.model
+        settings = model.data
         val = validation or (None, None)
         tested = test or (None, None)
         return dataset_of_arrays(
@@ -373,8 +513,40 @@ class Net:
             y_test=tested[1],
             val=settings.val if settings is not None and validation is None else 0.0,
             normalize=settings.normalize if settings is not None else None,
-            seed=self.model.train.seed,
+            seed=model.train.seed,
         )
+
+
+def texts_of(settings: Mapping[str, object]) -> dict[str, str]:
+    """Return settings as ``--set`` takes them: ``train.optimizer`` before ``train.optimizer.lr``, yes for True."""
+    words = {True: "yes", False: "no"}
+    named = sorted(settings.items(), key=lambda item: item[0].count("."))
+    return {key: words[value] if isinstance(value, bool) else str(value) for key, value in named}
+
+
+def tell(notes: Sequence[str]) -> None:
+    """Tell the caller of the caller what should be known of the data."""
+    for note in notes:
+        warnings.warn(note, DataWarning, stacklevel=3)
+
+
+def training_view(progress: bool | None) -> AbstractContextManager[Reporter | None]:
+    """Return what shows a training: the command line's view where it is asked for or a person looks on.
+
+    The package itself prints nothing: docs/adr/0021-python-shows-the-views-of-the-command-line.md.
+    """
+    from .cli.progress import TrainingView
+    from .cli.render import in_notebook
+
+    shown = progress if progress is not None else sys.stdout.isatty() or in_notebook()
+    return TrainingView() if shown else nullcontext()
+
+
+def compile_view(progress: bool | None) -> AbstractContextManager[Progress | None]:
+    """Return what shows kernels that compile, as :func:`training_view` does for a training."""
+    from .cli.progress import CompileView
+
+    return nullcontext() if progress is False else CompileView(watched=progress is None)
 
 
 __all__ = ["Net", "load", "parse"]

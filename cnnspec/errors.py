@@ -117,6 +117,10 @@ class MachineError(DataError):
     """The machine stands in the way: a full disk, a read-only folder, a missing system library."""
 
 
+class DataWarning(UserWarning):
+    """What Python is told of data that can be used, but should be known: ``warnings.warn`` carries it."""
+
+
 class InternalError(CnnSpecError):
     """A mistake of ours: a verifier found an invalid graph or plan. Please report it."""
 
@@ -188,6 +192,7 @@ def _window(code: str, start: int) -> tuple[str, int]:
 __all__ = [
     "CnnSpecError",
     "DataError",
+    "DataWarning",
     "Diagnostic",
     "Fix",
     "InternalError",

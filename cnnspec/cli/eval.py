@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,8 @@ from .target import exact_option, open_target, set_option, threads_option, weigh
 if TYPE_CHECKING:
     import numpy as np
 
+    from ..runtime.evaluate import Mistake
+
 SPLITS = ("test", "val", "train")
 
 
@@ -25,6 +28,7 @@ SPLITS = ("test", "val", "train")
 @weights_option
 @set_option
 @click.option("--confusion", is_flag=True, help="Show which classes are taken for which.")
+@click.option("--mistakes", is_flag=True, help="List the images that are taken for another class, the surest first.")
 @threads_option
 @exact_option
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
@@ -34,6 +38,7 @@ def command(
     weights: Path | None,
     sets: tuple[str, ...],
     confusion: bool,
+    mistakes: bool,
     threads: int | None,
     exact: bool,
     as_json: bool,
@@ -48,11 +53,14 @@ def command(
     """
     from ..runtime.evaluate import evaluate, target_dtype
     from ..runtime.expected import why_not_judged
+    from ..runtime.trained import compare_data
     from . import render
 
     opened = open_target(target, sets, exact)
-    weights = opened.weights_file(weights)
+    used = opened.weights_used(weights)
     data = opened.open_data()
+    for line in (*data.notes, *compare_data(used.trained, data)):
+        render.note(line)
     part = getattr(data, split)
     if part is None:
         there = [name for name in SPLITS if getattr(data, name) is not None]
@@ -62,8 +70,10 @@ def command(
             expected=" or ".join(there),
             hint=f"--split {there[0]}",
         )
-    network = opened.open_network(weights, threads=threads, target=target_dtype(opened.model, part))
-    classes = data.classes if part.labels.ndim == 1 and (confusion or as_json) else None
+    if mistakes and part.labels.ndim != 1:
+        raise click.UsageError("--mistakes lists images of classes; the targets of this data are numbers")
+    network = opened.open_network(used.file, threads=threads, target=target_dtype(opened.model, part))
+    classes = data.classes if part.labels.ndim == 1 and (confusion or mistakes or as_json) else None
     found = evaluate(network, part, opened.model.train.batch, classes)
     metrics = found.metrics(split)
     judged = verdicts(opened.model, metrics, not_judged=why_not_judged(opened.model, opened.run))
@@ -72,12 +82,14 @@ def command(
     if as_json:
         result = {
             "split": split,
+            "weights": used.as_dict(),
             "images": found.images,
             "loss": found.loss,
             "accuracy": metrics.get(f"{split}.accuracy"),
             "seconds": round(found.seconds, 4),
             "classes": list(data.class_names),
             "confusion": found.confusion.tolist() if found.confusion is not None else None,
+            **({"mistakes": [as_dict(m, data.class_names) for m in found.mistakes]} if mistakes else {}),
             "expects": [v.as_dict() for v in judged],
             "ok": ok,
         }
@@ -87,11 +99,46 @@ def command(
         render.say(f"{split} accuracy  {percent(found.accuracy)}", "bold")
     render.say(f"{split} loss      {found.loss:.4f}")
     render.say(f"{count(found.images)} images in {duration(found.seconds)}")
-    if found.confusion is not None:
+    render.say(f"{'weights':<{len(split) + 10}} {used}")
+    if mistakes:
+        render.say()
+        print_mistakes(found.mistakes, data.class_names)
+    if confusion and found.confusion is not None:
         render.say()
         print_confusion(found.confusion, data.class_names)
     print_verdicts(judged)
     return 0 if ok else 1
+
+
+def as_dict(mistake: Mistake, names: Sequence[str]) -> dict[str, object]:
+    """Return a mistake as JSON-ready values."""
+    return {
+        "sample": mistake.sample,
+        "file": str(mistake.file) if mistake.file is not None else None,
+        "true": names[mistake.true],
+        "predicted": names[mistake.predicted],
+        "probability": mistake.probability,
+    }
+
+
+def print_mistakes(mistakes: Sequence[Mistake], names: Sequence[str]) -> None:
+    """Print a line for each mistake: the file or sample, its class, and the one it is taken for."""
+    from . import render
+
+    if not mistakes:
+        render.say("no image is taken for another class")
+        return
+    rows = [
+        (
+            str(m.file) if m.file is not None else f"sample {m.sample}",
+            names[m.true],
+            names[m.predicted],
+            percent(m.probability),
+        )
+        for m in mistakes
+    ]
+    head = ("image" if mistakes[0].file is not None else "sample", "true", "predicted", "probability")
+    render.print_table(table(head, rows, "lllr", width=render.width() if sys.stdout.isatty() else None))
 
 
 def print_confusion(confusion: np.ndarray, names: Sequence[str]) -> None:

@@ -52,6 +52,7 @@ def command(
       cnnspec predict runs/digits-20260102-030405 seven.png
       cnnspec predict runs/flowers-20260102-030405 photos/ --top 1
     """
+    from ..runtime.evaluate import softmax
     from . import render
 
     opened = open_target(target, exact=exact)
@@ -133,14 +134,6 @@ def infer(opened: Target, network: object, pixels: Sequence[object], invert: boo
     normalizer = normalizer_for(model.data.normalize if model.data else None, model.input_shape[-1])
     outputs: np.ndarray = network.predict(normalizer(x))  # type: ignore[attr-defined]
     return outputs
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Return probabilities, one row for each row of logits."""
-    import numpy as np
-
-    e = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return e / e.sum(axis=1, keepdims=True)
 
 
 def class_names(opened: Target) -> Sequence[str]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..runtime.data import Dataset
     from ..runtime.network import Network
     from ..runtime.run_folder import RunFolder
+    from ..runtime.trained import WeightsUsed
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -86,14 +87,9 @@ class Target:
 
     def open_data(self) -> Dataset:
         """Open the data of the spec; relative paths start from the folder of the spec that was trained."""
-        from ..runtime.data import open_data
-        from ..runtime.run_folder import base_of
+        from ..runtime.data import data_of
 
-        model = self.model
-        base = self.run.base if self.run is not None else base_of(model)
-        return open_data(
-            model.data, model.input_shape, model.label_count, base, seed=model.train.seed, spec=model.source.name
-        )
+        return data_of(self.model, self.run.base if self.run is not None else None)
 
     def weights_file(self, named: Path | None) -> Path:
         """Return the file of the weights to use: the one that was named, else that of the run."""
@@ -102,6 +98,12 @@ class Target:
         if self.run is None:
             raise no_run(Path(self.model.source.name), "a spec alone has no weights")
         return self.weights or self.run.weights
+
+    def weights_used(self, named: Path | None) -> WeightsUsed:
+        """Return which weights :meth:`open_network` takes, and what they were trained on."""
+        from ..runtime.trained import weights_used
+
+        return weights_used(self.weights_file(named))
 
     def open_network(
         self, weights: Path | None, *, batch: int | None = None, threads: int | None, target: str = "i32"

@@ -41,6 +41,13 @@ def read_overrides(
     return given, overrides, errors
 
 
+def short_names() -> dict[str, str]:
+    """Return the settings of ``train`` by their short forms in Python: ``epochs`` is ``train.epochs``, ``lr``
+    ``train.optimizer.lr``."""
+    of_optimizers = [key for cls in SETTINGS["optimizer"].values() for key in _attrs(cls)]
+    return {**{key: f"train.optimizer.{key}" for key in of_optimizers}, **{w: f"train.{w}" for w in SECTIONS["train"]}}
+
+
 def _read(source: Source, errors: list[Diagnostic]) -> tuple[ast.Statement, ...] | None:
     try:
         spec, wrong = parse(source)

@@ -71,8 +71,16 @@ def save_checkpoint(
     parameters: Mapping[str, np.ndarray],
     optimizer: Mapping[str, np.ndarray] | None = None,
     progress: Progress | None = None,
+    *,
+    data: Mapping[str, Any] | None = None,
+    best: Mapping[str, Any] | None = None,
 ) -> None:
     """Write weights, and with ``optimizer`` and ``progress`` all that training needs to go on.
+
+    Parameters
+    ----------
+    data : what they were trained on (trained.TrainedOn.as_dict), so that weights alone can be used as in the run.
+    best : {"metric", "value", "epoch"} of the weights of the best epoch.
 
     Raises
     ------
@@ -91,6 +99,8 @@ def save_checkpoint(
         "net": list(lines),
         "net_sha256": sha256_of_lines(lines),
         "progress": asdict(progress) if progress is not None else None,
+        "data": data,
+        "best": best,
     }
     # One key, because the order of several would vary from call to call.
     metadata = {_KEY: json.dumps(content, sort_keys=True)}
@@ -115,7 +125,7 @@ def load_checkpoint(path: Path | str, model: Model | None = None) -> Checkpoint:
     parameters = {name: value for name, value in tensors.items() if not name.startswith(_OPTIMIZER)}
     optimizer = {name[len(_OPTIMIZER) :]: value for name, value in tensors.items() if name.startswith(_OPTIMIZER)}
     if model is not None:
-        _check_parameters(path, parameters, model)
+        check_parameters(path, parameters, model)
     state = content.get("progress")
     progress = None
     if state is not None:
@@ -124,9 +134,14 @@ def load_checkpoint(path: Path | str, model: Model | None = None) -> Checkpoint:
     return Checkpoint(path, parameters, optimizer, progress, net)
 
 
-def save_weights(path: Path | str, model: Model, parameters: Mapping[str, np.ndarray]) -> None:
-    """Write bare weights, readable by anything that reads safetensors."""
-    save_checkpoint(Path(path), model, parameters)
+def save_weights(
+    path: Path | str,
+    model: Model,
+    parameters: Mapping[str, np.ndarray],
+    data: Mapping[str, Any] | None = None,
+) -> None:
+    """Write bare weights, readable by anything that reads safetensors; ``data`` as in :func:`save_checkpoint`."""
+    save_checkpoint(Path(path), model, parameters, data=data)
 
 
 def load_weights(path: Path | str, model: Model, *, any_net: bool = False) -> dict[str, np.ndarray]:
@@ -141,11 +156,22 @@ def load_weights(path: Path | str, model: Model, *, any_net: bool = False) -> di
         _check_version(path, content)
         _check_net(path, tuple(map(str, content.get("net", ()))), model)
     parameters = {name: value for name, value in tensors.items() if not name.startswith(_OPTIMIZER)}
-    _check_parameters(path, parameters, model)
+    check_parameters(path, parameters, model)
     return {name: parameters[name].astype(np.float32, copy=False) for name in model.params}
 
 
-def _read(path: Path, own: bool = True) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def read_content(path: Path | str) -> dict[str, Any]:
+    """Return what a file of :func:`save_checkpoint` says of its weights; nothing for another tool's file.
+
+    Raises
+    ------
+    DataError
+        When the file is missing or damaged.
+    """
+    return _read(Path(path), own=False, arrays=False)[1]
+
+
+def _read(path: Path, own: bool = True, arrays: bool = True) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     from safetensors import SafetensorError, safe_open
 
     size = check_regular(path, field="weights", missing="the checkpoint does not exist")
@@ -153,7 +179,7 @@ def _read(path: Path, own: bool = True) -> tuple[dict[str, np.ndarray], dict[str
     try:
         with safe_open(str(path), framework="np") as opened:
             metadata = opened.metadata() or {}
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+            tensors = {name: opened.get_tensor(name) for name in opened.keys() if arrays}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
         raise _unreadable(path, str(error)) from None
     if not own and _KEY not in metadata:
@@ -249,7 +275,8 @@ def _check_net(path: Path, net: tuple[str, ...], model: Model) -> None:
     )
 
 
-def _check_parameters(path: Path, parameters: Mapping[str, np.ndarray], model: Model) -> None:
+def check_parameters(path: Path | None, parameters: Mapping[str, np.ndarray], model: Model) -> None:
+    """Raise DataError unless the arrays have the names and shapes of a net's parameters, and hold floats."""
     for name, param in model.params.items():
         if name not in parameters:
             near = did_you_mean(name, parameters)
@@ -280,7 +307,7 @@ def _check_parameters(path: Path, parameters: Mapping[str, np.ndarray], model: M
     surplus = [name for name in parameters if name not in model.params]
     if surplus:
         raise DataError(
-            "the file holds a parameter that the spec does not have",
+            "there is a parameter that the spec does not have",
             path=path,
             field=surplus[0],
             expected=f"the {len(model.params)} parameters of {model.source.name}",

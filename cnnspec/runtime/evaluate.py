@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,16 +12,33 @@ import numpy as np
 from ..errors import DataError
 from ..model.model import Model
 from ..text import some
-from .data.loader import batches
+from .data.loader import Batch, batches
 from .data.split import Split
 
 
 class Evaluable(Protocol):
     """What evaluation needs of a network (runtime/network.py)."""
 
-    def eval_step(self, x: np.ndarray, target: np.ndarray) -> Any: ...
+    def eval_step(self, x: np.ndarray, target: np.ndarray, *, outputs: bool = False) -> Any: ...
 
-    def predict(self, x: np.ndarray) -> np.ndarray: ...
+
+@dataclass(frozen=True)
+class Mistake:
+    """One sample whose class was not recognised.
+
+    Attributes
+    ----------
+    sample : its row in the array that the split is taken from, such as ``x_test``; for files its place in the split.
+    file : the image file, None where samples lie in arrays.
+    true, predicted : class numbers.
+    probability : of the predicted class, in [0, 1].
+    """
+
+    sample: int
+    file: Path | None
+    true: int
+    predicted: int
+    probability: float
 
 
 @dataclass(frozen=True)
@@ -33,6 +51,8 @@ class Evaluation:
     accuracy : share of samples whose largest logit is the label's, in [0, 1]; NaN where targets are numbers.
     images, seconds : how many samples, and the wall time they took.
     confusion : int64[classes, classes], rows the true class, columns the predicted one, where asked for.
+    mistakes : the samples taken for another class, the surest first, where asked for.
+    class_names : the names of the rows and columns, where known.
     """
 
     loss: float
@@ -40,6 +60,8 @@ class Evaluation:
     images: int
     seconds: float
     confusion: np.ndarray | None = None
+    mistakes: tuple[Mistake, ...] = field(default=(), repr=False)
+    class_names: tuple[str, ...] = ()
 
     def metrics(self, part: str) -> dict[str, float]:
         """Return ``{part}.loss`` and, for classes, ``{part}.accuracy``."""
@@ -96,22 +118,47 @@ def evaluate(network: Evaluable, split: Split, batch: int, classes: int | None =
     network : a compiled network.
     split : the samples, taken in their order.
     batch : samples a step; at most what the network was made for.
-    classes : also count the confusion between so many classes (a second forward pass).
+    classes : also count the confusion between so many classes, and list the mistakes.
     """
     started = time.perf_counter()
     is_classes = split.labels.ndim == 1
     loss_sum, correct = 0.0, 0
     confusion = np.zeros((classes, classes), np.int64) if classes else None
+    mistakes: list[Mistake] = []
     for part in batches(split, np.arange(len(split)), batch):
-        result = network.eval_step(part.x, part.y)
+        if confusion is None:
+            result = network.eval_step(part.x, part.y)
+        else:
+            result = network.eval_step(part.x, part.y, outputs=True)
+            predicted = result.outputs.argmax(axis=1)
+            np.add.at(confusion, (part.y, predicted), 1)
+            mistakes += _mistakes(split, part, softmax(result.outputs), predicted)
         loss_sum += float(result.loss) * len(part.y)
         correct += int(result.correct)
-        if confusion is not None:
-            np.add.at(confusion, (part.y, network.predict(part.x).argmax(axis=1)), 1)
     return Evaluation(
         loss_sum / len(split),
         correct / len(split) if is_classes else float("nan"),
         len(split),
         time.perf_counter() - started,
         confusion,
+        tuple(sorted(mistakes, key=lambda m: (-m.probability, m.sample))),
     )
+
+
+def _mistakes(split: Split, part: Batch, probabilities: np.ndarray, predicted: np.ndarray) -> list[Mistake]:
+    wrong = np.flatnonzero(predicted != part.y)
+    return [
+        Mistake(
+            *split.origin_of(int(part.sample_ids[i])),
+            int(part.y[i]),
+            int(predicted[i]),
+            float(probabilities[i, predicted[i]]),
+        )
+        for i in wrong
+    ]
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Return probabilities float32[n, F] of logits [n, F]; each row sums to 1."""
+    e = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(e / e.sum(axis=1, keepdims=True))

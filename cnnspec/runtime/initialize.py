@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from ..errors import InternalError
+from ..model.model import Model
 from ..ops.base import Param
 from .rng import keyed
 
@@ -51,3 +52,8 @@ def initial(param: Param, name: str, seed: int) -> np.ndarray:
         drawn -= bound
         return drawn
     raise InternalError(f"parameter {name}: no initialiser is called {param.init!r}")
+
+
+def initial_parameters(model: Model, seed: int | None = None) -> dict[str, np.ndarray]:
+    """Return the first value float32 of every parameter of a net; ``seed`` is the spec's when None."""
+    return {name: initial(p, name, model.train.seed if seed is None else seed) for name, p in model.params.items()}

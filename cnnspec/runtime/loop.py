@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -46,6 +46,7 @@ class Run:
         checkpoint_seconds: float,
         resumed: bool,
         notes: Sequence[str] = (),
+        trained_on: Mapping[str, Any] | None = None,
     ) -> None:
         self.model, self.data, self.network, self.progress = model, data, network, progress
         self.make_folder, self.reporter, self.threads = make_folder, reporter, threads
@@ -54,7 +55,7 @@ class Run:
         self.steps = -(-len(data.train) // self.settings.batch)
         self.fewest = fewest_samples(model)
         self.is_classes = data.train.labels.ndim == 1
-        self.resumed = resumed
+        self.resumed, self.trained_on = resumed, trained_on
         self.remarks = tuple(notes)  # to be told at the start
         self.notes: list[str] = []  # all that were told
         self.checkpoint_seconds = checkpoint_seconds
@@ -171,7 +172,7 @@ class Run:
         if keep is not None and is_better(keep.on, row[keep.on], best):
             progress.best = {"metric": keep.on, "value": row[keep.on], "epoch": progress.epoch}
             if self.folder is not None:
-                save_checkpoint(self.folder.best, self.model, parameters)
+                save_checkpoint(self.folder.best, self.model, parameters, data=self.trained_on, best=progress.best)
             else:
                 self.best_parameters = {k: np.array(v) for k, v in parameters.items()}
         progress.epoch, progress.step = progress.epoch + 1, 0
@@ -228,7 +229,7 @@ class Run:
 
     def _save(self, parameters: Arrays, states: Arrays) -> None:
         assert self.folder is not None
-        save_checkpoint(self.folder.last, self.model, parameters, states, self.progress)
+        save_checkpoint(self.folder.last, self.model, parameters, states, self.progress, data=self.trained_on)
         self.saved = time.monotonic()
 
     def _state(self) -> tuple[Arrays, Arrays]:

@@ -19,7 +19,7 @@ from ..plan.compile import compile_plan
 from ..plan.optimizer import step_numbers, update_of
 from ..plan.plan import STATE, Buffer
 from ..plan.values import parameter_size, parameter_space
-from .initialize import initial
+from .initialize import initial_parameters
 from .pack import pack, unpack
 from .profile import LayerRow, profile_runner
 from .runner import NUMPY, WALKERS, Runner, allocate
@@ -28,10 +28,11 @@ from .threads import InTurn, in_turn
 
 @dataclass(frozen=True)
 class StepResult:
-    """Mean loss over the batch, and how many samples had the target's output largest."""
+    """Mean loss over the batch, how many samples had the target's output largest, and the outputs where asked for."""
 
     loss: float
     correct: int
+    outputs: np.ndarray | None = None
 
 
 def sample_keys(seed: int, epoch: int, sample_ids: np.ndarray) -> np.ndarray:
@@ -79,7 +80,7 @@ class Network(InTurn):
         self._prepared = False
         self._offsets, nbytes = parameter_space(model.params, dtype)
         self._memory = allocate(nbytes)
-        self.load_parameters({name: initial(p, name, self.seed) for name, p in model.params.items()})
+        self.load_parameters(initial_parameters(model, self.seed))
 
     @cached_property
     def training(self) -> Runner:
@@ -135,26 +136,31 @@ class Network(InTurn):
         return result
 
     @in_turn
-    def eval_step(self, x: np.ndarray, target: np.ndarray) -> StepResult:
-        """Return loss and hits in inference mode."""
+    def eval_step(self, x: np.ndarray, target: np.ndarray, *, outputs: bool = False) -> StepResult:
+        """Return loss and hits in inference mode, and with ``outputs`` the logits float32[n, F] of the same pass."""
         self._feed(self.inference, x, target)
         self._infer(len(x))
-        return self._totals(self.inference, len(x))
+        result = self._totals(self.inference, len(x))
+        return replace(result, outputs=self._outputs(len(x))) if outputs else result
 
     @in_turn
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Return the net's outputs (logits) float32[n, F] for any number of samples float32[n, H, W, C]."""
-        runner, shape = self.inference, self.model.output_shape
-        logits = runner.image(runner.plan.outputs["logits"].name)  # [batch, H, W, C], also of a flattened output
-        out = np.empty((len(x), *shape), logits.dtype)
+        runner = self.inference
+        out = np.empty((len(x), *self.model.output_shape), NUMPY[self.dtype])
         for start in range(0, len(x), self.batch):
             part = x[start : start + self.batch]
             n = len(part)
             self._feed(runner, part)
             self._infer(n)
-            out[start : start + n] = logits[:n].reshape(n, *shape)
+            out[start : start + n] = self._outputs(n)
         runner.give(None)
         return out
+
+    def _outputs(self, n: int) -> np.ndarray:
+        """Return a copy of what the last pass gave for its first ``n`` samples; a flattened image lies as the image."""
+        image = self.inference.image(self.inference.plan.outputs["logits"].name)
+        return image[:n].reshape(n, *self.model.output_shape).copy()
 
     def _infer(self, n: int) -> None:
         self.inference.run(n, prepare=not self._prepared)

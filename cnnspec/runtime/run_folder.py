@@ -106,10 +106,13 @@ def new_run_folder(
     *,
     data_sha256: str,
     class_names: Sequence[str] = (),
+    data: Mapping[str, Any] | None = None,
     threads: int | None = None,
     exact: bool = False,
 ) -> RunFolder:
     """Make ``OUT/NAME-YYYYmmdd-HHMMSS`` with the spec and the manifest in it.
+
+    ``data`` is what else is to be remembered of the data: its name, scale and brightness (trained.TrainedOn).
 
     Raises
     ------
@@ -132,7 +135,7 @@ def new_run_folder(
         raise cannot_write(path, error, 0) from None
     folder = RunFolder(path)
     write_atomically(folder.spec_path, model.source.text.encode())
-    write_atomically(path / MANIFEST, _json(_manifest(model, data_sha256, class_names, threads, exact)))
+    write_atomically(path / MANIFEST, _json(_manifest(model, data_sha256, class_names, data or {}, threads, exact)))
     return folder
 
 
@@ -190,7 +193,12 @@ def _name_of(model: Model) -> str:
 
 
 def _manifest(
-    model: Model, data_sha256: str, class_names: Sequence[str], threads: int | None, exact: bool
+    model: Model,
+    data_sha256: str,
+    class_names: Sequence[str],
+    data: Mapping[str, Any],
+    threads: int | None,
+    exact: bool,
 ) -> dict[str, Any]:
     return {
         "spec": _name_of(model),
@@ -201,6 +209,7 @@ def _manifest(
         "net_sha256": sha256_of_lines(net_lines(model)),
         "data_sha256": data_sha256,
         "class_names": list(class_names),
+        "data": dict(data),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "threads": threads,
         "exact": exact,

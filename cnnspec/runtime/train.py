@@ -4,21 +4,24 @@ and all that it has reached is in one checkpoint, so that a killed and resumed r
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ..model.model import Model
 from .batch_size import check_batches
 from .checkpoint import Progress
-from .data import Dataset, open_data
+from .data import Dataset, data_of
 from .evaluate import target_dtype
 from .events import Reporter, Silent, TrainResult
 from .identity import train_settings
 from .loop import Run
 from .metrics import check_metrics
 from .resume import folder_to_resume, restore
-from .run_folder import RunFolder, base_of, new_run_folder
+from .run_folder import RunFolder, new_run_folder
+from .trained import trained_on
 
 CHECKPOINT_SECONDS = 60.0  # between two checkpoints inside an epoch
 
@@ -27,6 +30,7 @@ def train(
     model: Model,
     *,
     data: Dataset | None = None,
+    weights: Mapping[str, np.ndarray] | None = None,
     out: Path | str | None = "runs",
     resume: Path | str | None = None,
     reporter: Reporter | None = None,
@@ -42,6 +46,7 @@ def train(
     ----------
     model : a checked spec.
     data : the data set; opened as the spec's ``data`` section says when None.
+    weights : those to begin with, by name; the spec's initial ones when None.
     out : where the run folder is made; None writes nothing.
     resume : a run folder, or a checkpoint in one, to go on from.
     reporter : told what happens; silent when None.
@@ -63,10 +68,7 @@ def train(
     reporter = reporter or Silent()
     folder = folder_to_resume(resume) if resume is not None else None
     if data is None:
-        base = folder.base if folder is not None else base_of(model)
-        data = open_data(
-            model.data, model.input_shape, model.label_count, base, seed=model.train.seed, spec=model.source.name
-        )
+        data = data_of(model, folder.base if folder is not None else None)
     check_metrics(model, data)
     levelled = check_batches(model, len(data.train))
     notes = [levelled] if levelled else []
@@ -85,19 +87,41 @@ def train(
         exact=exact,
     )
     progress = Progress(seed=model.train.seed, settings=train_settings(model.train, model.data), data=data.fingerprint)
+    if weights is not None:
+        network.load_parameters(weights)
+        notes.append("training goes on from the weights that the net has; restart=True begins anew")
     if folder is not None:
         file = Path(str(resume)) if str(resume).endswith(".safetensors") else folder.last
         progress = restore(file, model, network, progress, -(-len(data.train) // model.train.batch), notes)
+
+    record = trained_on(data)
 
     def make_folder() -> RunFolder | None:
         if folder is not None or out is None:
             return folder
         return new_run_folder(
-            out, model, data_sha256=data.fingerprint, class_names=data.class_names, threads=threads, exact=exact
+            out,
+            model,
+            data_sha256=data.fingerprint,
+            class_names=data.class_names,
+            data=record.pixels,
+            threads=threads,
+            exact=exact,
         )
 
-    resumed = resume is not None
-    run = Run(model, data, network, progress, make_folder, reporter, threads, checkpoint_seconds, resumed, notes)
+    run = Run(
+        model,
+        data,
+        network,
+        progress,
+        make_folder,
+        reporter,
+        threads,
+        checkpoint_seconds,
+        resume is not None,
+        notes,
+        record.as_dict(),
+    )
     result = run.go(stop_after_steps)
     reporter.on_end(result)
     return result

@@ -71,6 +71,103 @@ def test_eval_with_weights_cut_short_or_of_another_spec(cli: Run, room: Path) ->
     assert re.search(r"expected: conv: .*=9 .*\n  found:    conv: .*=8 ", result.err)
 
 
+def test_eval_says_which_weights_it_uses(cli: Run, room: Path) -> None:
+    assert re.search(
+        r"^weights        best.safetensors, the best: epoch [12], val.accuracy \d\d\.\d\d %$",
+        cli("eval", "run").out,
+        re.MULTILINE,
+    )
+    assert "weights        last.safetensors, the last: after epoch 2\n" in cli("eval", "run/last.safetensors").out
+    used = json.loads(cli("eval", "run", "--json").out)["weights"]
+    kept = json.loads((room / "run" / "manifest.json").read_text())["result"]["best"]
+    assert used == {"file": "run/best.safetensors", "kind": "best", "epoch": kept["epoch"]}
+    import cnnspec
+
+    cnnspec.load("run").save("mine.safetensors")
+    assert "weights        mine.safetensors\n" in cli("eval", "net.cnn", "--weights", "mine.safetensors").out
+
+
+def test_eval_lists_mistakes(cli: Run, room: Path) -> None:
+    found = json.loads(cli("eval", "run", "--json", "--mistakes").out)
+    wrong = found["mistakes"]
+    assert len(wrong) == round((1 - found["accuracy"]) * 359) > 0
+    assert all(m["true"] != m["predicted"] and m["file"] is None for m in wrong)
+    lines = cli("eval", "run", "--mistakes").out.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("sample"))
+    first = f"sample {wrong[0]['sample']} {wrong[0]['true']} {wrong[0]['predicted']}"
+    assert " ".join(lines[start + 2].split()).startswith(first)
+    assert not any(line.startswith("true \\ predicted") for line in lines)  # asked for by --confusion
+    assert "mistakes" not in json.loads(cli("eval", "run", "--json").out)
+
+
+PETS = """\
+input 4x4x1
+flatten -> dense 2
+data { source folders "pets" }
+train {
+  optimizer adam lr=0.05
+  epochs 40
+  batch 8
+}
+"""
+
+
+@pytest.fixture
+def pets(cli: Run, tmp_path: Path) -> Path:
+    """Train on 20 pictures, pets/cat dark ones and pets/dog light ones, and return the run's folder."""
+    for name, value in (("cat", 20), ("dog", 230)):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        for i in range(10):
+            Image.new("L", (4, 4), value + i).save(tmp_path / "pets" / name / f"{i}.png")
+    (tmp_path / "net.cnn").write_text(PETS)
+    assert cli("train", "net.cnn", "--quiet").code == 0
+    [made] = (tmp_path / "runs").iterdir()
+    return made
+
+
+def test_eval_refuses_classes_of_other_names(cli: Run, tmp_path: Path, pets: Path) -> None:
+    result = cli("eval", pets)
+    assert result.code == 0 and "test accuracy  100.00 %" in result.out
+    assert "changed" not in result.err
+    (tmp_path / "pets" / "cat").rename(tmp_path / "pets" / "zebra")
+    result = cli("eval", pets)
+    assert result.code == 1 and result.out == ""
+    assert "pets: class names: the classes of the data are not those that the net was trained on" in result.err
+    assert "  expected: cat, dog\n  found:    dog, zebra\n" in result.err
+    alone = cli("eval", "net.cnn", "--weights", pets / "last.safetensors")
+    assert alone.code == 1 and "expected: cat, dog" in alone.err  # the weights know as well as the run
+
+
+def test_eval_of_data_that_has_changed_says_so(cli: Run, tmp_path: Path, pets: Path) -> None:
+    Image.new("L", (4, 4), 225).save(tmp_path / "pets" / "dog" / "new.png")
+    result = cli("eval", pets)
+    assert result.code == 0 and "accuracy" in result.out
+    assert "note: pets has changed since the net was trained on it" in result.err
+
+
+def test_eval_lists_the_files_of_mistakes(cli: Run, tmp_path: Path, pets: Path) -> None:
+    import shutil
+
+    shutil.copy(tmp_path / "pets" / "cat" / "0.png", tmp_path / "pets" / "dog" / "looks-like-a-cat.png")
+    for split in ("train", "test"):
+        found = json.loads(cli("eval", pets, "--json", "--mistakes", "--split", split).out)["mistakes"]
+        for mistake in found:
+            assert mistake["file"].endswith("pets/dog/looks-like-a-cat.png")
+            assert (mistake["true"], mistake["predicted"]) == ("dog", "cat") and mistake["probability"] > 0.5
+            assert "looks-like-a-cat.png" in cli("eval", pets, "--mistakes", "--split", split).out
+            return
+    raise AssertionError("a picture of a cat among the dogs is taken for a dog")
+
+
+def test_no_mistakes_of_targets_that_are_numbers(cli: Run, tmp_path: Path) -> None:
+    np.savez(tmp_path / "d.npz", x_train=np.ones((8, 4, 4, 1), np.float32), y_train=np.zeros((8, 2), np.float32))
+    (tmp_path / "net.cnn").write_text(REGRESSION.replace("epochs 60", "epochs 1"))
+    cli("train", "net.cnn", "--quiet")
+    [made] = (tmp_path / "runs").iterdir()
+    result = cli("eval", made, "--split", "train", "--mistakes")
+    assert result.code == 2 and "targets of this data are numbers" in result.err
+
+
 REGRESSION = """\
 input 4x4x1
 flatten -> dense 2

@@ -41,6 +41,7 @@ def with_train(model: Model, **changes: Any) -> Model:
 class StepResult:
     loss: float
     correct: int
+    outputs: np.ndarray | None = None
 
 
 class FakeNetwork:
@@ -105,8 +106,9 @@ class FakeNetwork:
             type(self).after_step(self)
         return result
 
-    def eval_step(self, x: np.ndarray, target: np.ndarray) -> StepResult:
-        return self._loss(x, target)[0]
+    def eval_step(self, x: np.ndarray, target: np.ndarray, *, outputs: bool = False) -> StepResult:
+        result = self._loss(x, target)[0]
+        return replace(result, outputs=self._logits(x)) if outputs else result
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         return self._logits(x)

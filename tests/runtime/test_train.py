@@ -23,7 +23,6 @@ from cnnspec.model.settings import (
     Patience,
     TrainSettings,
 )
-from cnnspec.runtime import train as module
 from cnnspec.runtime.data import open_data
 from cnnspec.runtime.diverged import TrainingDiverged
 from cnnspec.runtime.events import Silent
@@ -220,7 +219,7 @@ def test_resume_refuses_other_data_and_bare_weights(tmp_path):
     with pytest.raises(DataError, match="weights only") as caught:
         run(model, resume=stopped.folder / "best.safetensors")
     assert "last.safetensors" in caught.value.hint
-    data = module.open_data(VAL, (8, 8, 1), 10)
+    data = open_data(VAL, (8, 8, 1), 10)
     with pytest.raises(DataError, match="data has changed"):
         run(model, resume=stopped.folder, data=dataclasses.replace(data, fingerprint="other"))
 

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ...errors import DataError
+from ...model.model import Model
 from ...model.settings import DataSettings, fitting_source
 from ...ops.base import Shape
+from ..run_folder import base_of
 from .arrays import dataset_of_arrays
 from .digits import load_digits, open_digits
 from .folders import open_folders
@@ -67,6 +69,24 @@ def open_data(
     return with_validation(opened, settings.val, seed)
 
 
+def data_of(model: Model, base: Path | None = None) -> Dataset:
+    """Open the data that a spec names; relative paths start from ``base``, the folder of the spec when None.
+
+    Raises
+    ------
+    DataError
+        As :func:`open_data`.
+    """
+    return open_data(
+        model.data,
+        model.input_shape,
+        model.label_count,
+        base if base is not None else base_of(model),
+        seed=model.train.seed,
+        spec=model.source.name,
+    )
+
+
 __all__ = [
     "OPENERS",
     "ArraySplit",
@@ -77,6 +97,7 @@ __all__ = [
     "Split",
     "as_pixels",
     "batches",
+    "data_of",
     "dataset_of_arrays",
     "epoch_order",
     "hold_out",

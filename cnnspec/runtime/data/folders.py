@@ -56,6 +56,10 @@ class FolderSplit:
         chosen = [self.paths[i] for i in indices]
         return FolderSplit(chosen, self.labels[indices], self.input_shape, self.resize, self.normalizer)
 
+    def origin_of(self, index: int) -> tuple[int, Path | None]:
+        """Return (place, file) of an image; see :class:`Split`."""
+        return index, self.paths[index]
+
 
 def open_folders(settings: DataSettings, input_shape: Shape, classes: int | None, base: Path) -> Dataset:
     """Open ``root/CLASS/*`` or ``root/train/CLASS/*`` with ``root/test/CLASS/*`` (and ``root/val/CLASS/*``).
@@ -186,6 +190,6 @@ def _decoder(
             return FolderSplit(paths, labels, input_shape, resize, normalizer)
         rows = np.array([row_of[p] for p in paths])
         digest.update(np.ascontiguousarray(decoded[rows]).data)
-        return ArraySplit(decoded, labels, normalizer, rows, origin=root)
+        return ArraySplit(decoded, labels, normalizer, rows, root, everything)
 
     return make

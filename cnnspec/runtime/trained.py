@@ -1,0 +1,170 @@
+"""What weights remember of their training: its classes, its data and the scale of that, and which epoch they are of.
+
+The record lies in the manifest of a run and, since weights travel alone, in the metadata of its checkpoints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import DataError
+from ..text import percent, shorten
+from .checkpoint import read_content
+from .data.split import Dataset
+from .run_folder import MANIFEST, RunFolder
+
+SAMPLES = 256  # training images whose brightness is measured
+ARRAYS = "arrays"  # the name of data handed over in Python, whose classes have numbers only
+LISTED = 20  # class names that a message lists
+
+
+@dataclass(frozen=True)
+class TrainedOn:
+    """The data that a net was trained on.
+
+    Attributes
+    ----------
+    name : of the data set.
+    class_names : in the order of the net's outputs; empty where targets were numbers.
+    fingerprint : sha256 of the data (Dataset.fingerprint).
+    brightness : mean of the images, from 0 (all at the least value) to 1 (all at the largest); None where unknown.
+    """
+
+    name: str = ""
+    class_names: tuple[str, ...] = ()
+    fingerprint: str = ""
+    brightness: float | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the record as JSON-ready values; :meth:`from_dict` reads them."""
+        return {"class_names": list(self.class_names), "sha256": self.fingerprint, **self.pixels}
+
+    @property
+    def pixels(self) -> dict[str, Any]:
+        """What the record says of the images."""
+        return {"name": self.name, "brightness": self.brightness}
+
+    @classmethod
+    def from_dict(cls, content: object) -> TrainedOn | None:
+        """Return the record that a file holds; None where it holds none, and without the entries that make no sense."""
+        if not isinstance(content, Mapping):
+            return None
+        names, light = content.get("class_names"), content.get("brightness")
+        return cls(
+            str(content.get("name", "")),
+            tuple(map(str, names)) if isinstance(names, list) else (),
+            str(content.get("sha256", "")),
+            float(light) if isinstance(light, (int, float)) else None,
+        )
+
+
+def trained_on(data: Dataset) -> TrainedOn:
+    """Return the record of a data set that a net is about to be trained on."""
+    return TrainedOn(data.name, data.class_names, data.fingerprint, brightness_of(data))
+
+
+def brightness_of(data: Dataset) -> float | None:
+    """Return the mean of some training images on the way from their least value, 0, to their largest, 1."""
+    split = data.train
+    rows = np.unique(np.linspace(0, len(split) - 1, min(SAMPLES, len(split))).astype(np.int64))
+    normalizer = split.normalizer
+    pixels = split.batch(rows)[0] * np.asarray(normalizer.std) + np.asarray(normalizer.mean)
+    low, high = float(pixels.min()), float(pixels.max())
+    return round((float(pixels.mean()) - low) / (high - low), 3) if high > low else None
+
+
+def compare_data(trained: TrainedOn | None, data: Dataset) -> list[str]:
+    """Return notes on how data differs from that of the training.
+
+    Raises
+    ------
+    DataError
+        When its classes have other names or another order: the net's outputs would be taken for other classes.
+    """
+    if trained is None:
+        return []
+    known, found = trained.class_names, data.class_names
+    if known and found and known != found and trained.name != ARRAYS:
+        raise DataError(
+            "the classes of the data are not those that the net was trained on",
+            path=data.name,
+            field="class names",
+            expected=listing(known),
+            found=listing(found),
+            hint="give the class folders the names of the training, or train anew",
+        )
+    if trained.fingerprint and trained.name == data.name and trained.fingerprint != data.fingerprint:
+        return [f"{data.name} has changed since the net was trained on it"]
+    if trained.name and trained.name not in (data.name, ARRAYS):
+        return [f"the net was trained on {trained.name}, and {data.name} is other data"]
+    return []
+
+
+def listing(names: Sequence[str]) -> str:
+    """Return the names of classes, the first of them where there are many."""
+    more = f", ... ({len(names):,} classes)" if len(names) > LISTED else ""
+    return ", ".join(shorten(name, 40) for name in names[:LISTED]) + more
+
+
+@dataclass(frozen=True)
+class WeightsUsed:
+    """The file of the weights that a command or a net uses, and where in a training they stood.
+
+    Attributes
+    ----------
+    kind : ``best`` or ``last`` of a run, ``file`` for bare weights.
+    epoch : finished epochs they have seen; None for bare weights.
+    metric, value : by which they are the best.
+    trained : the data they were trained on; None where the file and the run do not say.
+    """
+
+    file: Path
+    kind: str
+    epoch: int | None = None
+    step: int = 0
+    metric: str = ""
+    value: float = float("nan")
+    trained: TrainedOn | None = None
+
+    def __str__(self) -> str:
+        if self.kind == "best":
+            value = percent(self.value) if self.metric.endswith("accuracy") else f"{self.value:.4f}"
+            return f"{self.file.name}, the best: epoch {self.epoch}, {self.metric} {value}"
+        if self.kind == "last":
+            within = f"step {self.step} of epoch {(self.epoch or 0) + 1}" if self.step else f"epoch {self.epoch}"
+            return f"{self.file.name}, the last: after {within}" if self.epoch or self.step else "untrained"
+        return str(self.file)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what is known of the weights as JSON-ready values."""
+        return {"file": str(self.file), "kind": self.kind, "epoch": self.epoch}
+
+
+def weights_used(file: Path) -> WeightsUsed:
+    """Return where the weights of a file come from, by its own metadata and the manifest beside it.
+
+    Raises
+    ------
+    DataError
+        When the file is missing or damaged.
+    """
+    content = read_content(file)
+    trained = TrainedOn.from_dict(content.get("data"))
+    if trained is None and (file.parent / MANIFEST).is_file():
+        manifest = RunFolder(file.parent).manifest
+        named = {"class_names": manifest.get("class_names"), "sha256": manifest.get("data_sha256", "")}
+        pixels = manifest.get("data")
+        trained = TrainedOn.from_dict({**(pixels if isinstance(pixels, Mapping) else {}), **named})
+    best, progress = content.get("best"), content.get("progress")
+    if isinstance(best, Mapping) and isinstance(best.get("epoch"), int) and isinstance(best.get("value"), float):
+        return WeightsUsed(file, "best", best["epoch"], 0, str(best.get("metric")), best["value"], trained)
+    if isinstance(progress, Mapping) and isinstance(progress.get("epoch"), int):
+        step = progress.get("step")
+        step = step if isinstance(step, int) else 0
+        return WeightsUsed(file, "last", progress["epoch"] - 1, step, trained=trained)
+    return WeightsUsed(file, "file", trained=trained)
