@@ -13,6 +13,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from .source import Span, Trail
+from .text import columns as columns_of
+from .text import visible
 
 COLUMNS = 80  # of plain output
 
@@ -110,7 +112,7 @@ class DataError(CnnSpecError):
             lines.append(f"  found:    {found}")
         if hint:
             lines.append(f"  fix: {hint}")
-        super().__init__("\n".join(lines))
+        super().__init__("\n".join(map(visible, lines)))
 
 
 class MachineError(DataError):
@@ -154,9 +156,10 @@ def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:
 
 def head_lines(d: Diagnostic, columns: int) -> list[str]:
     """Return message and place: the place at the right of the first line, or on one of its own where it is too long."""
-    title, where = f"{d.severity}[{d.code}]: {d.message}", str(d.span)
-    if len(title) + 2 + len(where) <= columns:
-        return [title + where.rjust(columns - len(title))]
+    title, where = visible(f"{d.severity}[{d.code}]: {d.message}"), visible(str(d.span))
+    room = columns - columns_of(title) - columns_of(where)
+    if room >= 2:
+        return [title + " " * room + where]
     return [title, f"  at {where}"]
 
 
@@ -171,17 +174,19 @@ def _render(d: Diagnostic) -> Iterable[str]:
         prefix, indent = _window(code, start)
         length = max(1, min(span.end - span.start, len(code) - start))
         length = min(length, max(1, 100 - (start - indent)))
-        shown_code = "".join(c if c.isprintable() else " " for c in code[indent : indent + 100])
+        shown_code = "".join(c if visible(c) == c else " " for c in code[indent : indent + 100])
+        before, marked = shown_code[: start - indent], shown_code[start - indent :][:length]
         yield f"   {span.line:>{width}} | {prefix}{shown_code}".rstrip()
-        yield f"{gutter} | {' ' * (start - indent + len(prefix))}{'^' * length} {text}".rstrip()
+        caret = " " * columns_of(prefix + before) + "^" * max(1, columns_of(marked))
+        yield f"{gutter} | {caret} {visible(text)}".rstrip()
     for note in d.notes:
-        yield f"{gutter} | {note}"
+        yield f"{gutter} | {visible(note)}"
     for frame in reversed(d.trail):
         call = frame.span.source.line(frame.span.line).strip()
         verb = "called at" if frame.kind == "block" else "at"
-        yield f"  in {frame.kind} {frame.name}, {verb} line {frame.span.line}: {call[:70]}"
+        yield f"  in {frame.kind} {frame.name}, {verb} line {frame.span.line}: {visible(call[:70])}"
     if d.hint:
-        yield f"  fix: {d.hint}"
+        yield f"  fix: {visible(d.hint)}"
 
 
 def _window(code: str, start: int) -> tuple[str, int]:

@@ -1,9 +1,62 @@
-"""Numbers and tables as plain text: what is the same with and without colours."""
+"""Numbers, names and tables as plain text: what is the same with and without colours."""
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+# What moves the cursor, colours, hides or turns text around, or cannot be written: controls (C0, DEL, C1), invisible
+# and bidirectional marks, line and paragraph separators, lone surrogates (bytes of a file name that are no UTF-8),
+# tags. The joiners of emoji and of Indic scripts (U+200C, U+200D) stay.
+_UNSAFE = re.compile(
+    "[\\x00-\\x1f\\x7f-\\x9f\\xad\\u061c\\u180e\\u200b\\u200e\\u200f\\u2028-\\u202e\\u2060-\\u206f"
+    "\\ud800-\\udfff\\ufeff\\ufff9-\\ufffb\\U000e0000-\\U000e0fff]"
+)
+_LETTERS = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
+
+
+def visible(text: str, *, lines: bool = False) -> str:
+    """Return a text in which nothing can move the cursor or hide: such signs as escapes, ``\\x1b`` for ESC.
+
+    Files, folders, classes and specs come from strangers. ``lines`` keeps line breaks, of texts of several lines.
+    """
+    if text.isprintable():
+        return text
+    return _UNSAFE.sub(lambda m: "\n" if lines and m[0] == "\n" else _escape(m[0]), text)
+
+
+def _escape(sign: str) -> str:
+    code = ord(sign)
+    if 0xDC80 <= code <= 0xDCFF:
+        code -= 0xDC00  # a byte that the name of a file has
+    if sign in _LETTERS:
+        return _LETTERS[sign]
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def columns(text: str) -> int:
+    """Return how many columns of a terminal a text takes: Chinese or Korean signs take two, accents none."""
+    if text.isascii():
+        return len(text)
+    return sum(_columns(sign) for sign in text)
+
+
+def _columns(sign: str) -> int:
+    if unicodedata.combining(sign) or sign in "\u200c\u200d\ufe0e\ufe0f":
+        return 0
+    return 2 if unicodedata.east_asian_width(sign) in "WF" else 1
+
+
+def left(text: str, width: int) -> str:
+    """Return a text followed by the spaces that fill ``width`` columns."""
+    return text + " " * (width - columns(text))
+
+
+def right(text: str, width: int) -> str:
+    """Return a text behind the spaces that fill ``width`` columns."""
+    return " " * (width - columns(text)) + text
 
 
 def table(
@@ -23,28 +76,39 @@ def table(
     width : the widest line wanted, None for any; column ``shrink`` gives way, shortened in the middle.
     """
     assert all(len(row) == len(head) == len(align) for row in rows)
-    widths = [max(len(line[i]) for line in (head, *rows)) for i in range(len(head))]
+    head, rows = [visible(cell) for cell in head], [[visible(cell) for cell in row] for row in rows]
+    widths = [max(columns(line[i]) for line in (head, *rows)) for i in range(len(head))]
     if width is not None:
         over = sum(widths) + gap * (len(widths) - 1) - width
         if over > 0:
-            widths[shrink] = max(len(head[shrink]), 8, widths[shrink] - over)
+            widths[shrink] = max(columns(head[shrink]), 8, widths[shrink] - over)
     lines = []
     for line in (head, *rows):
         cells = []
         for text, w, a in zip(line, widths, align, strict=True):
             text = shorten(text, w)
-            cells.append(text.ljust(w) if a == "l" else text.rjust(w))
+            cells.append(left(text, w) if a == "l" else right(text, w))
         lines.append((" " * gap).join(cells).rstrip())
     return lines
 
 
 def shorten(text: str, width: int) -> str:
-    """Return the text with its middle replaced by ``...`` where it is wider than ``width``."""
-    if len(text) <= width:
+    """Return the text with its middle replaced by ``...`` where it is wider than ``width`` columns."""
+    if columns(text) <= width:
         return text
     tail = max(0, (width - 3) * 2 // 3)
     head = max(0, width - 3 - tail)
-    return text[:head] + "..." + text[len(text) - tail :]
+    return _first(text, head) + "..." + _first(text[::-1], tail)[::-1]
+
+
+def _first(text: str, width: int) -> str:
+    """Return as much of the start of a text as ``width`` columns hold."""
+    taken = 0
+    for i, sign in enumerate(text):
+        taken += _columns(sign)
+        if taken > width:
+            return text[:i]
+    return text
 
 
 def count(n: int) -> str:
@@ -121,10 +185,12 @@ def percent(share: float | None) -> str:
 
 
 def to_json(value: object) -> str:
-    """Return JSON with one entry a line, but lists of plain values on one line; NaN becomes null."""
+    """Return JSON with one entry a line, but lists of plain values on one line; NaN becomes null.
+
+    Letters of all scripts stay; what :func:`visible` escapes is escaped as JSON does.
+    """
     import json
     import math
-    import re
 
     def finite(x: Any) -> Any:
         if isinstance(x, float) and not math.isfinite(x):
@@ -134,6 +200,7 @@ def to_json(value: object) -> str:
         return [finite(v) for v in x] if isinstance(x, (list, tuple)) else x
 
     text = json.dumps(finite(value), indent=2, ensure_ascii=False)
+    text = re.sub("(?!\n)" + _UNSAFE.pattern, lambda m: json.dumps(m[0])[1:-1], text)
     flat = re.compile(r"\[\s+((?:[^][{}\"]|\"(?:[^\"\\]|\\.)*\")*?)\s+\]")
     return flat.sub(lambda m: "[" + re.sub(r",\s*\n\s*", ", ", m[1]) + "]", text)
 

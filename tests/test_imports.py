@@ -18,7 +18,7 @@ HEAVY = ("numpy", "numba", "llvmlite", "PIL", "safetensors")
 # part -> the parts it may import; each may import itself
 BELOW = {
     "source": "",
-    "errors": "source",
+    "errors": "source text",
     "text": "",
     "reading": "errors",
     "datasets": "",
@@ -102,6 +102,19 @@ def test_only_render_imports_rich() -> None:
         or (isinstance(node, ast.Import) and any(a.name.split(".")[0] == "rich" for a in node.names))
     }
     assert users == {"cli/render.py"}
+
+
+def test_only_render_prints() -> None:
+    """What is printed passes through the filter there: names and specs of strangers must not talk to the terminal."""
+    others = {
+        f"{path.relative_to(PACKAGE)}:{node.lineno}: render.say, show, note or say_aside instead"
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) in ("print", "click.echo", "click.secho", "sys.stdout.write", "sys.stderr.write")
+        and str(path.relative_to(PACKAGE)) != "cli/render.py"
+    }
+    assert not others
 
 
 def loaded_by(code: str, cwd: Path) -> set[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..text import short, some, span_of_time, table, to_json
+from . import render
 from .target import exact_option, open_target, set_option, threads_option
 
 if TYPE_CHECKING:
@@ -43,7 +44,6 @@ def command(
     """
     from ..runtime.network import Network
     from ..runtime.profile import BACKWARD, FORWARD, profile_network
-    from . import render
     from .progress import CompileView
 
     opened = open_target(target, sets, exact)
@@ -54,7 +54,7 @@ def command(
         network.compile(view)
     found = profile_network(network, repeats)
     if as_json:
-        click.echo(to_json(found.as_dict()))
+        render.show(to_json(found.as_dict()))
         return
     how = f"batch {size}, {some(found.threads, 'thread')}{', exact' if found.exact else ''}"
     render.say(f"{model.source.name}: {how}")

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from ..text import size, to_json
+from . import render
 
 
 @click.group(name="cache")
@@ -26,12 +27,12 @@ def info(as_json: bool) -> None:
 
     found: dict[str, Any] = cache.info()
     if as_json:
-        click.echo(to_json(found))
+        render.show(to_json(found))
         return
-    click.echo(f"folder    {found['folder']}")
-    click.echo(f"kernels   {found['kernels']}")
-    click.echo(f"size      {size(found['bytes'])}, all versions {size(found['bytes_of_all_versions'])}")
-    click.echo(f"writable  {'yes' if found['writable'] else 'no: kernels are compiled anew in each process'}")
+    render.say(f"folder    {found['folder']}")
+    render.say(f"kernels   {found['kernels']}")
+    render.say(f"size      {size(found['bytes'])}, all versions {size(found['bytes_of_all_versions'])}")
+    render.say(f"writable  {'yes' if found['writable'] else 'no: kernels are compiled anew in each process'}")
 
 
 @command.command(name="clear")
@@ -40,4 +41,4 @@ def clear() -> None:
     from ..kernels import cache
 
     freed = cache.clear()
-    click.echo(f"removed {size(freed)} from {cache.cache_root()}" if freed else "the cache was empty")
+    render.say(f"removed {size(freed)} from {cache.cache_root()}" if freed else "the cache was empty")

@@ -9,6 +9,7 @@ import click
 
 from ..errors import Diagnostic, SpecError
 from ..text import count, to_json
+from . import render
 from .target import Target, open_target, set_option
 
 ROUNDS = 10  # a mend may uncover a mistake that hid behind it
@@ -29,8 +30,6 @@ def command(target: Path, sets: tuple[str, ...], fix: bool, as_json: bool) -> in
       cnnspec check net.cnn
       cnnspec check net.cnn --fix
     """
-    from . import render
-
     opened = open_target(target, sets)
     found = findings(opened)
     if fix and any(d.fix is not None for d in found):
@@ -42,7 +41,7 @@ def command(target: Path, sets: tuple[str, ...], fix: bool, as_json: bool) -> in
             "file": opened.compiler.source.name,
             "diagnostics": [d.as_dict() for d in found],
         }
-        click.echo(to_json(result))
+        render.show(to_json(result))
         return 1 if errors else 0
     render.print_diagnostics(found)
     if errors:
@@ -76,7 +75,6 @@ def mend(opened: Target, target: Path, sets: tuple[str, ...], *, show: bool) -> 
     """Apply the edits of the diagnostics to the file, round by round; return it anew, and what is left."""
     from ..compiler import apply_fixes
     from ..runtime.files import write_atomically
-    from . import render
 
     before = opened.compiler.source.text
     found = findings(opened)

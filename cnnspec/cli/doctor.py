@@ -13,6 +13,7 @@ import click
 from .. import __version__
 from ..errors import CnnSpecError
 from ..text import some, to_json
+from . import render
 
 OK, NOTE, BAD = "ok", "note", "BAD"
 PROBE = """
@@ -47,8 +48,6 @@ def command(as_json: bool) -> int:
 
     The exit code is 1 when something is found that keeps cnnspec from working.
     """
-    from . import render
-
     findings: list[Finding] = []
     for check in CHECKS:
         for finding in guarded(check):
@@ -56,12 +55,11 @@ def command(as_json: bool) -> int:
             if as_json:
                 continue
             colour = {OK: "green", NOTE: "yellow", BAD: "bold red"}[finding.state]
-            line = f"{finding.state:<4}  {finding.topic:<10}  {finding.text}"
-            render.console().print(render.text(line, (f"^{finding.state}", colour)))
+            render.say(f"  {finding.topic:<10}  {finding.text}", colour, mark=f"{finding.state:<4}")
             if finding.advice:
                 render.say(f"{'':<18}{finding.advice}")
     if as_json:
-        click.echo(to_json([asdict(f) for f in findings]))
+        render.show(to_json([asdict(f) for f in findings]))
     return 1 if any(f.state == BAD for f in findings) else 0
 
 
@@ -165,8 +163,6 @@ def check_training() -> Iterator[Finding]:
 
 def check_terminal() -> Iterator[Finding]:
     """Terminal: whether live lines and colours appear."""
-    from . import render
-
     colours = "no colours (NO_COLOR)" if os.environ.get("NO_COLOR") else "colours"
     text = "plain lines" if render.is_plain() else f"live lines, {colours}, {render.width()} columns"
     yield Finding("terminal", OK, text)

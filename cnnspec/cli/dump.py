@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from . import render
 from .target import exact_option, open_target, set_option
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def command(target: Path, stage: str, batch: int | None, sets: tuple[str, ...], 
       cnnspec dump net.cnn --stage model
     """
     compiler = open_target(target, sets, exact).compiler
-    click.echo(stage_text(compiler, stage, batch), nl=False)
+    render.show(stage_text(compiler, stage, batch), end="")
 
 
 def stage_text(compiler: Compiler, stage: str, batch: int | None) -> str:

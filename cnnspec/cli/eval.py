@@ -11,6 +11,7 @@ import click
 
 from ..errors import DataError
 from ..text import count, duration, percent, shorten, table, to_json
+from . import render
 from .expects import print_verdicts, verdicts
 from .target import exact_option, open_target, set_option, threads_option, weights_option
 
@@ -54,7 +55,6 @@ def command(
     from ..runtime.evaluate import evaluate, target_dtype
     from ..runtime.expected import why_not_judged
     from ..runtime.trained import compare_data
-    from . import render
 
     opened = open_target(target, sets, exact)
     used = opened.weights_used(weights)
@@ -93,7 +93,7 @@ def command(
             "expects": [v.as_dict() for v in judged],
             "ok": ok,
         }
-        click.echo(to_json(result))
+        render.show(to_json(result))
         return 0 if ok else 1
     if f"{split}.accuracy" in metrics:
         render.say(f"{split} accuracy  {percent(found.accuracy)}", "bold")
@@ -123,8 +123,6 @@ def as_dict(mistake: Mistake, names: Sequence[str]) -> dict[str, object]:
 
 def print_mistakes(mistakes: Sequence[Mistake], names: Sequence[str]) -> None:
     """Print a line for each mistake: the file or sample, its class, and the one it is taken for."""
-    from . import render
-
     if not mistakes:
         render.say("no image is taken for another class")
         return
@@ -143,8 +141,6 @@ def print_mistakes(mistakes: Sequence[Mistake], names: Sequence[str]) -> None:
 
 def print_confusion(confusion: np.ndarray, names: Sequence[str]) -> None:
     """Print the matrix of true and predicted classes, or only its largest errors where it is wide."""
-    from . import render
-
     if len(names) <= 12:
         head = ("true \\ predicted", *(shorten(name, 7) for name in names), "right")
         rows = []

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from . import render
+
 if TYPE_CHECKING:
     from ..model.model import Expect, Model
 
@@ -55,7 +57,6 @@ def verdicts(model: Model, known: Mapping[str, float], *, static: bool = False, 
 def print_verdicts(judged: list[Verdict]) -> None:
     """Print each judged line: what was written, and what was found."""
     from ..model.expects import format_metric
-    from . import render
 
     for v in judged:
         if v.ok is None or v.found is None:
@@ -65,7 +66,6 @@ def print_verdicts(judged: list[Verdict]) -> None:
         mark, style = ("ok    ", "green") if v.ok else ("FAILED", "bold red")
         written = " ".join(v.expect.span.text.split())
         where = "" if v.ok else f"  (line {v.expect.span.line})"
-        line = f"{mark} {written}: found {format_metric(v.expect.metric, v.found)}{where}"
-        render.console().print(render.text(line, (f"^{mark}", style)))
+        render.say(f" {written}: found {format_metric(v.expect.metric, v.found)}{where}", style, mark=mark)
     for why in dict.fromkeys(v.why for v in judged if v.why):
         render.say(f"       {why}")

@@ -15,6 +15,7 @@ from ..errors import did_you_mean
 from ..model.settings import SETTINGS
 from ..ops.base import LAYERS, REQUIRED, Attr, attrs_of, dims
 from ..text import plain, to_json
+from . import render
 
 assert ops  # importing the package registers the layers
 
@@ -195,9 +196,9 @@ def command(name: str | None, as_json: bool) -> None:
             f"no layer or setting {name!r}: " + (f"did you mean {near!r}?" if near else "see `cnnspec layers`")
         )
     if as_json:
-        click.echo(to_json([as_dict(word, group, cls) for group, word, cls in found]))
+        render.show(to_json([as_dict(word, group, cls) for group, word, cls in found]))
     elif name is not None:
-        click.echo("\n\n".join(manual(group, word, cls) for group, word, cls in found))
+        render.show("\n\n".join(manual(group, word, cls) for group, word, cls in found))
     else:
         print_list()
 
@@ -209,12 +210,12 @@ def print_list() -> None:
     for group, words in groups.items():
         if any(is_one_form(word, cls) for word, cls in words.items()):
             continue
-        click.echo("layers" if group == "layers" else f"\n{group}: in the spec `{group} NAME ...`")
+        render.show("layers" if group == "layers" else f"\n{group}: in the spec `{group} NAME ...`")
         for word, cls in words.items():
-            click.echo(f"  {word:<{width}}  {first_sentence(cls, 76 - width)}")
-    click.echo("\nother settings")
+            render.show(f"  {word:<{width}}  {first_sentence(cls, 76 - width)}")
+    render.show("\nother settings")
     for group, words in groups.items():
         for word, cls in words.items():
             if is_one_form(word, cls):
-                click.echo(f"  {group:<{width}}  {first_sentence(cls, 76 - width)}")
-    click.echo("\nThe manual of one: cnnspec layers conv")
+                render.show(f"  {group:<{width}}  {first_sentence(cls, 76 - width)}")
+    render.show("\nThe manual of one: cnnspec layers conv")

@@ -17,6 +17,8 @@ import click
 
 from .. import __version__
 from ..errors import CnnSpecError, InternalError, MachineError, did_you_mean
+from ..text import visible
+from . import render
 
 # section -> command -> what it does, in the order of ``cnnspec --help``. Each is the function ``command`` of
 # the module of its name; the sentences stand here so that the list is shown without importing any of them.
@@ -128,10 +130,9 @@ def run(args: Sequence[str] | None = None) -> int:
     except SystemExit as stop:  # how click ends where the reader of a pipe has gone
         return stop.code if isinstance(stop.code, int) else 1
     except click.ClickException as error:
-        error.show()
-        return int(error.exit_code)
+        return _wrong_command(error)
     except (KeyboardInterrupt, click.Abort):
-        print("\ninterrupted", file=sys.stderr)
+        render.say_aside("\ninterrupted")
         return 130
     except BrokenPipeError:
         # The reader has gone (``cnnspec summary net.cnn | head``): say nothing, and keep Python's own
@@ -141,8 +142,6 @@ def run(args: Sequence[str] | None = None) -> int:
     except InternalError as error:
         return _our_mistake(error)
     except CnnSpecError as error:
-        from . import render
-
         if os.environ.get("CNNSPEC_DEBUG"):
             _print_traceback()
         render.print_error(error)
@@ -150,15 +149,26 @@ def run(args: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno not in MACHINE:
             return _our_mistake(error)
-        from . import render
-
         render.print_error(_of_the_machine(error))
         return 1
     except MemoryError:
-        print("error: not enough memory; a smaller `batch` needs less", file=sys.stderr)
+        render.say_aside("error: not enough memory; a smaller `batch` needs less")
         return 1
     except Exception as error:
         return _our_mistake(error)
+
+
+def _wrong_command(error: click.ClickException) -> int:
+    """Print how the command is used and what is wrong with it, in which arguments are quoted."""
+    written = io.StringIO()
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        error.ctx.color = True  # else click takes out of a quoted name what looks like a colour
+    error.show(file=written)
+    words, message = written.getvalue().rstrip(), error.format_message().rstrip()
+    if words.endswith(f": {message}") and not isinstance(error, click.MissingParameter):  # that lists choices
+        words = words.removesuffix(message) + visible(message)
+    render.say_aside(words)
+    return int(error.exit_code)
 
 
 # errors of the system that no code of ours is to blame for: a full disk, a place that may not be written
@@ -183,11 +193,10 @@ def _our_mistake(error: Exception) -> int:
     if os.environ.get("CNNSPEC_DEBUG"):
         _print_traceback()
     text = str(error).strip() or "no message"
-    print(f"internal error: {type(error).__name__}: {text}", file=sys.stderr)
-    print(
+    render.say_aside(
+        f"internal error: {type(error).__name__}: {text}\n"
         f"  This is a mistake of cnnspec {__version__}, not yours. Please report it with the spec and the\n"
-        "  output of the same command under CNNSPEC_DEBUG=1.",
-        file=sys.stderr,
+        "  output of the same command under CNNSPEC_DEBUG=1."
     )
     return 3
 
@@ -195,7 +204,7 @@ def _our_mistake(error: Exception) -> int:
 def _print_traceback() -> None:
     import traceback
 
-    traceback.print_exc()
+    render.say_aside(traceback.format_exc().rstrip())
 
 
 def main() -> None:

@@ -6,11 +6,13 @@ import os
 import re
 from importlib.resources import files
 from pathlib import Path
+from shlex import quote
 
 import click
 
 from ..errors import DataError, did_you_mean
 from ..text import some
+from . import render
 
 TEMPLATES = {
     "digits": "handwritten digits, 8x8; the data is built in: start here",
@@ -43,16 +45,14 @@ def command(name: str | None, path: Path | None, folder: str | None, force: bool
     """
     if name is None:
         for key, text in TEMPLATES.items():
-            click.echo(f"  {key:<10} {text}")
-        click.echo("\nnext: cnnspec new digits")
+            render.show(f"  {key:<10} {text}")
+        render.show("\nnext: cnnspec new digits")
         return
     if name not in TEMPLATES:
         near = did_you_mean(name, TEMPLATES)
         raise click.UsageError(
             f"no template {name!r}: {f'did you mean {near!r}?' if near else 'one of ' + ', '.join(TEMPLATES)}"
         )
-    from . import render
-
     text = template(name)
     to_screen = str(path) == "-"
     path = path or Path(f"{name}.cnn")
@@ -62,13 +62,14 @@ def command(name: str | None, path: Path | None, folder: str | None, force: bool
             raise click.UsageError(f"--folder does not go with {name!r}, which has its own data")
         text, seen = fill_in(text, Path(folder), Path() if to_screen else path.parent)
     if to_screen:
-        click.echo(text, nl=False)
+        render.show(text, end="")
         return
     write_new(path, text, force=force)
-    click.echo(f"wrote {path}")
+    render.say(f"wrote {path}")
     for line in seen:
         render.say(f"  {line}")
-    click.echo(f"next: cnnspec summary {path}\n      cnnspec train {path}")
+    render.say(f"next: cnnspec summary {quote(str(path))}")
+    render.say(f"      cnnspec train {quote(str(path))}")
 
 
 def fill_in(text: str, folder: Path, base: Path) -> tuple[str, list[str]]:

@@ -10,6 +10,7 @@ import click
 
 from ..errors import DataError
 from ..text import bar, percent, shorten, to_json
+from . import render
 from .target import Target, exact_option, open_target, threads_option, weights_option
 
 if TYPE_CHECKING:
@@ -53,7 +54,6 @@ def command(
       cnnspec predict runs/flowers-20260102-030405 photos/ --top 1
     """
     from ..runtime.evaluate import softmax
-    from . import render
 
     opened = open_target(target, exact=exact)
     files = list(image_files(images))
@@ -86,7 +86,7 @@ def command(
             else:
                 print_prediction(path, ranked)
     if as_json:
-        click.echo(to_json(results))
+        render.show(to_json(results))
     return 1 if failed else 0
 
 
@@ -150,8 +150,6 @@ def known_classes(opened: Target) -> Sequence[str]:
 
 def print_prediction(path: Path, ranked: Sequence[tuple[str, float]]) -> None:
     """Print one image's classes: a line where one is wanted, else a bar for each."""
-    from . import render
-
     if len(ranked) == 1:
         name, p = ranked[0]
         render.say(f"{shorten(str(path), 44):<44}  {name:<20} {percent(p):>9}")

@@ -1,6 +1,7 @@
-"""What a person sees: diagnostics, tables, live lines. The only module that imports rich.
+"""What a person sees: diagnostics, tables, live lines. The only module that prints, and that imports rich.
 
-Colour is a layer on top of plain text: with NO_COLOR, in a pipe or in a file, the same words come without it.
+Colour is a layer on top of plain text: with NO_COLOR, in a pipe or in a file, the same words come without it. What is
+printed passes through :func:`cnnspec.text.visible`, so that no file, class or spec can talk to the terminal.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import COLUMNS, CnnSpecError, Diagnostic, SpecError, head_lines
+from ..text import columns, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,7 +29,7 @@ def console(*, stderr: bool = False) -> Console:
     """Return the console of stdout or stderr; it never wraps nor reformats what we laid out."""
     from rich.console import Console
 
-    return Console(stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=True, force_jupyter=False)
 
 
 def width() -> int:
@@ -35,41 +37,67 @@ def width() -> int:
     return max(40, shutil.get_terminal_size((80, 24)).columns) if sys.stdout.isatty() else 80
 
 
+# The colours of styles by name, of the palette of 256, whose lights are fixed: each has a contrast of 3.5 and more to
+# black and to white. In the palette of 16, terminals choose them, and yellow on white is often not to be seen.
+COLOURS = {"red": 160, "green": 28, "yellow": 130, "blue": 33, "magenta": 163, "cyan": 30, "dim": 244}
+
+
+def has_colours() -> bool:
+    """Return whether the terminal may be sent these colours; where not, styles are bold or nothing."""
+    term = os.environ.get("TERM", "")
+    return "256" in term or bool(os.environ.get("COLORTERM") or os.environ.get("WT_SESSION"))
+
+
+def parts_of(style: str) -> tuple[int | None, bool]:
+    """Return colour and boldness of a style such as ``bold red``."""
+    words = style.split()
+    colour = next((COLOURS[word] for word in words if word in COLOURS), None)
+    return (colour if has_colours() else None), "bold" in words
+
+
 def text(line: str, *styles: tuple[str, str]) -> Text:
     """Return a line with styles on what patterns match: ``text("a 1", (r"\\d", "bold"))``."""
     from rich.text import Text
 
-    styled = Text(line)
+    drawn = Text(visible(line))
     for pattern, style in styles:
-        styled.highlight_regex(pattern, style)
-    return styled
-
-
-def say(line: str = "", style: str = "") -> None:
-    """Print one line to stdout, in a style such as ``bold`` or ``yellow`` where a terminal shows it.
-
-    Lines and tables go without rich, whose import would be a sixth of the time of ``summary``; only while a
-    :class:`LiveLine` stands do they pass through its console, which draws it anew below them.
-    """
-    if LiveLine.standing is not None:
-        LiveLine.standing.refresh()
-        console().print(line, style=style or None)
-    else:
-        click.echo(styled(line, style) if style else line)
+        colour, bold = parts_of(style)
+        drawn.highlight_regex(pattern, f"{'bold' if bold else ''} {f'color({colour})' if colour else ''}".strip())
+    return drawn
 
 
 def styled(line: str, style: str) -> str:
     """Return a line with the terminal's codes of a style; ``click.echo`` takes them out where none is."""
-    if "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb":
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return line
-    words = {word: True for word in ("bold", "dim") if word in style.split()}
-    colour = next((word for word in style.split() if word not in words), None)
-    return click.style(line, fg=colour, bold=words.get("bold"), dim=words.get("dim"))
+    colour, bold = parts_of(style)
+    return click.style(line, fg=colour, bold=bold or None)
 
 
-def say_aside(line: str) -> None:
-    """Print one line to stderr as it is: how far something is, where results go to stdout."""
-    click.echo(line, err=True)
+def say(line: str = "", style: str = "", *, mark: str = "") -> None:
+    """Print one line to stdout, in a style such as ``bold`` or ``yellow``, or only the ``mark`` before it.
+
+    Lines and tables go without rich, whose import would be a sixth of the time of ``summary``; only while a
+    :class:`LiveLine` stands do they pass through its console, which draws it anew below them.
+    """
+    line, mark = visible(line), visible(mark)
+    if LiveLine.standing is not None:
+        LiveLine.standing.refresh()
+        console().print(text(mark + line, (f"^{re.escape(mark)}" if mark else ".*", style)))
+    elif mark:
+        click.echo(styled(mark, style) + line)
+    else:
+        click.echo(styled(line, style) if style else line)
+
+
+def show(words: str, *, end: str = "\n") -> None:
+    """Print a text of several lines to stdout as it is: JSON, a stage of the compiler, a page of the manual."""
+    click.echo(visible(words, lines=True) + end, nl=False)
+
+
+def say_aside(words: str) -> None:
+    """Print lines to stderr as they are: how far something is, where results go to stdout."""
+    click.echo(visible(words, lines=True), err=True)
 
 
 def note(line: str) -> None:
@@ -81,9 +109,9 @@ def note(line: str) -> None:
 def print_table(lines: Sequence[str], *, dim: str = "") -> None:
     """Print the lines of :func:`cnnspec.text.table`: a bold head, a rule, the rows; what matches ``dim`` is grey."""
     say(lines[0], "bold")
-    rule(max(map(len, lines)))
-    for line in lines[1:]:
-        say(re.sub(dim, lambda match: styled(match.group(), "dim"), line) if dim else line)
+    rule(max(map(columns, lines)))
+    for line in map(visible, lines[1:]):
+        click.echo(re.sub(dim, lambda match: styled(match.group(), "dim"), line) if dim else line)
 
 
 def rule(columns: int) -> None:
@@ -108,8 +136,7 @@ def print_error(error: CnnSpecError) -> None:
     head, *rest = str(error).split("\n")
     out.print(text(f"error: {head}", ("^error:", "bold red")))
     for line in rest:
-        style = "green" if line.startswith("  fix:") else ""
-        out.print(line, style=style or None)
+        out.print(text(line, ("^  fix:", "bold green"), ("(?<=^  fix:).*", "green")))
 
 
 def print_diagnostics(diagnostics: Sequence[Diagnostic]) -> None:
@@ -123,7 +150,8 @@ def print_diagnostics(diagnostics: Sequence[Diagnostic]) -> None:
             out.print(line)
     errors = sum(d.severity == "error" for d in diagnostics)
     if len(diagnostics) > 1:
-        out.print(f"\n{errors} error{'s' if errors != 1 else ''}", style="bold")
+        out.print()
+        out.print(text(f"{errors} error{'s' if errors != 1 else ''}", (".*", "bold")))
 
 
 def diagnostic_lines(d: Diagnostic, columns: int | None) -> list[Text]:

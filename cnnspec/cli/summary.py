@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from ..text import to_json
+from . import render
 from .target import open_target, set_option
 
 
@@ -27,10 +28,9 @@ def command(target: Path, sets: tuple[str, ...], as_json: bool) -> None:
     """
     summary = open_target(target, sets).compiler.summary
     if as_json:
-        click.echo(to_json(summary.to_json()))
+        render.show(to_json(summary.to_json()))
         return
     from ..summary_text import summary_table, summary_title, summary_totals
-    from . import render
 
     lines = summary_table(summary, render.width())
     render.say(summary_title(summary))

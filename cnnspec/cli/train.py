@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..text import duration, percent, to_json
+from . import render
 from .expects import Verdict, print_verdicts, verdicts
 from .target import epochs_and_seed, exact_option, no_run, open_target, set_option, threads_option
 
@@ -75,7 +76,7 @@ def command(
             stop_after_steps=steps,
         )
     if as_json:
-        click.echo(to_json(as_dict(result, opened.model)))
+        render.show(to_json(as_dict(result, opened.model)))
     else:
         print_result(result, opened.model)
     if result.status == "interrupted" and steps is None:
@@ -111,8 +112,6 @@ def judged(result: TrainResult, model: Model) -> list[Verdict]:
 
 def print_result(result: TrainResult, model: Model) -> None:
     """Print what the run came to, where it lies, and what to type next."""
-    from . import render
-
     render.say()
     rows: list[tuple[str, str]] = []
     if result.status == "early_stop":

@@ -2,45 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
+from terminal import in_a_terminal
 from tiny import SPEC
 
 Run = Callable[..., Any]
-
-
-def in_a_terminal(arguments: list[str], cwd: Path, **variables: str) -> tuple[int, str]:
-    """Run the program in a terminal of 80 columns; return its exit code and all that it drew."""
-    pty = pytest.importorskip("pty")
-    import fcntl
-    import struct
-    import termios
-
-    master, slave = pty.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-    environment = {k: v for k, v in os.environ.items() if k not in ("CI", "NO_COLOR", "COLUMNS")}
-    environment |= {"TERM": "xterm-256color", **variables}
-    command = [sys.executable, "-m", "cnnspec", *arguments]
-    process = subprocess.Popen(command, cwd=cwd, env=environment, stdin=slave, stdout=slave, stderr=slave)
-    os.close(slave)
-    drawn = b""
-    while True:
-        try:
-            piece = os.read(master, 4096)
-        except OSError:  # the other end was closed
-            break
-        if not piece:
-            break
-        drawn += piece
-    os.close(master)
-    return process.wait(), drawn.decode()
 
 
 def test_a_terminal_shows_a_live_line_that_is_gone_in_the_end(trained: Path, tmp_path: Path) -> None:
@@ -69,3 +39,36 @@ def test_a_dumb_terminal_gets_plain_lines(trained: Path, tmp_path: Path) -> None
     assert code == 0
     assert "\x1b" not in drawn
     assert re.search(r"^ +2/2 ", drawn, re.MULTILINE)
+
+
+def light(red: float, green: float, blue: float) -> float:
+    """Return the relative luminance of a colour of 0 to 255 (WCAG 2.2)."""
+
+    def linear(c: float) -> float:
+        c /= 255
+        return c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
+
+    return 0.2126 * linear(red) + 0.7152 * linear(green) + 0.0722 * linear(blue)
+
+
+def test_each_colour_can_be_read_on_black_and_on_white() -> None:
+    from cnnspec.cli.render import COLOURS
+
+    levels = (0, 95, 135, 175, 215, 255)  # of the cube of xterm's palette
+    for name, number in COLOURS.items():
+        assert 16 <= number <= 255, name  # the sixteen below are as the terminal likes
+        cube = number - 16
+        grey = 8 + 10 * (number - 232)
+        rgb = (grey,) * 3 if number >= 232 else (levels[cube // 36], levels[cube // 6 % 6], levels[cube % 6])
+        found = light(*rgb)
+        assert (1 + 0.05) / (found + 0.05) >= 3, name  # on white
+        assert (found + 0.05) / 0.05 >= 3, name  # on black
+
+
+def test_a_style_is_bold_or_nothing_where_the_terminal_chooses_its_colours(tmp_path: Path) -> None:
+    (tmp_path / "net.cnn").write_text("input 8x8x1\nconv 8 3x3 -> rleu\n")
+    drawn = in_a_terminal(["check", "net.cnn"], tmp_path, TERM="vt100", COLORTERM="")[1]
+    assert "\x1b[1m" in drawn
+    assert not re.search(r"\x1b\[(\d+;)*(3|4|9)\d", drawn)
+    drawn = in_a_terminal(["check", "net.cnn"], tmp_path)[1]
+    assert re.search(r"\x1b\[1;38;5;160m", drawn)

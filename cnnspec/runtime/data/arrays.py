@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,7 +99,7 @@ def fingerprint(parts: Any) -> str:
     for x, y, path in parts:
         if isinstance(x, np.memmap) and path is not None:
             stat = path.stat()
-            digest.update(f"{path.name} {stat.st_size} {stat.st_mtime_ns}".encode())
+            digest.update(os.fsencode(f"{path.name} {stat.st_size} {stat.st_mtime_ns}"))
         else:
             digest.update(f"{x.shape} {x.dtype}".encode())
             for piece in pieces(x):

@@ -186,7 +186,7 @@ def _decoder(
         if streamed:
             for p in paths:
                 stat = p.stat()
-                digest.update(f"{p.name} {stat.st_size} {stat.st_mtime_ns};".encode())
+                digest.update(os.fsencode(f"{p.name} {stat.st_size} {stat.st_mtime_ns};"))
             return FolderSplit(paths, labels, input_shape, resize, normalizer)
         rows = np.array([row_of[p] for p in paths])
         digest.update(np.ascontiguousarray(decoded[rows]).data)

@@ -215,7 +215,7 @@ def _read_part(
     for array, file in ((images, files["images"]), (labels, files["labels"])):
         if isinstance(array, np.memmap):
             stat = file.stat()
-            digest.update(f"{file.name} {stat.st_size} {stat.st_mtime_ns}".encode())
+            digest.update(os.fsencode(f"{file.name} {stat.st_size} {stat.st_mtime_ns}"))
         else:
             digest.update(repr(array.shape).encode())
             for piece in pieces(array):
