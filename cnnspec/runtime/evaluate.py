@@ -95,7 +95,7 @@ def target_dtype(model: Model, split: Split) -> str:
             field="train: loss",
             expected="labels of whole numbers, one a sample",
             found=f"{split.labels.dtype} {list(split.labels.shape)}",
-            hint="train { loss mse }",
+            hint=_hint_for_targets(split.labels),
         )
     found, outputs = split.labels.shape[1], model.output_shape
     if outputs != (found,):
@@ -108,6 +108,15 @@ def target_dtype(model: Model, split: Split) -> str:
             hint=f"end the net in  dense {found}",
         )
     return "f32"
+
+
+def _hint_for_targets(targets: np.ndarray) -> str:
+    head = targets[:4096]
+    if head.shape[1] == 1:
+        return "y[:, 0].astype(numpy.int64) if they number classes, or train { loss mse } if they are targets"
+    if ((head == 0) | (head == 1)).all() and (head.sum(axis=1) == 1).all():
+        return "one-hot labels become class numbers by y.argmax(axis=1); as targets they are for train { loss mse }"
+    return "train { loss mse }"
 
 
 def evaluate(network: Evaluable, split: Split, batch: int, classes: int | None = None) -> Evaluation:

@@ -233,3 +233,79 @@ def test_where_mnist_is_looked_for(tmp_path, monkeypatch):
     assert len(open_data(DataSettings(Mnist()), SHAPE, 10).train) == 30
     (folder / "train-labels-idx1-ubyte.gz").unlink()
     assert "train labels is missing" in refused(open_data, DataSettings(Mnist()), SHAPE, 10).message
+
+
+# ---- EMNIST, QMNIST ---------------------------------------------------------------------------------
+def write_emnist(folder, prefix, labels, test="test"):
+    folder.mkdir(parents=True, exist_ok=True)
+    images = np.random.default_rng(1).integers(0, 256, (len(labels), 4, 3))
+    for stem in ("train", test):
+        (folder / f"{prefix}{stem}-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx(images)))
+        (folder / f"{prefix}{stem}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx(labels)))
+    return images
+
+
+def test_the_letters_of_emnist_are_turned_and_counted_from_1(tmp_path):
+    letters = np.arange(52) % 26 + 1
+    images = write_emnist(tmp_path / "gzip", "emnist-letters-", letters)
+    settings = DataSettings(Idx(str(tmp_path / "gzip"), transpose=True, first=1))
+    data = open_data(settings, (3, 4, 1), 26)
+    x, y = data.train.batch(np.array([0, 51]))
+    np.testing.assert_allclose(x[..., 0], images[[0, 51]].transpose(0, 2, 1) / 255, rtol=1e-6)
+    assert list(y) == [0, 25] and data.class_names[0] == "1" and data.class_names[-1] == "26"
+    assert len(data.test) == 52 and data.notes == ()
+    assert open_data(settings, (3, 4, 1), None).classes == 26
+    # without the two words: what they are for is told
+    error = refused(open_data, DataSettings(Idx(str(tmp_path / "gzip"))), SHAPE, 26)
+    assert error.found == "26 (2 such labels)" and "first=1" in error.hint
+    data = open_data(DataSettings(Idx(str(tmp_path / "gzip"), first=1)), SHAPE, 26)
+    assert any("transpose=yes" in note for note in data.notes)
+
+
+def test_a_folder_of_several_data_sets_asks_for_one(tmp_path):
+    for prefix in ("emnist-digits-", "emnist-mnist-"):
+        write_emnist(tmp_path, prefix, np.arange(20) % 10)
+    error = refused(open_data, DataSettings(Idx(str(tmp_path))), SHAPE, 10)
+    assert error.found == "emnist-digits, emnist-mnist" and error.hint.endswith('emnist-digits"')
+    for name in ("emnist-mnist", "emnist-mnist-"):
+        assert len(open_data(DataSettings(Idx(str(tmp_path / name))), SHAPE, 10).test) == 20
+    assert "does not exist" in refused(open_data, DataSettings(Idx(str(tmp_path / "emnist-x"))), SHAPE, 10).message
+
+
+def test_transposed_pictures_of_a_mapped_file(tmp_path, monkeypatch):
+    settings = DataSettings(Idx(str(write(tmp_path)), transpose=True))
+    small = open_data(settings, (3, 4, 1), 10)
+    monkeypatch.setattr(limits, "IN_MEMORY_NBYTES", 100)
+    large = open_data(settings, (3, 4, 1), 10)
+    assert isinstance(large.train.images, np.memmap)
+    rows = np.array([9, 2])
+    assert (large.train.batch(rows)[0] == small.train.batch(rows)[0]).all()
+    assert refused(open_data, settings, SHAPE, 10).found == "3x4x1"
+
+
+@pytest.mark.parametrize("source", [Mnist, Idx])
+def test_the_labels_of_qmnist_are_the_first_of_eight_columns(tmp_path, source):
+    images = np.random.default_rng(2).integers(0, 256, (30, 4, 3))
+    labels = np.arange(240).reshape(30, 8).astype(">i4") * 1000
+    labels[:, 0] = np.arange(30) % 10
+    for part in ("train", "test"):
+        (tmp_path / f"qmnist-{part}-images-idx3-ubyte").write_bytes(idx(images))
+        content = struct.pack(">3I", 0x0C02, 30, 8) + labels.tobytes()
+        (tmp_path / f"qmnist-{part}-labels-idx2-int.gz").write_bytes(gzip.compress(content))
+    data = open_data(DataSettings(source(str(tmp_path))), SHAPE, 10)
+    assert list(data.train.labels) == list(np.arange(30) % 10) and len(data.test) == 30
+    (tmp_path / "qmnist-train-labels-idx2-int.gz").unlink()
+    (tmp_path / "qmnist-train-labels-idx2-int").write_bytes(struct.pack(">3I", 0x0C02, 60, 4) + labels.tobytes())
+    assert refused(open_data, DataSettings(source(str(tmp_path))), SHAPE, 10).found == "60x4"
+
+
+def test_labels_of_four_bytes_are_judged_in_four_bytes(tmp_path):
+    write(tmp_path, part="train")
+    file = tmp_path / "train-labels-idx1-ubyte"
+    labels = np.arange(30) % 10
+    labels[4] = 2**31 - 1
+    file.write_bytes(struct.pack(">2I", 0x0C01, 30) + labels.astype(">i4").tobytes())
+    assert refused(open_idx, tmp_path).found == "2147483647"
+    assert "too large" in refused(open_idx, tmp_path, classes=None).message
+    file.write_bytes(struct.pack(">2I", 0x0D01, 30) + labels.astype(">f4").tobytes())
+    assert "whole numbers" in refused(open_idx, tmp_path).message

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import DataError
-from .pixels import check_finite
+from .pixels import check_finite, no_array
 
 MOST_CLASSES = 1 << 16  # that are counted from labels where no spec says how many there are
 
@@ -33,7 +33,7 @@ def as_labels(y: Any, n: int, *, path: object = None, field: str = "y", images: 
     try:
         y = np.asarray(y)
     except ValueError as error:
-        raise DataError(f"this makes no array ({error})", path=path, field=field) from None
+        raise no_array(error, path, field) from None
     kind = y.dtype.kind
     if kind == "f" and y.ndim in (1, 2) and y.dtype.itemsize <= 8:
         check_finite(y, path, field)
@@ -66,7 +66,7 @@ def count_classes(labels: Iterable[tuple[np.ndarray, object, str]], first: int =
     DataError
         When that would be more classes than anybody has.
     """
-    most = 0
+    most = 1
     for values, path, field in labels:
         largest = int(values.max()) - first if len(values) else 0
         if largest >= MOST_CLASSES:
@@ -108,6 +108,8 @@ def class_numbers(
         hint = f"labels count from 0: {from_one or f'{field} - 1'}"
     elif low == -1 and high == 1 and not (labels == 0).any():
         hint = f"labels count from 0: ({field} + 1) // 2"
+    elif low == np.iinfo(np.int64).min:
+        hint = "a missing value (NaN) becomes this number as an integer; fill it in, or leave its sample out"
     elif low < 0:
         hint = "labels count from 0"
     elif high < MOST_CLASSES:

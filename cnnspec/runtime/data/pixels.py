@@ -109,7 +109,7 @@ def as_pixels(
         try:
             x = np.asarray(x)
         except ValueError as error:
-            raise DataError(f"this makes no array ({error})", path=path, field=field) from None
+            raise no_array(error, path, field) from None
     if x.dtype.kind not in "buif" or (x.dtype.kind == "f" and x.dtype.itemsize > 8):
         floats = x.dtype.kind in "fc"
         raise DataError(
@@ -251,6 +251,14 @@ def check_finite(values: np.ndarray, path: object, field: str) -> None:
             )
 
 
+def no_array(error: ValueError, path: object, field: str) -> DataError:
+    """Return the error for nested lists, or arrays of several sizes, that numpy makes no array of."""
+    why = str(error).split(". ")[0]
+    return DataError(
+        f"this makes no array: {why}", path=path, field=field, expected="an array, or nested lists of equal lengths"
+    )
+
+
 def _rows(values: np.ndarray) -> int:
     return max(1, PIECE_NBYTES // max(1, values.nbytes // max(1, len(values))))
 
@@ -306,6 +314,8 @@ def _axes_hint(shape: tuple[int, ...], wanted: Shape, field: str, one: bool) -> 
         return f"{field}.reshape(-1, {height}, {width}, {channels})"
     if len(shape) == 4 and shape[1] in (1, 3, 4) and shape[3] not in (1, 3, 4):
         return f"channels come last: numpy.moveaxis({field}, 1, -1), and  input {shape[2]}x{shape[3]}x{shape[1]}"
+    if len(shape) == 4 and shape[1:] == (height, width, 4) and channels == 3:
+        return f"leave out the fourth channel, transparency: {field}[..., :3]"
     if len(shape) == 4 and shape[1:3] == (height, width) and shape[3] == 1 and channels == 3:
         return f"input {height}x{width}x1, or numpy.repeat({field}, 3, axis=-1)"
     if len(shape) == 3 and shape[1:] == (height, width):
