@@ -286,7 +286,7 @@ def test_transposed_pictures_of_a_mapped_file(tmp_path, monkeypatch):
 @pytest.mark.parametrize("source", [Mnist, Idx])
 def test_the_labels_of_qmnist_are_the_first_of_eight_columns(tmp_path, source):
     images = np.random.default_rng(2).integers(0, 256, (30, 4, 3))
-    labels = np.arange(240).reshape(30, 8).astype(">i4") * 1000
+    labels = (np.arange(240) * 1000).reshape(30, 8).astype(">i4")
     labels[:, 0] = np.arange(30) % 10
     for part in ("train", "test"):
         (tmp_path / f"qmnist-{part}-images-idx3-ubyte").write_bytes(idx(images))
