@@ -6,9 +6,8 @@ under ``optimizer/NAME``. Bare weights are the same file without a training stat
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,42 +15,12 @@ import numpy as np
 
 from ..errors import DataError, did_you_mean
 from ..model.model import Model
-from ..reading import check_regular, check_room, parse_json
-from .files import write_atomically
 from .identity import net_lines, sha256_of_lines, shape_text
+from .state import Progress, progress_of
+from .tensors import KEY, PROOF, instead_of, read_tensors, read_text, write_tensors
 
-VERSION = 1  # of the file's content; newer ones are refused
-_KEY = "cnnspec"
+VERSION = 2  # of the file's content; newer ones are refused. Version 1 had no SHA-256
 _OPTIMIZER = "optimizer/"
-
-
-@dataclass
-class Progress:
-    """Where training stands. All of it is restored by ``--resume``.
-
-    Attributes
-    ----------
-    epoch : the epoch under way, from 1; ``step`` of its steps are done.
-    loss_sum, correct, images : sums over those steps.
-    seconds : time spent in them, and in all steps before this session of the epoch.
-    best : {"metric", "value", "epoch"} of the best epoch, or None.
-    history : one row for each finished epoch.
-    seed : the run's seed.
-    settings : what steers training, as texts (identity.train_settings).
-    data : the fingerprint of the data.
-    """
-
-    seed: int
-    epoch: int = 1
-    step: int = 0
-    loss_sum: float = 0.0
-    correct: int = 0
-    images: int = 0
-    seconds: float = 0.0
-    best: dict[str, Any] | None = None
-    history: list[dict[str, Any]] = field(default_factory=list)
-    settings: dict[str, str] = field(default_factory=dict)
-    data: str = ""
 
 
 @dataclass(frozen=True)
@@ -87,12 +56,8 @@ def save_checkpoint(
     MachineError
         When the disk is full or the folder read-only; the previous file is kept.
     """
-    from safetensors.numpy import save
-
     tensors = dict(parameters)
     tensors.update({_OPTIMIZER + name: value for name, value in (optimizer or {}).items()})
-    # safetensors writes the memory of a transposed or strided array as it lies, which is another array.
-    tensors = {name: np.ascontiguousarray(value).reshape(np.shape(value)) for name, value in tensors.items()}
     lines = net_lines(model)
     content = {
         "version": VERSION,
@@ -102,9 +67,7 @@ def save_checkpoint(
         "data": data,
         "best": best,
     }
-    # One key, because the order of several would vary from call to call.
-    metadata = {_KEY: json.dumps(content, sort_keys=True)}
-    write_atomically(Path(path), save(tensors, metadata))
+    write_tensors(Path(path), tensors, content)
 
 
 def load_checkpoint(path: Path | str, model: Model | None = None) -> Checkpoint:
@@ -117,9 +80,17 @@ def load_checkpoint(path: Path | str, model: Model | None = None) -> Checkpoint:
         names the first layer that differs, and a file that can be used instead where there is one.
     """
     path = Path(path)
-    tensors, content = _read(path)
-    _check_version(path, content)
-    net = tuple(map(str, content.get("net", ())))
+    found = read_tensors(path)
+    tensors, content = found.arrays, found.text
+    if content is None:
+        raise DataError(
+            "this safetensors file was not written by cnnspec",
+            path=path,
+            field="metadata",
+            expected=f"an entry {KEY!r}",
+            found=", ".join(found.metadata) or "no metadata",
+        )
+    net = _net_of(path, content)
     if model is not None:
         _check_net(path, net, model)
     parameters = {name: value for name, value in tensors.items() if not name.startswith(_OPTIMIZER)}
@@ -127,10 +98,7 @@ def load_checkpoint(path: Path | str, model: Model | None = None) -> Checkpoint:
     if model is not None:
         check_parameters(path, parameters, model)
     state = content.get("progress")
-    progress = None
-    if state is not None:
-        known = {f.name for f in fields(Progress)}
-        progress = Progress(**{key: value for key, value in state.items() if key in known})
+    progress = progress_of(path, state) if state is not None else None
     return Checkpoint(path, parameters, optimizer, progress, net)
 
 
@@ -151,100 +119,30 @@ def load_weights(path: Path | str, model: Model, *, any_net: bool = False) -> di
     another activation would compute nonsense; ``any_net`` waives that.
     """
     path = Path(path)
-    tensors, content = _read(path, own=False)
-    if content and not any_net:
-        _check_version(path, content)
-        _check_net(path, tuple(map(str, content.get("net", ()))), model)
+    found = read_tensors(path)
+    tensors, content = found.arrays, found.text
+    if content is not None and not any_net:
+        _check_net(path, _net_of(path, content), model)
     parameters = {name: value for name, value in tensors.items() if not name.startswith(_OPTIMIZER)}
     check_parameters(path, parameters, model)
     return {name: parameters[name].astype(np.float32, copy=False) for name in model.params}
 
 
 def read_content(path: Path | str) -> dict[str, Any]:
-    """Return what a file of :func:`save_checkpoint` says of its weights; nothing for another tool's file.
+    """Return what a file of :func:`save_checkpoint` says of its weights, unproved; nothing for another tool's file.
 
     Raises
     ------
     DataError
-        When the file is missing or damaged.
+        When the file is missing or its header damaged.
     """
-    return _read(Path(path), own=False, arrays=False)[1]
+    return read_text(Path(path)) or {}
 
 
-def _read(path: Path, own: bool = True, arrays: bool = True) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    from safetensors import SafetensorError, safe_open
-
-    size = check_regular(path, field="weights", missing="the checkpoint does not exist")
-    check_room(size, path=path, field="weights")
-    try:
-        with safe_open(str(path), framework="np") as opened:
-            metadata = opened.metadata() or {}
-            tensors = {name: opened.get_tensor(name) for name in opened.keys() if arrays}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
-        raise _unreadable(path, str(error)) from None
-    if not own and _KEY not in metadata:
-        return tensors, {}
-    try:
-        content = parse_json(metadata[_KEY])
-        assert isinstance(content, dict)
-    except (KeyError, ValueError, AssertionError):
-        raise DataError(
-            "this safetensors file was not written by cnnspec",
-            path=path,
-            field="metadata",
-            expected=f"an entry {_KEY!r}",
-            found=", ".join(sorted(metadata)) or "no metadata",
-        ) from None
-    return tensors, content
-
-
-def _unreadable(path: Path, reason: str) -> DataError:
-    """Tell a file cut short from one of another kind, and name a neighbour that can be used."""
-    size = path.stat().st_size
-    with open(path, "rb") as stream:
-        head = stream.read(9)
-    header = int.from_bytes(head[:8], "little")
-    is_safetensors = len(head) == 9 and head[8:9] == b"{" and header < 1 << 28
-    usable = [
-        other
-        for name in ("last.safetensors", "best.safetensors")
-        if (other := path.with_name(name)) != path and other.is_file() and _is_whole(other)
-    ]
-    if usable:
-        only = "" if usable[0].name.startswith("last") else " (weights for eval and predict, not for --resume)"
-        hint = f"use {usable[0]}{only}"
-    else:
-        hint = "no other checkpoint lies beside it; get or copy the file again, or train anew"
-    if is_safetensors or size < 9:
-        return DataError(
-            "the checkpoint is cut short or damaged",
-            path=path,
-            expected="a whole safetensors file",
-            found=f"{size:,} bytes; {reason}",
-            hint=hint,
-        )
-    return DataError(
-        "this is not a safetensors file",
-        path=path,
-        expected="weights or a checkpoint of cnnspec",
-        found=f"{size:,} bytes that begin with {head[:8]!r}",
-        hint=hint,
-    )
-
-
-def _is_whole(path: Path) -> bool:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(str(path), framework="np"):
-            return True
-    except (SafetensorError, OSError):
-        return False
-
-
-def _check_version(path: Path, content: Mapping[str, Any]) -> None:
-    version = content.get("version")
-    if not isinstance(version, int) or version > VERSION:
+def _net_of(path: Path, content: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the lines of the net that our text names; DataError where the text is from a newer cnnspec or damaged."""
+    version, net = content.get("version"), content.get("net")
+    if type(version) is int and version > VERSION:
         raise DataError(
             "the file was written by a newer cnnspec",
             path=path,
@@ -253,6 +151,25 @@ def _check_version(path: Path, content: Mapping[str, Any]) -> None:
             found=str(version),
             hint="update cnnspec",
         )
+    wrong = None
+    if type(version) is not int or version < 1:
+        wrong = "version", "a whole number from 1", repr(version)
+    elif not isinstance(net, list) or not all(isinstance(line, str) for line in net):
+        wrong = "net", "a list of lines", repr(net)
+    elif version > 1 and PROOF not in content:
+        wrong = PROOF, "the SHA-256 of the content", "nothing"
+    if wrong is not None:
+        name, expected, shown = wrong
+        raise DataError(
+            "the text that cnnspec keeps in this file is damaged",
+            path=path,
+            field=f"metadata {name}",
+            expected=expected,
+            found=shown[:60],
+            hint=instead_of(path),
+        )
+    assert isinstance(net, list)
+    return tuple(net)
 
 
 def _check_net(path: Path, net: tuple[str, ...], model: Model) -> None:

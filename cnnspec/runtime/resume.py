@@ -9,8 +9,9 @@ from ..errors import DataError
 from ..model.model import Model
 from .checkpoint import Progress, load_checkpoint
 from .diverged import not_finite
-from .run_folder import RunFolder, open_run_folder
+from .run_folder import BEST, RunFolder, open_run_folder
 from .schedule import learning_rate_jump
+from .state import check_progress
 
 CHANGEABLE = ("epochs",)  # settings that a resumed run may change
 
@@ -46,6 +47,8 @@ def restore(
             found=f"sha256 {fresh.data[:16]}...",
             hint="restore the data, or train anew",
         )
+    watched = tuple(setting.on for setting in (model.train.keep, model.train.stop) if setting is not None)
+    check_progress(file, progress, steps_per_epoch, watched)
     for key in sorted(progress.settings.keys() | fresh.settings.keys()):
         before, now = progress.settings.get(key, "nothing"), fresh.settings.get(key, "nothing")
         if before == now:
@@ -74,7 +77,20 @@ def restore(
             found="NaN or infinite ones",
             hint="train anew, with a smaller learning rate",
         )
+    if progress.best is not None:
+        notes += _forget_a_lost_best(file.with_name(BEST), model, progress)
     network.load_parameters(checkpoint.parameters)
     network.load_optimizer_state(checkpoint.optimizer)
     progress.settings = fresh.settings
     return progress
+
+
+def _forget_a_lost_best(file: Path, model: Model, progress: Progress) -> list[str]:
+    """Where the weights of the best epoch cannot be read, keep the next best ones; return what to say of it."""
+    assert progress.best is not None
+    try:
+        load_checkpoint(file, model)
+        return []
+    except DataError as error:
+        epoch, progress.best = progress.best["epoch"], None
+        return [f"{file}: {error.message}; the weights of epoch {epoch}, the best so far, are lost, and are kept anew"]

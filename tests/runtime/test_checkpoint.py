@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import json
 import os
+import random
 import stat
 import subprocess
 import sys
@@ -84,6 +85,186 @@ def test_cut_short(tmp_path, keep):
     (tmp_path / "best.safetensors").write_bytes(b"")
     with pytest.raises(DataError, match="no other checkpoint"):
         load_checkpoint(path, model)
+
+
+def rewrite(path, change):
+    """Change our JSON text in a file, as another program or a person would: without a new SHA-256."""
+    from safetensors import safe_open
+    from safetensors.numpy import save_file
+
+    with safe_open(str(path), framework="np") as opened:
+        text = json.loads(opened.metadata()["cnnspec"])
+        tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    change(text)
+    save_file(tensors, path, {"cnnspec": json.dumps(text, sort_keys=True)})
+
+
+def test_any_wrong_bit_is_seen(tmp_path):
+    """In tensors, in the names and shapes, in our text: never other weights, nor another step to go on from."""
+    model = digits_model()
+    path = saved(tmp_path, model)
+    save_weights(tmp_path / "best.safetensors", model, parameters(model))
+    whole = path.read_bytes()
+    header = 8 + int.from_bytes(whole[:8], "little")
+    want = load_checkpoint(path, model)
+    in_header, in_tensors = range(8 * header), range(8 * header, 8 * len(whole))
+    for place in [*random.Random(1).sample(in_header, 700), *random.Random(2).sample(in_tensors, 50)]:
+        spoilt = bytearray(whole)
+        spoilt[place // 8] ^= 1 << place % 8
+        path.write_bytes(spoilt)
+        try:  # the last digit of a float's text may change without changing the float
+            assert load_checkpoint(path, model).progress == want.progress and place < 8 * header
+            continue
+        except DataError as error:
+            caught = error
+        if place >= 8 * header:
+            assert "has changed since it was written" in caught.message
+            assert caught.hint.startswith(f"use {tmp_path / 'best.safetensors'} (weights for")
+        try:  # weights alone may be read as those of another tool, where the bit hides that they are ours
+            back = load_weights(path, model)
+        except DataError:
+            continue
+        assert all((back[name] == value).all() for name, value in want.parameters.items()), place
+
+
+def test_a_neighbour_with_a_wrong_bit_is_not_offered(tmp_path):
+    model = digits_model()
+    path = saved(tmp_path, model)
+    save_weights(tmp_path / "best.safetensors", model, parameters(model))
+    for file in (path, tmp_path / "best.safetensors"):
+        content = bytearray(file.read_bytes())
+        content[-5] ^= 1
+        file.write_bytes(content)
+    with pytest.raises(DataError, match="no other checkpoint lies beside it"):
+        load_checkpoint(path, model)
+
+
+def test_files_of_the_first_version_have_no_proof_and_are_read(tmp_path):
+    model = digits_model()
+    path = saved(tmp_path, model)
+    rewrite(path, lambda text: (text.update(version=1), text.pop("sha256")))
+    assert load_checkpoint(path, model).progress.epoch == 3
+    rewrite(path, lambda text: text.update(version=2))
+    with pytest.raises(DataError, match="sha256"):
+        load_checkpoint(path, model)
+
+
+@pytest.mark.parametrize("text", [
+    {"version": "2"}, {"version": None}, {"version": 1.5}, {"version": True}, {"version": 0}, {"net": 5}, {"net": [5]},
+    {"net": None}, {"net": {"a": "b"}},
+])  # fmt: skip
+def test_text_of_other_types_is_an_error_of_the_file(tmp_path, text):
+    model = digits_model()
+    path = saved(tmp_path, model)
+    rewrite(path, lambda t: (t.update(version=1), t.pop("sha256"), t.update(text)))
+    [key] = text
+    for read in (load_checkpoint, load_weights):
+        with pytest.raises(DataError, match="damaged") as caught:
+            read(path, model)
+        assert caught.value.field == f"metadata {key}" and caught.value.found == repr(text[key])
+
+
+GONE = object()
+
+
+WRONG = {
+    "epoch": [1e9, "1", 0, True, None, 2**70],
+    "step": [-3, 2.0],
+    "loss_sum": ["x", float("nan"), 10**400],
+    "correct": [[]],
+    "images": [None],
+    "seconds": ["1 s"],
+    "best": [
+        5,
+        {"metric": "val.loss"},
+        {"metric": 1, "value": 1, "epoch": 1},
+        {"metric": "val.loss", "value": 1, "epoch": 0},
+    ],
+    "history": ["x", [1], [{"epoch": "1"}], None],
+    "settings": [[], {"batch": 5}],
+    "data": [7],
+    "seed": [-1, "1"],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [(name, v) for name, values in WRONG.items() for v in (*values, GONE)],
+    ids=lambda v: "nothing" if v is GONE else str(v)[:30],
+)
+def test_a_state_of_training_of_other_types_is_an_error_of_the_file(tmp_path, name, value):
+    model = digits_model()
+    path = saved(tmp_path, model)
+
+    def change(text):
+        text["version"] = 1
+        del text["sha256"]
+        if value is GONE:
+            del text["progress"][name]
+        else:
+            text["progress"][name] = value
+
+    rewrite(path, change)
+    with pytest.raises(DataError, match="state of training") as caught:
+        load_checkpoint(path, model)
+    assert caught.value.field == f"progress.{name}"
+    assert load_weights(path, model).keys() == parameters(model).keys(), "the weights are as good as before"
+
+
+@pytest.mark.parametrize("state", [[], "x", 5, True])
+def test_a_state_that_is_no_object(tmp_path, state):
+    path = saved(tmp_path, digits_model())
+    rewrite(path, lambda text: (text.update(version=1, progress=state), text.pop("sha256")))
+    with pytest.raises(DataError, match="state of training"):
+        load_checkpoint(path, digits_model())
+
+
+def raw_file(path, tensors, shorten=0):
+    """Write tensors {name: (dtype, shape, bytes)} as any tool may."""
+    header, body = {}, b""
+    for name, (dtype, shape, data) in tensors.items():
+        header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [len(body), len(body) + len(data)]}
+        body += data
+    text = json.dumps(header).encode()
+    content = len(text).to_bytes(8, "little") + text + body
+    path.write_bytes(content[: len(content) - shorten])
+
+
+def halves(value):
+    """float32 cut to bfloat16."""
+    return (np.ascontiguousarray(value).view(np.uint32) >> 16).astype(np.uint16)
+
+
+@pytest.mark.parametrize("dtype", ["BF16", "F16", "F64"])
+def test_other_floats_are_widened_or_narrowed(tmp_path, dtype):
+    model = digits_model()
+    path = tmp_path / "w.safetensors"
+    tensors, want = {}, {}
+    for name, value in parameters(model).items():
+        raw = halves(value) if dtype == "BF16" else value.astype({"F16": np.float16, "F64": np.float64}[dtype])
+        tensors[name] = (dtype, value.shape, raw.tobytes())
+        want[name] = (raw.astype(np.uint32) << 16).view(np.float32) if dtype == "BF16" else raw.astype(np.float32)
+    raw_file(path, tensors)
+    back = load_weights(path, model)
+    for name, value in want.items():
+        assert back[name].dtype == np.float32 and (back[name] == value).all()
+        assert np.allclose(back[name], parameters(model)[name], rtol=2**-7)
+    raw_file(path, tensors, shorten=1)
+    with pytest.raises(DataError, match="cut short"):
+        load_weights(path, model)
+
+
+@pytest.mark.parametrize("dtype", ["F8_E4M3", "F8_E5M2", "F4", "C64", "F99"])
+def test_dtypes_that_are_not_read_are_named_and_the_file_is_called_whole(tmp_path, dtype):
+    """F99: one that the library itself does not know."""
+    model = digits_model()
+    path = tmp_path / "w.safetensors"
+    bits = {"F4": 4, "C64": 64}.get(dtype, 8)
+    raw_file(path, {n: (dtype, v.shape, bytes(v.size * bits // 8)) for n, v in parameters(model).items()})
+    with pytest.raises(DataError, match=f"dtype {dtype} are not read") as caught:
+        load_weights(path, model)
+    assert caught.value.field in parameters(model) and "BF16" in caught.value.expected
+    assert "the file is whole" in caught.value.hint and "train anew" not in str(caught.value)
 
 
 def test_not_a_safetensors_file(tmp_path):
