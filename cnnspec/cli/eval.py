@@ -54,6 +54,7 @@ def command(
     """
     from ..runtime.evaluate import evaluate, target_dtype
     from ..runtime.expected import why_not_judged
+    from ..runtime.learned import after_evaluation
     from ..runtime.trained import compare_data
 
     opened = open_target(target, sets, exact)
@@ -79,6 +80,7 @@ def command(
     judged = verdicts(opened.model, metrics, not_judged=why_not_judged(opened.model, opened.run))
     judged = [v for v in judged if v.found is not None]  # lines about other splits are none of this
     ok = all(v.ok is not False for v in judged)
+    notes = after_evaluation(opened.model, data, network, split, found)
     if as_json:
         result = {
             "split": split,
@@ -91,6 +93,7 @@ def command(
             "confusion": found.confusion.tolist() if found.confusion is not None else None,
             **({"mistakes": [as_dict(m, data.class_names) for m in found.mistakes]} if mistakes else {}),
             "expects": [v.as_dict() for v in judged],
+            "notes": notes,
             "ok": ok,
         }
         render.show(to_json(result))
@@ -107,6 +110,8 @@ def command(
         render.say()
         print_confusion(found.confusion, data.class_names)
     print_verdicts(judged)
+    for note in notes:
+        render.note(note)
     return 0 if ok else 1
 
 

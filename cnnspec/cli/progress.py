@@ -6,10 +6,10 @@ import math
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..text import bar, coming, count, duration, percent, some
+from ..text import bar, coming, count, duration, percent, shorten, some
 from . import render
 
 if TYPE_CHECKING:
@@ -38,6 +38,19 @@ def number(x: float | None) -> str:
     if x is None:
         return "-"
     return f"{x:.4f}" if abs(x) < 100 else f"{x:.4g}"
+
+
+def class_lines(names: Sequence[str], counts: Sequence[int], columns: int) -> list[str]:
+    """Return a line that names the classes with their training samples, as many as fit into so many columns."""
+    if not names or len(names) != len(counts):
+        return []
+    each = [f"{shorten(name, 24)} ({number:,})" for name, number in zip(names, counts, strict=True)]
+    line = f"classes: {', '.join(each)}"
+    shown = len(each)
+    while len(line) > columns and shown > 1:
+        shown = min(shown - 1, columns // 5)  # a class takes five columns or more
+        line = f"classes: {', '.join(each[:shown])} and {len(each) - shown:,} more"
+    return [line]
 
 
 def speed(row: Mapping[str, Any], info: RunInfo) -> str:
@@ -179,6 +192,7 @@ class TrainingView:
             f"{data.name}: {', '.join(parts)} images, "
             + (some(data.classes, "class") if data.train.labels.ndim == 1 else f"targets of {some(targets, 'number')}"),
         ]
+        lines += class_lines(data.class_names, data.class_counts.get("train", ()), render.width())
         if info.resumed and info.epoch > info.epochs:
             lines.append(f"nothing is left to train; to go on: --epochs {2 * info.epochs}")
         elif info.resumed:

@@ -22,6 +22,7 @@ from .evaluate import evaluate
 from .events import Reporter, RunInfo, TrainResult
 from .expected import STOPPED, why_not_judged
 from .interrupt import Interrupt
+from .learned import after_training
 from .metrics import has_stalled, is_better, measured_of
 from .run_folder import RunFolder
 from .schedule import learning_rate
@@ -191,6 +192,10 @@ class Run:
         test: dict[str, float] = {}
         if self.data.test is not None:
             test = evaluate(self.network, self.data.test, self.settings.batch).metrics("test")
+        epochs = len(self.progress.history)
+        measured = measured_of(self.progress.history, self.progress.best, test)
+        for note in after_training(self.model, self.data, self.network, measured, epochs, epochs * self.steps):
+            self._note(note)
         result = self._result(status, test, why_not_judged(self.model))
         if self.folder is not None:
             finite = {key: value if math.isfinite(value) else None for key, value in test.items()}

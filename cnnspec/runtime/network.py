@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -202,6 +202,22 @@ class Network(InTurn):
         self, x: np.ndarray, target: np.ndarray, *, epoch: int = 0, sample_ids: np.ndarray | None = None
     ) -> str | None:
         """Return the name of the first layer whose output in training is not finite, or None. Changes no weight."""
+        return self._first_layer(lambda output: not np.isfinite(output).all(), x, target, epoch, sample_ids)
+
+    @in_turn
+    def dead_layer(self, x: np.ndarray, target: np.ndarray) -> str | None:
+        """Return the name of the first layer that gives 0 for all samples, or None. Changes no weight."""
+        return self._first_layer(lambda output: not output.any(), x, target)
+
+    def _first_layer(
+        self,
+        is_wanted: Callable[[np.ndarray], bool],
+        x: np.ndarray,
+        target: np.ndarray,
+        epoch: int = 0,
+        sample_ids: np.ndarray | None = None,
+    ) -> str | None:
+        """Return the first layer whose output in training ``is_wanted``, in the order of the graph."""
         graph = build_graph(self.model, training=True, target=self.target)
         graph = run_pipeline(replace(graph, updates={}), pipeline(DIAGNOSIS, self.exact))
         outputs = {node.output.name: node.layer for node in graph.nodes if node.output.has_batch}
@@ -212,7 +228,7 @@ class Network(InTurn):
         self._feed(runner, x, target, epoch, sample_ids)
         runner.run(len(x))
         for name, layer in outputs.items():
-            if name in plan.buffers and not np.isfinite(runner.view(plan.buffers[name])[: len(x)]).all():
+            if name in plan.buffers and is_wanted(runner.view(plan.buffers[name])[: len(x)]):
                 return layer or self.model.output
         return None
 

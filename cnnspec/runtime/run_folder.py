@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import re
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -139,6 +140,20 @@ def new_run_folder(
     return folder
 
 
+def check_writable(folder: Path | str) -> None:
+    """Raise MachineError where no file can be written in a folder, or in the nearest one above that is there.
+
+    Asked before kernels are compiled, so that nobody waits for a run that cannot be kept. Leaves nothing behind.
+    """
+    folder = Path(folder)
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise cannot_write(folder, error, 0) from None
+
+
 def open_run_folder(path: Path | str) -> RunFolder:
     """Return an existing run folder; DataError names what is missing in a folder that is none."""
     path = Path(path)
@@ -174,13 +189,13 @@ def base_of(model: Model) -> Path:
 
     A spec that lies in a run folder has the base of that run.
     """
-    file, run = Path(model.source.name), _run_around(model)
+    file, run = Path(model.source.name), run_around(model)
     if run is not None:
         return run.base
     return file.resolve().parent if file.is_file() else Path.cwd()
 
 
-def _run_around(model: Model) -> RunFolder | None:
+def run_around(model: Model) -> RunFolder | None:
     """Return the run whose copy of the spec this is: training anew from a run starts where that run started."""
     file = Path(model.source.name)
     return RunFolder(file.parent) if file.name == SPEC and (file.parent / MANIFEST).is_file() else None
@@ -188,7 +203,7 @@ def _run_around(model: Model) -> RunFolder | None:
 
 def _name_of(model: Model) -> str:
     """Return the name of the spec's file, as it was before a run copied it."""
-    run = _run_around(model)
+    run = run_around(model)
     return str(run.manifest.get("spec", model.source.name)) if run is not None else model.source.name
 
 

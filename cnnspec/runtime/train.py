@@ -17,10 +17,12 @@ from .data import Dataset, data_of
 from .evaluate import target_dtype
 from .events import Reporter, Silent, TrainResult
 from .identity import train_settings
+from .inputs import class_remarks, input_remarks
+from .learned import squashed_remark
 from .loop import Run
 from .metrics import check_metrics
 from .resume import folder_to_resume, restore
-from .run_folder import RunFolder, new_run_folder
+from .run_folder import RunFolder, check_writable, new_run_folder, run_around
 from .trained import trained_on
 
 CHECKPOINT_SECONDS = 60.0  # between two checkpoints inside an epoch
@@ -67,11 +69,12 @@ def train(
     """
     reporter = reporter or Silent()
     folder = folder_to_resume(resume) if resume is not None else None
+    if folder is not None or out is not None:
+        check_writable(folder.path if folder is not None else str(out))
     if data is None:
         data = data_of(model, folder.base if folder is not None else None)
     check_metrics(model, data)
-    levelled = check_batches(model, len(data.train))
-    notes = [levelled] if levelled else []
+    notes = _remarks(model, data, anew=folder is None and weights is None)
     if folder is not None:
         exact = folder.exact
     if make_network is None:
@@ -125,6 +128,18 @@ def train(
     result = run.go(stop_after_steps)
     reporter.on_end(result)
     return result
+
+
+def _remarks(model: Model, data: Dataset, *, anew: bool) -> list[str]:
+    """Return what a person should know before the first step; DataError where no step can be taken."""
+    old = run_around(model) if anew else None
+    begins = (
+        f"a new run begins with new weights; to go on with the old one: cnnspec train --resume {old.path}"
+        if old
+        else None
+    )
+    found = [begins, check_batches(model, len(data.train)), *class_remarks(data), *input_remarks(model, data)]
+    return [remark for remark in (*found, squashed_remark(model)) if remark]
 
 
 __all__ = ["TrainResult", "train"]

@@ -159,3 +159,22 @@ def test_a_notebook_gets_plain_lines(capfd: pytest.CaptureFixture[str], monkeypa
     written = capfd.readouterr()
     assert written.out == ""
     assert re.fullmatch(r"compiling 3 kernels \(.*\), about 9 s to go\ncompiled 3 kernels in 0.00 s\n", written.err)
+
+
+@pytest.mark.parametrize(
+    ("names", "columns", "line"),
+    [
+        (("daisy", "rose"), 80, "classes: daisy (1), rose (2)"),
+        (tuple(f"class-{i}" for i in range(100)), 60, "classes: class-0 (1), class-1 (2), class-2 (3) and 97 more"),
+        (("a", "b", "c"), 30, "classes: a (1), b (2), c (3)"),
+        (("a", "b", "c"), 27, "classes: a (1) and 2 more"),
+        (("x" * 90, "b"), 80, "classes: " + "x" * 7 + "..." + "x" * 14 + " (1), b (2)"),
+        ((), 80, None),
+    ],
+)
+def test_classes_are_named_with_their_samples(names: tuple[str, ...], columns: int, line: str | None) -> None:
+    from cnnspec.cli.progress import class_lines
+
+    found = class_lines(names, range(1, len(names) + 1), columns)
+    assert found == ([] if line is None else [line])
+    assert all(len(text) <= columns for text in found)

@@ -175,3 +175,53 @@ def test_one_epoch_is_no_epochs_and_a_finished_run_says_that_nothing_is_left(cli
     result = cli("train", "--resume", "run")
     assert "nothing is left to train; to go on: --epochs 4" in result.out
     assert "going on" not in result.out
+
+
+GUESSES = SPEC.replace("source digits", "source digits\n  normalize mean=127 std=64").replace(
+    "adam lr=0.01", "sgd lr=0.05"
+)
+
+
+def test_a_net_that_has_learned_nothing_is_told_so_in_train_and_eval(cli: Run, room: Path) -> None:
+    (room / "net.cnn").write_text(GUESSES.replace("epochs 2", "epochs 5"))
+    result = cli("train", "net.cnn")
+    assert "note: the net has learned nothing: test accuracy" in result.out
+    assert "note: likely cause: the net's inputs have mean -1.98" in result.out
+    [made] = (room / "runs").iterdir()
+    measured = cli("eval", made)
+    assert "the net is no better than guessing" in measured.err and "normalize mean=0.3" in measured.err
+    found = json.loads(cli("eval", made, "--json").out)
+    assert len(found["notes"]) == 2 and "no better than guessing" in found["notes"][0]
+
+
+def test_json_holds_every_note_and_quiet_tells_them_on_stderr(cli: Run, room: Path) -> None:
+    (room / "net.cnn").write_text(GUESSES)
+    found = json.loads(cli("train", "net.cnn", "--json", "--steps", "1").out)
+    assert "mean -1.98" in found["notes"][0] and "stopped in epoch 1 after step 1" in found["notes"][-1]
+    result = cli("train", "net.cnn", "--quiet", "--steps", "1")
+    assert "note:" not in result.out
+    assert re.search("^note: the net's inputs have mean", result.err, re.MULTILINE)
+
+
+def test_training_a_run_without_resume_says_that_it_begins_anew(cli: Run, room: Path) -> None:
+    result = cli("train", "run", "--steps", "1", "--out", "more")
+    assert (
+        "note: a new run begins with new weights; to go on with the old one: cnnspec train --resume run" in result.out
+    )
+    assert "begins with new weights" not in cli("train", "--resume", "run").out
+
+
+def test_an_out_folder_that_cannot_be_written_is_told_before_kernels_are_loaded(
+    cli: Run, room: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cnnspec.runtime.network import Network
+
+    def compile(self: Network, *_: object, **__: object) -> None:
+        raise AssertionError("kernels were loaded first")
+
+    monkeypatch.setattr(Network, "compile", compile)
+    (room / "file").write_text("")
+    for out in ("file", "file/below/it"):
+        result = cli("train", "net.cnn", "--out", out)
+        assert result.code == 1 and "--out FOLDER" in result.err, result.err
+    assert not (room / "runs").exists()

@@ -116,6 +116,9 @@ class FakeNetwork:
     def diagnose(self, x: np.ndarray, target: np.ndarray, *, epoch: int, sample_ids: np.ndarray) -> str | None:
         return "dense1"
 
+    def dead_layer(self, x: np.ndarray, target: np.ndarray) -> str | None:
+        return None
+
     def parameters(self) -> dict[str, np.ndarray]:
         return dict(self.weights)
 

@@ -1,0 +1,205 @@
+"""Whether a net has learned anything, and the likely reason where it has not: only what can be measured is said.
+
+A net that ignores its input can still name the most frequent class, and its best constant answer has a loss that
+follows from the labels alone. A net whose accuracy and loss are no better than these has learned nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..model.model import INPUT, Layer, Model
+from ..text import percent
+from .data import Dataset
+from .data.split import Split
+from .diverged import not_finite
+from .evaluate import Evaluation
+from .initialize import initial
+from .inputs import input_remarks, samples_of
+
+ENOUGH_STEPS, ENOUGH_EPOCHS = 100, 5  # of training: after less of both, nothing is said
+SLACK = 0.98  # of the loss of the best constant answer
+STILL, WILD = 1e-3, 1.5  # change of all weights / their first values; loss / that of the best constant answer
+PASSES_THROUGH = ("identity", "dropout", "flatten")
+
+
+@dataclass(frozen=True)
+class Guess:
+    """What the best constant answer reaches on labels: the share of the largest class (NaN for numbers), the loss."""
+
+    share: float
+    loss: float
+
+    def explains(self, accuracy: float, loss: float, samples: int, *, untrained: bool = False) -> bool:
+        """Whether results are no better: the loss, and the accuracy within two standard errors of the share.
+
+        The allowance for chance is at most a quarter of what is left to reach, as on few samples all is chance.
+        ``untrained``: also where the loss is worse and the accuracy a tenth of the way above the share, as first
+        weights reach by luck: images of one class look alike, and so get like answers.
+        """
+        if math.isfinite(loss) and loss < SLACK * self.loss:
+            return False
+        left = 1 - self.share
+        error = math.sqrt(self.share * left / samples)
+        luck = 0.1 * left if untrained and not loss < self.loss else 0.0
+        return not accuracy > self.share + max(luck, min(2 * error, 0.25 * left))
+
+
+def guess_of(model: Model, split: Split) -> Guess | None:
+    """Return the best constant answer on a split; None where one answer is right for all, so that nothing is shown.
+
+    Cross-entropy: the entropy of the classes, smoothed as the loss smooths them. Mean squared error: the variance of
+    the targets, a mean over the outputs; classes stand for one-hot targets.
+    """
+    labels = split.labels
+    if labels.ndim > 1:
+        variance = float(np.var(np.asarray(labels, np.float64), axis=0).mean())
+        return Guess(math.nan, variance) if variance > 0 else None
+    outputs = model.output_shape[-1]
+    shares = np.bincount(labels, minlength=outputs) / len(labels)
+    if shares.max() == 1:
+        return None
+    if model.train.loss.word == "mse":
+        return Guess(float(shares.max()), float((shares * (1 - shares)).mean()))
+    smooth = float(model.train.loss.smooth)
+    q = (1 - smooth) * shares + smooth / outputs
+    return Guess(float(shares.max()), float(-(q[q > 0] * np.log(q[q > 0])).sum()))
+
+
+# ---- what is said ---------------------------------------------------------------------------------
+def after_training(
+    model: Model, data: Dataset, network: Any, metrics: Mapping[str, float], epochs: int, steps: int
+) -> list[str]:
+    """Return what a finished run should be told of a net that has not learned.
+
+    Parameters
+    ----------
+    metrics : of the final weights, ``train.loss``, ``val.accuracy`` and so on (metrics.measured_of).
+    epochs, steps : that were trained.
+    """
+    part = "test" if data.test is not None else "val" if data.val is not None else "train"
+    split, trained = getattr(data, part), guess_of(model, data.train)
+    loss, accuracy = metrics.get(f"{part}.loss", math.nan), metrics.get(f"{part}.accuracy", math.nan)
+    if f"{part}.loss" in metrics and not math.isfinite(loss):
+        return [f"the {part} loss is not finite, though the losses of training are", *_causes(model, data, network)]
+    guess = guess_of(model, split)
+    if (steps < ENOUGH_STEPS and epochs < ENOUGH_EPOCHS) or trained is None or guess is None or not epochs:
+        return []
+    train_loss, train_accuracy = metrics["train.loss"], metrics.get("train.accuracy", math.nan)
+    if trained.explains(train_accuracy, train_loss, len(data.train), untrained=True) and guess.explains(
+        accuracy, loss, len(split), untrained=True
+    ):
+        said = f"the net has learned nothing: {_compared(part, accuracy, loss, guess)}"
+        return [said, *_causes(model, data, network, train_loss / trained.loss)]
+    better = train_accuracy - accuracy > 3 * math.sqrt(0.25 / len(split)) or train_loss < 0.5 * trained.loss
+    if part == "train" or not better or not guess.explains(accuracy, loss, len(split)):
+        return []
+    know = percent(train_accuracy) if not math.isnan(train_accuracy) else f"loss {train_loss:.4f}"
+    return [
+        f"what the net has learned of the training set ({know}) does not carry over: "
+        f"{_compared(part, accuracy, loss, guess)}",
+        f"likely cause: the {part} set has another scale or other labels than the training set, or few samples",
+    ]
+
+
+def after_evaluation(model: Model, data: Dataset, network: Any, part: str, found: Evaluation) -> list[str]:
+    """Return what should be told of weights that do no better on a split than a constant answer."""
+    split = getattr(data, part)
+    guess = guess_of(model, split)
+    if not math.isfinite(found.loss):
+        return [f"the {part} loss is not finite", *_causes(model, data, network)]
+    if guess is None or not guess.explains(found.accuracy, found.loss, len(split)):
+        return []
+    said = f"the net is no better than guessing: {_compared(part, found.accuracy, found.loss, guess)}"
+    return [said, *_causes(model, data, network)]
+
+
+def _compared(part: str, accuracy: float, loss: float, guess: Guess) -> str:
+    if math.isnan(guess.share):
+        return f"{part} loss {loss:.4g}, and {guess.loss:.4g} for always answering the mean"
+    return (
+        f"{part} accuracy {percent(accuracy)}, loss {loss:.4g}; "
+        f"always naming the largest class gives {percent(guess.share)}, {guess.loss:.4g}"
+    )
+
+
+# ---- causes ---------------------------------------------------------------------------------------
+def squashed_end(model: Model) -> Layer | None:
+    """Return the activation that bounds the outputs which cross_entropy takes for logits, or None."""
+    if model.train.loss.word != "cross_entropy":
+        return None
+    name = model.output
+    while name != INPUT:
+        layer = model.layer(name)
+        if layer is None or len(layer.inputs) != 1:
+            return None
+        if layer.op.name in ("sigmoid", "tanh", "relu", "relu6"):
+            return layer
+        if layer.op.name not in PASSES_THROUGH:
+            return None
+        name = layer.inputs[0]
+    return None
+
+
+def squashed_remark(model: Model) -> str | None:
+    """Return what a bounded end costs, or None: the loss that the best possible outputs have, or the lost gradient."""
+    layer = squashed_end(model)
+    if layer is None:
+        return None
+    reach = {"sigmoid": 1.0, "tanh": 2.0, "relu6": 6.0}.get(layer.op.name, math.inf)
+    lowest = math.log1p((model.output_shape[-1] - 1) * math.exp(-reach))
+    floor = f", and keeps the loss above {lowest:.3g}" if lowest > 0.1 and not model.train.loss.smooth else ""
+    what = "cuts off negative logits" if layer.op.name.startswith("relu") else "squashes the logits"
+    return (
+        f"the net ends in {layer.name} (line {layer.span.line}), which {what}{floor}: "
+        f"cross_entropy takes logits of any size; delete {layer.op.name} at the end"
+    )
+
+
+def _causes(model: Model, data: Dataset, network: Any, wildness: float = 1.0) -> list[str]:
+    """Return the likely reason as one remark: the first that is measured.
+
+    ``wildness`` : the training loss over that of the best constant answer.
+    """
+    parameters = network.parameters()
+    bad = not_finite(parameters)
+    if bad is not None:
+        return [f"likely cause: {bad} holds values that are not finite"]
+    remarks = input_remarks(model, data)
+    squashed = squashed_remark(model)
+    if remarks or squashed:
+        return [f"likely cause: {remark}" for remark in (*remarks, squashed) if remark]
+    lr = float(model.train.optimizer.lr)
+    x, y = samples_of(data.train, network.batch)
+    outputs = network.predict(x)
+    if len(x) > 1 and not np.ptp(outputs, axis=0).any():
+        dead = network.dead_layer(x, y)
+        layer = model.layer(dead) if dead is not None else None
+        where = f"{layer.name} (line {layer.span.line}) gives 0 for every image" if layer is not None else ""
+        said = where or "the net gives the same answer for every image"
+        return [f"likely cause: {said}, as after steps that are too large; try lr={lr / 10:g}, or a warmup"]
+    moved = _moved(model, parameters)
+    if moved < STILL:
+        return [f"likely cause: the weights have moved by {percent(moved)} only; try lr={lr * 10:g}"]
+    if wildness > WILD:
+        return [f"likely cause: steps are too large, the loss rose above that of guessing; try lr={lr / 10:g}"]
+    return [
+        "likely cause: labels that do not belong to their images, or a learning rate that does not fit; "
+        f"try lr={lr / 10:g} and lr={lr * 10:g}"
+    ]
+
+
+def _moved(model: Model, parameters: Mapping[str, np.ndarray]) -> float:
+    """Return how far weights are from the seed's first values, as a share of these."""
+    change = size = 0.0
+    for name, param in model.params.items():
+        if param.trainable and len(param.shape) > 1:
+            first = initial(param, name, model.train.seed)
+            change += float(np.square(parameters[name] - first, dtype=np.float64).sum())
+            size += float(np.square(first, dtype=np.float64).sum())
+    return math.sqrt(change / size) if size else math.inf
