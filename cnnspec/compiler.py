@@ -8,7 +8,7 @@ Asking for ``summary`` stops at the model and touches no array.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -167,58 +167,14 @@ def decode(name: str, data: bytes) -> Source:
     return Source(name, text)
 
 
-def apply_fixes(source: Source, diagnostics: Iterable[Diagnostic]) -> tuple[str, int]:
-    """Return the text with the edits of the diagnostics applied, and how many were.
-
-    Edits that overlap one before them are left for another run.
-    """
-    edits = sorted(
-        {(d.fix.span.start, d.fix.span.end, d.fix.replacement) for d in diagnostics
-         if d.fix is not None and d.fix.span.source == source}
-    )  # fmt: skip
-    parts, position, applied = [], 0, 0
-    last_start = -1
-    for start, end, replacement in edits:
-        if start < position or start == last_start:
-            continue
-        parts += [source.text[position:start], replacement]
-        position, last_start = end, start
-        applied += 1
-    return "".join([*parts, source.text[position:]]), applied
-
-
-def mend(source: Source, rounds: int = 10) -> tuple[Source, int, tuple[Diagnostic, ...]]:
-    """Apply the edits that diagnostics offer until none is left to apply: what ``check --fix`` does.
-
-    One mend may uncover the next (a layer's name first, then its keys), hence the rounds.
-
-    Returns
-    -------
-    source, number of edits, diagnostics that remain (none if the spec is whole now).
-    """
-    applied = 0
-    remaining: tuple[Diagnostic, ...] = ()
-    for _ in range(rounds):
-        try:
-            Compiler(source).model  # noqa: B018
-        except SpecError as error:
-            remaining = error.diagnostics
-        else:
-            return source, applied, ()
-        text, n = apply_fixes(source, remaining)
-        if n == 0:
-            break
-        source, applied = Source(source.name, text), applied + n
-    return source, applied, remaining
-
-
 def _other_specs(path: Path) -> str:
     try:
         names = [p.name for p in path.resolve().parent.glob("*.cnn")]
     except (OSError, ValueError):  # ValueError: a name with a NUL
         names = []
     stem = path.name.removesuffix(".cnn")  # all share the suffix: it makes none of them near
-    near = did_you_mean(stem, [name.removesuffix(".cnn") for name in names])
+    stems = [name.removesuffix(".cnn") for name in names]
+    near = stem if stem in stems else did_you_mean(stem, stems)
     if near:
         return f"did you mean {path.parent / near}.cnn?"
     return "cnnspec new digits  writes a first spec" if not names else f"here are: {', '.join(sorted(names)[:8])}"

@@ -9,6 +9,7 @@ CnnSpecError
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -21,10 +22,15 @@ COLUMNS = 80  # of plain output
 
 @dataclass(frozen=True)
 class Fix:
-    """One edit that mends a diagnostic: replace the text of ``span`` by ``replacement``."""
+    """One edit that mends a diagnostic: replace the text of ``span`` by ``replacement``.
+
+    ``sure`` says that nothing else can have been meant; ``check --fix`` makes such edits only, and shows a guess as
+    a hint.
+    """
 
     span: Span
     replacement: str
+    sure: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,9 @@ class Diagnostic:
     trail : the blocks and repeats through which the place was reached, outermost first.
     hint : the mend in words; printed after ``fix:``.
     fix : the same mend as an edit, where one edit suffices.
+    severity : ``error``, or ``warning`` for a net that is whole but hardly meant.
+
+    Words of the author's that are absurdly long are shortened in all texts.
     """
 
     code: str
@@ -54,6 +63,12 @@ class Diagnostic:
     hint: str = ""
     fix: Fix | None = None
     severity: str = "error"
+
+    def __post_init__(self) -> None:
+        for name in ("message", "label", "hint"):
+            object.__setattr__(self, name, brief(getattr(self, name)))
+        object.__setattr__(self, "notes", tuple(brief(note) for note in self.notes))
+        object.__setattr__(self, "related", tuple((span, brief(text)) for span, text in self.related))
 
     def as_dict(self) -> dict[str, object]:
         """Return the diagnostic as JSON-ready values (lines and columns count from 1)."""
@@ -102,16 +117,16 @@ class DataError(CnnSpecError):
         found: str = "",
         hint: str = "",
     ) -> None:
-        self.message, self.path, self.field = message, path, field
-        self.expected, self.found, self.hint = expected, found, hint
+        self.message, self.path, self.field = brief(message), path, field
+        self.expected, self.found, self.hint = brief(expected), brief(found), brief(hint)
         where = f"{path}: " if path is not None else ""
-        lines = [f"{where}{f'{field}: ' if field else ''}{message}"]
+        lines = [f"{where}{f'{field}: ' if field else ''}{self.message}"]
         if expected:
-            lines.append(f"  expected: {expected}")
+            lines.append(f"  expected: {self.expected}")
         if found:
-            lines.append(f"  found:    {found}")
+            lines.append(f"  found:    {self.found}")
         if hint:
-            lines.append(f"  fix: {hint}")
+            lines.append(f"  fix: {self.hint}")
         super().__init__("\n".join(map(visible, lines)))
 
 
@@ -141,16 +156,31 @@ class ShapeRuleError(Exception):
         self.message, self.notes, self.hint, self.field = message, notes, hint, field
 
 
+LONGEST_LINE = 2000
+LONGEST_WORD = 300  # characters of one word in a message: paths need more than names
+_LONG_WORD = re.compile(rf"\S{{{LONGEST_WORD + 1},}}")
+
+
+def brief(text: str) -> str:
+    """Return a message in which words beyond 300 characters, and lines beyond 2,000, are cut in their middle."""
+    if len(text) <= LONGEST_WORD:
+        return text
+    text = _LONG_WORD.sub(lambda match: f"{match[0][:40]}...{match[0][-20:]} ({len(match[0]):,} characters)", text)
+    return text if len(text) <= LONGEST_LINE else f"{text[: LONGEST_LINE - 300]} ... {text[-200:]}"
+
+
 def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:
-    """Return the candidate nearest to a mistyped word, or None when none is near."""
+    """Return the candidate nearest to a mistyped word, or None when none is near; never the word itself."""
     import difflib
 
-    known = list(candidates)[:2000]
+    if len(word) > 60:
+        return None
+    known = [candidate for candidate in list(candidates)[:2000] if candidate != word]
     for candidate in known:  # swapped letters: `rl` for `lr`
         if len(word) < 5 and sorted(candidate.lower()) == sorted(word.lower()):
             return candidate
     lowered = {c.lower(): c for c in reversed(known)}
-    close = difflib.get_close_matches(word.lower(), list(lowered), n=1, cutoff=0.6)
+    close = difflib.get_close_matches(word.lower(), list(lowered), n=1, cutoff=0.65)
     return lowered[close[0]] if close else None
 
 
@@ -204,6 +234,7 @@ __all__ = [
     "MachineError",
     "ShapeRuleError",
     "SpecError",
+    "brief",
     "did_you_mean",
     "head_lines",
 ]

@@ -11,8 +11,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from cnnspec.compiler import Compiler, mend
+from cnnspec.compiler import Compiler
 from cnnspec.errors import CnnSpecError, SpecError
+from cnnspec.mend import mend
 from cnnspec.source import Source
 
 from .tally import Tally

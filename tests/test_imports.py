@@ -34,10 +34,11 @@ BELOW = {
     "passes": "errors ops model ir autodiff",
     "plan": "errors ops model ir autodiff passes",
     "compiler": "errors source text syntax ops model ir autodiff passes plan reading",
+    "mend": "errors source syntax compiler",
     "runtime": "errors source text syntax ops model ir autodiff passes plan compiler kernels datasets reading",
     "api": "errors source text syntax ops model summary_text compiler runtime reading",
-    "cli": "errors source text places sealed reading ops model summary_text ir passes plan compiler runtime kernels"
-    " __init__",
+    "cli": "errors source text places sealed reading ops model summary_text ir passes plan compiler mend runtime "
+    "kernels __init__",
     "__init__": "api errors",
     "__main__": "cli",
 }

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import codecs
 import difflib
 from pathlib import Path
 
 import click
 
-from ..errors import Diagnostic, SpecError
+from ..errors import Diagnostic
 from ..text import count, to_json
 from . import render
 from .target import Target, open_target, set_option
-
-ROUNDS = 10  # a mend may uncover a mistake that hid behind it
 
 
 @click.command(name="check")
@@ -24,16 +23,24 @@ def command(target: Path, sets: tuple[str, ...], fix: bool, as_json: bool) -> in
     """Find every mistake of SPEC and say how to mend it.
 
     The `expect` lines that need no training (params, macs, ...) are judged as well. The exit code is 1 when
-    there is an error.
+    there is an error, and 0 with warnings only.
+
+    With --fix, only what is sure is edited, and nothing that would add a mistake; a guess is shown, and left to
+    you. The rest of the file stays as it is.
 
     \b
       cnnspec check net.cnn
       cnnspec check net.cnn --fix
     """
+    from ..mend import findings
+
     opened = open_target(target, sets)
-    found = findings(opened)
-    if fix and any(d.fix is not None for d in found):
-        opened, found = mend(opened, target, sets, show=not as_json)
+    compiler = opened.compiler
+    found = findings(compiler.source, compiler.settings)
+    if fix and opened.run is not None:
+        raise click.UsageError("the spec of a run stays as it was trained: mend the file that it came from")
+    if fix and any(d.fix is not None and d.fix.sure for d in found):
+        opened, found = mend_file(opened, target, sets, show=not as_json)
     errors = [d for d in found if d.severity == "error"]
     if as_json:
         result = {
@@ -44,10 +51,9 @@ def command(target: Path, sets: tuple[str, ...], fix: bool, as_json: bool) -> in
         render.show(to_json(result))
         return 1 if errors else 0
     render.print_diagnostics(found)
+    if not fix:
+        offer(opened, target, found)
     if errors:
-        mendable = sum(d.fix is not None for d in errors)
-        if mendable and not fix:
-            render.note(f"cnnspec check {target} --fix  mends {mendable} of {len(errors)}")
         return 1
     from .expects import print_verdicts, verdicts
 
@@ -62,36 +68,48 @@ def command(target: Path, sets: tuple[str, ...], fix: bool, as_json: bool) -> in
     return 0
 
 
-def findings(opened: Target) -> tuple[Diagnostic, ...]:
-    """Return the diagnostics of a spec, none when all is well."""
-    try:
-        assert opened.model
-    except SpecError as error:
-        return error.diagnostics
-    return ()
+def offer(opened: Target, target: Path, found: tuple[Diagnostic, ...]) -> None:
+    """Say how many of the findings ``--fix`` would mend, where it mends any."""
+    if opened.run is not None or not any(d.fix is not None and d.fix.sure for d in found):
+        return
+    from ..mend import mend
+
+    mended = mend(opened.compiler.source, opened.compiler.settings)
+    gone = len(found) - sum(d.severity == "error" for d in mended.remaining)
+    if mended.edits and gone > 0:
+        render.note(f"cnnspec check {target} --fix  mends {gone} of {len(found)}")
 
 
-def mend(opened: Target, target: Path, sets: tuple[str, ...], *, show: bool) -> tuple[Target, tuple[Diagnostic, ...]]:
-    """Apply the edits of the diagnostics to the file, round by round; return it anew, and what is left."""
-    from ..compiler import apply_fixes
-    from ..runtime.files import write_atomically
+def mend_file(
+    opened: Target, target: Path, sets: tuple[str, ...], *, show: bool
+) -> tuple[Target, tuple[Diagnostic, ...]]:
+    """Make the sure edits in the file; return it anew, and the diagnostics that are left."""
+    from ..mend import mend, uncovered
+    from .rewrite import refuse_what_is_no_file, rewrite
 
-    before = opened.compiler.source.text
-    found = findings(opened)
-    path = opened.run.spec_path if opened.run is not None else target
-    for _ in range(ROUNDS):
-        text, applied = apply_fixes(opened.compiler.source, found)
-        if not applied:
-            break
-        write_atomically(path, text.encode("utf-8"), hint="copy the spec to a folder you may write to")
+    refuse_what_is_no_file(target)
+    compiler = opened.compiler
+    before = compiler.source
+    mended = mend(before, compiler.settings)
+    if mended.edits:
+        mark = codecs.BOM_UTF8 if target.read_bytes().startswith(codecs.BOM_UTF8) else b""
+        rewrite(target, mark + before.text.encode("utf-8"), mark + mended.source.text.encode("utf-8"))
         opened = open_target(target, sets)
-        found = findings(opened)
-    if show:
-        after = opened.compiler.source.text
-        changes = difflib.unified_diff(before.splitlines(), after.splitlines(), str(path), str(path), n=0, lineterm="")
-        for line in changes:
-            style = {"-": "red", "+": "green", "@": "dim"}.get(line[:1], "")
-            if not line.startswith(("---", "+++")):
-                render.say(line, style)
-        render.say()
-    return opened, found
+        if show:
+            print_changes(before.text, mended.source.text, str(target))
+    behind = uncovered(mended.source, mended.remaining, compiler.settings)
+    if behind and show:
+        first = f"{behind[0].message} (line {behind[0].span.line})"
+        more = f", and {len(behind) - 1} more" if len(behind) > 1 else ""
+        render.note(f"a sure edit is left to you, since it brings another mistake to light: {first}{more}")
+    return opened, mended.remaining
+
+
+def print_changes(before: str, after: str, name: str) -> None:
+    """Print the lines that changed, the old under ``-`` and the new under ``+``."""
+
+    for line in difflib.unified_diff(before.splitlines(), after.splitlines(), name, name, n=0, lineterm=""):
+        style = {"-": "red", "+": "green", "@": "dim"}.get(line[:1], "")
+        if not line.startswith(("---", "+++")):
+            render.say(line, style)
+    render.say()

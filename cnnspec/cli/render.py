@@ -149,7 +149,7 @@ def print_diagnostics(diagnostics: Sequence[Diagnostic]) -> None:
         for line in diagnostic_lines(d, fits):
             out.print(line)
     errors = sum(d.severity == "error" for d in diagnostics)
-    if len(diagnostics) > 1:
+    if len(diagnostics) > 1 and errors:
         out.print()
         out.print(text(f"{errors} error{'s' if errors != 1 else ''}", (".*", "bold")))
 

@@ -60,9 +60,9 @@ def pairs(sets: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
-def epochs_and_seed(epochs: int | None, seed: int | None) -> tuple[str, ...]:
-    """Return the settings behind the options ``--epochs`` and ``--seed``."""
-    named = (("train.epochs", epochs), ("train.seed", seed))
+def short_settings(epochs: int | None, batch: int | None, lr: float | None, seed: int | None) -> tuple[str, ...]:
+    """Return the settings behind the options ``--epochs``, ``--batch``, ``--lr`` and ``--seed``."""
+    named = (("train.epochs", epochs), ("train.batch", batch), ("train.optimizer.lr", lr), ("train.seed", seed))
     return tuple(f"{key}={value}" for key, value in named if value is not None)
 
 

@@ -10,7 +10,7 @@ import click
 from ..text import duration, percent, to_json
 from . import render
 from .expects import Verdict, print_verdicts, verdicts
-from .target import epochs_and_seed, exact_option, no_run, open_target, set_option, threads_option
+from .target import exact_option, no_run, open_target, set_option, short_settings, threads_option
 
 if TYPE_CHECKING:
     from ..model.model import Model
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 @set_option
 @click.option("--resume", is_flag=True, help="Go on with the run folder RUN, exactly where it stopped.")
 @click.option("--epochs", type=click.IntRange(1), metavar="N", help="Short for --set train.epochs=N.")
+@click.option("--batch", type=click.IntRange(1), metavar="N", help="Short for --set train.batch=N.")
+@click.option("--lr", type=click.FloatRange(0), metavar="X", help="Short for --set train.optimizer.lr=X.")
 @click.option("--seed", type=click.IntRange(0), metavar="N", help="Short for --set train.seed=N.")
 @click.option("--steps", type=click.IntRange(1), metavar="N", help="Stop after N steps, as Ctrl-C would.")
 @click.option("--out", type=click.Path(path_type=Path), default="runs", show_default=True, metavar="DIR",
@@ -35,6 +37,8 @@ def command(
     sets: tuple[str, ...],
     resume: bool,
     epochs: int | None,
+    batch: int | None,
+    lr: float | None,
     seed: int | None,
     steps: int | None,
     out: Path,
@@ -51,20 +55,23 @@ def command(
 
     \b
       cnnspec train digits.cnn
-      cnnspec train digits.cnn --epochs 5 --set train.optimizer.lr=0.1
+      cnnspec train digits.cnn --epochs 5 --lr 0.1
       cnnspec train --resume runs/digits-20260102-030405
     """
     from .progress import CompileView, TrainingView
 
-    if resume and seed is not None:
-        raise click.UsageError("--seed cannot change when a run goes on")
-    opened = open_target(target, (*sets, *epochs_and_seed(epochs, seed)), exact)
+    for name, value in (("--batch", batch), ("--lr", lr), ("--seed", seed)):
+        if resume and value is not None:
+            raise click.UsageError(f"{name} cannot change when a run goes on")
+    opened = open_target(target, (*sets, *short_settings(epochs, batch, lr, seed)), exact)
     if resume and opened.run is None:
         raise no_run(target, "--resume goes on with a run folder")
     if resume and opened.run is not None and exact and not opened.run.exact:
         raise click.UsageError("--exact cannot change when a run goes on; it began without")
     from ..runtime.train import train
+    from . import render
 
+    render.print_diagnostics(opened.model.warnings)
     with TrainingView(quiet=quiet or as_json, aside=CompileView(watched=quiet)) as view:
         result = train(
             opened.model,

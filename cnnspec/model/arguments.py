@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
-from ..errors import Diagnostic, Fix, did_you_mean
+from ..errors import Diagnostic, Fix
 from ..ops.base import REQUIRED, Attr, dims
 from ..source import Span
 from ..syntax import ast
 from ..text import plain
 from .elsewhere import key_elsewhere
+from .guess import hint_of, meant
 from .values import Dims, Fault, LabelValue, NotKnown, Scope, Value, Word, describe, evaluate, unknown_name
 
 YES_NO = {"yes": True, "no": False}
@@ -80,7 +82,14 @@ def bind(
     waiting = [f for f, a in fields.items() if a.positional]
     bound, good = Bound(), True
     given: dict[str, ast.Argument] = {}
+    pairs = _keys_without_equals(arguments, fields, scope)
     for argument in arguments:
+        if argument in pairs.values():
+            continue  # told with its key
+        if argument in pairs:
+            report(_no_equals(name, argument, pairs[argument]))
+            good = False
+            continue
         if argument.key:
             target = by_key.get(argument.key)
             if target is None:
@@ -90,7 +99,7 @@ def bind(
         else:
             target = next((f for f in waiting if f not in given), None)
             if target is None:
-                report(_surplus(name, attrs, argument, scope))
+                report(_surplus(name, attrs, argument, arguments))
                 good = False
                 continue
         if target in given:
@@ -123,6 +132,30 @@ def bind(
     return bound if good else None
 
 
+def _keys_without_equals(
+    arguments: Sequence[ast.Argument], fields: Mapping[str, Attr], scope: Scope
+) -> dict[ast.Argument, ast.Argument]:
+    """Return the values of keys that were written as in ``stride 2``, by the argument that is the key."""
+    keys = {a.key for a in fields.values() if not a.positional}
+    found: dict[ast.Argument, ast.Argument] = {}
+    for argument, following in pairwise(arguments):
+        word = argument.value.name if isinstance(argument.value, ast.Name) and not argument.key else ""
+        key = word if word in keys else key_elsewhere(word)
+        if key in keys and not following.key and word not in scope.variables and word not in scope.labels:
+            found[argument] = following
+    return found
+
+
+def _no_equals(name: str, key: ast.Argument, value: ast.Argument) -> Diagnostic:
+    span = key.span.to(value.span)
+    word = key_elsewhere(key.span.text) or key.span.text
+    fix = Fix(span, f"{word}={value.span.text}", sure=True)
+    message = f"`{word}` of {name} is written with ="
+    return Diagnostic(
+        "surplus-argument", message, span, "a key and its value", hint=f"write  {fix.replacement}", fix=fix
+    )
+
+
 def _unknown_key(name: str, attrs: Mapping[str, Attr], argument: ast.Argument, known: Collection[str]) -> Diagnostic:
     span = argument.key_span or argument.span
     if argument.key == "activation":
@@ -130,18 +163,22 @@ def _unknown_key(name: str, attrs: Mapping[str, Attr], argument: ast.Argument, k
         hint = f"write  -> {argument.value.span.text[:20]}  after {name}"
         return Diagnostic("unknown-key", f"{name} has no `{argument.key}`", span, label, hint=hint)
     elsewhere = key_elsewhere(argument.key)
-    near = elsewhere if elsewhere in known else did_you_mean(argument.key, known)
+    fix = meant(argument.key, known, span)
+    if elsewhere is not None and elsewhere in known:
+        fix = Fix(span, elsewhere, sure=True)
     return Diagnostic(
         "unknown-key",
         f"{name} has no `{argument.key}`",
         span,
         f"known keys: {', '.join(known) or 'none'}",
-        hint=f"did you mean `{near}`?" if near else f"the form is  {signature(name, attrs)}",
-        fix=Fix(span, near) if near else None,
+        hint=hint_of(fix, f"the form is  {signature(name, attrs)}"),
+        fix=fix,
     )
 
 
-def _surplus(name: str, attrs: Mapping[str, Attr], argument: ast.Argument, scope: Scope) -> Diagnostic:
+def _surplus(
+    name: str, attrs: Mapping[str, Attr], argument: ast.Argument, arguments: Sequence[ast.Argument]
+) -> Diagnostic:
     fields = written(attrs)
     positional = [a.key for a in fields.values() if a.positional]
     wanted = (
@@ -151,6 +188,11 @@ def _surplus(name: str, attrs: Mapping[str, Attr], argument: ast.Argument, scope
     hint = f"the form is  {signature(name, attrs)}"
     if isinstance(argument.value, ast.Name) and argument.value.name in keys:
         hint = f"write  {argument.value.name}=...  to set it"
+    elif any(isinstance(a.value, ast.Name) and a.value.name == "classes" for a in arguments):
+        numbers = [a.span.text for a in arguments if isinstance(a.value, ast.Number)]
+        hint = f"write  {name} classes  and, on a line of its own,  classes {numbers[0] if numbers else 10}"
+    elif "stride" in keys and isinstance(argument.value, (ast.Number, ast.Size)):
+        hint = f"write  stride={argument.span.text}  if that was meant; {hint}"
     return Diagnostic(
         "surplus-argument",
         f"{name} takes {wanted}; `{argument.span.text[:40]}` is one too many",
@@ -190,11 +232,19 @@ def convert(name: str, a: Attr, expr: ast.Expr, scope: Scope) -> Any:
     if a.kind == "str" and isinstance(expr, ast.Arithmetic):
         raise _unquoted(name, a, expr, "arithmetic")  # such as a path without its quotes
     value = evaluate(expr, scope)
+    if isinstance(value, str) and a.kind in ("word", "bool", "padding", "window") and _is_word(value):
+        message = f"{_of(name, a)} is a word, and words have no quotes"
+        unquoted = Fix(expr.span, value, sure=expr.span.text == f'"{value}"')
+        raise Fault(Diagnostic("type", message, expr.span, hint=f"write {value}", fix=unquoted))
     typed = _KINDS[a.kind](name, a, expr, value, scope)
     for part in typed if isinstance(typed, tuple) else (typed,):
         if isinstance(part, (int, float)) and not isinstance(part, bool):
             _check_range(name, a, expr, part)
     return typed
+
+
+def _is_word(text: str) -> bool:
+    return text.replace(".", "_").isidentifier() and text.isascii()
 
 
 def _check_range(name: str, a: Attr, expr: ast.Expr, value: int | float) -> None:
@@ -231,16 +281,17 @@ def _about(a: Attr) -> str:
 
 
 def _unknown_value(name: str, a: Attr, expr: ast.Expr, found: str, words: Sequence[str]) -> Fault:
-    near = did_you_mean(found, words)
-    replaceable = near and expr.span.text == found
+    fix = meant(found, [word for word in words if " " not in word], expr.span)
+    if a.kind == "padding" and found.lower() in ("valid", "zero", "no"):  # as other libraries say it
+        fix = Fix(expr.span, "none", sure=True)
     return Fault(
         Diagnostic(
             "unknown-value",
             f"{_of(name, a)} cannot be `{found}`",
             expr.span,
             f"expected {_one_of(words)}",
-            hint=f"did you mean `{near}`?" if near else _about(a),
-            fix=Fix(expr.span, near) if near and replaceable else None,
+            hint=hint_of(fix, _about(a)),
+            fix=fix if fix is not None and expr.span.text == found else None,
         )
     )
 
@@ -284,7 +335,7 @@ def _bool(name: str, a: Attr, expr: ast.Expr, value: Value, scope: Scope) -> boo
     word = value.name if isinstance(value, Word) else describe(value)
     if word in YES_NO:
         return YES_NO[word]
-    meant = NEARLY_YES_NO.get(word.lower(), {"1": "yes", "0": "no"}.get(word))
+    word_meant = NEARLY_YES_NO.get(word.lower(), {"1": "yes", "0": "no"}.get(word))
     message = f"{_of(name, a)} is yes or no"
     raise Fault(
         Diagnostic(
@@ -292,8 +343,8 @@ def _bool(name: str, a: Attr, expr: ast.Expr, value: Value, scope: Scope) -> boo
             message,
             expr.span,
             f"expected yes or no, found {describe(value)}",
-            hint=f"did you mean `{meant}`?" if meant else _about(a),
-            fix=Fix(expr.span, meant) if meant else None,
+            hint=f"did you mean `{word_meant}`?" if word_meant else _about(a),
+            fix=Fix(expr.span, word_meant, sure=True) if word_meant else None,
         )
     )
 
@@ -347,7 +398,8 @@ def _str(name: str, a: Attr, expr: ast.Expr, value: Value, scope: Scope) -> str:
 
 
 def _unquoted(name: str, a: Attr, expr: ast.Expr, found: str) -> Fault:
-    quoted = Fix(expr.span, f'"{expr.span.text}"')
+    text = expr.span.text
+    quoted = Fix(expr.span, f'"{text}"', sure=text[:1].isalpha() and '"' not in text and "\n" not in text)
     message = f"{_of(name, a)} is a text in double quotes"
     hint = f"write {quoted.replacement}"
     return Fault(Diagnostic("type", message, expr.span, f"expected a text, found {found}", hint=hint, fix=quoted))

@@ -6,23 +6,26 @@ The order: declarations and parameters first, wherever they stand; then the sect
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from ..errors import Diagnostic, Fix, SpecError, did_you_mean
+from ..errors import Diagnostic, Fix, SpecError
 from ..ops import LAYERS
 from ..ops.base import Shape
 from ..source import Span
 from ..syntax import ast
 from ..syntax.parser import parse
+from .belongs import SECTION_OF, Statements, belongs, statements_of
 from .blocks import find_recursion, walk_uncalled
 from .declarations import Declarations
 from .expand import Expander
 from .expects import METRICS, judge
+from .guess import hint_of, meant
 from .model import INPUT, Expect, Layer, Model
 from .names import NameScope
-from .overrides import read_overrides
+from .overrides import full_names, read_overrides
 from .sections import Override, SectionReader, data_settings, train_settings
 from .summary import static_metrics
 from .values import UNKNOWN, Fault, NotKnown, Scope, Value, evaluate, number
@@ -59,6 +62,7 @@ class _Checker:
     settings: dict[str, str]
     variables: dict[str, Value] = field(default_factory=dict)
     changed: bool = False  # whether --set changed a parameter of the net
+    said: Statements = field(default_factory=dict)
     _seen: set[tuple[str, str, int]] = field(default_factory=set)
 
     def report(self, d: Diagnostic) -> None:
@@ -69,21 +73,26 @@ class _Checker:
             self.diagnostics.append(d)
 
     @property
+    def errors(self) -> list[Diagnostic]:
+        return [d for d in self.diagnostics if d.severity == "error"]
+
+    @property
     def broken(self) -> bool:
         """Whether some statement could not be read, so that what is missing may be what it said."""
-        return bool(self.diagnostics)
+        return bool(self.errors)
 
     def of(self, kind: type[T]) -> list[T]:
         return [s for s in self.spec.statements if isinstance(s, kind)]
 
     def model(self) -> Model:
         unread = bool(self.diagnostics)
+        self.said = statements_of(self.spec)
         declared = Declarations(self.spec, self.variables, self.report)
         declared.version()
         overrides = self._parameters()
         input_shape = declared.input(unread)
         data_section, train_section = self._section(declared, "data"), self._section(declared, "train")
-        data_reader = SectionReader("data", self.variables, self.report)
+        data_reader = SectionReader("data", self.variables, self.report, self.said)
         data_reader.read(data_section, [o for o in overrides if o.section == "data"])
         data = data_settings(data_reader, data_section, input_shape)
         classes, classes_from = declared.classes(data)
@@ -91,9 +100,9 @@ class _Checker:
             self.variables["classes"] = classes
         elif data_reader.lost or unread:
             self.variables["classes"] = UNKNOWN
-        train_reader = SectionReader("train", self.variables, self.report)
+        train_reader = SectionReader("train", self.variables, self.report, self.said)
         train_reader.read(train_section, [o for o in overrides if o.section == "train"])
-        train = train_settings(train_reader, train_section, data)
+        train = train_settings(train_reader, train_section, data, {o.statement for o in overrides})
 
         expects = self._expects()
         names, expander, end = self._net(declared, input_shape, unread)
@@ -105,21 +114,20 @@ class _Checker:
             if not self.changed:  # an expectation speaks of the net as it is written
                 for failed in judge(expects, static_metrics(model)):
                     self.report(failed)
-        if self.diagnostics or model is None:
-            raise SpecError(_in_order(self.diagnostics))
-        return model
+        if self.errors or model is None:
+            raise SpecError(_in_order(self.errors))
+        return replace(model, warnings=tuple(_in_order(self.diagnostics)))
 
     # ---- what stands around the net ---------------------------------------------------------------
     def _parameters(self) -> list[Override]:
         """Fill ``variables`` from ``param`` lines and ``--set``; return the settings that --set changes."""
-        given, overrides, errors = read_overrides(self.settings, {p.name for p in self.of(ast.ParamStatement)})
+        parameters = {p.name for p in self.of(ast.ParamStatement)}
+        self.settings = full_names(self.settings, parameters)
+        given, overrides, errors = read_overrides(self.settings, parameters, self.said)
         for error in errors:
             self.report(error)
         for setting in self.of(ast.Setting):
-            message = f"`{setting.name} = ...` is no statement"
-            start = Span(setting.span.source, setting.span.start, setting.span.start)
-            hint = f"write  param {setting.name} = {setting.value.span.text}"
-            self.report(Diagnostic("structure", message, setting.span, hint=hint, fix=Fix(start, "param ")))
+            self.report(self._no_statement(setting))
         self.changed = bool(given)
         seen: dict[str, Span] = {}
         for p in self.of(ast.ParamStatement):
@@ -137,6 +145,28 @@ class _Checker:
             except NotKnown:
                 self.variables[p.name] = UNKNOWN
         return overrides
+
+    def _no_statement(self, setting: ast.Setting) -> Diagnostic:
+        """Return the diagnostic for a line ``width = 0.5``, whose ``param`` was forgotten."""
+        message = f"`{setting.name} = ...` is no statement"
+        value = " ".join(setting.value.span.text.split())
+        used = len(re.findall(rf"(?<![\w.]){re.escape(setting.name)}(?![\w.])", self.spec.source.text)) > 1
+        place = belongs(setting.name, value, self.said)
+        from ..syntax.foreign import translate  # rarely needed
+
+        layer = translate(value) if isinstance(setting.value, ast.Call) else None
+        if layer is not None:
+            fix = Fix(setting.span, layer[0], sure=layer[1])
+            label = "here a layer is its name and its arguments"
+            return Diagnostic("structure", message, setting.span, label, hint=f"write  {layer[0]}", fix=fix)
+        if setting.name in SECTION_OF:
+            hint = f"write  {setting.name} {value}  inside  {SECTION_OF[setting.name]} {{ ... }}"
+            return Diagnostic("structure", message, setting.span, hint=hint)
+        if place is not None and not used:
+            return Diagnostic("structure", message, setting.span, place.about, hint=place.hint())
+        start = Span(setting.span.source, setting.span.start, setting.span.start)
+        hint = f"write  param {setting.name} = {value}"
+        return Diagnostic("structure", message, setting.span, hint=hint, fix=Fix(start, "param ", sure=used))
 
     def _section(self, declared: Declarations, word: str) -> ast.Section | None:
         return declared.once([s for s in self.of(ast.Section) if s.word == word], word)
@@ -166,15 +196,15 @@ class _Checker:
         expects = []
         for e in self.of(ast.ExpectStatement):
             if e.metric not in METRICS:
-                near = did_you_mean(e.metric, METRICS)
+                fix = meant(e.metric, METRICS, e.metric_span)
                 self.report(
                     Diagnostic(
                         "unknown-name",
                         f"unknown metric `{e.metric}`",
                         e.metric_span,
                         "nothing of this name is measured",
-                        hint=f"did you mean `{near}`?" if near else f"known: {', '.join(METRICS)}",
-                        fix=Fix(e.metric_span, near) if near else None,
+                        hint=hint_of(fix, f"known: {', '.join(METRICS)}"),
+                        fix=fix,
                     )
                 )
                 continue
@@ -188,7 +218,7 @@ class _Checker:
             if e.metric.endswith("accuracy") and not 0 <= value <= 1:
                 message = "an accuracy lies between 0 % and 100 %"
                 hint = f"write  {value:g}%" if 1 < value <= 100 else ""
-                fix = Fix(e.value.span, f"{value:g}%") if hint else None
+                fix = Fix(e.value.span, f"{value:g}%", sure=True) if hint else None
                 self.report(Diagnostic("range", message, e.value.span, f"found {value:g}", hint=hint, fix=fix))
                 continue
             expects.append(Expect(e.metric, e.relation, value, e.span))
@@ -200,7 +230,7 @@ class _Checker:
     ) -> tuple[NameScope, Expander, Cursor]:
         blocks = self._blocks()
         recursive = find_recursion(blocks, self.report)
-        expander = Expander(self.report, blocks, declared.defaults(), self.variables, recursive, input_shape)
+        expander = Expander(self.report, blocks, declared.defaults(), self.variables, recursive, input_shape, self.said)
         names = NameScope()
         env = Env(self.variables, Labels(), input_shape, names)
         end = Cursor(-1, input_shape)

@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from ..errors import Diagnostic, Fix, did_you_mean
+from ..errors import Diagnostic, Fix
 from ..ops import LAYERS
 from ..ops.base import Shape, attrs_of, dims
 from ..source import Source, Span
 from ..syntax import ast
 from .arguments import Bound, bind
+from .guess import hint_of, meant
 from .settings import DataSettings
 from .values import Dims, Fault, NotKnown, Scope, Value, describe, evaluate, number
 
@@ -69,7 +70,7 @@ class Declarations:
             fix = None
             if len(numbers) == len(values) == 3:
                 together = "x".join(n.span.text for n in numbers)
-                form, fix = f"write  input {together}", Fix(values[0].span.to(values[-1].span), together)
+                form, fix = f"write  input {together}", Fix(values[0].span.to(values[-1].span), together, sure=True)
             label = f"expected one size, found {found or 'nothing'}"
             self.report(Diagnostic("type", "input takes one size", statement.span, label, hint=form, fix=fix))
             return None
@@ -123,7 +124,7 @@ class Declarations:
         if of_data is not None and source is not None and of_data != n:
             message = f"{source.word} has {of_data} classes"
             label = f"expected {of_data}, found {int(n)}"
-            fix = Fix(values[0].span, str(of_data))
+            fix = Fix(values[0].span, str(of_data), sure=True)
             self.report(
                 Diagnostic("classes", message, values[0].span, label, hint=f"write  classes {of_data}", fix=fix)
             )
@@ -139,9 +140,8 @@ class Declarations:
                 continue
             name, span = first.name, first.span
             if name not in LAYERS:
-                near = did_you_mean(name, LAYERS)
-                hint = f"did you mean `{near}`?" if near else "run  cnnspec layers  to see all layers"
-                fix = Fix(span, near) if near else None
+                fix = meant(name, LAYERS, span)
+                hint = hint_of(fix, "run  cnnspec layers  to see all layers")
                 self.report(Diagnostic("unknown-layer", f"unknown layer `{name}`", span, hint=hint, fix=fix))
                 continue
             if name in found:

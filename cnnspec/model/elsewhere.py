@@ -35,16 +35,21 @@ KEYS_ELSEWHERE = {
     "kernel": "size",
     "kernelsize": "size",
     "poolsize": "size",
+    "padding": "pad",
+    "strides": "stride",
+    "dilationrate": "dilation",
     "usebias": "bias",
     "outfeatures": "units",
     "weightdecay": "decay",
     "learningrate": "lr",
 }
+AMBIGUOUS = {"norm", "skip", "shortcut"}  # may be another thing elsewhere
 # near in letters to a layer of ours, but another thing
 NO_LAYERS_OF_OURS = {
     "attention", "avgunpool", "celu", "convtranspose", "deconv", "elu", "embedding", "gelu", "glu", "groupnorm", "gru",
-    "hardsigmoid", "hardswish", "hardtanh", "instancenorm", "layernorm", "logsoftmax", "lstm", "maxunpool", "mish",
-    "prelu", "rnn", "selu", "silu", "softplus", "softsign", "swish", "upsample",
+    "hardsigmoid", "hardswish", "hardtanh", "instancenorm", "lambda", "layernorm", "logsoftmax", "lstm", "maxunpool",
+    "mish", "permute", "prelu", "reshape", "rnn", "selu", "silu", "softplus", "softsign", "swish", "upsample",
+    "upsampling", "zeropadding",
 }  # fmt: skip
 
 
@@ -67,4 +72,4 @@ def key_elsewhere(key: str) -> str | None:
     return KEYS_ELSEWHERE.get(_bare(key))
 
 
-__all__ = ["is_no_layer_of_ours", "key_elsewhere", "layer_elsewhere"]
+__all__ = ["AMBIGUOUS", "is_no_layer_of_ours", "key_elsewhere", "layer_elsewhere"]

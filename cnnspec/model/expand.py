@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from ..errors import Diagnostic, Fix, ShapeRuleError, did_you_mean
+from ..errors import Diagnostic, Fix, ShapeRuleError
 from ..ops import LAYERS
 from ..ops.base import Op, Shape, attrs_of, dims
 from ..source import Span
 from ..syntax import ast
-from .arguments import Bound, bind, signature
+from .arguments import Bound, bind, signature, written
+from .belongs import SECTION_OF, Statements, belongs
 from .branches import row_notes
-from .elsewhere import is_no_layer_of_ours, layer_elsewhere
-from .settings import SECTIONS
+from .elsewhere import AMBIGUOUS, is_no_layer_of_ours, key_elsewhere, layer_elsewhere
+from .guess import hint_of, meant
 from .structure import expand_block, expand_from, expand_repeat, expand_residual
 from .values import Value
 from .walk import LOST, MAX_DEPTH, MAX_ERRORS, MAX_LAYERS, MAX_STEPS, Cursor, Env, Label, Placed, TooMuch
 
 TOP_WORDS = ("input", "classes", "defaults", "param", "block", "expect", "data", "train", "cnnspec")
 STRUCTURE = ("residual", "repeat", "from")
-SECTION_OF = {statement: section for section, statements in SECTIONS.items() for statement in statements}
 
 
 class Expander:
@@ -34,10 +34,13 @@ class Expander:
         variables: Mapping[str, Value],
         recursive: frozenset[str],
         input_shape: Shape | None = None,
+        said: Statements | None = None,
     ) -> None:
+        self.said: Statements = said or {}
         self._report, self.blocks, self.defaults = report, blocks, defaults
         self.globals, self.recursive, self.input_shape = variables, recursive, input_shape
         self.placed: list[Placed] = []
+        self.latest: dict[str, ast.Step] = {}  # the last step of each layer's name
         self.steps = 0
         self.depth = 0
         self.errors = 0
@@ -160,14 +163,45 @@ class Expander:
                 "expected right after the } of residual, on the same line",
                 hint="write  residual { ... } project { ... }",
             )
-        near = layer_elsewhere(step.name) or did_you_mean(step.name, [*known, *TOP_WORDS])
+        key = self._lost_key(step)
+        if key is not None:
+            return key
+        value = " ".join(step.head.text[len(step.name) :].split())
+        if step.name not in self.blocks and (place := belongs(step.name, value, self.said)) is not None:
+            return Diagnostic("unknown-layer", f"unknown layer `{step.name}`", step.name_span, place.about,
+                              hint=place.hint())  # fmt: skip
         if is_no_layer_of_ours(step.name):
-            label, hint = "this version has no such layer", "run  cnnspec layers  to see all layers"
-        elif near:
-            hint, fix = f"did you mean `{near}`?", Fix(step.name_span, near)
+            label = "this version has no such layer"
+        elif (ours := layer_elsewhere(step.name)) is not None:
+            fix = Fix(step.name_span, ours, sure=step.name.lower() not in AMBIGUOUS)
         else:
-            hint = "run  cnnspec layers  to see all layers"
+            fix = meant(step.name, [*known, *TOP_WORDS], step.name_span)
+        hint = hint_of(fix, "run  cnnspec layers  to see all layers")
         return Diagnostic("unknown-layer", f"unknown layer `{step.name}`", step.name_span, label, hint=hint, fix=fix)
+
+    def _lost_key(self, step: ast.Step) -> Diagnostic | None:
+        """Return the diagnostic for a key on a line of its own: ``stride 2`` below ``conv 16 3x3``."""
+        word = step.name if any(step.name in _keys(cls) for cls in LAYERS.values()) else key_elsewhere(step.name)
+        owners = [name for name, cls in LAYERS.items() if word in _keys(cls)]
+        if word is None or not owners or step.name in self.blocks or len(step.arguments) != 1:
+            return None
+        written = f"{word}={step.arguments[0].span.text}"
+        near = [self.latest[name] for name in owners if name in self.latest]
+        last = max(near, key=lambda layer: layer.span.start, default=None)
+        fix, hint = None, f"write  {written}  on the line of its layer"
+        if last is not None and last.span.source == step.span.source and last.body is None:
+            hint = f"write  {' '.join(last.head.text.split())} {written}"
+            between = step.span.source.text[last.head.end : step.span.start]
+            if last.head.end <= step.span.start and between.strip() in ("", "->"):
+                fix = Fix(Span(step.span.source, last.head.end, step.head.end), f" {written}", sure=True)
+        return Diagnostic(
+            "unknown-layer",
+            f"`{step.name}` is no layer",
+            step.head,
+            f"a key of {', '.join(owners)}",
+            hint=hint,
+            fix=fix,
+        )
 
     def too_much(self, step: ast.Step, env: Env, message: str) -> None:
         self.report(
@@ -179,6 +213,7 @@ class Expander:
     # ---- layers ---------------------------------------------------------------------------------
     def _layer(self, step: ast.Step, cursor: Cursor, env: Env, label: str) -> Cursor:
         cls = LAYERS[step.name]
+        self.latest[step.name] = step
         if cls.arity != 1:
             inputs = self._rows(step, cursor, env)
         else:
@@ -238,7 +273,7 @@ class Expander:
         fix = None
         if len(shapes) == 1 and len(shapes[0]) == 3 and _fits(op, _flat(shapes[0])):
             start = Span(span.source, step.name_span.start, step.name_span.start)
-            fix = Fix(start, "flatten -> ")
+            fix = Fix(start, "flatten -> ", sure=op.name == "dense")
         notes = error.notes
         if isinstance(step.body, ast.Table) and len(step.body.rows) == len(shapes):
             notes = (*notes, *row_notes(step.body, shapes))
@@ -291,6 +326,10 @@ class Expander:
                 continue
             ends.append(self.statements(row.statements, cursor, env.inner()))
         return ends
+
+
+def _keys(cls: type) -> list[str]:
+    return [a.key for a in written(attrs_of(cls)).values() if not a.positional]
 
 
 def _flat(shape: Shape) -> Shape:

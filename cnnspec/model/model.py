@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+from ..errors import Diagnostic
 from ..ops.base import Op, Param, Shape
 from ..source import Source, Span, Trail
 from .settings import DataSettings, TrainSettings
@@ -68,6 +69,7 @@ class Model:
     train: TrainSettings
     expects: tuple[Expect, ...] = ()
     settings: tuple[tuple[str, str], ...] = ()  # what --set changed
+    warnings: tuple[Diagnostic, ...] = ()  # what is whole but hardly meant
 
     def layer(self, name: str) -> Layer:
         return self._by_name[name]

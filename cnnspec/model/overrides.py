@@ -10,12 +10,14 @@ from ..source import Source, Span
 from ..syntax import ast
 from ..syntax.parser import parse
 from .arguments import written
+from .belongs import Statements, belongs
+from .elsewhere import key_elsewhere
 from .sections import Override
 from .settings import SECTIONS, SETTINGS
 
 
 def read_overrides(
-    settings: Mapping[str, str], parameters: Collection[str]
+    settings: Mapping[str, str], parameters: Collection[str], in_sections: Statements
 ) -> tuple[dict[str, ast.Expr], list[Override], list[Diagnostic]]:
     """Return changed parameters, changed settings, and what is wrong with either."""
     given: dict[str, ast.Expr] = {}
@@ -37,7 +39,7 @@ def read_overrides(
             else:
                 errors.append(_malformed(said))
         else:
-            errors.append(_unknown(name, said, parameters))
+            errors.append(_unknown(name, text, parameters, in_sections))
     return given, overrides, errors
 
 
@@ -46,6 +48,45 @@ def short_names() -> dict[str, str]:
     ``train.optimizer.lr``."""
     of_optimizers = [key for cls in SETTINGS["optimizer"].values() for key in _attrs(cls)]
     return {**{key: f"train.optimizer.{key}" for key in of_optimizers}, **{w: f"train.{w}" for w in SECTIONS["train"]}}
+
+
+def full_names(settings: Mapping[str, str], parameters: Collection[str]) -> dict[str, str]:
+    """Return what ``--set`` changes under full names: ``lr`` is short for ``train.optimizer.lr``.
+
+    A short name may leave out what is certain; one that is a parameter of the spec, or that names nothing or more than
+    one setting, stays as it is. Of two that say the same the later holds.
+    """
+    found: dict[str, str] = {}
+    for name, text in settings.items():
+        full = name if name in parameters else full_name(name)
+        found.pop(full, None)
+        found[full] = text
+    return found
+
+
+def full_name(name: str) -> str:
+    """Return the path of the one setting that a short name means, else the name itself."""
+    paths = settings_named(name)
+    return paths[0] if len(paths) == 1 else name
+
+
+def settings_named(name: str) -> list[str]:
+    """Return the settings that a name may mean: those whose path holds its words, the last one at its end.
+
+    A whole statement comes before a key of the same name, such as ``epochs`` of the warmup.
+    """
+    *before, last = name.split(".")
+    last = key_elsewhere(last) or last
+    statements, keys = [], []
+    for section, known in SECTIONS.items():
+        for statement in known:
+            path = [section, statement]
+            if last == statement and before in ([], [section]):
+                statements.append(".".join(path))
+            for key in {a.key for cls in SETTINGS[statement].values() for a in _attrs(cls).values()} - {statement}:
+                if last == key and all(word in path for word in before):
+                    keys.append(".".join([*path, key]))
+    return statements or keys
 
 
 def _read(source: Source, errors: list[Diagnostic]) -> tuple[ast.Statement, ...] | None:
@@ -77,16 +118,24 @@ def _malformed(said: str) -> Diagnostic:
     return Diagnostic("syntax", message, Span(source, 0, len(said)), hint="write  --set width=0.5")
 
 
-def _unknown(name: str, said: str, parameters: Collection[str]) -> Diagnostic:
+def _unknown(name: str, text: str, parameters: Collection[str], in_sections: Statements) -> Diagnostic:
     known = list(parameters)
     for section, statements in SECTIONS.items():
         for statement in statements:
             known.append(f"{section}.{statement}")
             for cls in SETTINGS[statement].values():
                 known += [f"{section}.{statement}.{a.key}" for a in _attrs(cls).values()]
+    several = settings_named(name)
     near = did_you_mean(name, known)
-    hint = f"did you mean `{near}`?" if near else f"parameters of this spec: {', '.join(parameters) or 'none'}"
-    source = Source("--set", said)
+    place = belongs(name, text, in_sections)
+    hint = f"parameters of this spec: {', '.join(parameters) or 'none'}; see  cnnspec help set"
+    if len(several) > 1:
+        hint = f"say which: {', '.join(several)}"
+    elif place is not None:
+        hint = f'write  --set "{place.section}.{place.statement}={place.text.partition(" ")[2]}"'
+    elif near:
+        hint = f"did you mean `{near}`?"
+    source = Source("--set", f"{name}={text}")
     message = f"there is no parameter or setting `{name}`"
     label = "neither a `param` of the spec nor a setting"
     return Diagnostic("unknown-name", message, Span(source, 0, len(name)), label, hint=hint)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..errors import Diagnostic, Fix, did_you_mean
+from ..errors import Diagnostic, Fix
 from ..ops.base import Shape, attrs_of, dims
 from ..source import Span
 from ..syntax import ast
 from ..text import some
 from .arguments import bind, written
-from .settings import SECTIONS, SETTINGS, Constant, DataSettings, TrainSettings, Warmup, fitting_source
+from .belongs import Belongs, Statements, belongs
+from .guess import hint_of, meant
+from .settings import SECTIONS, SETTINGS, Constant, DataSettings, Normalize, TrainSettings, Warmup, fitting_source
 from .values import Scope, Value
 
 Report = Callable[[Diagnostic], None]
@@ -43,6 +45,7 @@ class SectionReader:
     word: str
     variables: Mapping[str, Value]
     report: Report
+    said: Statements = field(default_factory=dict)  # of the whole spec, for hints
     found: dict[str, Statement] = field(default_factory=dict)
     warmup: int = 0
     lost: bool = False
@@ -86,39 +89,38 @@ class SectionReader:
             if isinstance(statement, ast.Broken):
                 self.lost = True
             elif not isinstance(statement, ast.Flow):
-                word = statement.span.text.split()[0]
-                message = f"`{word}` does not belong in the {self.word} section"
-                hint = "move it out of the braces"
-                if isinstance(statement, ast.Setting):
-                    message, hint = (
-                        f"`{word}` is set without `=`",
-                        f"write  {word} {statement.value.span.text}",
-                    )
-                self._report(Diagnostic("structure", message, statement.span, hint=hint))
+                self._report(self._no_flow(statement))
             elif statement.label_span is not None:
                 self._report(Diagnostic("structure", "settings have no label", statement.label_span))
             elif self._belongs(statement.steps):
                 good.append(statement.steps)
         return good
 
+    def _no_flow(self, statement: ast.Statement) -> Diagnostic:
+        """Return the diagnostic for what is no statement of a section: ``param``, or ``epochs = 4``."""
+        if not isinstance(statement, ast.Setting):
+            word = statement.span.text.split()[0]
+            message = f"`{word}` does not belong in the {self.word} section"
+            return Diagnostic("structure", message, statement.span, hint="move it out of the braces")
+        name, value = statement.name, " ".join(statement.value.span.text.split())
+        other = belongs(name, value, self.said)
+        if other is not None and name not in SECTIONS[self.word]:
+            return self._elsewhere(name, statement.name_span, statement.span, other)
+        fix = Fix(statement.span, f"{name} {value}", sure=name in SECTIONS[self.word])
+        message = f"`{name}` is set without `=`"
+        return Diagnostic("structure", message, statement.span, hint=f"write  {fix.replacement}", fix=fix)
+
+    def _elsewhere(self, name: str, span: Span, statement: Span, other: Belongs) -> Diagnostic:
+        """Return the diagnostic for a word that belongs to another statement."""
+        message = f"the {self.word} section has no `{name}`"
+        alone = not other.line and other.section == self.word
+        fix = Fix(statement, other.text, sure="..." not in other.text) if alone else None
+        return Diagnostic("unknown-setting", message, span, other.about, hint=other.hint(self.word), fix=fix)
+
     def _belongs(self, steps: tuple[ast.Step, ...]) -> bool:
         name, known = steps[0].name, SECTIONS[self.word]
         if name not in known:
-            other = next((s for s, words in SECTIONS.items() if name in words), None)
-            near = did_you_mean(name, known)
-            hint = f"did you mean `{near}`?" if near else f"known here: {', '.join(known)}"
-            if other:
-                hint = f"write it inside  {other} {{ ... }}"
-            self._report(
-                Diagnostic(
-                    "unknown-setting",
-                    f"the {self.word} section has no `{name}`",
-                    steps[0].name_span,
-                    f"expected one of {', '.join(known)}",
-                    hint=hint,
-                    fix=Fix(steps[0].name_span, near) if near and not other else None,
-                )
-            )
+            self._report(self._unknown(steps))
             return False
         for step in steps:
             if step.body is not None:
@@ -128,6 +130,21 @@ class SectionReader:
             self._report(Diagnostic("structure", f"{name} is one thing, not a chain", steps[1].name_span))
             return False
         return True
+
+    def _unknown(self, steps: tuple[ast.Step, ...]) -> Diagnostic:
+        name, span, known = steps[0].name, steps[0].name_span, SECTIONS[self.word]
+        whole = span.to(steps[-1].head)
+        other = next((s for s, words in SECTIONS.items() if name in words), None)
+        place = None
+        if other is None and all(step.body is None for step in steps):
+            value = " ".join(whole.text[len(name) :].split())
+            place = belongs(name, value, self.said)
+        if place is not None:
+            return self._elsewhere(name, span, whole, place)
+        fix = meant(name, known, span) if other is None else None
+        hint = f"write it inside  {other} {{ ... }}" if other else hint_of(fix, f"known here: {', '.join(known)}")
+        message = f"the {self.word} section has no `{name}`"
+        return Diagnostic("unknown-setting", message, span, f"expected one of {', '.join(known)}", hint=hint, fix=fix)
 
     # ---- one statement --------------------------------------------------------------------------
     def _statement(self, name: str, steps: tuple[ast.Step, ...]) -> None:
@@ -179,9 +196,14 @@ class SectionReader:
             word, slash, rest = text.partition("/")  # source folders /data/flowers
             hint = f"write  {name} {next(iter(classes))}"
             fix = None
+            if step.arguments and step.arguments[0].key:  # `optimizer lr=0.1`
+                place = belongs(step.arguments[0].key, "...", {})
+                if place is not None and place.statement == name:
+                    word = place.text.split()[1]
+                    hint = f"write  {' '.join([name, word, *(a.span.text for a in step.arguments)])}"
             if slash and word.strip() in classes:
                 hint = f'write  {name} {word.strip()} "/{rest}"'
-                fix = Fix(step.arguments[0].span, f'{word.strip()} "/{rest}"')
+                fix = Fix(step.arguments[0].span, f'{word.strip()} "/{rest}"', sure=True)
             self._report(
                 Diagnostic(
                     "missing-argument",
@@ -201,15 +223,15 @@ class SectionReader:
     def _known_word(self, name: str, word: str, span: Span, classes: Mapping[str, type]) -> str | None:
         if word in classes:
             return word
-        near = did_you_mean(word, classes)
+        fix = meant(word, classes, span)
         self._report(
             Diagnostic(
                 "unknown-value",
                 f"{name} cannot be `{word}`",
                 span,
                 f"expected one of {', '.join(classes)}",
-                hint=f"did you mean `{near}`?" if near else "",
-                fix=Fix(span, near) if near else None,
+                hint=hint_of(fix),
+                fix=fix,
             )
         )
         return None
@@ -297,6 +319,8 @@ def data_settings(reader: SectionReader, section: ast.Section | None, input_shap
                 message = f"`{name}` has {len(numbers)} numbers, and the input {input_shape[2]} channels"
                 label = f"expected 1 or {input_shape[2]} numbers, found {len(numbers)}"
                 reader.report(Diagnostic("shape", message, found["normalize"].span, label))
+    if normalize is not None and source.word != "npz":  # whose numbers need not be pixels
+        _judge_units(reader, normalize, found["normalize"].span)
     return DataSettings(
         source,
         found["split"].value.val if "split" in found else 0.0,
@@ -305,8 +329,34 @@ def data_settings(reader: SectionReader, section: ast.Section | None, input_shap
     )
 
 
-def train_settings(reader: SectionReader, section: ast.Section | None, data: DataSettings | None) -> TrainSettings:
-    """Return the ``train`` section as typed settings, defaults filled in."""
+def _judge_units(reader: SectionReader, normalize: Normalize, span: Span) -> None:
+    """Warn of a mean that no picture can have: it was meant for pixels from 0 to 255."""
+    if max(normalize.mean) <= 1 and max(normalize.std) <= 1:
+        return
+    words = []
+    for name, numbers in (("mean", normalize.mean), ("std", normalize.std)):
+        shown = [f"{n / 255 if max(numbers) > 1 else n:.3g}" for n in numbers]
+        words.append(f"{name}={shown[0] if len(shown) == 1 else '[' + ', '.join(shown) + ']'}")
+    written = f"normalize {' '.join(words)}"
+    reader.report(
+        Diagnostic(
+            "range",
+            "normalize works on pixels divided by 255, and these numbers are beyond 1",
+            span,
+            "mean and std lie between 0 and 1",
+            hint=f"write  {written}",
+            fix=Fix(
+                span, written, sure=span.source.name[:5] != "--set" and max(*normalize.mean, *normalize.std) <= 255
+            ),
+            severity="warning",
+        )
+    )
+
+
+def train_settings(
+    reader: SectionReader, section: ast.Section | None, data: DataSettings | None, changed: Container[str] = ()
+) -> TrainSettings:
+    """Return the ``train`` section as typed settings, defaults filled in; ``changed`` are those from outside."""
     found, default = reader.found, TrainSettings()
     for name in ("keep", "stop"):
         metric = found[name].value.on if name in found else ""
@@ -318,8 +368,13 @@ def train_settings(reader: SectionReader, section: ast.Section | None, data: Dat
     epochs = found["epochs"].value.epochs if "epochs" in found else default.epochs
     if reader.warmup > epochs:
         message = f"the warmup of {reader.warmup} epochs is longer than the training of {some(epochs, 'epoch')}"
-        hint = f"write  warmup {epochs}  or less, or train longer"
-        reader.report(Diagnostic("range", message, found["schedule"].span, hint=hint))
+        span = found["schedule"].span
+        if "epochs" in changed and "schedule" not in changed:  # a short try of a long training
+            notes = (f"this time the rate rises over {some(epochs, 'epoch')}",)
+            reader.report(Diagnostic("range", message, span, notes=notes, severity="warning"))
+        else:
+            hint = f"write  warmup {epochs}  or less, or train longer"
+            reader.report(Diagnostic("range", message, span, hint=hint))
     return TrainSettings(
         loss=found["loss"].value if "loss" in found else default.loss,
         optimizer=found["optimizer"].value if "optimizer" in found else default.optimizer,

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ..errors import Diagnostic, Fix, did_you_mean
+from ..errors import Diagnostic
 from ..ops import LAYERS
 from ..ops.base import attr, attrs_of
 from ..source import Frame, Span
 from ..syntax import ast
 from .arguments import bind
 from .branches import residual_mismatch
+from .guess import hint_of, meant
 from .values import UNKNOWN, Fault, LabelValue, NotKnown, Scope, Value, describe, evaluate
 from .walk import LOST, MAX_LAYERS, Cursor, Env, Labels
 
@@ -64,10 +65,12 @@ def expand_from(x: Expander, step: ast.Step, env: Env) -> Cursor:
 
 
 def _unknown_label(name: str, span: Span, env: Env) -> Diagnostic:
-    near = did_you_mean(name, [*env.labels, "input"])
+    fix = meant(name, [*env.labels] if env.calls else [*env.labels, "input"], span)
     known = ", ".join(list(env.labels)[:20]) or "none"
-    hint = f"did you mean `{near}`?" if near else f"labels above this line: {known}"
-    if env.calls and not near:
+    hint = hint_of(fix, f"labels above this line: {known}")
+    if env.calls and name == "input":
+        hint = "a block has no input of its own: begin the row with  identity"
+    elif env.calls and fix is None:
         hint = f"a block sees its own labels only; hand this one over:  block {env.calls[-1]}({name})"
     return Diagnostic(
         "unknown-label",
@@ -75,7 +78,7 @@ def _unknown_label(name: str, span: Span, env: Env) -> Diagnostic:
         span,
         "no label of this name stands above this line",
         hint=hint,
-        fix=Fix(span, near) if near else None,
+        fix=fix,
     )
 
 
@@ -126,10 +129,9 @@ def expand_residual(x: Expander, step: ast.Step, cursor: Cursor, env: Env) -> Cu
     project = next((c for c in step.clauses if c.name == "project"), None)
     for clause in step.clauses:
         if clause is not project:
-            near = did_you_mean(clause.name, ["project"])
             message = f"residual has no `{clause.name}`" if clause.name != "project" else "a second `project`"
-            fix = Fix(clause.name_span, near) if near and project is None else None
-            hint = f"did you mean `{near}`?" if fix else "residual knows one clause: project { ... }"
+            fix = meant(clause.name, ["project"], clause.name_span) if project is None else None
+            hint = hint_of(fix, "residual knows one clause: project { ... }")
             x.report(Diagnostic("structure", message, clause.name_span, hint=hint, fix=fix), env)
     if not isinstance(step.body, ast.Body) or not step.body.statements:
         hint = "write  residual { conv 64 3x3 -> bn }"
@@ -222,10 +224,9 @@ def _call_arguments(x: Expander, block: ast.Block, step: ast.Step, cursor: Curso
             message = f"{takes}; `{argument.span.text[:40]}` is one too many"
             problem = Diagnostic("surplus-argument", message, argument.span, hint=f"the form is  {form}")
         elif name not in parameters:
-            near = did_you_mean(name, parameters)
             span = argument.key_span or argument.span
-            hint = f"did you mean `{near}`?" if near else f"the form is  {form}"
-            fix = Fix(span, near) if near else None
+            fix = meant(name, parameters, span)
+            hint = hint_of(fix, f"the form is  {form}")
             label = f"parameters of {block.name}: {', '.join(parameters) or 'none'}"
             problem = Diagnostic("unknown-key", f"{block.name} has no `{name}`", span, label, hint=hint, fix=fix)
         elif name in given:

@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Union
 
-from ..errors import Diagnostic, Fix, did_you_mean
+from ..errors import Diagnostic, did_you_mean
 from ..ops.base import Shape, dims
 from ..source import Span
 from ..syntax import ast
+from .guess import hint_of, meant
 
 LARGEST = 10**18  # beyond it no size, count or cost of a net is meant
 
@@ -129,17 +130,15 @@ def unknown_name(name: str, span: Span, scope: Scope) -> Diagnostic:
     """Return the diagnostic for a name that stands for no number here."""
     variables = [v for v, value in scope.variables.items() if not isinstance(value, Unknown)]
     known = [*variables, *(("in.c", "in.h", "in.w", "here.c", "here.h", "here.w") if scope.in_net else ())]
-    near = did_you_mean(name, [*known, "classes"])
-    hint = f"did you mean `{near}`?" if near else ""
-    if not near:
-        hint = f"known here: {', '.join(known)}" if known else f"give it a value at the top:  param {name} = 1"
+    fix = meant(name, [*known, "classes"], span)
+    hint = f"known here: {', '.join(known)}" if known else f"give it a value at the top:  param {name} = 1"
     return Diagnostic(
         "unknown-name",
         f"unknown name `{name}`",
         span,
         "no parameter of this name is known here",
-        hint=hint,
-        fix=Fix(span, near) if near and span.text == name else None,
+        hint=hint_of(fix, hint),
+        fix=fix,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ..errors import Diagnostic, Fix
+from ..ops.activation import Activation
 from ..ops.base import dims
 from ..source import Span
 from ..syntax import ast
@@ -27,7 +28,11 @@ def judge_net(
     """Report what is wrong with a net whose layers all fit."""
     last = placed[end.index]
     _judge_unused(placed, names, end, report)
+    if train.batch == 1:
+        _judge_norms(placed, report)
     found_softmax = isinstance(train.loss, CrossEntropy) and _judge_softmax(placed, end, report)
+    if isinstance(train.loss, CrossEntropy) and (classes is not None or train.span is not None):
+        _judge_logits(placed, end, report)
     if classes is not None and not found_softmax:
         _judge_output(last, end, classes, classes_from, report)
 
@@ -52,9 +57,7 @@ def _judge_unused(placed: Sequence[Placed], names: dict[int, str], end: Cursor, 
 
 
 def _judge_softmax(placed: Sequence[Placed], end: Cursor, report: Report) -> bool:
-    index = end.index
-    while index >= 0 and placed[index].op.name in PASSES_THROUGH:
-        index = placed[index].inputs[0]
+    index = _last_that_computes(placed, end)
     if index < 0 or placed[index].op.name != "softmax":
         return False
     step = placed[index].step
@@ -73,7 +76,52 @@ def _judge_softmax(placed: Sequence[Placed], end: Cursor, report: Report) -> boo
     return True
 
 
-def _deletion(step: ast.Step) -> Fix:
+def _last_that_computes(placed: Sequence[Placed], end: Cursor) -> int:
+    index = end.index
+    while index >= 0 and placed[index].op.name in PASSES_THROUGH:
+        index = placed[index].inputs[0]
+    return index
+
+
+def _judge_logits(placed: Sequence[Placed], end: Cursor, report: Report) -> None:
+    """Warn of an activation at the end of the net: the loss wants numbers of any size."""
+    index = _last_that_computes(placed, end)
+    if index < 0 or end.shape is None or len(end.shape) != 1 or not isinstance(placed[index].op, Activation):
+        return
+    last = placed[index]
+    name = last.op.name
+    why = {"relu": "a logit below 0 would learn nothing", "leaky_relu": "logits below 0 would hardly move"}
+    report(
+        Diagnostic(
+            "softmax",
+            f"the net ends in {name}, and the loss cross_entropy takes logits of any size",
+            last.step.head,
+            why.get(name, f"behind {name} the loss cannot come near 0"),
+            trail=last.trail,
+            hint=f"delete {name}: nets end in logits, and predict turns them into probabilities",
+            fix=_deletion(last.step, sure=False),
+            severity="warning",
+        )
+    )
+
+
+def _judge_norms(placed: Sequence[Placed], report: Report) -> None:
+    """Refuse batch norms that have one value a channel to take mean and variance of, since it becomes 0."""
+    for layer in placed:
+        if layer.op.name == "bn" and layer.out_shape[:-1] in ((), (1, 1)):
+            report(
+                Diagnostic(
+                    "batch",
+                    "batch norm over a single value makes every output the same",
+                    layer.step.head,
+                    f"its input is {dims(layer.in_shapes[0])}, and batch is 1: one value for each channel",
+                    trail=layer.trail,
+                    hint="train with batch 2 or more, or delete this bn",
+                )
+            )
+
+
+def _deletion(step: ast.Step, *, sure: bool = True) -> Fix:
     """Return the edit that deletes a step with the arrow before it, or the step alone."""
     source, start, end = step.span.source, step.span.start, step.span.end
     before = source.text[:start].rstrip()
@@ -83,7 +131,7 @@ def _deletion(step: ast.Step) -> Fix:
         after = source.text[end:]
         if after.lstrip(" \t").startswith("->"):
             end += after.index("->") + 2
-    return Fix(Span(source, start, end), "")
+    return Fix(Span(source, start, end), "", sure)
 
 
 def _judge_output(last: Placed, end: Cursor, classes: int, classes_from: str, report: Report) -> None:
@@ -113,6 +161,6 @@ def _judge_output(last: Placed, end: Cursor, classes: int, classes_from: str, re
             f"expected {classes}, found {shape[0]}",
             trail=last.trail,
             hint="write  dense classes" if units is not None else f"end with  dense classes  after {dims(shape)}",
-            fix=Fix(units, "classes") if units is not None and same_place else None,
+            fix=Fix(units, "classes", sure=True) if units is not None and same_place else None,
         )
     )

@@ -21,8 +21,9 @@ def learning_rate(settings: TrainSettings, step: int, steps_per_epoch: int) -> f
     Notes
     -----
     Over the first ``warmup_epochs`` the rate rises in a straight line and reaches its full value with their
-    last step. ``step`` counts its epochs from the start of the run; ``cosine`` runs over what is left after
-    the warm-up: lr * (to + (1 - to) * (1 + cos(pi t)) / 2), t from 0 to 1.
+    last step; a warm-up longer than the training ends with it. ``step`` counts its epochs from the start of the
+    run; ``cosine`` runs over what is left after the warm-up: lr * (to + (1 - to) * (1 + cos(pi t)) / 2), t from 0
+    to 1.
 
     References
     ----------
@@ -30,7 +31,7 @@ def learning_rate(settings: TrainSettings, step: int, steps_per_epoch: int) -> f
     "SGDR", equation 5 (cosine).
     """
     full = float(settings.optimizer.lr)
-    warm = settings.warmup_epochs * steps_per_epoch
+    warm = _warmup_steps(settings, steps_per_epoch)
     if step < warm:
         return full * (step + 1) / warm
     schedule = settings.schedule
@@ -43,6 +44,10 @@ def learning_rate(settings: TrainSettings, step: int, steps_per_epoch: int) -> f
         t = min(1.0, (step - warm) / total)
         return full * (schedule.to + (1.0 - schedule.to) * 0.5 * (1.0 + math.cos(math.pi * t)))
     raise InternalError(f"no rule for schedule {schedule!r}")
+
+
+def _warmup_steps(settings: TrainSettings, steps_per_epoch: int) -> int:
+    return min(settings.warmup_epochs, settings.epochs) * steps_per_epoch
 
 
 def learning_rate_jump(settings: TrainSettings, epochs_before: int, step: int, steps_per_epoch: int) -> list[str]:
@@ -62,7 +67,8 @@ def learning_rate_jump(settings: TrainSettings, epochs_before: int, step: int, s
     if math.isclose(coming, planned, rel_tol=0.01):
         return []
     verb = "rises" if coming > last else "falls"
+    part = "warmup" if step < _warmup_steps(settings, steps_per_epoch) else settings.schedule.word
     return [
-        f"the learning rate {verb} at once from {last:.4g} to {coming:.4g}: {settings.schedule.word} now ends with "
+        f"the learning rate {verb} at once from {last:.4g} to {coming:.4g}: {part} now ends with "
         f"epoch {settings.epochs}, and ended with {epochs_before}"
     ]

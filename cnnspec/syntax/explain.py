@@ -97,6 +97,7 @@ def explain(place: Place) -> Diagnostic:
 
 def _explanations(place: Place) -> Iterator[Diagnostic | None]:
     yield _at_end(place)
+    yield _assigned(place)
     yield _odd_character(place)
     yield _word(place)
     yield _numberish(place)
@@ -131,7 +132,7 @@ def _odd_character(place: Place) -> Diagnostic | None:
             place.span(),
             why,
             hint=f"replace it by {replacement!r}" if replacement else "delete it",
-            fix=Fix(place.span(), replacement),
+            fix=Fix(place.span(), replacement, sure=True),
         )
     if char == '"':
         end = place.text.find("\n", place.offset)
@@ -144,12 +145,21 @@ def _odd_character(place: Place) -> Diagnostic | None:
                 hint='end it with  "  on the same line',
             )
     if char == "'":
+        quoted = re.compile(r"'([^'\"\n]*)'").match(place.text, place.offset)
+        if quoted is None:
+            written = '"like this"'
+        elif place.last is not None and place.last.type == "EQUALS" and _WORD.fullmatch(quoted[1]):
+            written = quoted[1]  # pad='same': words have no quotes
+        else:
+            written = f'"{quoted[1]}"'
+        span = place.span(len(quoted[0]) if quoted else 1)
         return Diagnostic(
             "syntax",
-            "texts stand in double quotes",
-            place.span(),
-            "expected \", found '",
-            hint='write "like this"',
+            "texts stand in double quotes, words in none",
+            span,
+            f"found {span.text[:40]}",
+            hint=f"write {written}",
+            fix=Fix(span, written, sure=True) if quoted else None,
         )
     if char == ";":
         return Diagnostic(
@@ -200,6 +210,12 @@ def _word(place: Place) -> Diagnostic | None:
 def _call(place: Place, match: re.Match[str]) -> Diagnostic:
     word = match.group()
     end = _closing(place.text, match.end())
+    foreign = _foreign(place, place.offset, end)
+    if foreign is not None:
+        return foreign
+    if word.rpartition(".")[2] == "Sequential":
+        message, hint = "a net stands in no call", "write its layers, one a line or chained by ->"
+        return Diagnostic("syntax", message, place.span(len(word)), hint=hint)
     if place.at_start or (place.last is not None and place.last.type in ("ARROW", "COLON")):
         inner = place.text[match.end() + 1 : end - 1].replace(",", " ")
         written = " ".join([word, *inner.split()])
@@ -208,8 +224,8 @@ def _call(place: Place, match: re.Match[str]) -> Diagnostic:
             "syntax",
             f"`{word}` is called without parentheses and commas",
             place.span(end - place.offset),
-            hint=f"write  {written[:60]}",
-            fix=Fix(place.span(end - place.offset), written) if simple else None,
+            hint=f"write  {written[:60]}" if simple else "write its name and its arguments, separated by spaces",
+            fix=Fix(place.span(end - place.offset), written, sure=True) if simple else None,
         )
     call = place.text[place.offset : end]
     return Diagnostic(
@@ -217,7 +233,47 @@ def _call(place: Place, match: re.Match[str]) -> Diagnostic:
         "a call as a bare argument needs parentheses around it",
         place.span(end - place.offset),
         hint=f"write ({call[:60]})",
-        fix=Fix(place.span(end - place.offset), f"({call})"),
+        fix=Fix(place.span(end - place.offset), f"({call})", sure=True),
+    )
+
+
+def _assigned(place: Place) -> Diagnostic | None:
+    """Explain ``x = Conv2D(64, kernel_size=3)``, where the parser stops inside of what it takes for a call."""
+    kinds = [value.type if isinstance(value, Token) else "" for value in place.partial[:4]]
+    if kinds != ["NAME", "EQUALS", "FUNCTION", "LPAR"]:
+        return None
+    start, opening = place.partial[2].start_pos, place.partial[3].start_pos
+    return _foreign(place, start, _closing(place.text, opening))
+
+
+def _foreign(place: Place, begin: int, end: int) -> Diagnostic | None:
+    """Return the diagnostic for a layer as Keras or PyTorch write it, perhaps assigned to a name."""
+    assigned = [v.type for v in place.partial[:2] if isinstance(v, Token)] == ["NAME", "EQUALS"]
+    after = place.last is not None and place.last.type in ("ARROW", "COLON")
+    if not (place.at_start or after or assigned):
+        return None
+    from .foreign import translate
+
+    text, call = place.text, place.text[begin:end]
+    if text[end : end + 1] == "(":  # layers.Flatten()(x)
+        end = _closing(text, end)
+    rest = re.compile(r"[ \t]*,?(?=[ \t]*(?:#|\r?\n|\Z))").match(text, end)
+    end = rest.end() if rest is not None else end
+    found = translate(call)
+    if found is None:
+        return None
+    written, exact = found
+    if re.search(r"^[ \t]*input\b", text, re.MULTILINE):
+        written = re.sub(r"^input \S+ -> ", "", written)
+    start = place.partial[0].start_pos if assigned else begin
+    span = Span(place.source, start, end)
+    return Diagnostic(
+        "syntax",
+        f"`{call.partition('(')[0]}` is written as in another library",
+        span,
+        "here a layer is its name and its arguments",
+        hint=f"write  {written}",
+        fix=Fix(span, written, sure=exact),
     )
 
 
@@ -246,7 +302,7 @@ def _numberish(place: Place) -> Diagnostic | None:
         place.span(len(found)),
         f"expected {expected}",
         hint=f"write {found.lower()}" if capital else "",
-        fix=Fix(place.span(len(found)), found.lower()) if capital else None,
+        fix=Fix(place.span(len(found)), found.lower(), sure=True) if capital else None,
     )
 
 
@@ -256,7 +312,7 @@ def _punctuation(place: Place) -> Diagnostic | None:
         span = Span(place.source, arrow.start(), arrow.end())
         return Diagnostic(
             "syntax", "an arrow is written ->", span, f"expected ->, found {span.text}", hint="write ->",
-            fix=Fix(span, "->"),
+            fix=Fix(span, "->", sure=True),
         )  # fmt: skip
     if place.kind == "RBRACE" and place.open_bracket("LBRACE") is None:
         return Diagnostic(
@@ -274,15 +330,14 @@ def _punctuation(place: Place) -> Diagnostic | None:
             place.span(),
             "expected a space, found a comma",
             hint="delete the comma",
-            fix=Fix(place.span(), ""),
+            fix=Fix(place.span(), "", sure=True),
         )
     if place.kind == "COLON" and place.first_word in SECTION_WORDS:
         return Diagnostic(
             "reserved",
             f"`{place.first_word}` is a reserved word and cannot be a label",
             Span(place.source, place.partial[0].start_pos, place.partial[0].end_pos),
-            hint=f"delete the colon, or choose another name, such as {place.first_word}_",
-            fix=Fix(place.span(), ""),
+            hint=f"choose another name, such as {place.first_word}_",
         )
     if place.kind == "EQUALS" and place.first_word == "expect":
         return Diagnostic(
@@ -291,7 +346,7 @@ def _punctuation(place: Place) -> Diagnostic | None:
             place.span(),
             "expected one of == != <= >= < >, found =",
             hint="write ==",
-            fix=Fix(place.span(), "=="),
+            fix=Fix(place.span(), "==", sure=True),
         )
     if place.kind == "BAR":
         return Diagnostic(
@@ -319,7 +374,9 @@ def _generic(place: Place) -> Diagnostic:
     if last is not None and last.type == "COLON" and place.kind in ("NUMBER", "SIZE"):
         colon = Span(place.source, last.start_pos or 0, last.end_pos or 0)
         hint = "delete the colon: a layer is its name and its arguments"
-        return replace(_diagnose(place, "a label names nothing", "a layer after the label", hint), fix=Fix(colon, ""))
+        return replace(
+            _diagnose(place, "a label names nothing", "a layer after the label", hint), fix=Fix(colon, "", sure=True)
+        )
     if last is not None and last.type == "COLON":
         return _diagnose(place, "a label names nothing", "a layer after the label")
     if last is not None and last.type in ("PLUS", "MINUS", "TIMES", "DIVIDE", "FLOOR"):

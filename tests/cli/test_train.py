@@ -225,3 +225,26 @@ def test_an_out_folder_that_cannot_be_written_is_told_before_kernels_are_loaded(
         result = cli("train", "net.cnn", "--out", out)
         assert result.code == 1 and "--out FOLDER" in result.err, result.err
     assert not (room / "runs").exists()
+
+
+def test_batch_and_lr_are_short_for_their_settings(cli: Run, room: Path) -> None:
+    result = cli("train", "net.cnn", "--steps", "1", "--batch", "7", "--lr", "0.003", "--json")
+    [made] = (room / "runs").glob("net-*")
+    assert json.loads((made / "manifest.json").read_text())["set"] == [
+        ["train.batch", "7"],
+        ["train.optimizer.lr", "0.003"],
+    ]
+    assert json.loads(result.out)["status"] == "interrupted"
+    for option in ("--batch", "--lr", "--seed"):
+        again = cli("train", "--resume", made, option, "1")
+        assert again.code == 2
+        assert f"{option} cannot change when a run goes on" in again.err
+    assert cli("train", "net.cnn", "--lr", "fast").code == 2
+
+
+def test_one_epoch_of_a_spec_with_a_longer_warmup_is_trained_and_told(cli: Run, room: Path) -> None:
+    spec = (room / "net.cnn").read_text().replace("train {", "train {\n  schedule warmup 2 -> cosine\n")
+    (room / "net.cnn").write_text(spec)
+    result = cli("train", "net.cnn", "--epochs", "1", "--steps", "1")
+    assert result.code == 0
+    assert "warning[range]: the warmup of 2 epochs is longer than the training of 1 epoch" in result.err

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from golden import cases
 
-from cnnspec.compiler import Compiler, mend
+from cnnspec.compiler import Compiler
 from cnnspec.errors import SpecError
+from cnnspec.mend import mend
 from cnnspec.source import Source
 
 

@@ -108,6 +108,9 @@ def test_several_at_once():
     ("name", "value", "words"),
     [
         ("widht", "2", "did you mean `width`?"),
+        ("on", "val.loss", "say which: train.keep.on, train.stop.on"),
+        ("warmup", "3", 'write  --set "train.schedule=warmup 3 -> step 5 gamma=0.5"'),
+        ("adam", "0.1", 'write  --set "train.optimizer=adam 0.1"'),
         ("train.epoch", "2", "did you mean `train.epochs`?"),
         ("train.epochs", "two", "unknown name `two`"),
         ("train.epochs", "-1", "no leading minus"),
@@ -137,3 +140,82 @@ def test_expectations_of_cost_are_left_aside_where_the_net_is_changed():
         model(text.replace("c = 4", "c = 8"))
     with pytest.raises(SpecError, match="expected params == 40, found 80"):
         model(text.replace("c = 4", "c = 8"), train__epochs="1")
+
+
+@pytest.mark.parametrize(
+    ("short", "full"),
+    [
+        ("lr", "train.optimizer.lr"),
+        ("train.lr", "train.optimizer.lr"),
+        ("optimizer.lr", "train.optimizer.lr"),
+        ("learning_rate", "train.optimizer.lr"),
+        ("epochs", "train.epochs"),
+        ("batch", "train.batch"),
+        ("val", "data.split.val"),
+        ("schedule", "train.schedule"),
+    ],
+)
+def test_a_short_name_of_set_means_the_one_setting_that_it_can_mean(short: str, full: str):
+    value = {"train.schedule": "cosine", "data.split.val": "5%"}.get(full, "3")
+    changed = Compiler.from_text(SPEC, {short: value}).model
+    assert changed.settings == ((full, value),)
+    assert (changed.train, changed.data) == (model(**{full: value}).train, model(**{full: value}).data)
+
+
+def test_a_parameter_wins_over_a_short_name_and_the_later_of_two_names_over_the_earlier():
+    text = SPEC.replace("param width", "param lr = 1\nparam width")
+    assert model(text, lr="7").train.optimizer.lr == 0.1
+    assert Compiler.from_text(SPEC, {"train.optimizer.lr": "1", "lr": "2"}).model.train.optimizer.lr == 2
+
+
+def test_a_warmup_that_is_longer_than_a_short_try_is_cut_and_told():
+    changed = model(train__epochs="1")
+    assert (changed.train.epochs, changed.train.warmup_epochs) == (1, 2)  # a resumed run has the warmup of the spec
+    [told] = changed.warnings
+    assert (told.severity, told.code) == ("warning", "range")
+    assert "warmup of 2 epochs" in told.message
+    for text in (SPEC.replace("epochs 7", "epochs 1"), SPEC):
+        with pytest.raises(SpecError, match="warmup"):
+            model(text, train__epochs="1", train__schedule="warmup 2 -> cosine")
+
+
+BATCH_NORM = "input 8x8x1\n{net} -> dense 10\ndata {{ source digits }}\ntrain {{ batch {batch} }}\n"
+
+
+@pytest.mark.parametrize(
+    ("net", "batch", "refused"),
+    [
+        ("flatten -> dense 8 -> bn", 1, True),
+        ("conv 4 3x3 -> avgpool global -> bn -> flatten", 1, True),
+        ("avgpool global -> conv 4 1x1 -> bn -> flatten", 1, True),
+        ("flatten -> dense 8 -> bn", 2, False),
+        ("conv 4 3x3 -> bn -> flatten", 1, False),
+        ("flatten -> dense 8 -> bn", 64, False),
+    ],
+)
+def test_batch_norm_over_one_value_a_channel(net: str, batch: int, refused: bool):
+    text = BATCH_NORM.format(net=net, batch=batch)
+    if not refused:
+        assert model(text).train.batch == batch
+        return
+    with pytest.raises(SpecError) as caught:
+        model(text)
+    assert [d.code for d in caught.value.diagnostics] == ["batch"]
+
+
+@pytest.mark.parametrize("end", ["sigmoid", "relu", "tanh", "relu6", "leaky_relu", "relu -> dropout 0.1"])
+def test_an_activation_before_cross_entropy_is_told(end: str):
+    text = f"input 8x8x1\nflatten -> dense 10 -> {end}\ndata {{ source digits }}\n"
+    [told] = model(text).warnings
+    assert (told.code, told.severity) == ("softmax", "warning")
+    assert told.message.startswith(f"the net ends in {end.split()[0]}")
+    assert model(text + "train { loss mse }\n").warnings == ()
+    assert model("input 8x8x1\nconv 8 3x3 -> relu\n").warnings == ()  # no task: a piece of a net
+
+
+def test_a_mean_in_pixels_is_told_with_the_numbers_that_were_meant():
+    [told] = model(SPEC.replace("mean=0.3 std=[0.4]", "mean=127 std=64")).warnings
+    assert told.hint == "write  normalize mean=0.498 std=0.251"
+    assert model(SPEC.replace("mean=0.3 std=[0.4]", "mean=1 std=[1]")).warnings == ()
+    npz = SPEC.replace("source digits", 'source npz "a.npz"').replace("mean=0.3 std=[0.4]", "mean=127 std=64")
+    assert model(npz + "classes 10").warnings == ()  # its numbers need not be pixels

@@ -22,6 +22,10 @@ def test_step_falls_every_two_epochs():
     assert rates(Step(2, gamma=0.5)) == [0.2] * 10 + [0.1] * 10
 
 
+def test_a_warmup_longer_than_the_training_ends_with_it():
+    assert rates(Cosine(), warmup=3, epochs=1) == pytest.approx([0.04, 0.08, 0.12, 0.16, 0.2])
+
+
 def test_cosine_starts_full_is_half_in_the_middle_and_falls_throughout():
     found = rates(Cosine())
     assert found[0] == 0.2

@@ -10,8 +10,9 @@ from golden import SPECS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cnnspec.compiler import Compiler, decode, mend
+from cnnspec.compiler import Compiler, decode
 from cnnspec.errors import SpecError
+from cnnspec.mend import mend
 from cnnspec.source import Source
 
 EXAMPLES = [p.read_text(encoding="utf-8") for p in sorted(Path(SPECS).glob("*.cnn"))]

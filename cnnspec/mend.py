@@ -1,0 +1,124 @@
+"""The edits that mend a spec: ``check --fix``. Only sure ones are made, and none may add a mistake."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from .compiler import Compiler
+from .errors import Diagnostic, SpecError
+from .source import Source
+from .syntax.parser import MAX_BYTES
+
+MAX_ROUNDS = 60  # each mends what the one before uncovered
+MAX_TRIALS = 30  # edits that are tried one by one, where all together do not mend
+
+Settings = Mapping[str, str] | None
+
+
+class Mended(NamedTuple):
+    """A text, how many edits were made, and the diagnostics that are left of it."""
+
+    source: Source
+    edits: int
+    remaining: tuple[Diagnostic, ...]
+
+
+def mend(source: Source, settings: Settings = None) -> Mended:
+    """Make the sure edits that the diagnostics of a spec offer.
+
+    A text is taken only if each of its mistakes stood in the text before, and fewer are left. One edit may uncover
+    the next (a layer's name first, then its keys), which is followed to its end. The result, mended again, stays.
+
+    Parameters
+    ----------
+    settings : what ``--set`` changes, as :class:`Compiler` takes it.
+    """
+    found, edits = findings(source, settings), 0
+    while any(_is_sure(d, source) for d in found):
+        step = _follow(source, found, settings)
+        if not _is_better(step.remaining, found):
+            step = _first_that_mends(source, found, settings)
+        if not step.edits:
+            break
+        source, found, edits = step.source, step.remaining, edits + step.edits
+    return Mended(source, edits, found)
+
+
+def uncovered(source: Source, found: Sequence[Diagnostic], settings: Settings = None) -> tuple[Diagnostic, ...]:
+    """Return the mistakes that the sure edits of a mended text would bring to light, for which they are not made."""
+    known = {_key(d) for d in found}
+    remaining = _follow(source, tuple(found), settings).remaining
+    return tuple(d for d in remaining if _key(d) not in known and d.severity == "error")
+
+
+def findings(source: Source, settings: Settings = None) -> tuple[Diagnostic, ...]:
+    """Return the diagnostics of a spec: its errors, or the warnings of a net that is whole."""
+    try:
+        return Compiler(source, settings).model.warnings
+    except SpecError as error:
+        return error.diagnostics
+
+
+def apply_fixes(source: Source, diagnostics: Iterable[Diagnostic]) -> tuple[str, int]:
+    """Return the text with the sure edits of the diagnostics applied, and how many were.
+
+    Edits that overlap one before them are left for another round.
+    """
+    edits = sorted({(d.fix.span.start, d.fix.span.end, d.fix.replacement) for d in diagnostics
+                    if d.fix is not None and _is_sure(d, source)})  # fmt: skip
+    parts, position, applied = [], 0, 0
+    last_start = -1
+    for start, end, replacement in edits:
+        if start < position or start == last_start:
+            continue
+        parts += [source.text[position:start], replacement]
+        position, last_start = end, start
+        applied += 1
+    return "".join([*parts, source.text[position:]]), applied
+
+
+def _follow(
+    source: Source, found: tuple[Diagnostic, ...], settings: Settings, known: frozenset[Key] = frozenset()
+) -> Mended:
+    """Make all sure edits and those that they uncover, except for diagnostics that are ``known``."""
+    edits = 0
+    for _ in range(MAX_ROUNDS):
+        text, n = apply_fixes(source, [d for d in found if _key(d) not in known])
+        if n == 0 or len(text) > MAX_BYTES:
+            break
+        source, edits = Source(source.name, text), edits + n
+        found = findings(source, settings)
+    return Mended(source, edits, found)
+
+
+def _first_that_mends(source: Source, found: tuple[Diagnostic, ...], settings: Settings) -> Mended:
+    """Make the first sure edit that, with what it uncovers, leaves fewer mistakes and no other."""
+    known = frozenset(map(_key, found))
+    for d in [d for d in found if _is_sure(d, source)][:MAX_TRIALS]:
+        text, edits = apply_fixes(source, [d])
+        after = Source(source.name, text)
+        step = _follow(after, findings(after, settings), settings, known)
+        if _is_better(step.remaining, found):
+            return step._replace(edits=step.edits + edits)
+    return Mended(source, 0, found)
+
+
+Key = tuple[str, str]
+
+
+def _key(d: Diagnostic) -> Key:
+    """Return what two diagnostics share that tell the same mistake; its place moves with the text."""
+    return d.code, d.message
+
+
+def _is_better(after: Sequence[Diagnostic], before: Sequence[Diagnostic]) -> bool:
+    """Return whether all mistakes stood there before and some are gone; warnings count where no mistake does."""
+    left, stood = ([Counter(_key(d) for d in found if d.severity == kind) for kind in ("error", "warning")]
+                   for found in (after, before))  # fmt: skip
+    return left[0] < stood[0] or (left[0] == stood[0] and left[1] < stood[1])
+
+
+def _is_sure(d: Diagnostic, source: Source) -> bool:
+    return d.fix is not None and d.fix.sure and d.fix.span.source == source

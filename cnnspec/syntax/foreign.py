@@ -1,0 +1,299 @@
+"""Lines of Keras and PyTorch in words of the language, where a line there means one thing here.
+
+``Conv2D(32, (3, 3), activation="relu")`` pads nothing unless it says so, and ``nn.Conv2d(3, 16, 3)`` names the channels
+that enter first: a line taken over word by word would be another net.
+"""
+
+from __future__ import annotations
+
+import ast as python
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+LONGEST = 400  # characters of a line that is looked at
+_WRAPPER = re.compile(r"(?:\w+\s*=\s*)?\w+\.add\(\s*(.*?)\s*\)\s*", re.DOTALL)
+_ACTIVATIONS = {"relu": "relu", "relu6": "relu6", "tanh": "tanh", "sigmoid": "sigmoid", "softmax": "softmax"}
+_MISSING: Any = object()
+
+
+@dataclass
+class Line:
+    """One call, its arguments still to be taken; what is not taken in the end has no translation."""
+
+    name: str  # the last part: Conv2d of nn.Conv2d
+    prefix: str
+    positional: list[Any]
+    keys: dict[str, Any] = field(default_factory=dict)
+    exact: bool = True
+
+    def take(self, *names: str, default: Any = _MISSING) -> Any:
+        """Return the next positional argument, or that of the first of these keys."""
+        if self.positional:
+            return self.positional.pop(0)
+        for name in names:
+            if name in self.keys:
+                return self.keys.pop(name)
+        if default is _MISSING:
+            raise ValueError(names)
+        return default
+
+    def key(self, *names: str, default: Any = None) -> Any:
+        for name in names:
+            if name in self.keys:
+                return self.keys.pop(name)
+        return default
+
+
+def translate(call: str) -> tuple[str, bool] | None:
+    """Return a call of Keras or PyTorch as flow of the language and whether it is exact, or None where it is neither.
+
+    >>> translate("Conv2D(32, (3, 3), activation='relu')")
+    ('conv 32 3x3 pad=none -> relu', True)
+    >>> translate("nn.Conv2d(3, 16, 3, padding=1)")
+    ('conv 16 3x3 pad=1', True)
+    """
+    if len(call) > LONGEST:
+        return None
+    wrapped = _WRAPPER.fullmatch(call.strip())
+    try:
+        tree = python.parse((wrapped.group(1) if wrapped else call).strip(), mode="eval").body
+        if isinstance(tree, python.Call) and isinstance(tree.func, python.Call):  # layers.Flatten()(x)
+            tree = tree.func
+        if not isinstance(tree, python.Call):
+            return None
+        line = _read(tree)
+        rule = _RULES.get(line.name)
+        if rule is None:
+            return None
+        written = rule(line)
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+        return None
+    if written is None or line.positional or line.keys:
+        return None
+    return written, line.exact
+
+
+def _read(call: python.Call) -> Line:
+    if isinstance(call.func, python.Attribute):
+        name, prefix = call.func.attr, python.unparse(call.func.value)
+    elif isinstance(call.func, python.Name):
+        name, prefix = call.func.id, ""
+    else:
+        raise ValueError
+    keys = {k.arg: python.literal_eval(k.value) for k in call.keywords if k.arg is not None}
+    return Line(name, prefix, [_value(a) for a in call.args], keys)
+
+
+def _value(node: python.expr) -> Any:
+    if isinstance(node, python.Name):  # in_features, or the x of F.relu(x)
+        return node.id
+    return python.literal_eval(node)
+
+
+def _size(value: Any) -> str:
+    """Return a size as the language writes it: 3x3 of 3 or (3, 3)."""
+    if isinstance(value, (list, tuple)) and len(value) == 2:
+        return f"{_whole(value[0])}x{_whole(value[1])}"
+    return f"{_whole(value)}x{_whole(value)}"
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int:
+        raise ValueError
+    return value
+
+
+def _short(value: Any) -> str:
+    rows, columns = _size(value).split("x")
+    return rows if rows == columns else f"{rows}x{columns}"
+
+
+def _one(value: Any) -> bool:
+    return _short(value) == "1"
+
+
+def _activation(line: Line) -> str:
+    name = line.key("activation")
+    if name in (None, "linear"):
+        return ""
+    return f" -> {_ACTIVATIONS[name]}" if name in _ACTIVATIONS else _no()
+
+
+def _no() -> Any:
+    raise ValueError
+
+
+def _keras_pad(line: Line, *, default: str = "pad=none") -> str:
+    padding = line.key("padding", default="valid")
+    if padding not in ("valid", "same"):
+        raise ValueError
+    return "pad=same" if padding == "same" else default
+
+
+def _bias(line: Line, name: str) -> str:
+    return "" if line.key(name, default=True) else " bias=no"
+
+
+def _opening(line: Line) -> str:
+    """Return the input that a first layer of Keras names, with the arrow after it."""
+    shape = line.key("input_shape", "shape")
+    line.key("name")
+    if shape is None:
+        return ""
+    return f"input {'x'.join(str(_whole(d)) for d in shape)} -> "
+
+
+def _keras_conv(line: Line) -> str:
+    filters, size = _whole(line.take("filters")), _size(line.take("kernel_size"))
+    stride = line.take("strides", default=1)
+    pad = _keras_pad(line)
+    line.exact = _one(stride) or pad == "pad=none"  # `same` pads the other side there
+    text = f"{_opening(line)}conv {filters} {size}"
+    text += "" if _one(stride) else f" stride={_short(stride)}"
+    text += "" if pad == "pad=same" else f" {pad}"
+    dilation = line.key("dilation_rate", default=1)
+    text += "" if _one(dilation) else f" dilation={_short(dilation)}"
+    groups = _whole(line.key("groups", default=1))
+    text += "" if groups == 1 else f" groups={groups}"
+    return text + _bias(line, "use_bias") + _activation(line)
+
+
+def _keras_depthwise(line: Line) -> str:
+    size, stride = _size(line.take("kernel_size")), line.key("strides", default=1)
+    pad = _keras_pad(line)
+    line.exact = _one(stride) or pad == "pad=none"
+    text = f"depthwise {size}" + ("" if _one(stride) else f" stride={_short(stride)}")
+    text += "" if pad == "pad=same" else f" {pad}"
+    return text + _bias(line, "use_bias") + _activation(line)
+
+
+def _torch_conv(line: Line) -> str:
+    line.take("in_channels")
+    filters, kernel = _whole(line.take("out_channels")), line.take("kernel_size")
+    stride = line.take("stride", default=1)
+    padding = line.take("padding", default=0)
+    dilation = line.take("dilation", default=1)
+    groups = _whole(line.take("groups", default=1))
+    text = f"conv {filters} {_size(kernel)}" + ("" if _one(stride) else f" stride={_short(stride)}")
+    if padding != "same":
+        pad = "0" if padding == "valid" else _short(padding)
+        text += " pad=none" if pad == "0" else f" pad={pad}"
+    text += "" if _one(dilation) else f" dilation={_short(dilation)}"
+    text += "" if groups == 1 else f" groups={groups}"
+    return text + _bias(line, "bias")
+
+
+def _pool(kind: str) -> Callable[[Line], str]:
+    def rule(line: Line) -> str:
+        torch = line.name.endswith("2d")
+        size = line.take("kernel_size") if torch else line.take("pool_size", default=2)
+        stride = line.take("stride", "strides", default=None)
+        text = f"{kind} {_short(size)}"
+        text += "" if stride is None or _short(stride) == _short(size) else f" stride={_short(stride)}"
+        if not torch:
+            pad = _keras_pad(line, default="")
+            line.exact = not pad
+            return f"{text} {pad}".rstrip()
+        padding = _short(line.take("padding", default=0))
+        if padding != "0" and kind == "avgpool":  # zeros count there
+            raise ValueError
+        return text if padding == "0" else f"{text} pad={padding}"
+
+    return rule
+
+
+def _dense(line: Line) -> str:
+    if line.name == "Dense":
+        units = _whole(line.take("units"))
+        return f"{_opening(line)}dense {units}" + _bias(line, "use_bias") + _activation(line)
+    first = line.take("in_features")
+    units = line.take("out_features", default=first)
+    return f"dense {_whole(units)}" + _bias(line, "bias")
+
+
+def _global(line: Line) -> str:
+    if line.name.startswith("Adaptive"):
+        return "avgpool global" if _short(line.take("output_size")) == "1" else _no()
+    return "avgpool global" if line.key("keepdims", default=False) else "avgpool global -> flatten"
+
+
+def _batch_norm(line: Line) -> str:
+    if line.name == "BatchNorm2d":
+        line.take("num_features", default=None)
+    return "bn"
+
+
+def _leaky(line: Line) -> str:
+    default = 0.01 if line.prefix == "nn" else None
+    slope = line.take("negative_slope", "alpha", default=default)
+    line.key("inplace")
+    return f"leaky_relu {float(slope):g}"
+
+
+def _plain(text: str) -> Callable[[Line], str]:
+    def rule(line: Line) -> str:
+        if line.prefix == "F":  # F.relu(x)
+            line.take("input", default="")
+        line.key("inplace", "dim", "axis", default=None)
+        line.key("name")
+        return text
+
+    return rule
+
+
+def _input(line: Line) -> str:
+    values = line.take("shape", "input_shape")
+    if isinstance(values, int):
+        values = [values, *line.positional]
+        line.positional.clear()
+    line.key("name")
+    line.key("batch_size")
+    return f"input {'x'.join(str(_whole(v)) for v in values)}"
+
+
+def _named_activation(line: Line) -> str:
+    line.keys["activation"] = line.take("activation")
+    return _activation(line).removeprefix(" -> ") or _no()
+
+
+def _dropout(line: Line) -> str:
+    rate = line.take("rate", "p", default=0.5)
+    line.key("inplace")
+    return f"dropout {float(rate):g}"
+
+
+_RULES: Mapping[str, Callable[[Line], str]] = {
+    "Conv2D": _keras_conv,
+    "Convolution2D": _keras_conv,
+    "Conv2d": _torch_conv,
+    "DepthwiseConv2D": _keras_depthwise,
+    "MaxPool2d": _pool("maxpool"),
+    "MaxPool2D": _pool("maxpool"),
+    "MaxPooling2D": _pool("maxpool"),
+    "AvgPool2d": _pool("avgpool"),
+    "AvgPool2D": _pool("avgpool"),
+    "AveragePooling2D": _pool("avgpool"),
+    "AdaptiveAvgPool2d": _global,
+    "GlobalAveragePooling2D": _global,
+    "GlobalAvgPool2D": _global,
+    "Dense": _dense,
+    "Linear": _dense,
+    "LazyLinear": _dense,
+    "BatchNormalization": _batch_norm,
+    "BatchNorm2d": _batch_norm,
+    "BatchNorm1d": _batch_norm,
+    "LeakyReLU": _leaky,
+    "ReLU": _plain("relu"),
+    "ReLU6": _plain("relu6"),
+    "Tanh": _plain("tanh"),
+    "Sigmoid": _plain("sigmoid"),
+    "Softmax": _plain("softmax"),
+    "relu": _plain("relu"),
+    "Activation": _named_activation,
+    "Dropout": _dropout,
+    "Flatten": _plain("flatten"),
+    "Input": _input,
+    "InputLayer": _input,
+}
