@@ -206,6 +206,22 @@ class Npz:
     path: str = attr("str", "the .npz file", positional=True)
 
 
+@setting("source", "csv")
+class Csv:
+    """A table of pixels, gz or not: a row an image, a column its label, as Kaggle's digit files."""
+
+    path: str = attr("str", "the .csv file to train on", positional=True)
+    test: str = attr("str", "a .csv file to test on", default="")
+    val: str = attr("str", "a .csv file to validate on", default="")
+    label: str = attr("str", "the labels' column: its name, or number from 0; else `label`, or the first", default="")
+    transpose: bool = attr("bool", "turn pictures that are stored column by column, as EMNIST's", default=False)
+    first: int = attr("int", "the label of the first class: 1 for the letters of EMNIST", default=0, min=0, max=1000)
+
+    @property
+    def own_validation(self) -> bool:
+        return bool(self.val)
+
+
 def fitting_source(shape: Sequence[int] | None) -> str:
     """Return a source, as a spec writes it, whose images have this shape: what to suggest where none is named."""
     for word, source in SETTINGS["source"].items():

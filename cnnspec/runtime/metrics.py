@@ -40,7 +40,11 @@ def measured_of(
 def _own_validation(model: Model) -> str:
     """Return the other way to a validation set, where the source has one."""
     word = getattr(model.data.source, "word", "") if model.data is not None else ""
-    return {"folders": ", or a folder  val  beside  train", "npz": ", or  x_val  and  y_val  in the file"}.get(word, "")
+    return {
+        "folders": ", or a folder  val  beside  train",
+        "npz": ", or  x_val  and  y_val  in the file",
+        "csv": ', or  val="FILE"  behind the path',
+    }.get(word, "")
 
 
 def check_metrics(model: Model, data: Dataset) -> None:

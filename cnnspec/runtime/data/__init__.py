@@ -19,6 +19,7 @@ from .mnist import open_fashion_mnist, open_idx, open_mnist
 from .npz import open_npz
 from .pixels import PixelScale, as_pixels, white_as_trained
 from .split import ArraySplit, Dataset, Normalizer, Split, hold_out, normalizer_for, with_validation
+from .table import open_csv
 
 Opener = Callable[[DataSettings, Shape, "int | None", Path], Dataset]
 
@@ -29,6 +30,7 @@ OPENERS: dict[str, Opener] = {
     "idx": open_idx,
     "folders": open_folders,
     "npz": open_npz,
+    "csv": open_csv,
 }
 
 

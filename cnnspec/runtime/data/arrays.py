@@ -37,6 +37,7 @@ def dataset_of_parts(
     classes: int | None,
     normalize: Normalize | None,
     trained: PixelScale | None = None,
+    first: int = 0,
     from_one: str = "",
     notes: Sequence[str] = (),
 ) -> Dataset:
@@ -48,6 +49,7 @@ def dataset_of_parts(
     normalize : as the spec's ``normalize``.
     trained : the scale of the pixels that the net was trained on, where this is data to measure it on; else that
         of ``train`` is what the other parts are held against.
+    first : the label of the first class.
     from_one : the mend for labels that count from 1; see :func:`class_numbers`.
     notes : what is to be told of the file.
 
@@ -70,10 +72,12 @@ def dataset_of_parts(
     numbered = {key: y for key, y in labels.items() if y.ndim == 1}  # the others are targets for mse
     known = 0
     if numbered:
-        known = classes or count_classes((y, parts[key].path, parts[key].y_name) for key, y in numbered.items())
+        known = classes or count_classes(
+            ((y, parts[key].path, parts[key].y_name) for key, y in numbered.items()), first
+        )
     for key, y in numbered.items():
         part = parts[key]
-        labels[key] = class_numbers(y, known, path=part.path, field=part.y_name, from_one=from_one)
+        labels[key] = class_numbers(y, known, path=part.path, field=part.y_name, first=first, from_one=from_one)
     splits = {
         key: ArraySplit(
             x, labels[key], normalizer_for(normalize, input_shape[-1], scales[key].white), origin=parts[key].path
@@ -85,7 +89,7 @@ def dataset_of_parts(
         splits["train"],
         splits.get("val"),
         splits.get("test"),
-        tuple(map(str, range(known))),
+        tuple(map(str, range(first, first + known))),
         fingerprint((x, labels[key], parts[key].path) for key, x in pixels.items()),
         normalizer_for(normalize, input_shape[-1]),
         tuple(filter(None, told)),

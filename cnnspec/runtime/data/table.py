@@ -1,0 +1,273 @@
+"""Tables of pixels (.csv): a row an image, its label in one column, as Kaggle's digit files and those of MNIST."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from ...errors import DataError, did_you_mean
+from ...model.settings import DataSettings
+from ...ops.base import Shape
+from ...reading import CHUNK, named_path, open_unpacked
+from . import split as limits
+from .arrays import Part, dataset_of_parts
+from .split import Dataset
+
+LINE_NBYTES = 16 << 20  # of one row
+_SEPARATORS = ",;\t"
+_LABELS = ("label", "labels", "class", "target", "y")
+
+
+def open_csv(settings: DataSettings, input_shape: Shape, classes: int | None, base: Path) -> Dataset:
+    """Open a table to train on, and others to validate and to test on where they are named.
+
+    Rows are images, row by row of their pixels; pixels of several channels stand side by side. Whole numbers from 0
+    to 255 are bytes, other numbers floats that are used as they are.
+
+    Raises
+    ------
+    DataError
+        When a file is missing, has no column of labels, or other columns than the input has values; names line and
+        column of a field that is no number.
+    """
+    source = settings.source
+    named = {"train": source.path, "val": source.val, "test": source.test}
+    parts = {}
+    for part, name in named.items():
+        if name:
+            path = named_path(base, name)
+            pixels, labels, column = read_table(path, math.prod(input_shape), source.label, source.first)
+            parts[part] = Part(_images(pixels, input_shape, source.transpose), labels, "pixels", column, path)
+    notes = []
+    if "test" not in parts:
+        notes.append('no table to test on is named (test="FILE" behind the path); nothing will be tested')
+    return dataset_of_parts(
+        parts["train"].path.stem if parts["train"].path else "csv",
+        parts,
+        input_shape=input_shape,
+        classes=classes,
+        normalize=settings.normalize,
+        first=source.first,
+        from_one="first=1 behind the path says so",
+        notes=notes,
+    )
+
+
+def read_table(path: Path, count: int, label: str = "", first: int = 0) -> tuple[np.ndarray, np.ndarray, str]:
+    """Return (pixels [N, count], labels int64[N], name of their column) of a table, gzipped or plain.
+
+    Parameters
+    ----------
+    count : values of an image.
+    label : the column of the labels: its name in the first line, or its number from 0, from -1 at the end. Where it
+        is not given, the column called label, class, target or y, else the first.
+
+    Raises
+    ------
+    DataError
+        See :func:`open_csv`.
+    """
+    with open_unpacked(path, "table") as (stream, _):
+        lines = _lines(stream, path)
+        number, line = next(lines, (1, ""))
+        if not line:
+            raise DataError("the file is empty", path=path, expected="a table of labels and pixels")
+        separator = max(_SEPARATORS, key=line.count)
+        fields = _fields(line, separator)
+        header = not all(map(_is_number, fields))
+        column = _column(fields if header else None, len(fields), label, count, path)
+        names = fields if header else [f"column {i}" for i in range(len(fields))]
+        pixels: list[np.ndarray] = []
+        labels: list[np.ndarray] = []
+        nbytes = 0
+        for numbers, rows in _chunks(lines, None if header else (number, line)):
+            values = _parse(numbers, rows, separator, names, column, path)
+            labels.append(_whole(values[:, column], numbers, names[column], path))
+            pixels.append(_narrow(np.delete(values, column, axis=1)))
+            nbytes += pixels[-1].nbytes
+            if nbytes > limits.IN_MEMORY_NBYTES:
+                raise DataError(
+                    "the pixels of the table would take too much memory",
+                    path=path,
+                    expected=f"at most {limits.IN_MEMORY_NBYTES:,} bytes, as bytes or floats of 4 bytes",
+                    found=f"more, at line {numbers[-1]:,}",
+                    hint="write them into a file of numpy.savez once; it is read batch by batch",
+                )
+    if not pixels:
+        raise DataError("the table has no rows below its first line", path=path)
+    name = names[column] if header and names[column] else "label"
+    kinds = {piece.dtype for piece in pixels}
+    kind = next(dtype for dtype in map(np.dtype, (np.float32, np.int32, np.uint8)) if dtype in kinds)
+    return np.concatenate(pixels, dtype=kind, casting="unsafe"), np.concatenate(labels), name
+
+
+def _images(pixels: np.ndarray, input_shape: Shape, transpose: bool) -> np.ndarray:
+    if not transpose:
+        return pixels.reshape(-1, *input_shape)
+    height, width, channels = input_shape
+    return np.ascontiguousarray(pixels.reshape(-1, width, height, channels).swapaxes(1, 2))
+
+
+def _lines(stream: IO[bytes], path: Path) -> Iterator[tuple[int, str]]:
+    """Yield (number from 1, text) of the lines that hold something."""
+    number = 0
+    while raw := stream.readline(LINE_NBYTES + 1):
+        number += 1
+        if number == 1 and raw[:4] == b"PK\x03\x04":
+            raise DataError("this is a zip file, not a table", path=path, hint=f"unzip {path}, and name the .csv")
+        if len(raw) > LINE_NBYTES or b"\0" in raw:
+            what = f"a line of more than {LINE_NBYTES:,} bytes" if len(raw) > LINE_NBYTES else "a NUL byte"
+            raise DataError(
+                "this is not a table", path=path, field=f"line {number:,}", expected="a row a line", found=what
+            )
+        try:
+            text = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip("\r\n")
+        except UnicodeDecodeError:
+            raise DataError("the line is not UTF-8", path=path, field=f"line {number:,}") from None
+        if text.strip():
+            yield number, text
+
+
+def _chunks(lines: Iterator[tuple[int, str]], before: tuple[int, str] | None) -> Iterator[tuple[list[int], list[str]]]:
+    """Yield (line numbers, lines) of CHUNK characters or a little more, so that a table is parsed piece by piece."""
+    numbers, rows, size = ([before[0]], [before[1]], len(before[1])) if before else ([], [], 0)
+    for number, line in lines:
+        numbers.append(number)
+        rows.append(line)
+        size += len(line)
+        if size >= CHUNK:
+            yield numbers, rows
+            numbers, rows, size = [], [], 0
+    if rows:
+        yield numbers, rows
+
+
+def _fields(line: str, separator: str) -> list[str]:
+    return [field.strip() for field in next(csv.reader([line], delimiter=separator), [])]
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return "_" not in text
+
+
+def _column(header: Sequence[str] | None, found: int, label: str, count: int, path: Path) -> int:
+    """Return the column of the labels, or raise DataError where the columns are not those of the input."""
+    named = [i for i, name in enumerate(header or ()) if name.lower() in _LABELS]
+    if found == count and not (named or label):
+        raise DataError(
+            "the table has no column of labels",
+            path=path,
+            field="columns",
+            expected=f"{count + 1:,}: the label and {count:,} pixels",
+            found=f"{found:,}, as many as an image has pixels",
+            hint="without labels there is nothing to learn or to test: name the table that has them",
+        )
+    if found != count + 1:
+        raise DataError(
+            "the table has other columns than the spec's input has values",
+            path=path,
+            field="columns",
+            expected=f"{count + 1:,}: the label and {count:,} pixels",
+            found=f"{found:,}",
+            hint=_columns_hint(header, found),
+        )
+    if not label:
+        return named[0] if named else 0
+    if header and label in header:
+        return list(header).index(label)
+    try:
+        column = int(label)
+    except ValueError:
+        column = found
+    if not -found <= column < found:
+        near = did_you_mean(label, header or ())
+        raise DataError(
+            f"there is no column {label!r}",
+            path=path,
+            field="label",
+            expected=f"a name of the first line, or a number from 0 to {found - 1:,}",
+            found=", ".join(list(header)[:4]) + ", ..." if header else "a first line of numbers",
+            hint=f'label="{near}"' if near else "",
+        )
+    return column % found
+
+
+def _columns_hint(header: Sequence[str] | None, found: int) -> str:
+    if header and header[0] in ("", "Unnamed: 0"):
+        return "the first column looks like row numbers; pandas leaves them out with to_csv(..., index=False)"
+    for channels in (1, 3):
+        side = math.isqrt((found - 1) // channels)
+        if side > 0 and side * side * channels == found - 1:
+            return f"input {side}x{side}x{channels}"
+    return ""
+
+
+def _parse(
+    numbers: list[int], rows: list[str], separator: str, names: Sequence[str], column: int, path: Path
+) -> np.ndarray:
+    """Return float64[n, columns] of lines; DataError names the first field that is no finite number."""
+    try:
+        values: np.ndarray = np.loadtxt(
+            rows, dtype=np.float64, delimiter=separator, comments=None, quotechar='"', ndmin=2
+        )
+        if values.shape == (len(rows), len(names)) and np.isfinite(values).all():
+            return values
+        why = "the rows do not make a table"
+    except ValueError as error:
+        why = str(error)
+    for number, line in zip(numbers, rows, strict=True):
+        fields = _fields(line, separator)
+        if len(fields) != len(names):
+            raise DataError(
+                "the row has another number of fields than the first",
+                path=path,
+                field=f"line {number:,}",
+                expected=f"{len(names):,}",
+                found=f"{len(fields):,}",
+            )
+        for i, text in enumerate(fields):
+            if not _is_number(text) or not math.isfinite(float(text)):
+                is_label = i == column
+                raise DataError(
+                    "the label is not a number" if is_label else "the field is not a number",
+                    path=path,
+                    field=f"line {number:,}, {names[i] or f'column {i}'}",
+                    expected="a number",
+                    found=repr(text[:40]) if text else "nothing",
+                    hint="number the classes from 0" if is_label and text else "",
+                )
+    raise DataError(f"this is not a table of numbers ({why})", path=path, field=f"line {numbers[0]:,}")
+
+
+def _whole(values: np.ndarray, numbers: list[int], name: str, path: Path) -> np.ndarray:
+    """Return labels int64[n] of a column, or raise DataError naming the first that is no whole number."""
+    wrong = np.flatnonzero((values != np.floor(values)) | (np.abs(values) >= 2**63))
+    if len(wrong):
+        raise DataError(
+            "the label is not a whole number",
+            path=path,
+            field=f"line {numbers[int(wrong[0])]:,}, {name}",
+            expected="the number of a class",
+            found=f"{values[int(wrong[0])]:g}",
+            hint='label="NAME" behind the path says which column holds the labels',
+        )
+    return values.astype(np.int64)
+
+
+def _narrow(values: np.ndarray) -> np.ndarray:
+    """Return pixels as bytes where they are, as integers where they are whole, else as float32."""
+    low, high = values.min(initial=0), values.max(initial=0)
+    kind: Any = np.float32
+    if abs(low) < 2**31 and high < 2**31 and (values == np.floor(values)).all():
+        kind = np.uint8 if low >= 0 and high <= 255 else np.int32
+    with np.errstate(over="ignore"):  # as_pixels names what float32 cannot hold
+        return values.astype(kind)
