@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..model.model import INPUT, Layer, Model
+from ..model.model import Model
 from ..text import percent
 from .data import Dataset
 from .data.split import Split
@@ -25,7 +25,6 @@ from .inputs import input_remarks, samples_of
 ENOUGH_STEPS, ENOUGH_EPOCHS = 100, 5  # of training: after less of both, nothing is said
 SLACK = 0.98  # of the loss of the best constant answer
 STILL, WILD = 1e-3, 1.5  # change of all weights / their first values; loss / that of the best constant answer
-PASSES_THROUGH = ("identity", "dropout", "flatten")
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ def guess_of(model: Model, split: Split) -> Guess | None:
     """
     labels = split.labels
     if labels.ndim > 1:
-        variance = float(np.var(np.asarray(labels, np.float64), axis=0).mean())
+        variance = _variance(labels)
         return Guess(math.nan, variance) if variance > 0 else None
     outputs = model.output_shape[-1]
     shares = np.bincount(labels, minlength=outputs) / len(labels)
@@ -69,6 +68,13 @@ def guess_of(model: Model, split: Split) -> Guess | None:
     smooth = float(model.train.loss.smooth)
     q = (1 - smooth) * shares + smooth / outputs
     return Guess(float(shares.max()), float(-(q[q > 0] * np.log(q[q > 0])).sum()))
+
+
+def _variance(targets: np.ndarray) -> float:
+    """Return the variance of targets float32[N, F], a mean over F, without a copy of all of them in float64."""
+    starts = range(0, len(targets), 4096)
+    mean = sum(targets[i : i + 4096].sum(axis=0, dtype=np.float64) for i in starts) / len(targets)
+    return float(sum(np.square(targets[i : i + 4096] - mean).sum() for i in starts) / targets.size)
 
 
 # ---- what is said ---------------------------------------------------------------------------------
@@ -129,38 +135,6 @@ def _compared(part: str, accuracy: float, loss: float, guess: Guess) -> str:
 
 
 # ---- causes ---------------------------------------------------------------------------------------
-def squashed_end(model: Model) -> Layer | None:
-    """Return the activation that bounds the outputs which cross_entropy takes for logits, or None."""
-    if model.train.loss.word != "cross_entropy":
-        return None
-    name = model.output
-    while name != INPUT:
-        layer = model.layer(name)
-        if layer is None or len(layer.inputs) != 1:
-            return None
-        if layer.op.name in ("sigmoid", "tanh", "relu", "relu6"):
-            return layer
-        if layer.op.name not in PASSES_THROUGH:
-            return None
-        name = layer.inputs[0]
-    return None
-
-
-def squashed_remark(model: Model) -> str | None:
-    """Return what a bounded end costs, or None: the loss that the best possible outputs have, or the lost gradient."""
-    layer = squashed_end(model)
-    if layer is None:
-        return None
-    reach = {"sigmoid": 1.0, "tanh": 2.0, "relu6": 6.0}.get(layer.op.name, math.inf)
-    lowest = math.log1p((model.output_shape[-1] - 1) * math.exp(-reach))
-    floor = f", and keeps the loss above {lowest:.3g}" if lowest > 0.1 and not model.train.loss.smooth else ""
-    what = "cuts off negative logits" if layer.op.name.startswith("relu") else "squashes the logits"
-    return (
-        f"the net ends in {layer.name} (line {layer.span.line}), which {what}{floor}: "
-        f"cross_entropy takes logits of any size; delete {layer.op.name} at the end"
-    )
-
-
 def _causes(model: Model, data: Dataset, network: Any, wildness: float = 1.0) -> list[str]:
     """Return the likely reason as one remark: the first that is measured.
 
@@ -171,10 +145,12 @@ def _causes(model: Model, data: Dataset, network: Any, wildness: float = 1.0) ->
     if bad is not None:
         return [f"likely cause: {bad} holds values that are not finite"]
     remarks = input_remarks(model, data)
-    squashed = squashed_remark(model)
-    if remarks or squashed:
-        return [f"likely cause: {remark}" for remark in (*remarks, squashed) if remark]
+    remarks += [f"{w.message} (line {w.span.line})" for w in model.warnings if w.code == "softmax"]
+    if remarks:
+        return [f"likely cause: {remark}" for remark in remarks]
     lr = float(model.train.optimizer.lr)
+    if lr == 0:
+        return ["likely cause: the learning rate is 0"]
     x, y = samples_of(data.train, network.batch)
     outputs = network.predict(x)
     if len(x) > 1 and not np.ptp(outputs, axis=0).any():

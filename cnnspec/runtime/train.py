@@ -14,11 +14,11 @@ from ..model.model import Model
 from .batch_size import check_batches
 from .checkpoint import Progress
 from .data import Dataset, data_of
+from .data.pixels import AS_IT_IS
 from .evaluate import target_dtype
 from .events import Reporter, Silent, TrainResult
 from .identity import train_settings
 from .inputs import class_remarks, input_remarks
-from .learned import squashed_remark
 from .loop import Run
 from .metrics import check_metrics
 from .resume import folder_to_resume, restore
@@ -138,8 +138,9 @@ def _remarks(model: Model, data: Dataset, *, anew: bool) -> list[str]:
         if old
         else None
     )
-    found = [begins, check_batches(model, len(data.train)), *class_remarks(data), *input_remarks(model, data)]
-    return [remark for remark in (*found, squashed_remark(model)) if remark]
+    scale = [] if any(AS_IT_IS in note for note in data.notes) else input_remarks(model, data)
+    found = [begins, check_batches(model, len(data.train)), *class_remarks(data), *scale]
+    return [remark for remark in found if remark]
 
 
 __all__ = ["TrainResult", "train"]

@@ -19,11 +19,12 @@ from cnnspec.model.settings import (
     Digits,
     Folders,
     KeepBest,
+    Normalize,
     Npz,
     Patience,
     TrainSettings,
 )
-from cnnspec.runtime.data import open_data
+from cnnspec.runtime.data import dataset_of_arrays, open_data
 from cnnspec.runtime.diverged import TrainingDiverged
 from cnnspec.runtime.events import Silent
 from cnnspec.runtime.metrics import has_stalled, is_better
@@ -411,3 +412,13 @@ def test_what_a_manifest_holds_is_json_though_the_test_loss_is_not_finite(tmp_pa
     result = run(digits_model(dataclasses.replace(FULL, keep=None, epochs=1)), tmp_path, network=Overflows)
     text = (result.folder / "manifest.json").read_text()
     assert json.loads(text, parse_constant=lambda word: pytest.fail(word))["result"]["test.loss"] is None
+
+
+@pytest.mark.parametrize("normalize", [None, Normalize((127.0,), (64.0,))])
+def test_inputs_of_another_scale_are_told_once(normalize):
+    """Numbers of 0 to 255 that are no images are told by the data; what normalize makes of them, by the training."""
+    x = np.random.default_rng(0).random((40, 8, 8, 1), dtype=np.float32) * (255 if normalize is None else 1)
+    data = dataset_of_arrays(x, np.arange(40) % 10, input_shape=(8, 8, 1), classes=10, normalize=normalize)
+    model = digits_model(with_train(digits_model(), epochs=1).train, DataSettings(Digits(), normalize=normalize))
+    scale = [n for n in run(model, data=data).notes if "net as it is" in n or "should be near 0 and 1" in n]
+    assert len(scale) == 1 and ("as it is" in scale[0]) == (normalize is None)

@@ -193,13 +193,16 @@ def differs(given: PixelScale, trained: PixelScale, field: str) -> str:
     return ""
 
 
+AS_IT_IS = "goes into the net as it is"  # in notes: that inputs are of another size than nets like is told
+
+
 def remark(scale: PixelScale, field: str, normalized: bool) -> str:
     """Return what a person should know of the scale of a training set; "" where nothing is odd."""
     if scale.white == 255 and 0 < scale.high <= 1:
         return f"{field}: bytes of 0 and 1 are divided by 255, which leaves next to nothing; give bools or floats"
     if scale.white == 1 and max(abs(scale.low), abs(scale.high)) > 8 and not normalized:
         by = "255" if scale._look_like_bytes else _number(max(abs(scale.low), abs(scale.high)))
-        return f"{field}: {scale.text} goes into the net as it is; nets learn better near 0 to 1: {field} / {by}"
+        return f"{field}: {scale.text} {AS_IT_IS}; nets learn better near 0 to 1: {field} / {by}"
     return ""
 
 
