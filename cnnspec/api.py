@@ -27,13 +27,12 @@ if TYPE_CHECKING:
     from .compiler import Compiler
     from .kernels.effort import Progress
     from .model.model import Model
-    from .runtime.data import Dataset
+    from .runtime.data import Dataset, PixelScale
     from .runtime.evaluate import Evaluation
     from .runtime.events import Reporter, TrainResult
     from .runtime.network import Network
     from .runtime.trained import TrainedOn
 
-PREDICT_BATCH = 64
 SPLITS = ("test", "val", "train")
 
 
@@ -285,32 +284,49 @@ class Net:
         from .runtime.trained import compare_data
 
         if x is not None:
-            data = self._dataset(x, y, None, None)
+            data = self._dataset(x, y, None, None, trained=self._trained.scale if self._trained is not None else None)
             part: Any = data.train
+            tell(*data.notes)
         else:
             data = data_of(self.model, self.base)
             part = getattr(data, split, None) if split in SPLITS else None
             if part is None:
                 there = [name for name in SPLITS if getattr(data, name) is not None]
                 raise DataError(f"the data has no {split} split", field="split", expected=" or ".join(there))
-            tell(compare_data(self._trained, data))
+            tell(*compare_data(self._trained, data))
         batch = self.model.train.batch
         classes = self.output_shape[0] if part.labels.ndim == 1 and len(self.output_shape) == 1 else None
         network = self._network(batch, target_dtype(self.model, part), progress)
         return replace(evaluate(network, part, batch, classes), class_names=self.class_names or data.class_names)
 
-    def predict(self, x: np.ndarray) -> np.ndarray:
+    def predict(
+        self,
+        x: np.ndarray | str | Path | Sequence[str | Path],
+        *,
+        invert: bool = False,
+        progress: bool | None = None,
+    ) -> np.ndarray:
         """Return probabilities float32[N, classes] (the raw outputs where the loss is mse).
 
         Parameters
         ----------
-        x : uint8[N, H, W, C] (divided by 255, then as the spec's ``normalize`` says), or float32[N, H, W, C]
-            (used as they are); one image without N gives one row.
+        x : images as :meth:`train` takes them, or one image without N, which gives one row; or picture files: a path
+            or a list of paths, where a folder stands for the pictures in it and below, in the order of their names.
+            Both are read as those of the training were, and normalised as the spec says.
+        invert : turn light and dark of picture files around.
+        progress : show how far the kernels are where some must be compiled; None does so in a terminal and a notebook.
 
         Raises
         ------
         DataError
-            When the images do not have the size of the spec's input.
+            When the images do not have the size of the spec's input, are of another scale than those that the net was
+            trained on, or a file cannot be read.
+
+        Warns
+        -----
+        DataWarning
+            When pictures are light and those of the training were dark, or the reverse; when numbers go below 0, and
+            those of the training did not.
 
         Examples
         --------
@@ -321,30 +337,24 @@ class Net:
         """
         import numpy as np
 
-        from .runtime.data import normalizer_for
-        from .runtime.evaluate import softmax
+        from .runtime.answers import BATCH, answer, image_files, invert_hint, pixels_of, read_picture, white_of_pictures
 
-        images = np.asarray(x)
-        if images.ndim == len(self.input_shape):
-            images = images[None]
-        if images.shape[1:] != self.input_shape:
-            raise DataError(
-                "the images do not have the size of the spec's input",
-                field="x",
-                expected=f"[N, {', '.join(map(str, self.input_shape))}]",
-                found=str(list(np.shape(x))),
-            )
-        if images.dtype == np.uint8:
-            normalize = self.model.data.normalize if self.model.data is not None else None
-            images = normalizer_for(normalize, self.input_shape[-1])(images)
-        images = np.ascontiguousarray(images, np.float32)
-        size = min(PREDICT_BATCH, max(1, len(images)))
-        network = self._network(size)
-        parts = [network.predict(images[i : i + size]) for i in range(0, len(images), size)]
-        logits = np.concatenate(parts) if parts else np.zeros((0, *self.output_shape), np.float32)
-        if self.model.train.loss.word == "mse" or logits.ndim != 2:
-            return logits
-        return softmax(logits)
+        paths = paths_in(x)
+        if paths is None:
+            pixels, white, remark = pixels_of(x, self.model, self._trained)
+            tell(remark)
+            network = self._network(min(BATCH, max(1, len(pixels))), progress=progress)
+            return answer(network, self.model, pixels, white)
+        files = image_files(paths)
+        white = white_of_pictures(self._trained, files[0])
+        network = self._network(min(BATCH, len(files)), progress=progress)
+        answers, means = [], []
+        for start in range(0, len(files), BATCH):  # so that memory holds a batch of pictures, not all
+            pictures = [read_picture(file, self.model, invert=invert) for file in files[start : start + BATCH]]
+            means += [float(picture.mean()) for picture in pictures]
+            answers.append(answer(network, self.model, np.stack(pictures), white))
+        tell(invert_hint(means, self._trained, invert, "invert=True"))
+        return np.concatenate(answers)
 
     # ---- weights --------------------------------------------------------------------------------
     def weights(self) -> dict[str, np.ndarray]:
@@ -493,6 +503,7 @@ class Net:
         validation: tuple[np.ndarray, np.ndarray] | None,
         test: tuple[np.ndarray, np.ndarray] | None,
         model: Model | None = None,
+        trained: PixelScale | None = None,
     ) -> Dataset:
         from .runtime.data import dataset_of_arrays
 
@@ -514,6 +525,7 @@ class Net:
             val=settings.val if settings is not None and validation is None else 0.0,
             normalize=settings.normalize if settings is not None else None,
             seed=model.train.seed,
+            trained=trained,
         )
 
 
@@ -524,9 +536,17 @@ def texts_of(settings: Mapping[str, object]) -> dict[str, str]:
     return {key: words[value] if isinstance(value, bool) else str(value) for key, value in named}
 
 
-def tell(notes: Sequence[str]) -> None:
+def paths_in(x: object) -> list[Path] | None:
+    """Return the paths of a path or of a list of them; None where it is neither."""
+    listed = list(x) if isinstance(x, (list, tuple)) else [x]
+    if not listed or not all(isinstance(path, (str, Path)) for path in listed):
+        return None
+    return [Path(path) for path in listed if isinstance(path, (str, Path))]
+
+
+def tell(*notes: str) -> None:
     """Tell the caller of the caller what should be known of the data."""
-    for note in notes:
+    for note in filter(None, notes):
         warnings.warn(note, DataWarning, stacklevel=3)
 
 

@@ -161,6 +161,122 @@ def test_class_names_travel_with_the_weights(tmp_path: Path) -> None:
 
 
 # ---- predict --------------------------------------------------------------------------------------
+SCALED = """\
+input 8x8x1
+flatten -> dense 2
+data {
+  source npz "not-read.npz"
+  normalize mean=0.5 std=0.1
+}
+train {
+  optimizer adam lr=0.02
+  epochs 8
+  batch 16
+}
+"""
+
+
+def two_classes(n: int = 60) -> tuple[np.ndarray, np.ndarray]:
+    """Return bytes uint8[N, 8, 8, 1], darker for class 0 and lighter for class 1."""
+    y = np.arange(n) % 2
+    noise = np.random.default_rng(0).integers(-20, 21, (n, 8, 8, 1))
+    return (np.where(y == 0, 100, 150)[:, None, None, None] + noise).astype(np.uint8), y
+
+
+@pytest.mark.parametrize("trained_as", ["uint8", "int64", "floats of 0 to 1", "float16", "[N, H, W]"])
+def test_the_same_pictures_get_the_same_answers_in_every_form(trained_as: str) -> None:
+    x, y = two_classes()
+    forms = {
+        "uint8": x,
+        "int64": x.astype(np.int64),
+        "uint16": x.astype(np.uint16),
+        "floats of 0 to 1": (x / 255).astype(np.float32),
+        "float16": (x / 255).astype(np.float16),
+        "float64, in another order": np.asfortranarray(x / 255),
+        "[N, H, W]": x[..., 0],
+        "a list": x.tolist(),
+    }
+    net = cnnspec.parse(SCALED)
+    net.train(forms[trained_as], y)
+    expected = net.predict(forms[trained_as])
+    for form, array in forms.items():
+        tolerance = 2e-2 if "float16" in (form, trained_as) else 1e-5
+        assert np.allclose(net.predict(array), expected, atol=tolerance), form
+        if form != "a list":
+            assert net.evaluate(array, y).accuracy == 1, form
+    for one in (x[0], x[0, :, :, 0], x[0] / 255):
+        assert net.predict(one).shape == (1, 2) and np.allclose(net.predict(one), expected[:1], atol=2e-2)
+    assert net.predict(x[:0]).shape == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("train", "ask", "mend"),
+    [
+        ("signed", "bytes", "make floats of them as those of the training were made"),
+        ("bytes", "undivided floats", "x / 255"),
+        ("bytes", "16 bits", "is white"),
+        ("bytes", "standardised", "hand over pixels as in training"),
+        ("standardised", "bytes", "make floats of them"),
+    ],
+)
+def test_pixels_of_another_scale_than_the_training_are_refused(train: str, ask: str, mend: str) -> None:
+    x, y = two_classes()
+    scaled = {
+        "bytes": x,
+        "signed": x / 127.5 - 1,
+        "undivided floats": x.astype(np.float32),
+        "16 bits": x.astype(np.uint16) * 257,
+        "standardised": (x - x.mean()) / x.std(),
+    }
+    net = cnnspec.parse(SCALED)
+    net.train(scaled[train], y, epochs=1)
+    for call in (lambda: net.predict(scaled[ask]), lambda: net.evaluate(scaled[ask], y)):
+        with pytest.raises(cnnspec.DataError) as caught:
+            call()
+        assert mend in str(caught.value)
+
+
+def test_pixels_below_zero_are_told_where_the_training_had_none() -> None:
+    x, y = two_classes()
+    net = cnnspec.parse(SCALED)
+    net.train(x, y, epochs=1)
+    with pytest.warns(cnnspec.DataWarning, match=r"x is float64 from -0\.\d+ to 0\.\d+, and the training's pixels"):
+        net.predict(x / 127.5 - 1)
+    with pytest.warns(cnnspec.DataWarning, match=r"x \(float64 from -0.* differ in scale"):
+        net.evaluate(x / 127.5 - 1, y)
+
+
+def test_digits_are_known_by_their_own_scale_and_by_that_of_pictures(net: cnnspec.Net) -> None:
+    """The built-in digits count to 16: bytes up to 16 are such, brighter ones and files count to 255."""
+    x, y = digits()
+    net.train()
+    own = net.predict(x)
+    assert (own.argmax(1) == y).mean() > 0.85
+    assert np.allclose(net.predict(x / np.float32(16)), own, atol=1e-5)
+    assert np.allclose(net.predict((x * 15.9375).astype(np.uint8)), own, atol=0.05)
+
+
+def test_files_are_predicted_as_the_command_line_does(net: cnnspec.Net, tmp_path: Path) -> None:
+    from PIL import Image
+
+    x, _ = digits()
+    (tmp_path / "in").mkdir()
+    for i in range(3):
+        Image.fromarray(x[i, :, :, 0] * np.uint8(15)).save(tmp_path / "in" / f"{i}.png")
+    net.train(epochs=1)
+    expected = net.predict(np.stack([x[i] * np.uint8(15) for i in range(3)]))
+    files = [tmp_path / "in" / f"{i}.png" for i in range(3)]
+    assert np.array_equal(net.predict(files), expected)
+    assert np.array_equal(net.predict(tmp_path / "in"), expected)
+    assert np.array_equal(net.predict(str(files[1])), expected[1:2])
+    Image.fromarray(255 - x[0, :, :, 0] * np.uint8(15)).save(tmp_path / "ink.png")
+    with pytest.warns(cnnspec.DataWarning, match="mostly light.*invert=True"):
+        net.predict(tmp_path / "ink.png")
+    assert np.array_equal(net.predict(tmp_path / "ink.png", invert=True), expected[:1])
+    with pytest.raises(cnnspec.DataError, match=r"nothing\.png: the file does not exist"):
+        net.predict([files[0], tmp_path / "nothing.png"])
+
+
 @pytest.mark.parametrize("end", ["conv 3 3x3 -> flatten", "conv 3 3x3 -> relu -> flatten", "maxpool 2 -> flatten"])
 def test_a_net_may_end_in_flatten(end: str) -> None:
     x = np.random.default_rng(0).random((3, 4, 4, 2), np.float32)

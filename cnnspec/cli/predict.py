@@ -16,7 +16,10 @@ from .target import Target, exact_option, open_target, threads_option, weights_o
 if TYPE_CHECKING:
     import numpy as np
 
-BATCH = 64
+    from ..runtime.network import Network
+    from ..runtime.trained import WeightsUsed
+
+BATCH = 64  # files that are decoded together
 
 
 @click.command(name="predict")
@@ -53,108 +56,97 @@ def command(
       cnnspec predict runs/digits-20260102-030405 seven.png
       cnnspec predict runs/flowers-20260102-030405 photos/ --top 1
     """
-    from ..runtime.evaluate import softmax
+    from ..runtime.answers import image_files, invert_hint, white_of_pictures
 
     opened = open_target(target, exact=exact)
-    files = list(image_files(images))
-    network = opened.open_network(weights, batch=min(BATCH, len(files)), threads=threads)
-    names = class_names(opened)
-    numbers = opened.model.train.loss.word == "mse" and not known_classes(opened)
+    files = image_files(images)
+    used = opened.weights_used(weights)
+    white = white_of_pictures(used.trained, files[0])
+    network = opened.open_network(used.file, batch=min(BATCH, len(files)), threads=threads)
+    names = class_names(opened, used)
     shown = min(top or (3 if len(files) <= 8 else 1), len(names))
     results: list[dict[str, object]] = []
+    means: list[float] = []
     failed = 0
-    for paths, pixels in read_batches(opened, files):
-        bad = [(p, x) for p, x in zip(paths, pixels, strict=True) if isinstance(x, DataError)]
-        good = [(p, x) for p, x in zip(paths, pixels, strict=True) if not isinstance(x, DataError)]
-        for _, error in bad:
+    for start in range(0, len(files), BATCH):
+        good, bad = read_pictures(opened, files[start : start + BATCH], invert)
+        for error in bad:
             render.print_error(error)
         failed += len(bad)
-        if not good:
-            continue
-        outputs = infer(opened, network, [x for _, x in good], invert)
-        if numbers:
-            for (path, _), y in zip(good, outputs, strict=True):
-                results.append({"file": str(path), "output": y.tolist()})
-                if not as_json:
-                    render.say(f"{shorten(str(path), 44):<44}  " + "  ".join(f"{v:9.5g}" for v in y.ravel()))
-            continue
-        for (path, _), p in zip(good, softmax(outputs), strict=True):
-            best = p.argsort()[::-1][:shown]
-            ranked = [(names[i], float(p[i])) for i in best]
-            if as_json:
-                results.append({"file": str(path), "top": [{"class": n, "probability": q} for n, q in ranked]})
-            else:
-                print_prediction(path, ranked)
+        means += [float(pixels.mean()) for _, pixels in good]
+        for path, outputs in answers(opened, network, good, white):
+            result, lines = as_result(path, outputs, names, shown, probable=opened.model.train.loss.word != "mse")
+            results.append({**result, "weights": used.as_dict()})
+            for line, style in () if as_json else lines:
+                render.say(line, style)
     if as_json:
         render.show(to_json(results))
+    elif results:
+        render.note(f"weights used: {used}")
+    hint = invert_hint(means, used.trained, invert, "--invert")
+    if hint:
+        render.note(hint)
     return 1 if failed else 0
 
 
-def image_files(paths: Sequence[Path]) -> Iterator[Path]:
-    """Yield the files named, and the pictures of folders and of the folders in them, in order."""
-    from ..runtime.data.tree import pictures_below
+def read_pictures(
+    opened: Target, files: Sequence[Path], invert: bool
+) -> tuple[list[tuple[Path, np.ndarray]], list[DataError]]:
+    """Return the pixels uint8[H, W, C] of the files that can be read, and the errors of the others."""
+    from ..runtime.answers import read_picture
 
-    for path in paths:
-        if not path.is_dir():
-            yield path
-            continue
-        found = pictures_below(path)
-        if not found:
-            raise DataError("the folder holds no image", path=path, expected="files such as .png or .jpg")
-        yield from found
-
-
-def read_batches(opened: Target, files: Sequence[Path]) -> Iterator[tuple[list[Path], list[np.ndarray | DataError]]]:
-    """Yield files and their pixels uint8[H, W, C] (or the error) a batch at a time."""
-    from ..runtime.data import load_image
-
-    model = opened.model
-    resize = getattr(model.data.source, "resize", "crop") if model.data is not None else "crop"
-    for start in range(0, len(files), BATCH):
-        paths = list(files[start : start + BATCH])
-        pixels: list[np.ndarray | DataError] = []
-        for path in paths:
-            try:
-                pixels.append(load_image(path, model.input_shape, resize))
-            except DataError as error:
-                pixels.append(error)
-        yield paths, pixels
+    good: list[tuple[Path, np.ndarray]] = []
+    bad: list[DataError] = []
+    for path in files:
+        try:
+            good.append((path, read_picture(path, opened.model, invert=invert)))
+        except DataError as error:
+            bad.append(error)
+    return good, bad
 
 
-def infer(opened: Target, network: object, pixels: Sequence[object], invert: bool) -> np.ndarray:
-    """Return the net's outputs float32[n, F] for images uint8[H, W, C]."""
+def answers(
+    opened: Target, network: Network, pictures: Sequence[tuple[Path, np.ndarray]], white: float
+) -> Iterator[tuple[Path, np.ndarray]]:
+    """Yield each file with its probabilities float32[classes], or its outputs for ``mse``."""
     import numpy as np
 
-    from ..runtime.data import normalizer_for
+    from ..runtime.answers import answer
 
-    model = opened.model
-    x = np.stack([np.asarray(p) for p in pixels])
-    if invert:
-        x = 255 - x
-    normalizer = normalizer_for(model.data.normalize if model.data else None, model.input_shape[-1])
-    outputs: np.ndarray = network.predict(normalizer(x))  # type: ignore[attr-defined]
-    return outputs
+    if pictures:
+        found = answer(network, opened.model, np.stack([pixels for _, pixels in pictures]), white)
+        yield from zip((path for path, _ in pictures), found, strict=True)
 
 
-def class_names(opened: Target) -> Sequence[str]:
-    """Return the names of the classes: those the run has seen, else their numbers."""
+def class_names(opened: Target, used: WeightsUsed) -> Sequence[str]:
+    """Return the names of the classes: those the weights were trained on, else their numbers; none for targets."""
     outputs = opened.model.output_shape[-1]
-    names = known_classes(opened)
-    return names if len(names) == outputs else tuple(map(str, range(outputs)))
+    known = used.trained.class_names if used.trained is not None else ()
+    if not known and opened.model.train.loss.word == "mse":
+        return ()
+    return known if len(known) == outputs else tuple(map(str, range(outputs)))
 
 
-def known_classes(opened: Target) -> Sequence[str]:
-    """Return the names of the classes that a run has seen; none where its targets were numbers."""
-    return tuple(map(str, opened.run.manifest.get("class_names") or ())) if opened.run is not None else ()
+def as_result(
+    path: Path, outputs: np.ndarray, names: Sequence[str], shown: int, *, probable: bool
+) -> tuple[dict[str, object], list[tuple[str, str]]]:
+    """Return one image's answer as JSON-ready values, and as lines with their styles: a bar for each class shown.
 
-
-def print_prediction(path: Path, ranked: Sequence[tuple[str, float]]) -> None:
-    """Print one image's classes: a line where one is wanted, else a bar for each."""
+    ``probable`` tells probabilities from the outputs of a net that was trained with ``loss mse``.
+    """
+    title = f"{shorten(str(path), 44):<44}"
+    if not names:
+        line = f"{title}  " + "  ".join(f"{v:9.5g}" for v in outputs.ravel())
+        return {"file": str(path), "output": outputs.tolist()}, [(line, "")]
+    ranked = [(names[i], float(outputs[i])) for i in outputs.argsort()[::-1][:shown]]
+    key = "probability" if probable else "output"
+    result: dict[str, object] = {"file": str(path), "top": [{"class": name, key: p} for name, p in ranked]}
+    values = [percent(p) if probable else f"{p:.5g}" for _, p in ranked]
     if len(ranked) == 1:
-        name, p = ranked[0]
-        render.say(f"{shorten(str(path), 44):<44}  {name:<20} {percent(p):>9}")
-        return
-    render.say(str(path), "bold")
+        return result, [(f"{title}  {ranked[0][0]:<20} {values[0]:>9}", "")]
     width = max(len(name) for name, _ in ranked)
-    for name, p in ranked:
-        render.say(f"  {name:<{width}}  {bar(p, 40, empty=' ')}  {percent(p):>8}")
+    lines = [
+        (f"  {name:<{width}}  {bar(p, 40, empty=' ')}  {value:>8}", "")
+        for (name, p), value in zip(ranked, values, strict=True)
+    ]
+    return result, [(str(path), "bold"), *lines]

@@ -15,6 +15,7 @@ import numpy as np
 from ..errors import DataError
 from ..text import percent, shorten
 from .checkpoint import read_content
+from .data.pixels import PixelScale, white_as_trained
 from .data.split import Dataset
 from .run_folder import MANIFEST, RunFolder
 
@@ -32,12 +33,14 @@ class TrainedOn:
     name : of the data set.
     class_names : in the order of the net's outputs; empty where targets were numbers.
     fingerprint : sha256 of the data (Dataset.fingerprint).
+    scale : which numbers the pixels of its training set were; None where unknown.
     brightness : mean of the images, from 0 (all at the least value) to 1 (all at the largest); None where unknown.
     """
 
     name: str = ""
     class_names: tuple[str, ...] = ()
     fingerprint: str = ""
+    scale: PixelScale | None = None
     brightness: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -47,7 +50,8 @@ class TrainedOn:
     @property
     def pixels(self) -> dict[str, Any]:
         """What the record says of the images."""
-        return {"name": self.name, "brightness": self.brightness}
+        scale = self.scale.as_dict() if self.scale is not None else None
+        return {"name": self.name, "scale": scale, "brightness": self.brightness}
 
     @classmethod
     def from_dict(cls, content: object) -> TrainedOn | None:
@@ -59,13 +63,14 @@ class TrainedOn:
             str(content.get("name", "")),
             tuple(map(str, names)) if isinstance(names, list) else (),
             str(content.get("sha256", "")),
+            PixelScale.from_dict(content.get("scale")),
             float(light) if isinstance(light, (int, float)) else None,
         )
 
 
 def trained_on(data: Dataset) -> TrainedOn:
     """Return the record of a data set that a net is about to be trained on."""
-    return TrainedOn(data.name, data.class_names, data.fingerprint, brightness_of(data))
+    return TrainedOn(data.name, data.class_names, data.fingerprint, data.scale, brightness_of(data))
 
 
 def brightness_of(data: Dataset) -> float | None:
@@ -84,7 +89,8 @@ def compare_data(trained: TrainedOn | None, data: Dataset) -> list[str]:
     Raises
     ------
     DataError
-        When its classes have other names or another order: the net's outputs would be taken for other classes.
+        When its classes have other names or another order, so that the net's outputs would be taken for other
+        classes; or when its pixels are of another scale.
     """
     if trained is None:
         return []
@@ -97,6 +103,15 @@ def compare_data(trained: TrainedOn | None, data: Dataset) -> list[str]:
             expected=listing(known),
             found=listing(found),
             hint="give the class folders the names of the training, or train anew",
+        )
+    if trained.scale is not None and white_as_trained(data.scale, trained.scale, path=data.name) != data.scale.white:
+        raise DataError(
+            "the images are of another scale than those of the training",
+            path=data.name,
+            field="pixels",
+            expected=trained.scale.text,
+            found=data.scale.text,
+            hint="make them as those of the training were made, or train anew",
         )
     if trained.fingerprint and trained.name == data.name and trained.fingerprint != data.fingerprint:
         return [f"{data.name} has changed since the net was trained on it"]
@@ -134,10 +149,10 @@ class WeightsUsed:
     def __str__(self) -> str:
         if self.kind == "best":
             value = percent(self.value) if self.metric.endswith("accuracy") else f"{self.value:.4f}"
-            return f"{self.file.name}, the best: epoch {self.epoch}, {self.metric} {value}"
+            return f"{self.file.name} (best epoch, {self.epoch}: {self.metric} {value})"
         if self.kind == "last":
-            within = f"step {self.step} of epoch {(self.epoch or 0) + 1}" if self.step else f"epoch {self.epoch}"
-            return f"{self.file.name}, the last: after {within}" if self.epoch or self.step else "untrained"
+            within = f"step {self.step} of epoch {(self.epoch or 0) + 1}" if self.step else f"last epoch, {self.epoch}"
+            return f"{self.file.name} ({within if self.epoch or self.step else 'untrained'})"
         return str(self.file)
 
     def as_dict(self) -> dict[str, Any]:

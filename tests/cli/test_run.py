@@ -73,11 +73,11 @@ def test_eval_with_weights_cut_short_or_of_another_spec(cli: Run, room: Path) ->
 
 def test_eval_says_which_weights_it_uses(cli: Run, room: Path) -> None:
     assert re.search(
-        r"^weights        best.safetensors, the best: epoch [12], val.accuracy \d\d\.\d\d %$",
+        r"^weights        best.safetensors \(best epoch, [12]: val.accuracy \d\d\.\d\d %\)$",
         cli("eval", "run").out,
         re.MULTILINE,
     )
-    assert "weights        last.safetensors, the last: after epoch 2\n" in cli("eval", "run/last.safetensors").out
+    assert "weights        last.safetensors (last epoch, 2)\n" in cli("eval", "run/last.safetensors").out
     used = json.loads(cli("eval", "run", "--json").out)["weights"]
     kept = json.loads((room / "run" / "manifest.json").read_text())["result"]["best"]
     assert used == {"file": "run/best.safetensors", "kind": "best", "epoch": kept["epoch"]}
@@ -231,7 +231,8 @@ def pictures(room: Path) -> list[int]:
 
 def test_predict_shows_bars_for_few_images(cli: Run, room: Path, pictures: list[int]) -> None:
     result = cli("predict", "run", "pictures/0.png", "--top", "2")
-    assert (result.code, result.err) == (0, "")
+    assert result.code == 0
+    assert re.fullmatch(r"note: weights used: best.safetensors \(best epoch, [12]: val.accuracy \S+ %\)\n", result.err)
     lines = result.out.splitlines()
     assert lines[0] == "pictures/0.png"
     assert re.fullmatch(r"  0  ━+ +\d+\.\d\d %", lines[1])
@@ -245,6 +246,7 @@ def test_predict_of_a_folder_is_right_about_most_and_the_same_with_any_batch(
     from cnnspec.cli import predict
 
     first = json.loads(cli("predict", "run", "pictures", "--json").out)
+    assert first[0]["weights"]["kind"] == "best"
     assert [Path(r["file"]).name for r in first] == [f"{i}.png" for i in range(10)]
     right = sum(r["top"][0]["class"] == str(label) for r, label in zip(first, pictures, strict=True))
     assert right >= 7
@@ -270,6 +272,53 @@ def test_predict_invert_is_for_ink_on_paper(cli: Run, room: Path, pictures: list
     found = json.loads(cli("predict", "run", "pictures", "--invert", "--json").out)
     assert sum(r["top"][0]["class"] == str(n) for r, n in zip(found, pictures, strict=True)) >= 7
     assert plain
+
+
+def test_predict_hints_at_invert_where_it_would_help(cli: Run, room: Path, pictures: list[int]) -> None:
+    from PIL import ImageOps
+
+    assert "--invert" not in cli("predict", "run", "pictures").err
+    for i in (3, 5):
+        ImageOps.invert(Image.open(f"pictures/{i}.png")).save(f"pictures/{i}.png")
+    hint = "mostly light, and those of the training were mostly dark: --invert turns light and dark around\n"
+    assert f"note: the image is {hint}" in cli("predict", "run", "pictures/3.png").err
+    assert f"note: 2 of 10 images are {hint}" in cli("predict", "run", "pictures", "--json").err
+    assert "note:" not in cli("predict", "run", "pictures/3.png", "--invert", "--json").err
+    assert "leave --invert out" in cli("predict", "run", "pictures/0.png", "--invert").err
+
+
+def test_predict_knows_the_scale_of_the_training(cli: Run, tmp_path: Path) -> None:
+    """Floats from -1 to 1 were trained on: how bytes become such floats is not for us to guess."""
+    y = np.arange(40) % 2
+    bytes_ = np.where(y[:, None, None] == 0, 40, 200) + np.random.default_rng(0).integers(-39, 40, (40, 4, 4))
+    Image.fromarray(bytes_[1].astype(np.uint8)).save(tmp_path / "light.png")
+    spec = PETS.replace('folders "pets"', 'npz "d.npz"')
+    for scaled, right in ((bytes_ / 127.5 - 1, False), (bytes_ / 255, True), (bytes_.astype(np.uint8), True)):
+        np.savez(tmp_path / "d.npz", x_train=scaled, y_train=y)
+        (tmp_path / "net.cnn").write_text(spec)
+        cli("train", "net.cnn", "--quiet", "--out", f"out-{scaled.dtype}-{right}")
+        [made] = (tmp_path / f"out-{scaled.dtype}-{right}").iterdir()
+        for weights in ([], ["--weights", made / "last.safetensors"]):
+            result = cli("predict", "net.cnn" if weights else made, "light.png", "--json", *weights)
+            if right:
+                assert json.loads(result.out)[0]["top"][0]["class"] == "1"
+                continue
+            assert result.code == 1 and result.out == ""
+            assert "light.png: the pixels are on another scale than those of the training set" in result.err
+            assert "float64 from -" in result.err and "normalize mean=... std=..." in result.err
+
+
+def test_targets_of_a_net_for_numbers_are_no_probabilities(cli: Run, tmp_path: Path) -> None:
+    """Class labels under ``loss mse`` become one-hot targets; the outputs are printed as they are."""
+    x = np.zeros((8, 4, 4, 1), np.uint8)
+    np.savez(tmp_path / "d.npz", x_train=x, y_train=np.arange(8) % 2)
+    (tmp_path / "net.cnn").write_text(REGRESSION.replace("epochs 60", "epochs 1"))
+    cli("train", "net.cnn", "--quiet")
+    [made] = (tmp_path / "runs").iterdir()
+    Image.new("L", (4, 4)).save(tmp_path / "black.png")
+    [answer] = json.loads(cli("predict", made, "black.png", "--json").out)
+    assert [set(one) for one in answer["top"]] == [{"class", "output"}] * 2
+    assert "%" not in cli("predict", made, "black.png").out
 
 
 def test_predict_without_an_image(cli: Run, room: Path) -> None:

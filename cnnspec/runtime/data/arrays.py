@@ -147,7 +147,7 @@ def dataset_of_arrays(
     """
     given = {"train": (x, y), "val": (x_val, y_val), "test": (x_test, y_test)}
     parts = {
-        key: Part(images, labels, f"x_{key}", f"y_{key}")
+        key: Part(images, labels, *(("x", "y") if trained is not None else (f"x_{key}", f"y_{key}")))
         for key, (images, labels) in given.items()
         if images is not None and labels is not None
     }

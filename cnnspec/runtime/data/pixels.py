@@ -167,7 +167,10 @@ def white_as_trained(
         if trained._look_like_bytes:
             return 1.0  # the floats were bytes that nobody divided
         if not trained._are_bytes and not trained._are_unit:
-            raise _other_scale(given, trained, path, field, "make floats of them as those of the training were made")
+            mend = "make floats of them as those of the training were made"
+            if picture:
+                mend = "train on bytes: what  data { normalize mean=... std=... }  does to them is done to pictures too"
+            raise _other_scale(given, trained, path, field, mend)
         same = trained._are_bytes and not picture and given.high <= trained.high
         return trained.white if same else 255.0
     reach = max(abs(trained.low), abs(trained.high)) / trained.white
@@ -188,12 +191,17 @@ def differs(given: PixelScale, trained: PixelScale, field: str) -> str:
     below, above = trained.low / trained.white, trained.high / trained.white
     reach, usual = max(abs(low), abs(high)), max(abs(below), abs(above))
     far = reach > 8 * usual or usual > 8 * reach
-    if far or (below < -0.2 and low >= 0):
+    if far or (below < -0.2 and low >= 0) or goes_below(given, trained):
         return f"{field} ({given.text}) and the training set ({trained.text}) differ in scale; are they made alike?"
     return ""
 
 
 AS_IT_IS = "goes into the net as it is"  # in notes: that inputs are of another size than nets like is told
+
+
+def goes_below(given: PixelScale, trained: PixelScale) -> bool:
+    """Return whether pixels go well below 0, and those of the training never did."""
+    return trained.low >= 0 and given.low / given.white < -0.2
 
 
 def remark(scale: PixelScale, field: str, normalized: bool) -> str:

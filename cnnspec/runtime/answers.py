@@ -1,0 +1,128 @@
+"""From samples to answers: the one road of predictions, of files and of arrays, on the command line and in Python.
+
+Pixels pass to the net as those of its training did: as_pixels says which value counts as 1, held against the scale that
+the weights remember, and then the spec's ``normalize`` is applied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from ..errors import DataError
+from ..model.model import Model
+from ..text import count
+from .data import load_image, normalizer_for
+from .data.pixels import PICTURES, as_pixels, goes_below, white_as_trained
+from .evaluate import softmax
+from .trained import TrainedOn
+
+BATCH = 64  # samples that are normalised and predicted together
+LIGHT, DARK = 0.65, 0.35  # mean brightness from which an image is mostly light, and up to which it is mostly dark
+
+
+class Predicting(Protocol):
+    """What predictions need of a network (runtime/network.py)."""
+
+    def predict(self, x: np.ndarray) -> np.ndarray: ...
+
+
+def image_files(paths: Sequence[Path]) -> list[Path]:
+    """Return the files named, and the pictures of folders and of the folders in them, in order.
+
+    Raises
+    ------
+    DataError
+        When a folder holds no picture.
+    """
+    from .data.tree import pictures_below
+
+    files: list[Path] = []
+    for path in paths:
+        found = pictures_below(path) if path.is_dir() else [path]
+        if not found:
+            raise DataError("the folder holds no image", path=path, expected="files such as .png or .jpg")
+        files += found
+    return files
+
+
+def read_picture(path: Path, model: Model, *, invert: bool = False) -> np.ndarray:
+    """Return the pixels uint8[H, W, C] of a picture, resized as the spec's ``data`` section says.
+
+    Raises
+    ------
+    DataError
+        When the file is missing or cannot be decoded.
+    """
+    resize = getattr(model.data.source, "resize", "crop") if model.data is not None else "crop"
+    pixels = load_image(path, model.input_shape, resize)
+    return 255 - pixels if invert else pixels
+
+
+def white_of_pictures(trained: TrainedOn | None, path: Path) -> float:
+    """Return the value that counts as 1 in a picture for a net that was trained on data of some scale.
+
+    Raises
+    ------
+    DataError
+        When that data was no pictures, such as floats from -1 to 1: which of them a byte would be is not known.
+    """
+    if trained is None or trained.scale is None:
+        return PICTURES.white
+    return white_as_trained(PICTURES, trained.scale, path=path, field="", picture=True)
+
+
+def answer(network: Predicting, model: Model, pixels: np.ndarray, white: float) -> np.ndarray:
+    """Return what a net says of pixels [N, H, W, C]: probabilities float32[N, classes], or the outputs for ``mse``.
+
+    Parameters
+    ----------
+    network : a compiled network.
+    white : the value that counts as 1.
+    """
+    normalize = model.data.normalize if model.data is not None else None
+    normalizer = normalizer_for(normalize, model.input_shape[-1], white)
+    parts = [network.predict(normalizer(pixels[i : i + BATCH])) for i in range(0, len(pixels), BATCH)]
+    outputs = np.concatenate(parts) if parts else np.zeros((0, *model.output_shape), np.float32)
+    return outputs if model.train.loss.word == "mse" or outputs.ndim != 2 else softmax(outputs)
+
+
+def pixels_of(x: object, model: Model, trained: TrainedOn | None) -> tuple[np.ndarray, float, str]:
+    """Return the pixels [N, H, W, C] of an array or of one image, the value that counts as 1, and a remark or "".
+
+    Raises
+    ------
+    DataError
+        As :func:`as_pixels`, also when the numbers are of another scale than those of the training.
+    """
+    usual = trained.scale if trained is not None else None
+    pixels, scale = as_pixels(x, model.input_shape, one=True, trained=usual)
+    if usual is None or not goes_below(scale, usual):
+        return pixels, scale.white, ""
+    remark = f"x is {scale.text}, and the training's pixels were {usual.text}: are they made alike?"
+    return pixels, scale.white, remark
+
+
+def invert_hint(means: Sequence[float], trained: TrainedOn | None, inverted: bool, option: str) -> str:
+    """Return a remark where pictures are light and the training's images were dark, or the reverse; else "".
+
+    Parameters
+    ----------
+    means : of the pixels of each picture, from 0 to 255.
+    inverted : whether they were turned around already.
+    option : what turns them around, for the message.
+    """
+    usual = trained.brightness if trained is not None else None
+    if usual is None or DARK < usual < LIGHT:
+        return ""
+    dark = usual <= DARK
+    other = sum(mean >= LIGHT * 255 if dark else mean <= DARK * 255 for mean in means)
+    if not other:
+        return ""
+    subject = f"{count(other)} of {count(len(means))} images are" if len(means) > 1 else "the image is"
+    found, known = ("light", "dark") if dark else ("dark", "light")
+    mend = f"leave {option} out" if inverted else f"{option} turns light and dark around"
+    return f"{subject} mostly {found}, and those of the training were mostly {known}: {mend}"
