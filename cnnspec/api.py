@@ -155,7 +155,7 @@ class Net:
         <BLANKLINE>
         Layer      Output Shape  Param #  Mult-Adds  Sees  Line
         flatten              16        -          -   1x1     1
-        dense                10      170        160   4x4     1
+        dense                10      170        160   all     1
         <BLANKLINE>
         Total params  170
         Mult-Adds     160 an image

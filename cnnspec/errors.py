@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from .source import Span, Trail
 from .text import columns as columns_of
-from .text import visible
+from .text import fold, visible
 
 COLUMNS = 80  # of plain output
 
@@ -85,9 +85,9 @@ class Diagnostic:
             "hint": self.hint,
         }
 
-    def render(self) -> str:
-        """Return the diagnostic as plain text with source lines and carets."""
-        return "\n".join(_render(self))
+    def render(self, columns: int | None = None) -> str:
+        """Return the diagnostic as plain text with source lines and carets; folded where ``columns`` are given."""
+        return "\n".join(_render(self, columns))
 
 
 class CnnSpecError(Exception):
@@ -193,35 +193,45 @@ def head_lines(d: Diagnostic, columns: int) -> list[str]:
     return [title, f"  at {where}"]
 
 
-def _render(d: Diagnostic) -> Iterable[str]:
-    yield from head_lines(d, COLUMNS)
+def _render(d: Diagnostic, columns: int | None) -> Iterable[str]:
+    room = columns or 10**6
+    yield from (line for head in head_lines(d, columns or COLUMNS) for line in fold(head, room, 2))
     shown = [(d.span, d.label), *d.related]
     width = max(len(str(s.line)) for s, _ in shown)
-    gutter = " " * (width + 3)
+    gutter = " " * (width + 3) + " | "
+    longest = CODE if columns is None else max(20, min(CODE, columns - len(gutter) - len(CUT)))
     for span, text in shown:
         code = span.source.line(span.line)
         start = span.column - 1
-        prefix, indent = _window(code, start)
-        length = max(1, min(span.end - span.start, len(code) - start))
-        length = min(length, max(1, 100 - (start - indent)))
-        shown_code = "".join(c if visible(c) == c else " " for c in code[indent : indent + 100])
+        prefix, indent = _window(code, start, longest)
+        shown_code = "".join(c if visible(c) == c else " " for c in code[indent : indent + longest])
+        length = max(1, min(span.end - span.start, len(code) - start, longest - (start - indent)))
         before, marked = shown_code[: start - indent], shown_code[start - indent :][:length]
         yield f"   {span.line:>{width}} | {prefix}{shown_code}".rstrip()
-        caret = " " * columns_of(prefix + before) + "^" * max(1, columns_of(marked))
-        yield f"{gutter} | {caret} {visible(text)}".rstrip()
+        caret = gutter + " " * columns_of(prefix + before) + "^" * max(1, columns_of(marked))
+        label = visible(text)
+        if columns_of(caret) + 1 + columns_of(label) <= room:
+            yield f"{caret} {label}".rstrip()
+        else:
+            yield caret
+            yield from fold(f"{gutter}{label}", room, len(gutter))
     for note in d.notes:
-        yield f"{gutter} | {visible(note)}"
+        yield from fold(f"{gutter}{visible(note)}", room, len(gutter))
     for frame in reversed(d.trail):
         call = frame.span.source.line(frame.span.line).strip()
         verb = "called at" if frame.kind == "block" else "at"
-        yield f"  in {frame.kind} {frame.name}, {verb} line {frame.span.line}: {visible(call[:70])}"
+        yield from fold(f"  in {frame.kind} {frame.name}, {verb} line {frame.span.line}: {visible(call[:70])}", room, 5)
     if d.hint:
-        yield f"  fix: {visible(d.hint)}"
+        yield from fold(f"  fix: {visible(d.hint)}", room, 7)
 
 
-def _window(code: str, start: int) -> tuple[str, int]:
-    """Long lines are shown from 40 characters before the caret on."""
-    return ("...", start - 40) if start > 60 else ("", 0)
+CODE = 100  # the most that is shown of a line of the spec
+CUT = "..."
+
+
+def _window(code: str, start: int, longest: int) -> tuple[str, int]:
+    """Long lines are shown from some characters before the caret on."""
+    return (CUT, start - longest * 2 // 5) if start > longest * 3 // 5 else ("", 0)
 
 
 __all__ = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .text import count, short, size, table
+from .text import as_tree, columns, count, short, size, table
 
 if TYPE_CHECKING:
     from .model.summary import Row, Summary
@@ -18,33 +18,25 @@ def summary_table(summary: Summary, width: int | None = None) -> list[str]:
     Each layer is one line under its full name. Where that is wider than ``width``, the names become a tree: a
     line for each stage or block, and its layers indented below.
     """
-    flat = [(row.name, detail(row), *numbers(row)) for row in summary.rows]
+    rows = [(row, numbers(row, summary.input_shape)) for row in summary.rows]
+    flat = [(row.name, detail(row), *cells) for row, cells in rows]
     lines = table(("Layer", "", *NUMBERS), flat, "ll" + "r" * len(NUMBERS))
-    if width is None or max(map(len, lines)) <= width:
+    if width is None or max(map(columns, lines)) <= width:
         return lines
-    tree: list[tuple[str, ...]] = []
-    path: list[str] = []
-    for row in summary.rows:
-        *groups, name = row.name.split(".")
-        shared = 0
-        while shared < min(len(path), len(groups)) and path[shared] == groups[shared]:
-            shared += 1
-        for depth in range(shared, len(groups)):
-            tree.append((" " * depth + groups[depth], *[""] * len(NUMBERS)))
-        path = groups
-        tree.append((f"{' ' * len(groups)}{name} {detail(row)}".rstrip(), *numbers(row)))
+    tree = as_tree([(f"{row.name} {detail(row)}".rstrip(), *cells) for row, cells in rows])
     head, align = ("Layer", *NUMBERS), "l" + "r" * len(NUMBERS)
     lines = table(head, tree, align)
-    return lines if max(map(len, lines)) <= width else table(head, tree, align, width=width, gap=1)
+    return lines if max(map(columns, lines)) <= width else table(head, tree, align, width=width, gap=1)
 
 
-def numbers(row: Row) -> tuple[str, ...]:
+def numbers(row: Row, picture: tuple[int, ...]) -> tuple[str, ...]:
     """Return the columns of numbers of one layer; a hyphen for none."""
+    sees = row.receptive_field
     return (
         dims(row.out_shape),
         count(row.params) if row.params else "-",
         short(row.macs) if row.macs else "-",
-        dims(row.receptive_field),
+        "all" if all(seen >= whole for seen, whole in zip(sees, picture, strict=False)) else dims(sees),
         str(row.line),
     )
 

@@ -92,6 +92,44 @@ def table(
     return lines
 
 
+def as_tree(rows: Sequence[Sequence[str]]) -> list[Sequence[str]]:
+    """Return rows as a tree: a row for each stage or block, its layers below.
+
+    The first word of a row's first cell is the dotted name of a layer.
+    """
+    tree: list[Sequence[str]] = []
+    path: list[str] = []
+    for first, *others in rows:
+        word, space, rest = first.partition(" ")
+        *groups, name = word.split(".")
+        shared = 0
+        while shared < min(len(path), len(groups)) and path[shared] == groups[shared]:
+            shared += 1
+        for depth in range(shared, len(groups)):
+            tree.append((" " * depth + groups[depth], *[""] * len(others)))
+        path = groups
+        tree.append((" " * len(groups) + name + space + rest, *others))
+    return tree
+
+
+def fold(line: str, width: int, indent: int = 0) -> list[str]:
+    """Return a line broken between words where it is wider than ``width``; what follows stands ``indent`` further in.
+
+    Words are never broken: commands and paths can be copied as they are; a number keeps its ``%`` or ``s``.
+    """
+    if columns(line) <= width:
+        return [line]
+    lines: list[str] = []
+    current = ""
+    for piece in re.findall(r"\s*\S+(?: [%s](?!\w))?", line):
+        if current.strip() and columns(current) + columns(piece) > width:
+            lines.append(current)
+            current = " " * indent + piece.lstrip()
+        else:
+            current += piece
+    return [*lines, current]
+
+
 def shorten(text: str, width: int) -> str:
     """Return the text with its middle replaced by ``...`` where it is wider than ``width`` columns."""
     if columns(text) <= width:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from ..text import short, some, span_of_time, table, to_json
+from ..text import as_tree, columns, short, some, span_of_time, table, to_json
 from . import render
 from .target import exact_option, open_target, set_option, threads_option
 
@@ -68,11 +69,9 @@ def command(
             cells += layer_cells(both.get(direction), found.peak)
         rows.append(cells)
     head = ("Layer", *(title for direction in directions for title in (direction, "GFLOP/s", "peak", "MB")))
-    lines = table(head, rows, "l" + "r" * 8)
-    if max(map(len, lines)) > render.width():
-        lines = table(head, rows, "l" + "r" * 8, width=render.width(), gap=1)
+    lines = fitting(head, rows, render.width())
     render.print_table(lines)
-    render.rule(max(map(len, lines)))
+    render.rule(max(map(columns, lines)))
     totals = [found.total(direction) for direction in directions]
     step = sum(t.seconds for t in totals)
     for t in totals:
@@ -80,10 +79,23 @@ def command(
         reached = f"{short(t.flops_per_second, 'FLOP/s')}, {100 * t.flops_per_second / found.peak:.0f} % of peak"
         render.say(
             f"{t.direction:<9} {span_of_time(t.seconds):>8}  {part:3.0f} % of the step  {reached}, "
-            f"{short(t.bytes_per_second, 'B/s')}"
+            f"{short(t.bytes_per_second, 'B/s')}",
+            hang=20,
         )
     if step:
         render.say(f"{'step':<9} {span_of_time(step):>8}  {short(size / step)} images/s")
+
+
+def fitting(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[str]:
+    """Return the table with full names where there is room, else as a tree, else with fewer columns of numbers."""
+    tree, few = as_tree(rows), [i for i, title in enumerate(head) if title not in ("GFLOP/s", "MB")]
+    align = "l" + "r" * (len(head) - 1)
+    wide = (table(head, shown, align, gap=gap) for shown, gap in ((rows, 2), (rows, 1), (tree, 1)))
+    for lines in wide:
+        if max(map(columns, lines)) <= width:
+            return lines
+    fewer = [[row[i] for i in few] for row in tree]
+    return table([head[i] for i in few], fewer, align[: len(few)], width=width)
 
 
 def layer_cells(row: LayerRow | None, peak: float) -> tuple[str, str, str, str]:

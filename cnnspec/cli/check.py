@@ -60,7 +60,7 @@ def command(target: Path, sets: tuple[str, ...], fix: bool, as_json: bool) -> in
     summary = opened.compiler.summary
     judged = verdicts(opened.model, {}, static=True)
     layers = f"{len(summary.rows)} layer{'s' if len(summary.rows) != 1 else ''}"
-    render.say(f"ok     {target}: {layers}, {count(summary.params)} parameters", "green" if not judged else "")
+    render.say(f"ok     {target}: {layers}, {count(summary.params)} parameters", "green" if not judged else "", hang=7)
     print_verdicts(judged)
     waiting = len(opened.model.expects) - len(judged)
     if waiting:

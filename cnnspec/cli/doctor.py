@@ -55,9 +55,9 @@ def command(as_json: bool) -> int:
             if as_json:
                 continue
             colour = {OK: "green", NOTE: "yellow", BAD: "bold red"}[finding.state]
-            render.say(f"  {finding.topic:<10}  {finding.text}", colour, mark=f"{finding.state:<4}")
+            render.say(f"  {finding.topic:<10}  {finding.text}", colour, mark=f"{finding.state:<4}", hang=18)
             if finding.advice:
-                render.say(f"{'':<18}{finding.advice}")
+                render.say(f"{'':<18}{finding.advice}", hang=18)
     if as_json:
         render.show(to_json([asdict(f) for f in findings]))
     return 1 if any(f.state == BAD for f in findings) else 0
@@ -151,10 +151,17 @@ def check_data() -> Iterator[Finding]:
 def check_training() -> Iterator[Finding]:
     """Training: an epoch of a small net on the digits."""
     from ..compiler import Compiler
+    from ..runtime.events import Silent
     from ..runtime.train import train
+    from .progress import CompileView
+
+    class Waiting(Silent):
+        def on_compile(self, done: int, total: int, left: float) -> None:
+            view(done, total, left)
 
     model = Compiler.from_text(PROBE).model
-    result = train(model, out=None)
+    with CompileView() as view:
+        result = train(model, out=None, reporter=Waiting())
     loss = result.history[-1]["train.loss"]
     good = loss < 2.0
     text = f"an epoch of a small net: loss {loss:.2f} in {result.history[-1]['seconds']:.2f} s"

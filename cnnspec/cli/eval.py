@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import DataError
-from ..text import count, duration, percent, shorten, table, to_json
+from ..text import columns, count, duration, percent, table, to_json
 from . import render
 from .expects import print_verdicts, verdicts
 from .target import exact_option, open_target, set_option, threads_option, weights_option
@@ -102,7 +102,7 @@ def command(
         render.say(f"{split} accuracy  {percent(found.accuracy)}", "bold")
     render.say(f"{split} loss      {found.loss:.4f}")
     render.say(f"{count(found.images)} images in {duration(found.seconds)}")
-    render.say(f"{'weights':<{len(split) + 10}} {used}")
+    render.say(f"{'weights':<{len(split) + 10}} {used}", hang=len(split) + 11)
     if mistakes:
         render.say()
         print_mistakes(found.mistakes, data.class_names)
@@ -145,15 +145,11 @@ def print_mistakes(mistakes: Sequence[Mistake], names: Sequence[str]) -> None:
 
 
 def print_confusion(confusion: np.ndarray, names: Sequence[str]) -> None:
-    """Print the matrix of true and predicted classes, or only its largest errors where it is wide."""
-    if len(names) <= 12:
-        head = ("true \\ predicted", *(shorten(name, 7) for name in names), "right")
-        rows = []
-        for i, name in enumerate(names):
-            total = int(confusion[i].sum())
-            share = percent(confusion[i, i] / total) if total else "-"
-            rows.append((name, *(str(n) if n else "." for n in confusion[i]), share))
-        lines = table(head, rows, "l" + "r" * (len(names) + 1), width=render.width(), gap=1)
+    """Print the matrix of true and predicted classes where there is room for it, and its largest errors."""
+    lines = confusion_table(confusion, names, render.width())
+    if lines is None:
+        render.say(f"a matrix of {len(names)} classes is too wide to show here; --json prints it", "dim")
+    else:
         render.print_table(lines, dim=r"(?<= )\.(?= )")
     wrong = [
         (int(confusion[i, j]), names[i], names[j])
@@ -163,6 +159,30 @@ def print_confusion(confusion: np.ndarray, names: Sequence[str]) -> None:
     ]
     render.say()
     for n, true, predicted in sorted(wrong, key=lambda item: -item[0])[:5]:
-        render.say(f"{count(n):>6} of class {true} taken for {predicted}")
+        render.say(f"{count(n):>6} of class {true} taken for {predicted}", hang=7)
     if not wrong:
         render.say("no image is taken for another class")
+
+
+def confusion_table(confusion: np.ndarray, names: Sequence[str], width: int) -> list[str] | None:
+    """Return the matrix with names above its columns, or with the numbers of the classes; None where it is too wide.
+
+    Where numbers stand above, each name is a row's with its number.
+    """
+    rows = []
+    for i in range(len(names)):
+        total = int(confusion[i].sum())
+        share = percent(confusion[i, i] / total) if total else "-"
+        rows.append([*(str(n) if n else "." for n in confusion[i]), share])
+    align = "l" + "r" * (len(names) + 1)
+    numbers = [str(i) for i in range(len(names))]
+    tail = max(map(len, numbers))
+    numbered = [f"{number:>{tail}} {name}" for number, name in zip(numbers, names, strict=True)]
+    for heads, labels in ((names, names), (numbers, numbered)):
+        head = ("true \\ predicted", *heads, "right")
+        lines = table(head, [(label, *row) for label, row in zip(labels, rows, strict=True)], align, gap=1)
+        if max(map(columns, lines)) <= width:
+            return lines
+    head = ("true \\ as", *numbers, "right")
+    lines = table(head, [(label, *row) for label, row in zip(numbered, rows, strict=True)], align, width=width, gap=1)
+    return lines if max(map(columns, lines)) <= width else None

@@ -61,11 +61,11 @@ def print_verdicts(judged: list[Verdict]) -> None:
     for v in judged:
         if v.ok is None or v.found is None:
             found = "" if v.found is None else f", found {format_metric(v.expect.metric, v.found)}"
-            render.say(f"-      {' '.join(v.expect.span.text.split())}: not judged{found}")
+            render.say(f"-      {' '.join(v.expect.span.text.split())}: not judged{found}", hang=7)
             continue
         mark, style = ("ok    ", "green") if v.ok else ("FAILED", "bold red")
         written = " ".join(v.expect.span.text.split())
         where = "" if v.ok else f"  (line {v.expect.span.line})"
-        render.say(f" {written}: found {format_metric(v.expect.metric, v.found)}{where}", style, mark=mark)
+        render.say(f" {written}: found {format_metric(v.expect.metric, v.found)}{where}", style, mark=mark, hang=7)
     for why in dict.fromkeys(v.why for v in judged if v.why):
-        render.say(f"       {why}")
+        render.say(f"       {why}", hang=7)

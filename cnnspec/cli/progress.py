@@ -21,7 +21,8 @@ LINE = len("compiling kernels    100/100, about 100 min left")  # the most that 
 OVERDUE = 3.0  # seconds after which an estimate that did not come true is no longer shown
 
 # title, width and text of each column of the table of epochs
-COLUMNS: tuple[tuple[str, int, Callable[[Mapping[str, Any], RunInfo], str]], ...] = (
+Column = tuple[str, int, Callable[[Mapping[str, Any], "RunInfo"], str]]
+COLUMNS: tuple[Column, ...] = (
     ("epoch", 7, lambda row, info: f"{row['epoch']}/{info.epochs}"),
     ("loss", 7, lambda row, info: number(row.get("train.loss"))),
     ("accuracy", 8, lambda row, info: percent(row.get("train.accuracy"))),
@@ -199,7 +200,7 @@ class TrainingView:
             lines.append(f"going on from epoch {info.epoch}, step {info.step}")
         if not self.quiet:
             for line in lines:
-                render.say(line)
+                render.say(line, hang=2)
         self.earlier = list(info.history)
         self.state = "getting ready"
 
@@ -245,7 +246,7 @@ class TrainingView:
         assert self.info is not None
         if self.quiet:
             return
-        shown = [c for c in COLUMNS if self.with_val or not c[0].startswith("val")]
+        shown = self._columns()
         if not self.headed:
             self.headed = True
             render.say()
@@ -253,11 +254,19 @@ class TrainingView:
         cells = [cell(row, self.info).rjust(width) for _, width, cell in shown]
         render.say(" ".join(cells) + ("  best" if self._is_best(row) else ""))
 
+    def _columns(self) -> list[Column]:
+        """Return the columns of this run that there is room for."""
+        shown = [c for c in COLUMNS if self.with_val or not c[0].startswith("val")]
+        for title in ("images/s", "lr", "time"):
+            if sum(width + 1 for _, width, _ in shown) + len(" best") > render.width():
+                shown = [c for c in shown if c[0] != title]
+        return shown
+
     def on_note(self, text: str) -> None:
         if self.quiet:
             render.note(text)
         else:
-            render.say(f"note: {text}", "yellow")
+            render.say(f"note: {text}", "yellow", hang=6)
 
     def on_end(self, result: TrainResult) -> None:
         self.state = ""

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..errors import COLUMNS, CnnSpecError, Diagnostic, SpecError, head_lines
-from ..text import columns, visible
+from ..errors import CnnSpecError, Diagnostic, SpecError
+from ..text import columns, fold, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,7 +34,13 @@ def console(*, stderr: bool = False) -> Console:
 
 def width() -> int:
     """Return the columns to lay tables out for: the terminal's, and 80 in a pipe or file."""
-    return max(40, shutil.get_terminal_size((80, 24)).columns) if sys.stdout.isatty() else 80
+    return terminal_width() or 80
+
+
+def terminal_width(*, stderr: bool = False) -> int | None:
+    """Return the columns of the terminal, at least 40; None where lines go to a pipe or file, and are not folded."""
+    stream = sys.stderr if stderr else sys.stdout
+    return max(40, shutil.get_terminal_size((80, 24)).columns) if stream.isatty() else None
 
 
 # The colours of styles by name, of the palette of 256, whose lights are fixed: each has a contrast of 3.5 and more to
@@ -74,12 +80,20 @@ def styled(line: str, style: str) -> str:
     return click.style(line, fg=colour, bold=bold or None)
 
 
-def say(line: str = "", style: str = "", *, mark: str = "") -> None:
+def say(line: str = "", style: str = "", *, mark: str = "", hang: int | None = None) -> None:
     """Print one line to stdout, in a style such as ``bold`` or ``yellow``, or only the ``mark`` before it.
+
+    With ``hang``, what a terminal has no room for goes on in lines below, so much further in.
 
     Lines and tables go without rich, whose import would be a sixth of the time of ``summary``; only while a
     :class:`LiveLine` stands do they pass through its console, which draws it anew below them.
     """
+    if hang is not None:
+        first, *more = fold(mark + line, terminal_width() or len(mark + line), hang)
+        say(first.removeprefix(mark), style, mark=mark)
+        for further in more:
+            say(further, "" if mark else style)
+        return
     line, mark = visible(line), visible(mark)
     if LiveLine.standing is not None:
         LiveLine.standing.refresh()
@@ -102,7 +116,8 @@ def say_aside(words: str) -> None:
 
 def note(line: str) -> None:
     """Print a remark to stderr, where it does not mix with results."""
-    console(stderr=True).print(text(f"note: {line}", ("^note:", "bold yellow")))
+    for part in fold(f"note: {visible(line)}", terminal_width(stderr=True) or len(line) + 6, 6):
+        console(stderr=True).print(text(part, ("^note:", "bold yellow")))
 
 
 # ---- tables -------------------------------------------------------------------------------------
@@ -133,16 +148,20 @@ def print_error(error: CnnSpecError) -> None:
         print_diagnostics([placed])
         return
     out = console(stderr=True)
+    fits = terminal_width(stderr=True) or 10**6
     head, *rest = str(error).split("\n")
-    out.print(text(f"error: {head}", ("^error:", "bold red")))
+    for line in fold(f"error: {head}", fits, 7):
+        out.print(text(line, ("^error:", "bold red")))
     for line in rest:
-        out.print(text(line, ("^  fix:", "bold green"), ("(?<=^  fix:).*", "green")))
+        style = "green" if line.startswith("  fix:") else ""
+        for part in fold(line, fits, 12 if line.startswith(("  expected:", "  found:")) else 7):
+            out.print(text(part, ("^  fix:", "bold green"), ("(?<=^  fix:).*" if "fix:" in part[:6] else ".*", style)))
 
 
 def print_diagnostics(diagnostics: Sequence[Diagnostic]) -> None:
     """Print findings to stderr, a blank line between them, and how many there are when more than one."""
     out = console(stderr=True)
-    fits = shutil.get_terminal_size((80, 24)).columns if sys.stderr.isatty() else None
+    fits = terminal_width(stderr=True)
     for i, d in enumerate(diagnostics):
         if i:
             out.print()
@@ -155,24 +174,25 @@ def print_diagnostics(diagnostics: Sequence[Diagnostic]) -> None:
 
 
 def diagnostic_lines(d: Diagnostic, columns: int | None) -> list[Text]:
-    """Return a diagnostic's plain rendering with colours; the head is laid out again to fit ``columns``."""
-    plain = head_lines(d, COLUMNS)
-    head = head_lines(d, columns) if columns is not None else plain
-    rest = d.render().split("\n")[len(plain) :]
-    where = str(d.span)
+    """Return a diagnostic's plain rendering with colours, folded to fit ``columns``."""
+    place = re.escape(visible(str(d.span))) + "$"
     colour = "red" if d.severity == "error" else "yellow"
-    styles = ((rf"^{d.severity}\[[^]]*\]:", f"bold {colour}"), (re.escape(where) + "$", "cyan"))
-    lines = [text(line, *styles) for line in head]
-    for line in rest:
+    lines: list[Text] = []
+    style = ""  # of what goes on in the next line
+    for line in d.render(columns).split("\n"):
         gutter = _GUTTER.match(line)
-        if gutter and not line.lstrip()[0].isdigit() and "^" in gutter[2]:
+        if not lines or line.startswith("  at "):
+            lines.append(text(line, (rf"^{d.severity}\[[^]]*\]:", f"bold {colour}"), (place, "cyan")))
+        elif gutter and not line.lstrip()[0].isdigit() and "^" in gutter[2]:
             lines.append(text(line, (r"^\s*\|", "dim"), (r"\^+.*$", f"bold {colour}")))
         elif gutter:
             lines.append(text(line, (r"^\s*\d*\s*\|", "dim")))
         elif line.startswith("  fix:"):
-            lines.append(text(line, (r"^  fix:", "bold green"), (r"(?<=fix:).*", "green")))
+            style = "green"
+            lines.append(text(line, (r"^  fix:", "bold green"), (r"(?<=fix:).*", style)))
         else:
-            lines.append(text(line, (r"^  in .*", "dim")))
+            style = "dim" if line.startswith("  in ") else style
+            lines.append(text(line, (".*", style)))
     return lines
 
 

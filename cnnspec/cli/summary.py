@@ -19,8 +19,8 @@ def command(target: Path, sets: tuple[str, ...], as_json: bool) -> None:
     """Show what each layer of SPEC makes, how many parameters it has and what it costs.
 
     Mult-Adds are multiply-accumulates of one image, forward. Sees is the receptive field: the rows and
-    columns of the input that one output looks at. Line is the line of the spec. Where full names are too wide
-    for the terminal, layers stand indented under their stage or block.
+    columns of the input that one output looks at, all where it is as large as the picture. Line is the line of
+    the spec. Where full names are too wide for the terminal, layers stand indented under their stage or block.
 
     \b
       cnnspec summary net.cnn

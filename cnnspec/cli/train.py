@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
@@ -136,16 +137,17 @@ def print_result(result: TrainResult, model: Model) -> None:
         rows.append(("run folder", str(result.folder)))
     width = max(len(title) for title, _ in rows)
     for title, text in rows:
-        render.say(f"{title:<{width}}  {text}", "bold" if title == "test accuracy" else "")
+        render.say(f"{title:<{width}}  {text}", "bold" if title == "test accuracy" else "", hang=width + 2)
     print_verdicts(judged(result, model))
     if result.folder is None:
         return
+    folder = quote(str(result.folder))
     render.say()
     if result.status == "interrupted":
-        render.say(f"next: cnnspec train --resume {result.folder}")
+        render.say(f"next: cnnspec train --resume {folder}")
     else:
-        render.say(f"next: cnnspec predict {result.folder} IMAGE...")
+        render.say(f"next: cnnspec predict {folder} IMAGE...")
         data = result.dataset
         split = "" if data.test is not None else " --split val" if data.val is not None else " --split train"
         confusion = " --confusion" if data.train.labels.ndim == 1 else ""
-        render.say(f"      cnnspec eval {result.folder}{split}{confusion}")
+        render.say(f"      cnnspec eval {folder}{split}{confusion}")

@@ -216,7 +216,7 @@ def test_summary_fits_80_columns_and_its_columns_add_up(cli: Run, path: Path) ->
     assert max(map(len, table)) <= 80
     total = int(next(x for x in lines if x.startswith("Total params")).split()[2].replace(",", ""))
     column = lines[2].index("Param #") + len("Param #")
-    shown = [line[:column].split()[-1] for line in lines[4:] if re.search(r" \d+$", line) and "x" in line]
+    shown = [line[:column].split()[-1] for line in lines[4:] if re.search(r"(x\d+| all) +\d+$", line)]
     assert sum(int(n.replace(",", "")) for n in shown if n[0].isdigit() and "x" not in n) == total
     assert total == Compiler.from_path(path).summary.params
 
