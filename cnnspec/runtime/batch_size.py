@@ -14,7 +14,7 @@ def fewest_samples(model: Model) -> int:
 
 
 def check_batches(model: Model, samples: int) -> str | None:
-    """Refuse batches in which a batch norm would see one value; return a remark where the last two are levelled.
+    """Refuse batches in which a batch norm would see one value; return a remark where the last two share their samples.
 
     Over one value the mean is the value and the variance is zero: each output is the bias, whatever the input, and
     the running statistics learn a variance of zero.
@@ -37,7 +37,7 @@ def check_batches(model: Model, samples: int) -> str | None:
     if batch > 2:
         return (
             f"{samples:,} samples in batches of {batch} would leave a last one of 1, over which {layer.name} has no "
-            f"variance: the last two batches hold {batch - 1} and 2"
+            f"variance: the last two batches hold {(batch + 2) // 2} and {(batch + 1) // 2}"
         )
     if samples == 1:
         hint = "train on more samples"

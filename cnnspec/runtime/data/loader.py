@@ -32,12 +32,12 @@ def batches(
 ) -> Generator[Batch, None, None]:
     """Yield the batches of ``order`` from batch number ``start`` on.
 
-    The last one may be short; where it would have less than ``fewest`` samples, it takes from the one before.
+    The last one may be short; where it would have less than ``fewest`` samples, it shares evenly with the one before.
     """
     steps = -(-len(order) // size)
     cuts = [min(step * size, len(order)) for step in range(steps + 1)]
-    if steps > 1:
-        cuts[-2] = min(cuts[-2], len(order) - fewest)
+    if steps > 1 and cuts[-1] - cuts[-2] < fewest:
+        cuts[-2] = (cuts[-3] + cuts[-1] + 1) // 2
 
     def make(step: int) -> Batch:
         ids = order[cuts[step] : cuts[step + 1]]
