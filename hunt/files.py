@@ -41,6 +41,7 @@ VICTIMS = (
     Victim("idx", "idx/train-images-idx3-ubyte", ("train", "idx.cnn", *STEP)),
     Victim("idx", "idx/train-labels-idx1-ubyte", ("train", "idx.cnn", *STEP)),
     Victim("idx.gz", "gz/train-images-idx3-ubyte.gz", ("train", "gz.cnn", *STEP)),
+    Victim("csv", "table.csv", ("train", "csv.cnn", *STEP)),
     Victim("picture in a folder", "pictures/a/0.png", ("train", "folders.cnn", *STEP)),
     Victim("picture", "one.png", ("predict", "run", "one.png", "--json")),
     Victim("picture", "one.jpg", ("predict", "run", "one.jpg", "--json")),
@@ -77,6 +78,9 @@ def lay_out(folder: Path) -> None:
         for name, content in (("images-idx3", images), ("labels-idx1", labels)):
             (folder / "idx" / f"{part}-{name}-ubyte").write_bytes(content)
             (folder / "gz" / f"{part}-{name}-ubyte.gz").write_bytes(gzip.compress(content))
+    rows = np.concatenate([y[:, None], x.reshape(len(x), -1)], axis=1)
+    header = ",".join(["label", *(f"pixel{i}" for i in range(64))])
+    np.savetxt(folder / "table.csv", rows, "%d", delimiter=",", header=header, comments="")
     for i in range(12):
         place = folder / "pictures" / "ab"[y[i]]
         place.mkdir(parents=True, exist_ok=True)
@@ -88,6 +92,7 @@ def lay_out(folder: Path) -> None:
         "stored": 'npz "stored.npz"',
         "idx": 'idx "idx"',
         "gz": 'idx "gz"',
+        "csv": 'csv "table.csv"',
         "folders": 'folders "pictures"',
     }
     for name, source in sources.items():

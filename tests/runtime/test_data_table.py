@@ -139,11 +139,14 @@ LINE = text().splitlines()[3]  # the image of label 2
         (changed(LINE, "4294967299" + ",0" * 12), "label[2]", "4294967299"),
         (changed(LINE, "2" + ",0" * 11 + ",1_0"), "line 4, pixel11", "'1_0'"),
         (changed(LINE, "2" + ",0" * 11 + ",\0"), "line 4", "a NUL byte"),
+        (changed(LINE, "2" + ",0" * 11 + ",\r1"), "line 4", ""),
+        (text(end="\r"), "line 1", ""),
+        ("label," + "x" * 200_000, "columns", "2"),
         (text(y=Y + 1), "label[3]", "4 (5 such labels)"),
     ],
 )
 def test_what_is_no_table(tmp_path: Path, content: str, field: str, found: str) -> None:
-    (tmp_path / "t.csv").write_text(content)
+    (tmp_path / "t.csv").write_bytes(content.encode())
     error = refused(tmp_path / "t.csv")
     assert (error.path, error.field, error.found) == (tmp_path / "t.csv", field, found)
 

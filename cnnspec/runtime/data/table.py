@@ -129,6 +129,13 @@ def _lines(stream: IO[bytes], path: Path) -> Iterator[tuple[int, str]]:
             text = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip("\r\n")
         except UnicodeDecodeError:
             raise DataError("the line is not UTF-8", path=path, field=f"line {number:,}") from None
+        if "\r" in text:
+            raise DataError(
+                "a carriage return stands inside the line",
+                path=path,
+                field=f"line {number:,}",
+                hint="save the table with lines that end in a line feed",
+            )
         if text.strip():
             yield number, text
 
@@ -148,7 +155,10 @@ def _chunks(lines: Iterator[tuple[int, str]], before: tuple[int, str] | None) ->
 
 
 def _fields(line: str, separator: str) -> list[str]:
-    return [field.strip() for field in next(csv.reader([line], delimiter=separator), [])]
+    try:
+        return [field.strip() for field in next(csv.reader([line], delimiter=separator), [])]
+    except csv.Error:  # a field of megabytes
+        return line.split(separator)
 
 
 def _is_number(text: str) -> bool:
