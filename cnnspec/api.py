@@ -325,8 +325,8 @@ class Net:
         Warns
         -----
         DataWarning
-            When pictures are light and those of the training were dark, or the reverse; when numbers go below 0, and
-            those of the training did not.
+            When pictures are light and those of the training were dark, or the reverse; when a picture is dark, or of
+            one colour, as it is read; when numbers go below 0, and those of the training did not.
 
         Examples
         --------
@@ -337,7 +337,16 @@ class Net:
         """
         import numpy as np
 
-        from .runtime.answers import BATCH, answer, image_files, invert_hint, pixels_of, read_picture, white_of_pictures
+        from .runtime.answers import (
+            BATCH,
+            answer,
+            findings_of,
+            image_files,
+            invert_hint,
+            pixels_of,
+            read_pictures,
+            white_of_pictures,
+        )
 
         paths = paths_in(x)
         if paths is None:
@@ -348,12 +357,17 @@ class Net:
         files = image_files(paths)
         white = white_of_pictures(self._trained, files[0])
         network = self._network(min(BATCH, len(files)), progress=progress)
-        answers, means = [], []
+        answers, means, findings = [], [], findings_of(self.model)
         for start in range(0, len(files), BATCH):  # so that memory holds a batch of pictures, not all
-            pictures = [read_picture(file, self.model, invert=invert) for file in files[start : start + BATCH]]
+            pictures = []
+            for found in read_pictures(files[start : start + BATCH], self.model, findings, invert=invert):
+                if isinstance(found, DataError):
+                    raise found
+                pictures.append(found)
             means += [float(picture.mean()) for picture in pictures]
             answers.append(answer(network, self.model, np.stack(pictures), white))
-        tell(invert_hint(means, self._trained, invert, "invert=True"))
+        for note in (*findings.notes(), invert_hint(means, self._trained, invert, "invert=True")):
+            tell(note)
         return np.concatenate(answers)
 
     # ---- weights --------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from .target import Target, exact_option, open_target, threads_option, weights_o
 if TYPE_CHECKING:
     import numpy as np
 
+    from ..runtime.data.decode import Findings
     from ..runtime.network import Network
     from ..runtime.trained import WeightsUsed
 
@@ -56,7 +57,7 @@ def command(
       cnnspec predict runs/digits-20260102-030405 seven.png
       cnnspec predict runs/flowers-20260102-030405 photos/ --top 1
     """
-    from ..runtime.answers import image_files, invert_hint, white_of_pictures
+    from ..runtime.answers import findings_of, image_files, invert_hint, white_of_pictures
 
     opened = open_target(target, exact=exact)
     files = image_files(images)
@@ -67,9 +68,10 @@ def command(
     shown = min(top or (3 if len(files) <= 8 else 1), len(names))
     results: list[dict[str, object]] = []
     means: list[float] = []
+    findings = findings_of(opened.model)
     failed = 0
     for start in range(0, len(files), BATCH):
-        good, bad = read_pictures(opened, files[start : start + BATCH], invert)
+        good, bad = read_pictures(opened, files[start : start + BATCH], findings, invert)
         for error in bad:
             render.print_error(error)
         failed += len(bad)
@@ -84,25 +86,20 @@ def command(
     elif results:
         render.note(f"weights used: {used}")
     hint = invert_hint(means, used.trained, invert, "--invert")
-    if hint:
-        render.note(hint)
+    for note in (*findings.notes(), *([hint] if hint else [])):
+        render.note(note)
     return 1 if failed else 0
 
 
 def read_pictures(
-    opened: Target, files: Sequence[Path], invert: bool
+    opened: Target, files: Sequence[Path], findings: Findings, invert: bool
 ) -> tuple[list[tuple[Path, np.ndarray]], list[DataError]]:
     """Return the pixels uint8[H, W, C] of the files that can be read, and the errors of the others."""
-    from ..runtime.answers import read_picture
+    from ..runtime.answers import read_pictures
 
-    good: list[tuple[Path, np.ndarray]] = []
-    bad: list[DataError] = []
-    for path in files:
-        try:
-            good.append((path, read_picture(path, opened.model, invert=invert)))
-        except DataError as error:
-            bad.append(error)
-    return good, bad
+    found = list(zip(files, read_pictures(files, opened.model, findings, invert=invert), strict=True))
+    good = [(path, pixels) for path, pixels in found if not isinstance(pixels, DataError)]
+    return good, [error for _, error in found if isinstance(error, DataError)]
 
 
 def answers(

@@ -312,6 +312,11 @@ def data_settings(reader: SectionReader, section: ast.Section | None, input_shap
                 hint=f"write  input {dims(wanted)}",
             )
         )
+    black, white = getattr(source, "black", None) or 0.0, getattr(source, "white", None)
+    if white is not None and white <= black:
+        message = "the number that is white must be above the one that is black"
+        label = f"black is {black:g}, white is {white:g}"
+        reader.report(Diagnostic("range", message, found["source"].span, label))
     normalize = found["normalize"].value if "normalize" in found else None
     if normalize is not None and input_shape is not None:
         for name, numbers in (("mean", normalize.mean), ("std", normalize.std)):

@@ -195,6 +195,11 @@ class Folders:
         default="crop",
         choices=("crop", "fit", "stretch"),
     )
+    ground: str = attr("word", "what transparent places show", default="white", choices=("white", "black"))
+    black: float | None = attr("float", "number that is black, in pictures of more than 8 bits a channel", default=None)
+    white: float | None = attr(
+        "float", "number that is white in them: 4095, say; else that of the format", default=None
+    )
 
 
 @setting("source", "npz")

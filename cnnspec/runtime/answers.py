@@ -15,7 +15,9 @@ import numpy as np
 from ..errors import DataError
 from ..model.model import Model
 from ..text import count
-from .data import load_image, normalizer_for
+from .data import normalizer_for
+from .data.decode import Findings, load_each
+from .data.image import decoding_of
 from .data.pixels import PICTURES, as_pixels, goes_below, white_as_trained
 from .evaluate import softmax
 from .trained import TrainedOn
@@ -49,17 +51,17 @@ def image_files(paths: Sequence[Path]) -> list[Path]:
     return files
 
 
-def read_picture(path: Path, model: Model, *, invert: bool = False) -> np.ndarray:
-    """Return the pixels uint8[H, W, C] of a picture, resized as the spec's ``data`` section says.
+def findings_of(model: Model) -> Findings:
+    """Return what pictures are read for a model with; it gathers what is odd about them."""
+    return Findings(decoding_of(model.data))
 
-    Raises
-    ------
-    DataError
-        When the file is missing or cannot be decoded.
-    """
-    resize = getattr(model.data.source, "resize", "crop") if model.data is not None else "crop"
-    pixels = load_image(path, model.input_shape, resize)
-    return 255 - pixels if invert else pixels
+
+def read_pictures(
+    paths: Sequence[Path], model: Model, findings: Findings, *, invert: bool = False
+) -> list[np.ndarray | DataError]:
+    """Return the pixels uint8[H, W, C] of each picture, read as the spec's ``data`` section says, or its error."""
+    found = load_each(paths, model.input_shape, findings)
+    return [255 - pixels if invert and not isinstance(pixels, DataError) else pixels for pixels in found]
 
 
 def white_of_pictures(trained: TrainedOn | None, path: Path) -> float:

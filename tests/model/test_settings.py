@@ -63,6 +63,16 @@ def test_a_source_is_suggested_whose_images_fit(shape: str, source: str):
     assert caught.value.diagnostics[0].hint.startswith(f"write  source {source}")
 
 
+def test_levels_of_deep_pictures():
+    net = "input 8x8x1 -> flatten -> dense classes\nclasses 3\n"
+    source = model(net + 'data { source folders "x" black=-1024 white=3071 ground=black }').data.source
+    assert (source.black, source.white, source.ground) == (-1024, 3071, "black")
+    source = model(net + 'data { source folders "x" }').data.source
+    assert (source.black, source.white, source.ground) == (None, None, "white")
+    with pytest.raises(SpecError, match="white must be above"):
+        model(net + 'data { source folders "x" black=10 white=10 }')
+
+
 def test_what_is_left_out():
     m = model(NET + "classes 3")
     t = m.train

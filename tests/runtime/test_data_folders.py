@@ -6,14 +6,16 @@ from PIL import Image
 
 from cnnspec.errors import DataError
 from cnnspec.model.settings import DataSettings, Folders
-from cnnspec.runtime.data import load_image, open_data
+from cnnspec.runtime.data import decode, load_image, open_data
 from cnnspec.runtime.data import split as limits
 
 SHAPE = (6, 8, 3)
 
 
 def picture(value, size=(8, 6)):
-    return Image.new("RGB", size, (value, 100, 255 - value))
+    image = Image.new("RGB", size, (value, 100, 255 - value))
+    image.putpixel((size[0] - 1, size[1] - 1), (0, 0, 0))
+    return image
 
 
 def write(root, classes=("cat", "dog"), n=10, size=(8, 6)):
@@ -86,11 +88,13 @@ def test_an_unreadable_image_among_many(tmp_path, monkeypatch, limit):
 def test_an_image_that_is_cut_short_is_named_when_it_is_read(tmp_path, monkeypatch):
     noise = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
     write(tmp_path)
-    file = tmp_path / "cat" / "0.png"
+    file = tmp_path / "cat" / "5.png"
     Image.fromarray(noise).save(file)
     file.write_bytes(file.read_bytes()[:2000])
     assert refused(tmp_path).path == file
     monkeypatch.setattr(limits, "IN_MEMORY_NBYTES", 100)
+    assert refused(tmp_path).path == file  # of few pictures all are looked at
+    monkeypatch.setattr(decode, "_SAMPLE", 1)
     data = open_folders(tmp_path)
     with pytest.raises(DataError) as caught:
         for split in (data.train, data.test):

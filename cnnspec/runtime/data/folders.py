@@ -6,7 +6,6 @@ import hashlib
 import math
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,12 @@ from ...ops.base import Shape
 from ...reading import named_path
 from ...text import some
 from . import split as limits
-from .image import UnreadableImage, check_channels, check_header, decode_image
+from .decode import Findings, check_all, decode_all
+from .image import Decoding, check_channels, decoding_of
 from .split import ArraySplit, Dataset, Normalizer, Split, normalizer_for
 from .tree import Classes, check_filled, look
 
 TEST_SHARE = 0.2
-_DECODERS = min(4, os.cpu_count() or 1)
 
 
 class FolderSplit:
@@ -36,11 +35,11 @@ class FolderSplit:
         paths: Sequence[Path],
         labels: np.ndarray,
         input_shape: Shape,
-        resize: str,
+        decoding: Decoding,
         normalizer: Normalizer,
     ) -> None:
         self.paths, self.labels = paths, labels
-        self.input_shape, self.resize, self.normalizer = input_shape, resize, normalizer
+        self.input_shape, self.decoding, self.normalizer = input_shape, decoding, normalizer
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -48,13 +47,13 @@ class FolderSplit:
     def batch(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return (x, y) of the images at these positions; see :class:`Split`."""
         chosen = [self.paths[i] for i in indices]
-        pixels = decode_all(chosen, self.input_shape, self.resize)
+        pixels = decode_all(chosen, self.input_shape, self.decoding)
         return self.normalizer(pixels), self.labels[indices]
 
     def subset(self, indices: np.ndarray) -> FolderSplit:
         """Return the split of the images at these positions."""
         chosen = [self.paths[i] for i in indices]
-        return FolderSplit(chosen, self.labels[indices], self.input_shape, self.resize, self.normalizer)
+        return FolderSplit(chosen, self.labels[indices], self.input_shape, self.decoding, self.normalizer)
 
     def origin_of(self, index: int) -> tuple[int, Path | None]:
         """Return (place, file) of an image; see :class:`Split`."""
@@ -94,7 +93,7 @@ def open_folders(settings: DataSettings, input_shape: Shape, classes: int | None
         single = [name for name in class_names if name not in listed["test"]]
         if single:
             notes.append(f"one picture only, so none to test on: {', '.join(single[:8])}")
-    decode = _decoder(root, listed, input_shape, settings)
+    decode = _decoder(root, listed, input_shape, settings, notes)
     splits: dict[str, Split] = {}
     digest = hashlib.sha256()
     for part, by_class in listed.items():
@@ -124,58 +123,21 @@ def divide(by_class: Classes, root: Path) -> tuple[Classes, Classes]:
     return train, test
 
 
-def decode_all(paths: Sequence[Path], input_shape: Shape, resize: str) -> np.ndarray:
-    """Return the pixels uint8[N, H, W, C] of many files; DataError names the unreadable ones.
-
-    Pillow releases the interpreter's lock while it decodes, so threads help.
-    """
-    pixels = np.empty((len(paths), *input_shape), np.uint8)
-
-    def decode(i: int) -> None:
-        pixels[i] = decode_image(paths[i], input_shape, resize)
-
-    _for_each(paths, decode)
-    return pixels
-
-
-def _for_each(paths: Sequence[Path], act: Callable[[int], None]) -> None:
-    def attempt(i: int) -> str | None:
-        try:
-            act(i)
-        except UnreadableImage as error:
-            return str(error)
-        return None
-
-    with ThreadPoolExecutor(_DECODERS, "cnnspec-decode") as pool:
-        failures = [(paths[i], why) for i, why in enumerate(pool.map(attempt, range(len(paths)))) if why]
-    if failures:
-        failures.sort()
-        path, why = failures[0]
-        further = ", ".join(p.name for p, _ in failures[1:6])
-        raise DataError(
-            f"cannot be read as an image: {why}",
-            path=path,
-            field="image",
-            expected=f"{len(paths):,} readable images",
-            found=f"{len(paths) - len(failures):,} readable, {len(failures):,} not"
-            + (f"; also {further}{', ...' if len(failures) > 6 else ''}" if further else ""),
-            hint=f"replace the file{'s' if further else ''}, or move {'them' if further else 'it'} elsewhere",
-        )
-
-
 def _decoder(
-    root: Path, listed: dict[str, dict[str, list[Path]]], input_shape: Shape, settings: DataSettings
+    root: Path, listed: dict[str, Classes], input_shape: Shape, settings: DataSettings, notes: list[str]
 ) -> Callable[..., Split]:
-    """Choose, for all parts alike, between decoding now and decoding batch by batch."""
+    """Choose, for all parts alike, between decoding now and decoding batch by batch; add what is odd to the notes."""
     normalizer = normalizer_for(settings.normalize, input_shape[-1])
-    resize = settings.source.resize
+    decoding = decoding_of(settings)
+    findings = Findings(decoding)
     everything = [p for by_class in listed.values() for paths in by_class.values() for p in paths]
     streamed = len(everything) * math.prod(input_shape) > limits.IN_MEMORY_NBYTES
     if streamed:
-        _for_each(everything, lambda i: check_header(everything[i]))
+        check_all(everything, input_shape, decoding, findings)
     else:
-        decoded = decode_all(everything, input_shape, resize)
+        decoded = decode_all(everything, input_shape, decoding, findings)
         row_of = {path: row for row, path in enumerate(everything)}
+    notes += findings.notes(root)
 
     def make(part: str, by_class: dict[str, list[Path]], class_names: tuple[str, ...], digest: Any) -> Split:
         number = {name: i for i, name in enumerate(class_names)}
@@ -184,10 +146,12 @@ def _decoder(
         digest.update(f"{part} {class_names}".encode())
         digest.update(labels.tobytes())
         if streamed:
+            if decoding != Decoding(decoding.resize):
+                digest.update(repr(decoding).encode())
             for p in paths:
                 stat = p.stat()
                 digest.update(os.fsencode(f"{p.name} {stat.st_size} {stat.st_mtime_ns};"))
-            return FolderSplit(paths, labels, input_shape, resize, normalizer)
+            return FolderSplit(paths, labels, input_shape, decoding, normalizer)
         rows = np.array([row_of[p] for p in paths])
         digest.update(np.ascontiguousarray(decoded[rows]).data)
         return ArraySplit(decoded, labels, normalizer, rows, root, everything)

@@ -1,25 +1,79 @@
-"""One image file to pixels of the size a net wants."""
+"""One image file to pixels of the size a net wants: bounded in memory, by formats that Pillow decodes itself."""
 
 from __future__ import annotations
 
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...errors import DataError
+from ...model.settings import DataSettings
 from ...ops.base import Shape
+from ...reading import open_file
+from .levels import Decoding, UnknownLevels, UnreadableImage, in_bands, suggest_levels, to_bytes
 
-
-class UnreadableImage(Exception):
-    """A file that Pillow cannot decode; the message says why."""
-
-
-def image_suffixes() -> frozenset[str]:
-    """Return the file name endings, lower case, that Pillow knows how to open."""
+if TYPE_CHECKING:
     from PIL import Image
 
-    Image.init()
-    return frozenset(suffix for suffix, kind in Image.EXTENSION.items() if kind in Image.OPEN)
+# Left out are formats for which Pillow starts another program (EPS: Ghostscript) or needs one, and videos.
+FORMATS = (
+    *("PNG", "JPEG", "TIFF", "WEBP", "GIF", "BMP", "DIB", "PPM", "JPEG2000", "AVIF", "QOI", "PSD", "ICO", "ICNS"),
+    *("PCX", "SGI", "SUN", "DDS", "XBM", "XPM", "TGA"),
+)
+MAX_PIXELS = 1 << 27  # of one picture, and of all that are decoded at a time: each takes up to 8 bytes
+HEAVY = ("WEBP", "AVIF", "JPEG2000")  # whose decoders take twice as much, so that half as many are read
+MAX_NBYTES = 1 << 30  # of one file
+WITH_FRAMES = ("GIF", "TIFF", "WEBP", "PNG", "AVIF")  # whose further frames are pictures, not previews or layers
+
+_SUSPECT = 0.25  # kept of a picture's longer side, below which cropping is told
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Pixels uint8[H, W, C] of a file, and what is odd about it.
+
+    Attributes
+    ----------
+    kind : ``16-bit``, ``integers`` or ``floats`` where the file has more than 8 bits a channel, else empty.
+    high : the largest of these numbers.
+    remarks : keys of ``REMARKS``.
+    """
+
+    pixels: np.ndarray
+    kind: str = ""
+    high: float = 0.0
+    remarks: tuple[str, ...] = ()
+
+
+REMARKS = {  # what a person should know of pictures, after their number
+    "frames": "more than one page or frame, of which the first is read",
+    "blank": "one colour throughout, as read",
+    "cropped": "less than a quarter of their length left by resize=crop; resize=fit keeps all",
+    "coarse": "16 bits a channel in colour, of which the upper 8 are read, and these are nearly black: "
+    "save with 8 bits a channel, white as 255",
+}
+
+
+def decoding_of(data: DataSettings | None) -> Decoding:
+    """Return how the pictures of a spec are read; the defaults where its data are no folders of pictures."""
+    source: Any = data.source if data is not None else None
+    if not hasattr(source, "resize"):
+        return Decoding()
+    return Decoding(source.resize, source.ground, source.black, source.white)
+
+
+@cache
+def image_suffixes() -> frozenset[str]:
+    """Return the file name endings, lower case, of the formats that are read."""
+    image = _pillow()
+    return frozenset(suffix for suffix, kind in image.EXTENSION.items() if kind in image.OPEN and kind in FORMATS)
 
 
 def check_channels(input_shape: Shape, path: object) -> None:
@@ -34,68 +88,218 @@ def check_channels(input_shape: Shape, path: object) -> None:
         )
 
 
-def decode_image(path: Path, input_shape: Shape, resize: str = "crop") -> np.ndarray:
-    """Return the pixels uint8[H, W, C] of an image file.
+def read_picture(path: Path, input_shape: Shape, decoding: Decoding) -> Picture:
+    """Return a file's pixels uint8[H, W, C], and what is odd about it.
 
-    Parameters
-    ----------
-    path : a file of any format that Pillow reads; its EXIF orientation is applied.
-    input_shape : (H, W, C); C = 1 gives grey by ITU-R 601-2 luma, C = 3 gives RGB. Alpha is dropped.
-    resize : ``crop`` fills and cuts evenly, ``fit`` keeps all and pads with black, ``stretch`` ignores
-        the aspect. Bilinear, over all pixels that fall into a target pixel. An image of the right size is
-        left as it is.
+    The EXIF orientation is applied; transparent places show the ground. C = 1 gives grey by ITU-R 601-2 luma, C = 3
+    gives RGB.
 
     Raises
     ------
     UnreadableImage
-        When the file cannot be decoded.
+        When the file cannot be decoded, is too large, or its numbers have no known black and white.
     """
-    from PIL import Image, ImageOps
+    from PIL import ImageOps
 
-    height, width, channels = input_shape
-    try:
-        with Image.open(path) as opened:
-            image: Image.Image = ImageOps.exif_transpose(opened)
-            if image.mode.startswith("I"):  # 16 bits a pixel: keep the upper eight, where Pillow would clip
-                wide = np.asarray(image).clip(0, 65535)
-                image = Image.fromarray((wide.astype(np.uint16) >> 8).astype(np.uint8))
-            if image.mode == "P":  # the way on which transparent entries keep their colour
-                image = image.convert("RGBA")
-            image = image.convert("L" if channels == 1 else "RGB")
-    except FileNotFoundError:
-        raise UnreadableImage("the file does not exist") from None
-    except Exception as error:  # decoders of two dozen formats raise whatever they meet
-        raise UnreadableImage(str(error) or type(error).__name__) from None
-    if image.size != (width, height):
-        bilinear = Image.Resampling.BILINEAR
-        if resize == "stretch":
-            image = image.resize((width, height), bilinear)
-        elif resize == "fit":
-            image = ImageOps.pad(image, (width, height), bilinear)
-        else:
-            image = ImageOps.fit(image, (width, height), bilinear)
-    return np.asarray(image, np.uint8).reshape(height, width, channels)
+    mode = "L" if input_shape[-1] == 1 else "RGB"
+    with _opened(path) as opened, _ALLOWANCE.hold(_weight(opened)):
+        raw = " ".join(str(tile[3]) for tile in getattr(opened, "tile", ()))
+        ImageOps.exif_transpose(opened, in_place=True)
+        image: Image.Image = opened
+        kind, high = "", 0.0
+        remarks = []
+        if image.mode[0] in "IF":
+            image, kind, high = to_bytes(image, raw, decoding)
+        if image.has_transparency_data:
+            image = in_bands(image, mode, lambda band: _on_ground(band, decoding.ground).convert(mode))
+        elif image.mode != mode:
+            image = in_bands(image, mode, lambda band: band.convert(mode))
+        if ";16" in raw and not kind and max(high for _, high in _extrema(image)) < 64:
+            remarks.append("coarse")
+        pixels = _resized(image, input_shape, decoding.resize)
+        if decoding.resize == "crop" and _kept(image.size, input_shape) < _SUSPECT:
+            remarks.append("cropped")
+        if pixels[..., 0].size > 1 and (pixels == pixels[:1, :1]).all():
+            remarks.append("blank")
+        if opened.format in WITH_FRAMES and _has_more(opened):
+            remarks.append("frames")
+    return Picture(pixels, kind, high, tuple(remarks))
 
 
-def load_image(path: Path, input_shape: Shape, resize: str = "crop") -> np.ndarray:
+def decode_image(path: Path, input_shape: Shape, resize: str = "crop", **more: Any) -> np.ndarray:
+    """Return the pixels uint8[H, W, C] of an image file.
+
+    Parameters
+    ----------
+    path : a file of one of ``FORMATS``.
+    input_shape : (H, W, C), C = 1 for grey or 3 for RGB.
+    resize, more : as in :class:`Decoding`.
+
+    Raises
+    ------
+    UnreadableImage
+        See :func:`read_picture`.
+    """
+    return read_picture(path, input_shape, Decoding(resize, **more)).pixels
+
+
+def load_image(path: Path, input_shape: Shape, resize: str | Decoding = "crop") -> np.ndarray:
     """Return the pixels of one image file as :func:`decode_image` does, with DataError naming the file."""
+    return load_picture(path, input_shape, resize if isinstance(resize, Decoding) else Decoding(resize)).pixels
+
+
+def load_picture(path: Path, input_shape: Shape, decoding: Decoding) -> Picture:
+    """Return one picture as :func:`read_picture` does, with DataError naming the file."""
     check_channels(input_shape, path)
     if not path.exists():
         raise DataError("the file does not exist", path=path)
     try:
-        return decode_image(path, input_shape, resize)
+        return read_picture(path, input_shape, decoding)
+    except UnknownLevels as error:
+        raise DataError(
+            f"cannot be read as an image: {error}",
+            path=path,
+            expected=f"{error.kind} from 0 to {1 if error.kind == 'floats' else '65,535'}",
+            hint=f"save it with 8 bits a channel, or train with  {suggest_levels(error.low, error.high)}  "
+            "behind  source folders",
+        ) from None
     except UnreadableImage as error:
         raise DataError(
-            f"cannot be read as an image: {error}", path=path, expected="a format that Pillow reads"
+            f"cannot be read as an image: {error}", path=path, expected=f"one of {', '.join(FORMATS[:6])}, ..."
         ) from None
 
 
 def check_header(path: Path) -> None:
-    """Raise UnreadableImage when Pillow does not recognise the file; its pixels are not decoded."""
+    """Raise UnreadableImage when the file is in no known format or too large; its pixels are not decoded."""
+    with _opened(path):
+        pass
+
+
+# ---- opening ------------------------------------------------------------------------------------
+@cache
+def _pillow() -> Any:
+    """Return Pillow's module Image with all formats known, its own remarks silenced: ours say the same."""
     from PIL import Image
 
+    Image.init()
+    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    return Image
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """Open a picture, its pixels not yet decoded; all that goes wrong inside is an UnreadableImage."""
     try:
-        with Image.open(path):
-            pass
-    except Exception as error:
+        with open_file(path, limit=MAX_NBYTES) as stream, _recognised(stream) as opened:
+            yield opened
+    except DataError as error:
+        raise UnreadableImage(error.message + (f": {error.found}" if error.found else "")) from None
+
+
+@contextmanager
+def _recognised(stream: IO[bytes]) -> Iterator[Image.Image]:
+    image = _pillow()
+    try:
+        with image.open(stream, formats=[name for name in FORMATS if name in image.OPEN]) as opened:
+            if _weight(opened) > MAX_PIXELS:
+                raise _too_large(f"{opened.width:,} x {opened.height:,}", opened.format)
+            yield opened
+    except (UnreadableImage, DataError):
+        raise
+    except image.UnidentifiedImageError:
+        raise UnreadableImage("its content is of no known format") from None
+    except (image.DecompressionBombError, image.DecompressionBombWarning):  # the latter under python -W error
+        raise _too_large("too many") from None
+    except MemoryError:
+        raise UnreadableImage("there is not enough memory to decode it") from None
+    except Exception as error:  # decoders of two dozen formats raise whatever they meet
         raise UnreadableImage(str(error) or type(error).__name__) from None
+
+
+def _weight(opened: Image.Image) -> int:
+    return opened.width * opened.height * (2 if opened.format in HEAVY else 1)
+
+
+def _too_large(pixels: str, kind: str | None = None) -> UnreadableImage:
+    most = MAX_PIXELS // 2 if kind in HEAVY else MAX_PIXELS
+    return UnreadableImage(f"it has {pixels} pixels, and at most {most:,} are read")
+
+
+class _Allowance:
+    """How many pixels may be decoded at a time, by all threads together; who wants more waits."""
+
+    def __init__(self, most: int) -> None:
+        self.most = self.left = most
+        self.changed = threading.Condition()
+
+    @contextmanager
+    def hold(self, pixels: int) -> Iterator[None]:
+        pixels = min(pixels, self.most)
+        with self.changed:
+            self.changed.wait_for(lambda: self.left >= pixels)
+            self.left -= pixels
+        try:
+            yield
+        finally:
+            with self.changed:
+                self.left += pixels
+                self.changed.notify_all()
+
+
+_ALLOWANCE = _Allowance(MAX_PIXELS)
+
+
+def _has_more(opened: Image.Image) -> bool:
+    try:
+        opened.seek(1)
+    except Exception:  # whatever a damaged second frame is worth: the first was read
+        return False
+    return True
+
+
+# ---- colours ------------------------------------------------------------------------------------
+def _on_ground(band: Image.Image, ground: str) -> Image.Image:
+    pillow = _pillow()
+    shade = (255 if ground == "white" else 0,) * 3
+    return pillow.alpha_composite(pillow.new("RGBA", band.size, (*shade, 255)), band.convert("RGBA"))
+
+
+def _extrema(image: Image.Image) -> list[tuple[int, int]]:
+    found: Any = image.getextrema()
+    return [found] if image.mode == "L" else list(found)
+
+
+# ---- sizes --------------------------------------------------------------------------------------
+def _resized(image: Image.Image, input_shape: Shape, resize: str) -> np.ndarray:
+    from PIL import ImageOps
+
+    height, width, channels = input_shape
+    if image.size != (width, height):
+        bilinear = _pillow().Resampling.BILINEAR
+        if resize == "stretch":
+            image = image.resize((width, height), bilinear)
+        elif resize == "fit":
+            image = _fitted(image, width, height)
+        else:
+            image = ImageOps.fit(image, (width, height), bilinear)
+    return np.array(image, np.uint8).reshape(height, width, channels)
+
+
+def _fitted(image: Image.Image, width: int, height: int) -> Image.Image:
+    """Return all of the image, in the middle of a black one; however thin it is, a row or column is left of it."""
+    pillow = _pillow()
+    if image.width * height > image.height * width:
+        size = (width, max(1, round(image.height / image.width * width)))
+    else:
+        size = (max(1, round(image.width / image.height * height)), height)
+    result = pillow.new(image.mode, (width, height))
+    place = (round((width - size[0]) * 0.5), round((height - size[1]) * 0.5))
+    result.paste(image.resize(size, pillow.Resampling.BILINEAR), place)
+    return result
+
+
+def _kept(size: tuple[int, int], input_shape: Shape) -> float:
+    """Return the share of an image's longer side that is left when it is cut to the aspect of the input."""
+    aspect, wanted = size[0] / size[1], input_shape[1] / input_shape[0]
+    return min(aspect / wanted, wanted / aspect)

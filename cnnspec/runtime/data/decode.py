@@ -1,0 +1,135 @@
+"""Many image files to pixels: in threads, with what is odd about them gathered into a few notes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from ...errors import DataError
+from ...ops.base import Shape
+from ...text import some
+from .image import REMARKS, Picture, check_header, load_picture, read_picture
+from .levels import Decoding, UnknownLevels, UnreadableImage, suggest_levels
+
+_DECODERS = min(4, os.cpu_count() or 1)
+_SAMPLE = 64  # pictures that are looked at where not all are decoded beforehand
+_DARK = 16383  # of 65,535: pictures of 16 bits that never exceed it are told
+
+
+def decode_all(
+    paths: Sequence[Path], input_shape: Shape, decoding: Decoding, findings: Findings | None = None
+) -> np.ndarray:
+    """Return the pixels uint8[N, H, W, C] of many files; DataError names the unreadable ones.
+
+    Pillow releases the interpreter's lock while it decodes, so threads help. ``findings`` is told of each picture.
+    """
+    pixels = np.empty((len(paths), *input_shape), np.uint8)
+
+    def decode(i: int) -> None:
+        picture = read_picture(paths[i], input_shape, decoding)
+        pixels[i] = picture.pixels
+        if findings is not None:
+            findings.add(paths[i], picture)
+
+    _for_each(paths, decode)
+    return pixels
+
+
+def load_each(paths: Sequence[Path], input_shape: Shape, findings: Findings) -> list[np.ndarray | DataError]:
+    """Return the pixels uint8[H, W, C] of each file, or the error that names it; ``findings`` says how it is read."""
+
+    def load(path: Path) -> np.ndarray | DataError:
+        try:
+            picture = load_picture(path, input_shape, findings.decoding)
+        except DataError as error:
+            return error
+        findings.add(path, picture)
+        return picture.pixels
+
+    with ThreadPoolExecutor(_DECODERS, "cnnspec-decode") as pool:
+        return list(pool.map(load, paths))
+
+
+def check_all(paths: Sequence[Path], input_shape: Shape, decoding: Decoding, findings: Findings) -> None:
+    """Look at the headers of all files, and at the pixels of some, spread evenly; DataError names the unreadable."""
+    _for_each(paths, lambda i: check_header(paths[i]))
+    chosen = np.unique(np.linspace(0, len(paths) - 1, _SAMPLE).astype(int))
+    findings.looked_at = len(chosen)
+    decode_all([paths[i] for i in chosen], input_shape, decoding, findings)
+
+
+class Findings:
+    """What is odd about the pictures of a data set."""
+
+    def __init__(self, decoding: Decoding) -> None:
+        self.decoding = decoding
+        self.looked_at: int | None = None  # where not all were
+        self.odd: dict[str, list[Path]] = {}
+        self.deep: list[tuple[float, Path]] = []  # largest number of each picture of 16 bits
+
+    def add(self, path: Path, picture: Picture) -> None:
+        """Take in one picture; may be called from many threads."""
+        for remark in picture.remarks:
+            self.odd.setdefault(remark, []).append(path)
+        if picture.kind in ("16-bit", "integers"):
+            self.deep.append((picture.high, path))
+
+    def notes(self, root: Path | None = None) -> list[str]:
+        """Return what a person should know, one note for each kind, with paths as they are or below ``root``."""
+        among = f"of {self.looked_at} that were looked at, " if self.looked_at is not None else ""
+        notes = []
+        for key, paths in sorted(self.odd.items()):
+            example = min(paths) if root is None else os.path.relpath(min(paths), root)
+            notes.append(f"{among}{some(len(paths), 'picture')} with {REMARKS[key]}, such as {example}")
+        high = max((high for high, _ in self.deep), default=0.0)
+        if 0 < high <= _DARK and self.decoding.black is None and self.decoding.white is None:
+            notes.append(
+                f"{among}{some(len(self.deep), 'picture')} of 16 bits with no number above {high:,.0f} of 65,535, "
+                f"which look dark: if {suggest_levels(0, high)[6:]} is white, write  {suggest_levels(0, high)}  "
+                "behind  source folders"
+            )
+        return notes
+
+
+def _for_each(paths: Sequence[Path], act: Callable[[int], None]) -> None:
+    def attempt(i: int) -> UnreadableImage | None:
+        try:
+            act(i)
+        except UnreadableImage as error:
+            return error
+        return None
+
+    with ThreadPoolExecutor(_DECODERS, "cnnspec-decode") as pool:
+        found = pool.map(attempt, range(len(paths)))
+        failures = sorted(((paths[i], why) for i, why in enumerate(found) if why), key=lambda failure: failure[0])
+    levels = [why for _, why in failures if isinstance(why, UnknownLevels)]
+    if levels and len(levels) == len(failures):
+        raise _unknown_levels([path for path, _ in failures], levels)
+    if failures:
+        path, why = failures[0]
+        further = ", ".join(p.name for p, _ in failures[1:6])
+        raise DataError(
+            f"cannot be read as an image: {why}",
+            path=path,
+            field="image",
+            expected=f"{len(paths):,} readable images",
+            found=f"{len(paths) - len(failures):,} readable, {len(failures):,} not"
+            + (f"; also {further}{', ...' if len(failures) > 6 else ''}" if further else ""),
+            hint=f"replace the file{'s' if further else ''}, or move {'them' if further else 'it'} elsewhere",
+        )
+
+
+def _unknown_levels(paths: Sequence[Path], found: Sequence[UnknownLevels]) -> DataError:
+    kind, low, high = found[0].kind, min(f.low for f in found), max(f.high for f in found)
+    return DataError(
+        f"nothing says which of the {kind} in a picture is black and which is white",
+        path=paths[0],
+        field="image",
+        expected=f"{kind} from 0 to {1 if kind == 'floats' else '65,535'}, or  black=  and  white=",
+        found=f"{low:g} to {high:g}, in {some(len(found), 'picture')}",
+        hint=f"write  {suggest_levels(low, high)}  behind  source folders",
+    )
