@@ -73,11 +73,14 @@ def full_name(name: str) -> str:
 def settings_named(name: str) -> list[str]:
     """Return the settings that a name may mean: those whose path holds its words, the last one at its end.
 
-    A whole statement comes before a key of the same name, such as ``epochs`` of the warmup.
+    A whole statement comes before a key of the same name, such as ``epochs`` of the warmup, and a key that its
+    statement always has before one that only some words of a statement take: ``val`` of split before csv's.
     """
     *before, last = name.split(".")
     last = key_elsewhere(last) or last
-    statements, keys = [], []
+    statements: list[str] = []
+    always: list[str] = []
+    keys: list[str] = []
     for section, known in SECTIONS.items():
         for statement in known:
             path = [section, statement]
@@ -85,8 +88,8 @@ def settings_named(name: str) -> list[str]:
                 statements.append(".".join(path))
             for key in {a.key for cls in SETTINGS[statement].values() for a in _attrs(cls).values()} - {statement}:
                 if last == key and all(word in path for word in before):
-                    keys.append(".".join([*path, key]))
-    return statements or keys
+                    (always if "" in SETTINGS[statement] else keys).append(".".join([*path, key]))
+    return statements or always or keys
 
 
 def _read(source: Source, errors: list[Diagnostic]) -> tuple[ast.Statement, ...] | None:
