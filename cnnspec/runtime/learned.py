@@ -7,7 +7,7 @@ follows from the labels alone. A net whose accuracy and loss are no better than 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,8 @@ from .inputs import input_remarks, samples_of
 
 ENOUGH_STEPS, ENOUGH_EPOCHS = 100, 5  # of training: after less of both, nothing is said
 SLACK = 0.98  # of the loss of the best constant answer
-STILL, WILD = 1e-3, 1.5  # change of all weights / their first values; loss / that of the best constant answer
+STILL = 0.01  # of their first values: how far weights have moved that were hardly trained
+FALLING, WILD = 1.02, 1.5  # of the loss of the best constant answer: what may still fall to it, what has left it
 
 
 @dataclass(frozen=True)
@@ -79,14 +80,15 @@ def _variance(targets: np.ndarray) -> float:
 
 # ---- what is said ---------------------------------------------------------------------------------
 def after_training(
-    model: Model, data: Dataset, network: Any, metrics: Mapping[str, float], epochs: int, steps: int
+    model: Model, data: Dataset, network: Any, metrics: Mapping[str, float], losses: Sequence[float], steps: int
 ) -> list[str]:
     """Return what a finished run should be told of a net that has not learned.
 
     Parameters
     ----------
     metrics : of the final weights, ``train.loss``, ``val.accuracy`` and so on (metrics.measured_of).
-    epochs, steps : that were trained.
+    losses : of training, epoch by epoch.
+    steps : that were taken.
     """
     part = "test" if data.test is not None else "val" if data.val is not None else "train"
     split, trained = getattr(data, part), guess_of(model, data.train)
@@ -94,23 +96,20 @@ def after_training(
     if f"{part}.loss" in metrics and not math.isfinite(loss):
         return [f"the {part} loss is not finite, though the losses of training are", *_causes(model, data, network)]
     guess = guess_of(model, split)
-    if (steps < ENOUGH_STEPS and epochs < ENOUGH_EPOCHS) or trained is None or guess is None or not epochs:
+    if (steps < ENOUGH_STEPS and len(losses) < ENOUGH_EPOCHS) or trained is None or guess is None or not losses:
         return []
     train_loss, train_accuracy = metrics["train.loss"], metrics.get("train.accuracy", math.nan)
     if trained.explains(train_accuracy, train_loss, len(data.train), untrained=True) and guess.explains(
         accuracy, loss, len(split), untrained=True
     ):
         said = f"the net has learned nothing: {_compared(part, accuracy, loss, guess)}"
-        return [said, *_causes(model, data, network, train_loss / trained.loss)]
+        return [said, *_causes(model, data, network, losses)]
     better = train_accuracy - accuracy > 3 * math.sqrt(0.25 / len(split)) or train_loss < 0.5 * trained.loss
     if part == "train" or not better or not guess.explains(accuracy, loss, len(split)):
         return []
     know = percent(train_accuracy) if not math.isnan(train_accuracy) else f"loss {train_loss:.4f}"
-    return [
-        f"what the net has learned of the training set ({know}) does not carry over: "
-        f"{_compared(part, accuracy, loss, guess)}",
-        f"likely cause: the {part} set has another scale or other labels than the training set, or few samples",
-    ]
+    said = f"what the net has learned of the training set ({know}) does not carry over: "
+    return [said + _compared(part, accuracy, loss, guess), *_causes(model, data, network, part=part)]
 
 
 def after_evaluation(model: Model, data: Dataset, network: Any, part: str, found: Evaluation) -> list[str]:
@@ -122,7 +121,7 @@ def after_evaluation(model: Model, data: Dataset, network: Any, part: str, found
     if guess is None or not guess.explains(found.accuracy, found.loss, len(split)):
         return []
     said = f"the net is no better than guessing: {_compared(part, found.accuracy, found.loss, guess)}"
-    return [said, *_causes(model, data, network)]
+    return [said, *_causes(model, data, network, part=part)]
 
 
 def _compared(part: str, accuracy: float, loss: float, guess: Guess) -> str:
@@ -135,10 +134,10 @@ def _compared(part: str, accuracy: float, loss: float, guess: Guess) -> str:
 
 
 # ---- causes ---------------------------------------------------------------------------------------
-def _causes(model: Model, data: Dataset, network: Any, wildness: float = 1.0) -> list[str]:
-    """Return the likely reason as one remark: the first that is measured.
+def _causes(model: Model, data: Dataset, network: Any, losses: Sequence[float] = (), part: str = "train") -> list[str]:
+    """Return the likely reason, the first that is measured.
 
-    ``wildness`` : the training loss over that of the best constant answer.
+    ``losses`` : of training, epoch by epoch, where it has learned nothing. ``part`` : the split that shows it.
     """
     parameters = network.parameters()
     bad = not_finite(parameters)
@@ -159,11 +158,32 @@ def _causes(model: Model, data: Dataset, network: Any, wildness: float = 1.0) ->
         where = f"{layer.name} (line {layer.span.line}) gives 0 for every image" if layer is not None else ""
         said = where or "the net gives the same answer for every image"
         return [f"likely cause: {said}, as after steps that are too large; try lr={lr / 10:g}, or a warmup"]
+    guess = guess_of(model, data.train)
+    if guess is not None and not losses:
+        result = network.eval_step(x, y)
+        accuracy = result.correct / len(x) if data.train.labels.ndim == 1 else math.nan
+        known = not guess.explains(accuracy, result.loss, len(x))
+        if known and part != "train":
+            how = percent(accuracy) if not math.isnan(accuracy) else f"loss {result.loss:.4g}"
+            return [
+                f"likely cause: the {part} set has another scale or other labels, or few samples; "
+                f"of training images the net knows {how}"
+            ]
+        norm = next((layer.name for layer in model.layers if layer.op.name == "bn"), None)
+        if norm is not None and not known:
+            return [
+                f"likely cause: on training images it is as bad where {norm} takes its running statistics, as they are "
+                f"after steps that are too large; try lr={lr / 10:g}"
+            ]
     moved = _moved(model, parameters)
     if moved < STILL:
         return [f"likely cause: the weights have moved by {percent(moved)} only; try lr={lr * 10:g}"]
-    if wildness > WILD:
-        return [f"likely cause: steps are too large, the loss rose above that of guessing; try lr={lr / 10:g}"]
+    if guess is not None and losses:
+        falls = len(losses) > 1 and losses[-2] - losses[-1] > 1e-3 * losses[-1]
+        if falls and losses[-1] > FALLING * guess.loss:
+            return [f"likely cause: too few steps so far, the loss still falls; train longer, or try lr={lr * 10:g}"]
+        if losses[-1] > WILD * guess.loss:
+            return [f"likely cause: steps are too large, the loss is far above guessing; try lr={lr / 10:g}"]
     return [
         "likely cause: labels that do not belong to their images, or a learning rate that does not fit; "
         f"try lr={lr / 10:g} and lr={lr * 10:g}"

@@ -192,9 +192,9 @@ class Run:
         test: dict[str, float] = {}
         if self.data.test is not None:
             test = evaluate(self.network, self.data.test, self.settings.batch).metrics("test")
-        epochs = len(self.progress.history)
+        losses = [row["train.loss"] for row in self.progress.history]
         measured = measured_of(self.progress.history, self.progress.best, test)
-        for note in after_training(self.model, self.data, self.network, measured, epochs, epochs * self.steps):
+        for note in after_training(self.model, self.data, self.network, measured, losses, len(losses) * self.steps):
             self._note(note)
         result = self._result(status, test, why_not_judged(self.model))
         if self.folder is not None:

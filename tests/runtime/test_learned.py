@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 
 import numpy as np
 import pytest
@@ -140,6 +141,12 @@ def test_a_net_that_has_learned_nothing_is_told_so_with_the_cause(model, cause):
     assert any(cause in c and c.startswith("likely cause: ") for c in causes), causes
 
 
+def test_a_loss_that_still_falls_wants_more_steps():
+    text = "input 8x8x1\nflatten -> dense 10\ndata { source digits }\ntrain {\n  loss mse\n  epochs 2\n  batch 8\n"
+    said, cause = told(Compiler.from_text(f"{text}  optimizer sgd lr=3e-4\n}}\n").model)
+    assert "learned nothing" in said and "the loss still falls; train longer, or try lr=0.003" in cause
+
+
 def test_labels_that_belong_to_other_images():
     model = spec(train="  epochs 5\n  optimizer sgd lr=0.01")
     data = digits(model)
@@ -151,7 +158,22 @@ def test_what_does_not_carry_over_is_another_thing_than_nothing():
     model = spec(train="  epochs 6")
     data = digits(model)
     said, cause = told(model, dataclasses.replace(data, test=shuffled(data.test)))
-    assert "does not carry over: test accuracy" in said and "other labels" in cause
+    assert "does not carry over: test accuracy" in said and "the test set has another scale or other labels" in cause
+
+
+def test_running_statistics_that_do_not_fit_are_told_apart_from_a_test_set_that_does_not():
+    text = "input 8x8x1\nconv 8 3x3 -> bn -> relu\nflatten -> dense 10\ndata { source digits }\n"
+    model = Compiler.from_text(text).model
+    data = digits(model)
+    network = Network(model, batch=64)
+    network.load_parameters({**network.parameters(), "bn.running_mean": np.full(8, -50, np.float32)})
+    mixed = dataclasses.replace(data, test=shuffled(data.test))
+    notes = after_evaluation(model, mixed, network, "test", evaluate(network, mixed.test, 64))
+    assert "bn takes its running statistics" in notes[1], notes
+    result = train(model, data=mixed, out=None)
+    notes = after_evaluation(model, mixed, result.network, "test", evaluate(result.network, mixed.test, 64))
+    assert "the test set has another scale or other labels" in notes[1]
+    assert re.search(r"of training images the net knows (9\d|100)\.\d\d %$", notes[1])
 
 
 def test_numbers_that_do_not_follow_from_the_input():
