@@ -127,7 +127,9 @@ def run(args: Sequence[str] | None = None) -> int:
         return code if isinstance(code, int) else 0
     except click.exceptions.Exit as stop:
         return int(stop.exit_code)
-    except SystemExit as stop:  # how click ends where the reader of a pipe has gone
+    except SystemExit as stop:
+        if isinstance(stop.__context__, BrokenPipeError):  # click ends so where the reader of a pipe has gone
+            return 141
         return stop.code if isinstance(stop.code, int) else 1
     except click.ClickException as error:
         return _wrong_command(error)
@@ -135,9 +137,7 @@ def run(args: Sequence[str] | None = None) -> int:
         render.say_aside("\ninterrupted")
         return 130
     except BrokenPipeError:
-        # The reader has gone (``cnnspec summary net.cnn | head``): say nothing, and keep Python's own
-        # flush at exit from saying something.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        render.leave_stdout()  # as in `cnnspec summary net.cnn | head`
         return 141
     except InternalError as error:
         return _our_mistake(error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -177,6 +178,15 @@ class TrainingView:
         if self.aside:
             self.aside.__exit__(*exc)
 
+    def _say(self, line: str = "", style: str = "", *, hang: int | None = None) -> None:
+        """Print a line; where the reader of a pipe has gone, stop as Ctrl-C would, so that the run is saved."""
+        try:
+            render.say(line, style, hang=hang)
+        except BrokenPipeError:
+            self.quiet = True
+            render.leave_stdout()
+            signal.raise_signal(signal.SIGINT)
+
     # ---- the run's events -----------------------------------------------------------------------
     def on_start(self, info: RunInfo) -> None:
         self.info = info
@@ -200,7 +210,7 @@ class TrainingView:
             lines.append(f"going on from epoch {info.epoch}, step {info.step}")
         if not self.quiet:
             for line in lines:
-                render.say(line, hang=2)
+                self._say(line, hang=2)
         self.earlier = list(info.history)
         self.state = "getting ready"
 
@@ -213,9 +223,9 @@ class TrainingView:
         if self.live is not None:
             return
         if done == 0:
-            render.say(self.compiling.begun())
+            self._say(self.compiling.begun())
         elif done < total and self._due(COMPILING_EVERY):
-            render.say(self.compiling.line())
+            self._say(self.compiling.line())
 
     def on_step(
         self, epoch: int, step: int, steps: int, images: int, loss: float, accuracy: float, seconds: float
@@ -234,7 +244,7 @@ class TrainingView:
         drawn = bar(step / max(1, steps), room, empty="┄") + "  " if room >= 4 else ""
         self.state = f"{head}  {drawn}{taken}{words}"
         if self.live is None and not self.quiet and step < steps and self._due():
-            render.say(f"{head}  {steps_taken}{words}")
+            self._say(f"{head}  {steps_taken}{words}")
 
     def on_epoch(self, row: Mapping[str, Any]) -> None:
         self.told = time.monotonic()
@@ -249,10 +259,10 @@ class TrainingView:
         shown = self._columns()
         if not self.headed:
             self.headed = True
-            render.say()
-            render.say(" ".join(title.rjust(width) for title, width, _ in shown).rstrip(), "bold")
+            self._say()
+            self._say(" ".join(title.rjust(width) for title, width, _ in shown).rstrip(), "bold")
         cells = [cell(row, self.info).rjust(width) for _, width, cell in shown]
-        render.say(" ".join(cells) + ("  best" if self._is_best(row) else ""))
+        self._say(" ".join(cells) + ("  best" if self._is_best(row) else ""))
 
     def _columns(self) -> list[Column]:
         """Return the columns of this run that there is room for."""
@@ -266,7 +276,7 @@ class TrainingView:
         if self.quiet:
             render.note(text)
         else:
-            render.say(f"note: {text}", "yellow", hang=6)
+            self._say(f"note: {text}", "yellow", hang=6)
 
     def on_end(self, result: TrainResult) -> None:
         self.state = ""

@@ -6,6 +6,7 @@ printed passes through :func:`cnnspec.text.visible`, so that no file, class or s
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -107,6 +108,12 @@ def say(line: str = "", style: str = "", *, mark: str = "", hang: int | None = N
 def show(words: str, *, end: str = "\n") -> None:
     """Print a text of several lines to stdout as it is: JSON, a stage of the compiler, a page of the manual."""
     click.echo(visible(words, lines=True) + end, nl=False)
+
+
+def leave_stdout() -> None:
+    """Send to nowhere what is printed from now on, also by Python at its exit: the reader of the pipe has gone."""
+    with contextlib.suppress(OSError, ValueError):  # a stream without a file behind it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def say_aside(words: str) -> None:

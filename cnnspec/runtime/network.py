@@ -19,6 +19,7 @@ from ..plan.compile import compile_plan
 from ..plan.optimizer import step_numbers, update_of
 from ..plan.plan import STATE, Buffer
 from ..plan.values import parameter_size, parameter_space
+from .heard import HeardInterrupt
 from .initialize import initial_parameters
 from .pack import pack, unpack
 from .profile import LayerRow, profile_runner
@@ -104,7 +105,14 @@ class Network(InTurn):
         """Load the kernels of training (and always of inference); ``progress(done, total, left)`` while any compile."""
         runners = [self.training, self.inference] if training else [self.inference]
         names = [*(k for r in runners for k in r.plan.kernels), *WALKERS]
-        load_kernels(list(dict.fromkeys(names)), progress)
+        with HeardInterrupt() as interrupt:
+
+            def told(done: int, total: int, left: float) -> None:
+                interrupt.check()
+                if progress is not None:
+                    progress(done, total, left)
+
+            load_kernels(list(dict.fromkeys(names)), told)
         for runner in runners:
             runner.compile()
 

@@ -178,3 +178,41 @@ def test_classes_are_named_with_their_samples(names: tuple[str, ...], columns: i
     found = class_lines(names, range(1, len(names) + 1), columns)
     assert found == ([] if line is None else [line])
     assert all(len(text) <= columns for text in found)
+
+
+def test_training_is_saved_where_the_reader_of_its_lines_has_gone(
+    cli: Callable[..., Any], room: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cnnspec.cli import render
+
+    say, left = render.say, []
+
+    def gone(line: str = "", *rest: Any, **more: Any) -> None:
+        if re.match(r" +1/9 ", line):
+            raise BrokenPipeError
+        say(line, *rest, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(render, "say", gone)
+        patch.setattr(render, "leave_stdout", lambda: left.append(True))
+        result = cli("train", "net.cnn", "--epochs", "9")
+    assert result.code == 130
+    assert left == [True]
+    [run] = (room / "runs").iterdir()
+    assert len((run / "metrics.jsonl").read_text().splitlines()) == 1
+    again = cli("train", "--resume", run, "--steps", "1")
+    assert "going on from epoch 2, step 1" in again.out
+
+
+def test_a_reader_that_goes_is_no_mistake_of_the_spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cnnspec.cli import main, render
+
+    def gone(*args: Any, **more: Any) -> None:
+        try:
+            raise BrokenPipeError
+        except OSError:
+            sys.exit(1)  # as click does
+
+    monkeypatch.setattr(main.cli, "main", gone)
+    monkeypatch.setattr(render, "leave_stdout", lambda: None)
+    assert main.run([]) == 141
