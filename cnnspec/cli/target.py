@@ -148,7 +148,7 @@ def open_target(path: Path, sets: tuple[str, ...] = (), exact: bool = False) -> 
         from ..runtime.run_folder import open_run_folder
 
         weights = path if path.suffix == ".safetensors" else None
-        if weights is not None and not weights.is_file():
+        if weights is not None and not weights.exists():
             raise DataError("the file does not exist", path=path)
         run = open_run_folder(path.parent if weights else path)
         settings = {**dict(run.settings), **changes}

@@ -270,6 +270,16 @@ def test_a_folder_of_several_data_sets_asks_for_one(tmp_path):
     for name in ("emnist-mnist", "emnist-mnist-"):
         assert len(open_data(DataSettings(Idx(str(tmp_path / name))), SHAPE, 10).test) == 20
     assert "does not exist" in refused(open_data, DataSettings(Idx(str(tmp_path / "emnist-x"))), SHAPE, 10).message
+    data = open_data(DataSettings(Mnist(str(tmp_path / "emnist-mnist"), transpose=True)), (3, 4, 1), 10)
+    assert len(data.train) == 20 and data.notes == ()
+
+
+@pytest.mark.parametrize("source", [Mnist, FashionMnist])
+def test_another_data_set_in_the_folder_of_all_is_not_taken_for_mnist(tmp_path, monkeypatch, source):
+    monkeypatch.setattr(mnist, "DEBIAN_FASHION", tmp_path / "none")
+    monkeypatch.setenv("CNNSPEC_DATA", str(tmp_path))
+    write_emnist(tmp_path, "emnist-digits-", np.arange(20) % 10)
+    assert "was not found" in refused(open_data, DataSettings(source()), SHAPE, 10).message
 
 
 def test_transposed_pictures_of_a_mapped_file(tmp_path, monkeypatch):

@@ -83,6 +83,11 @@ def test_as_people_write_them(tmp_path: Path, content: str, settings: dict[str, 
         assert list(data.train.labels) == list(Y)
 
 
+def test_a_table_of_emnist_is_told_to_lie_by_columns(tmp_path: Path) -> None:
+    (tmp_path / "emnist-letters-train.csv").write_text(text())
+    assert any("transpose=yes" in note for note in open_csv(tmp_path / "emnist-letters-train.csv").notes)
+
+
 def test_tables_to_validate_and_to_test_on(tmp_path: Path, file: Path) -> None:
     (tmp_path / "more.csv").write_text(text(X[:5], Y[:5]))
     data = open_csv(file, val=str(tmp_path / "more.csv"), test=str(tmp_path / "more.csv"))

@@ -24,6 +24,7 @@ DEBIAN_FASHION = Path("/usr/share/datasets/fashion-mnist")
 _DIGITS = tuple("0123456789")
 _PARTS = {"train": ("train",), "test": ("t10k", "test")}
 _KINDS = {"images": ("idx3-ubyte",), "labels": ("idx1-ubyte", "idx2-int")}
+STORED_BY_COLUMN = "the pictures of EMNIST are stored column by column; transpose=yes behind the path turns them"
 _QMNIST_COLUMNS = 8  # of its labels: the class, then who wrote it and where it is in NIST's collection
 
 
@@ -31,27 +32,25 @@ def open_fashion_mnist(settings: DataSettings, input_shape: Shape, classes: int 
     """Open Fashion-MNIST (Xiao, Rasul, Vollgraf 2017)."""
     places = _places(settings.source.path, base, "fashion-mnist", DEBIAN_FASHION)
     hint = 'apt-get install dataset-fashion-mnist, or name the folder: source fashion_mnist "FOLDER"'
-    folder = _find(places, "Fashion-MNIST", hint)
-    return _open("fashion_mnist", *folder, settings, input_shape, classes, FASHION_CLASSES)
+    found = _find(places, bool(settings.source.path), "Fashion-MNIST", hint)
+    return _open("fashion_mnist", *found, settings, input_shape, classes, FASHION_CLASSES)
 
 
 def open_mnist(settings: DataSettings, input_shape: Shape, classes: int | None, base: Path) -> Dataset:
     """Open MNIST from the folder of the spec, or ``$CNNSPEC_DATA/mnist``."""
     places = _places(settings.source.path, base, "mnist", None)
     hint = 'put the four IDX files into a folder and name it: source mnist "FOLDER"'
-    folder = _find(places, "MNIST", hint)
-    return _open("mnist", *folder, settings, input_shape, classes, _DIGITS)
+    found = _find(places, bool(settings.source.path), "MNIST", hint)
+    return _open("mnist", *found, settings, input_shape, classes, _DIGITS)
 
 
 def open_idx(settings: DataSettings, input_shape: Shape, classes: int | None, base: Path) -> Dataset:
     """Open any data set in IDX files, of a folder or of what their names begin with; the test files may be absent."""
     named = named_path(base, settings.source.path)
-    if not named.is_dir():
-        begun = next((p for p in (f"{named.name}-", named.name) if _locate(named.parent, p, "train", "images")), None)
-        if begun is None:
-            raise DataError("the folder does not exist", path=named, field="data: source idx")
-        return _open("idx", named.parent, begun, settings, input_shape, classes, None)
-    return _open("idx", named, _prefix(named) or "", settings, input_shape, classes, None)
+    found = _named(named)
+    if found is None and not named.is_dir():
+        raise DataError("the folder does not exist", path=named, field="data: source idx")
+    return _open("idx", *(found or (named, "")), settings, input_shape, classes, None)
 
 
 def _places(named: str, base: Path, subfolder: str, system: Path | None) -> list[Path]:
@@ -64,11 +63,16 @@ def _places(named: str, base: Path, subfolder: str, system: Path | None) -> list
     return places + ([system] if system else [])
 
 
-def _find(places: list[Path], title: str, hint: str) -> tuple[Path, str]:
-    for folder in places:
-        prefix = _prefix(folder)
-        if prefix is not None:
-            return folder, prefix
+def _find(places: list[Path], named: bool, title: str, hint: str) -> tuple[Path, str]:
+    """Return (folder, beginning of its files' names) of the first place that has the files.
+
+    Only where the spec names the place may the names begin with anything: what lies in a folder of all data sets as
+    ``emnist-digits-train-images...`` is not the MNIST that is looked for.
+    """
+    for place in places:
+        found = _named(place) if named else (place, "") if _locate(place, "", "train", "images") else None
+        if found is not None:
+            return found
     searched = ", ".join(map(str, places)) or "nowhere: $CNNSPEC_DATA is not set"
     raise DataError(
         f"{title} was not found",
@@ -76,6 +80,16 @@ def _find(places: list[Path], title: str, hint: str) -> tuple[Path, str]:
         expected="train-images-idx3-ubyte[.gz] and its three companions",
         found=f"no such file; searched {searched}",
         hint=hint,
+    )
+
+
+def _named(place: Path) -> tuple[Path, str] | None:
+    """Return (folder, beginning of its files' names) for a folder, or for what the names in a folder begin with."""
+    if place.is_dir():
+        prefix = _prefix(place)
+        return (place, prefix) if prefix is not None else None
+    return next(
+        ((place.parent, p) for p in (f"{place.name}-", place.name) if _locate(place.parent, p, "train", "images")), None
     )
 
 
@@ -89,8 +103,6 @@ def _prefix(folder: Path) -> str | None:
     """
     if _locate(folder, "", "train", "images"):
         return ""
-    if not folder.is_dir():
-        return None
     word = "train-images"
     begun = {p.name.split(word)[0] for p in folder.iterdir() if word in p.name}
     found = sorted(prefix for prefix in begun if _locate(folder, prefix, "train", "images"))
@@ -147,8 +159,8 @@ def _open(
     notes = [remark(scale, "images", settings.normalize is not None)]
     if test is None:
         notes.append(f"{folder} holds no test files (t10k-...); nothing will be tested")
-    if not transpose and "emnist" in str(folder / prefix).lower() and name == "idx":
-        notes.append("the pictures of EMNIST are stored column by column; transpose=yes behind the path turns them")
+    if not transpose and "emnist" in str(folder / prefix).lower() and name != "fashion_mnist":
+        notes.append(STORED_BY_COLUMN)
     return Dataset(
         name,
         splits[0],

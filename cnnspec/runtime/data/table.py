@@ -16,6 +16,7 @@ from ...ops.base import Shape
 from ...reading import CHUNK, named_path, open_unpacked
 from . import split as limits
 from .arrays import Part, dataset_of_parts
+from .mnist import STORED_BY_COLUMN
 from .split import Dataset
 
 LINE_NBYTES = 16 << 20  # of one row
@@ -46,6 +47,8 @@ def open_csv(settings: DataSettings, input_shape: Shape, classes: int | None, ba
     notes = []
     if "test" not in parts:
         notes.append('no table to test on is named (test="FILE" behind the path); nothing will be tested')
+    if not source.transpose and "emnist" in source.path.lower():
+        notes.append(STORED_BY_COLUMN)
     return dataset_of_parts(
         parts["train"].path.stem if parts["train"].path else "csv",
         parts,
