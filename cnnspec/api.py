@@ -223,11 +223,14 @@ class Net:
         """
         from .runtime.data import data_of
         from .runtime.train import train
-        from .runtime.trained import trained_on
+        from .runtime.trained import kept_names, other_scale, trained_on
 
         model = self._model_to_train(settings)
         data = self._dataset(x, y, validation, test, model) if x is not None else data_of(model, self.base)
-        weights = None if restart else self._weights
+        weights, before = (None, None) if restart else (self._weights, self._trained)
+        record = kept_names(trained_on(data), before)
+        remark = other_scale(record, before)
+        data = replace(data, notes=(*data.notes, remark)) if remark else data
         with nullcontext(reporter) if reporter is not None else training_view(progress) as told:
             result = train(
                 model,
@@ -238,7 +241,7 @@ class Net:
                 exact=self._compiler.exact,
                 reporter=told,
             )
-        self._use(result.network.parameters(), trained_on(data))
+        self._use(result.network.parameters(), record)
         return result
 
     # ---- using ----------------------------------------------------------------------------------
@@ -340,6 +343,7 @@ class Net:
         from .runtime.answers import (
             BATCH,
             answer,
+            batch_for,
             findings_of,
             image_files,
             invert_hint,
@@ -352,11 +356,11 @@ class Net:
         if paths is None:
             pixels, white, remark = pixels_of(x, self.model, self._trained)
             tell(remark)
-            network = self._network(min(BATCH, max(1, len(pixels))), progress=progress)
+            network = self._network(batch_for(len(pixels)), progress=progress)
             return answer(network, self.model, pixels, white)
         files = image_files(paths)
         white = white_of_pictures(self._trained, files[0])
-        network = self._network(min(BATCH, len(files)), progress=progress)
+        network = self._network(batch_for(len(files)), progress=progress)
         answers, means, findings = [], [], findings_of(self.model)
         for start in range(0, len(files), BATCH):  # so that memory holds a batch of pictures, not all
             pictures = []

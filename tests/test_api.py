@@ -160,6 +160,19 @@ def test_class_names_travel_with_the_weights(tmp_path: Path) -> None:
     assert other.class_names == ("cat", "dog")
 
 
+def test_going_on_with_arrays_keeps_class_names_and_tells_another_scale() -> None:
+    from cnnspec.runtime.trained import TrainedOn
+
+    x, y = two_classes()
+    net = cnnspec.parse(SCALED)
+    net.train(x, y, epochs=1)
+    net._trained = TrainedOn("pets", ("cat", "dog"), scale=net._trained.scale)
+    assert len(net.train(x / 255, y, epochs=1).notes) == 1 and net.class_names == ("cat", "dog")
+    told = net.train((x - x.mean()) / x.std(), y, epochs=1).notes
+    assert any(note.startswith("the net was trained on float64 from 0.") for note in told)
+    assert not any("made alike" in note for note in net.train(x, y, epochs=1, restart=True).notes)
+
+
 # ---- predict --------------------------------------------------------------------------------------
 SCALED = """\
 input 8x8x1
@@ -283,6 +296,14 @@ def test_a_net_may_end_in_flatten(end: str) -> None:
     flat = cnnspec.parse(f"input 4x4x2\n{end}\ntrain {{ loss mse }}")
     image = cnnspec.parse(f"input 4x4x2\n{end.removesuffix(' -> flatten')}\ntrain {{ loss mse }}")
     assert np.array_equal(flat.predict(x), image.predict(x).reshape(3, -1))
+
+
+def test_any_number_of_images_needs_few_networks(net: cnnspec.Net) -> None:
+    x = np.random.default_rng(0).random((70, 8, 8, 1), np.float32)
+    whole = net.predict(x)
+    for n in range(1, 70):
+        assert np.array_equal(net.predict(x[:n]), whole[:n])
+    assert sorted(batch for batch, _ in net._networks) == [1, 2, 4, 8, 16, 32, 64]
 
 
 def test_threads_that_ask_a_fresh_net_get_their_own_answers(net: cnnspec.Net) -> None:

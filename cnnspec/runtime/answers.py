@@ -77,6 +77,11 @@ def white_of_pictures(trained: TrainedOn | None, path: Path) -> float:
     return white_as_trained(PICTURES, trained.scale, path=path, field="", picture=True)
 
 
+def batch_for(samples: int) -> int:
+    """Return the batch of the network that predicts so many samples: a power of two, so that few kinds are kept."""
+    return min(BATCH, 1 << (max(1, samples) - 1).bit_length())
+
+
 def answer(network: Predicting, model: Model, pixels: np.ndarray, white: float) -> np.ndarray:
     """Return what a net says of pixels [N, H, W, C]: probabilities float32[N, classes], or the outputs for ``mse``.
 

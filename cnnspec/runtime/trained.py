@@ -6,7 +6,7 @@ The record lies in the manifest of a run and, since weights travel alone, in the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,9 @@ from ..text import percent, shorten
 from .checkpoint import read_content
 from .data.pixels import PixelScale, white_as_trained
 from .data.split import Dataset
+from .inputs import samples_of
 from .run_folder import MANIFEST, RunFolder
 
-SAMPLES = 256  # training images whose brightness is measured
 ARRAYS = "arrays"  # the name of data handed over in Python, whose classes have numbers only
 LISTED = 20  # class names that a message lists
 
@@ -75,12 +75,28 @@ def trained_on(data: Dataset) -> TrainedOn:
 
 def brightness_of(data: Dataset) -> float | None:
     """Return the mean of some training images on the way from their least value, 0, to their largest, 1."""
-    split = data.train
-    rows = np.unique(np.linspace(0, len(split) - 1, min(SAMPLES, len(split))).astype(np.int64))
-    normalizer = split.normalizer
-    pixels = split.batch(rows)[0] * np.asarray(normalizer.std) + np.asarray(normalizer.mean)
+    normalizer = data.train.normalizer
+    mean, std = (np.asarray(numbers, np.float32) for numbers in (normalizer.mean, normalizer.std))
+    pixels = samples_of(data.train)[0] * std + mean
     low, high = float(pixels.min()), float(pixels.max())
-    return round((float(pixels.mean()) - low) / (high - low), 3) if high > low else None
+    return round((float(pixels.mean(dtype=np.float64)) - low) / (high - low), 3) if high > low else None
+
+
+def kept_names(record: TrainedOn, before: TrainedOn | None) -> TrainedOn:
+    """Return the record of arrays with the class names of the training before, as arrays have numbers only."""
+    named = before is not None and record.name == ARRAYS and len(before.class_names) == len(record.class_names)
+    return replace(record, class_names=before.class_names) if before is not None and named else record
+
+
+def other_scale(record: TrainedOn, before: TrainedOn | None) -> str:
+    """Return a remark where a net goes on with pixels that it would refuse to predict; else ""."""
+    if before is None or before.scale is None or record.scale is None:
+        return ""
+    try:
+        white_as_trained(record.scale, before.scale)
+    except DataError:
+        return f"the net was trained on {before.scale.text}, and goes on with {record.scale.text}: are they made alike?"
+    return ""
 
 
 def compare_data(trained: TrainedOn | None, data: Dataset) -> list[str]:
