@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from ..errors import DataError
-from ..text import bar, percent, shorten, to_json
+from ..text import bar, columns, left, percent, shorten, to_json, visible
 from . import render
 from .target import Target, exact_option, open_target, threads_option, weights_option
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from ..runtime.trained import WeightsUsed
 
 BATCH = 64  # files that are decoded together
+LABEL = 32  # columns of the longest name of a class
 
 
 @click.command(name="predict")
@@ -69,6 +71,7 @@ def command(
     results: list[dict[str, object]] = []
     means: list[float] = []
     findings = findings_of(opened.model)
+    layout = Layout.of(files, names)
     failed = 0
     for start in range(0, len(files), BATCH):
         good, bad = read_pictures(opened, files[start : start + BATCH], findings, invert)
@@ -77,7 +80,8 @@ def command(
         failed += len(bad)
         means += [float(pixels.mean()) for _, pixels in good]
         for path, outputs in answers(opened, network, good, white):
-            result, lines = as_result(path, outputs, names, shown, probable=opened.model.train.loss.word != "mse")
+            probable = opened.model.train.loss.word != "mse"
+            result, lines = as_result(path, outputs, names, shown, layout, probable=probable)
             results.append({**result, "weights": used.as_dict()})
             for line, style in () if as_json else lines:
                 render.say(line, style)
@@ -124,14 +128,45 @@ def class_names(opened: Target, used: WeightsUsed) -> Sequence[str]:
     return known if len(known) == outputs else tuple(map(str, range(outputs)))
 
 
+@dataclass(frozen=True)
+class Layout:
+    """The columns of answers: of the file's name, of a class's name, of a bar.
+
+    In a terminal a long name is shortened; in a pipe or file it is whole, and pushes the others to the right.
+    """
+
+    file: int
+    label: int
+    bar: int
+    shortens: bool
+
+    @classmethod
+    def of(cls, files: Sequence[Path], names: Sequence[str]) -> Layout:
+        """Return the columns for these files and classes."""
+        width = render.terminal_width()
+        label = min(max((columns(visible(name)) for name in names), default=0), LABEL)
+        longest = max(columns(visible(str(path))) for path in files)
+        room = (width or 100) - label - len("    100.00 %")
+        return cls(max(12, min(longest, room)), label, max(8, min(40, room)), width is not None)
+
+    def title(self, path: Path) -> str:
+        """Return the name of a file, as wide as its column."""
+        name = visible(str(path))
+        return left(shorten(name, self.file) if self.shortens else name, self.file)
+
+    def name(self, name: str) -> str:
+        """Return the name of a class, as wide as its column."""
+        return left(shorten(visible(name), self.label) if self.shortens else visible(name), self.label)
+
+
 def as_result(
-    path: Path, outputs: np.ndarray, names: Sequence[str], shown: int, *, probable: bool
+    path: Path, outputs: np.ndarray, names: Sequence[str], shown: int, layout: Layout, *, probable: bool
 ) -> tuple[dict[str, object], list[tuple[str, str]]]:
     """Return one image's answer as JSON-ready values, and as lines with their styles: a bar for each class shown.
 
     ``probable`` tells probabilities from the outputs of a net that was trained with ``loss mse``.
     """
-    title = f"{shorten(str(path), 44):<44}"
+    title = layout.title(path)
     if not names:
         line = f"{title}  " + "  ".join(f"{v:9.5g}" for v in outputs.ravel())
         return {"file": str(path), "output": outputs.tolist()}, [(line, "")]
@@ -140,10 +175,9 @@ def as_result(
     result: dict[str, object] = {"file": str(path), "top": [{"class": name, key: p} for name, p in ranked]}
     values = [percent(p) if probable else f"{p:.5g}" for _, p in ranked]
     if len(ranked) == 1:
-        return result, [(f"{title}  {ranked[0][0]:<20} {values[0]:>9}", "")]
-    width = max(len(name) for name, _ in ranked)
+        return result, [(f"{title}  {layout.name(ranked[0][0])}  {values[0]:>8}", "")]
     lines = [
-        (f"  {name:<{width}}  {bar(p, 40, empty=' ')}  {value:>8}", "")
+        (f"  {layout.name(name)}  {left(bar(p, layout.bar), layout.bar)}  {value:>8}", "")
         for (name, p), value in zip(ranked, values, strict=True)
     ]
     return result, [(str(path), "bold"), *lines]

@@ -55,6 +55,27 @@ def test_no_line_is_wider_than_the_terminal(cli: Run, room: Path, wide: int) -> 
         assert not over, command
 
 
+def test_predictions_shorten_names_only_where_there_is_no_room(
+    cli: Run, room: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from PIL import Image
+
+    names = ["a.png", f"{'long' * 12}.png", f"{'longer' * 12}.png"]
+    for name in names:
+        Image.new("L", (8, 8)).save(name)
+    for width in (*WIDTHS, None):
+        monkeypatch.setattr(render, "terminal_width", lambda *, stderr=False, width=width: width)
+        for more in (("--top", "1"), ("--top", "3")):
+            lines = cli("predict", "run", *names, *more).out.splitlines()
+            assert width is None or all(len(line) <= width for line in lines if line not in names)
+            assert all(line.endswith(" %") for line in lines if line not in names)
+            if more == ("--top", "1"):
+                assert [name in line for name, line in zip(names, lines, strict=True)] == [
+                    True, width not in (60,), width not in (60, 80),
+                ]  # fmt: skip
+                assert len({len(line) for line in lines}) == 1  # in columns
+
+
 def test_words_and_commands_are_never_broken() -> None:
     line = "  fix: run  cnnspec train --resume runs/flowers-20260102-030405  to go on at 95.82 % in 3 s"
     for width in WIDTHS:
