@@ -60,7 +60,8 @@ def command(
     opened = open_target(target, sets, exact)
     used = opened.weights_used(weights)
     data = opened.open_data()
-    for line in (*data.notes, *compare_data(used.trained, data)):
+    before = (*data.notes, *compare_data(used.trained, data))
+    for line in before:
         render.note(line)
     part = getattr(data, split)
     if part is None:
@@ -93,7 +94,7 @@ def command(
             "confusion": found.confusion.tolist() if found.confusion is not None else None,
             **({"mistakes": [as_dict(m, data.class_names) for m in found.mistakes]} if mistakes else {}),
             "expects": [v.as_dict() for v in judged],
-            "notes": notes,
+            "notes": [*before, *notes],
             "ok": ok,
         }
         render.show(to_json(result))

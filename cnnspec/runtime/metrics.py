@@ -37,10 +37,12 @@ def measured_of(
     return {**{key: value for key, value in row.items() if "." in key}, **test}
 
 
-def _own_validation(model: Model) -> str:
-    """Return the other way to a validation set, where the source has one."""
-    word = getattr(model.data.source, "word", "") if model.data is not None else ""
-    return {
+def _way_to_validation(model: Model) -> str:
+    """Return how the data at hand comes to a validation set."""
+    if model.data is None:  # arrays, handed over in Python
+        return "net.train(x, y, validation=(x_val, y_val)), or a metric of train"
+    word = getattr(model.data.source, "word", "")
+    return "data { split val=10% }" + {
         "folders": ", or a folder  val  beside  train",
         "npz": ", or  x_val  and  y_val  in the file",
         "csv": ', or  val="FILE"  behind the path',
@@ -63,7 +65,7 @@ def check_metrics(model: Model, data: Dataset) -> None:
                 field=f"train: {statement} on={setting.on}",
                 expected="a validation split, or a metric of train",
                 found="no validation split",
-                hint="data { split val=10% }" + _own_validation(model),
+                hint=_way_to_validation(model),
             )
         if setting.on.endswith(".accuracy") and data.train.labels.ndim != 1:
             raise DataError(

@@ -279,6 +279,14 @@ def test_where_the_data_may_have_a_validation_set_of_its_own_the_error_says_so(s
     assert other in caught.value.hint
 
 
+def test_arrays_come_to_a_validation_set_as_an_argument():
+    model = dataclasses.replace(with_train(digits_model(), keep=KeepBest()), data=None)
+    data = open_data(DataSettings(Digits()), (8, 8, 1), 10)
+    with pytest.raises(DataError, match="no validation split") as caught:
+        train(model, data=data, out=None, make_network=FakeNetwork)
+    assert caught.value.hint.startswith("net.train(x, y, validation=(x_val, y_val))")
+
+
 def test_nan_stops_with_the_layer_its_line_and_the_checkpoint(tmp_path):
     class Explodes(FakeNetwork):
         nan_at = (2, 5)
