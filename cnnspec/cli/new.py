@@ -80,7 +80,7 @@ def fill_in(text: str, folder: Path, base: Path) -> tuple[str, list[str]]:
     from ..runtime.data.tree import PARTS, look
 
     tree = look(folder)
-    if set(str(folder)) & set('"\\\n'):
+    if set(str(folder)) & set('"\\') or not str(folder).isprintable():
         raise DataError("a folder with this name cannot stand in a spec", path=folder, hint="rename the folder")
     seen = folder if folder.is_absolute() else Path(os.path.relpath(folder, base))
     text = text.replace(DEFAULT_FOLDER, seen.as_posix())

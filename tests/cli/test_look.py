@@ -77,6 +77,15 @@ def test_new_looks_at_what_the_folder_holds(cli: Run, tmp_path: Path) -> None:
         assert cli("check", f"{name}.cnn").code == 0
 
 
+def test_new_with_a_folder_whose_name_no_spec_can_hold(cli: Run, tmp_path: Path) -> None:
+    for name in ('a"b', "a\nb", "a\udcffb"):
+        for inner in "ab":
+            (tmp_path / name / inner).mkdir(parents=True)
+        result = cli("new", "pictures", "--folder", name)
+        assert result.code == 1 and "cannot stand in a spec" in result.err
+        assert not (tmp_path / "pictures.cnn").exists()
+
+
 def test_new_with_a_folder_that_holds_no_classes(cli: Run, tmp_path: Path) -> None:
     (tmp_path / "pics" / "a").mkdir(parents=True)
     result = cli("new", "pictures", "--folder", "pics")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnspec.errors import DataError
+from cnnspec.errors import DataError, MachineError
 from cnnspec.model.settings import DataSettings, Folders
 from cnnspec.runtime.data import decode, image, load_image, open_data
 from cnnspec.runtime.data import split as limits
@@ -315,6 +315,17 @@ def test_every_picture_is_decoded_under_the_bound(tmp_path, monkeypatch):
     open_folder(tmp_path / "data")
     load_image(save(tmp_path / "x.webp", RAMP, lossless=True), (16, 16, 1))
     assert held == [256] * 6 + [512]  # WebP takes twice as much
+
+
+def test_a_large_picture_needs_room_in_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr("cnnspec.reading.free_memory", lambda: 2000)
+    write_classes(tmp_path / "data", lambda i: RAMP, ".png")
+    open_folder(tmp_path / "data")
+    monkeypatch.setattr(image, "_LARGE", 256)
+    for read_all in (lambda: open_folder(tmp_path / "data"), lambda: read(tmp_path / "data" / "a" / "0.png")):
+        with pytest.raises(MachineError, match="not enough memory") as caught:
+            read_all()
+        assert (caught.value.expected, caught.value.found) == ("2,048 bytes", "2,000 bytes free")
 
 
 def test_a_pipe_is_not_waited_for(tmp_path):

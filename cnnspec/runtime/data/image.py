@@ -13,10 +13,10 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...errors import DataError
+from ...errors import DataError, MachineError
 from ...model.settings import DataSettings
 from ...ops.base import Shape
-from ...reading import open_file
+from ...reading import check_room, open_file
 from .levels import Decoding, UnknownLevels, UnreadableImage, in_bands, suggest_levels, to_bytes
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ HEAVY = ("WEBP", "AVIF", "JPEG2000")  # whose decoders take twice as much, so th
 MAX_NBYTES = 1 << 30  # of one file
 WITH_FRAMES = ("GIF", "TIFF", "WEBP", "PNG", "AVIF")  # whose further frames are pictures, not previews or layers
 
+_LARGE = 1 << 24  # pixels from which on there is asked whether memory has room
 _SUSPECT = 0.25  # kept of a picture's longer side, below which cropping is told
 
 
@@ -98,11 +99,15 @@ def read_picture(path: Path, input_shape: Shape, decoding: Decoding) -> Picture:
     ------
     UnreadableImage
         When the file cannot be decoded, is too large, or its numbers have no known black and white.
+    MachineError
+        When memory has no room for a large picture.
     """
     from PIL import ImageOps
 
     mode = "L" if input_shape[-1] == 1 else "RGB"
     with _opened(path) as opened, _ALLOWANCE.hold(_weight(opened)):
+        if _weight(opened) >= _LARGE:
+            check_room(8 * _weight(opened), path=path, field="image", hint="make the picture smaller")
         raw = " ".join(str(tile[3]) for tile in getattr(opened, "tile", ()))
         ImageOps.exif_transpose(opened, in_place=True)
         image: Image.Image = opened
@@ -193,6 +198,8 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     try:
         with open_file(path, limit=MAX_NBYTES) as stream, _recognised(stream) as opened:
             yield opened
+    except MachineError:  # no fault of the file
+        raise
     except DataError as error:
         raise UnreadableImage(error.message + (f": {error.found}" if error.found else "")) from None
 
