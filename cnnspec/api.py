@@ -10,8 +10,8 @@ they are first needed.
 
 from __future__ import annotations
 
+import signal
 import sys
-import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import DataError, DataWarning, did_you_mean
+from .turns import InTurn
 
 if TYPE_CHECKING:
     import numpy as np
@@ -87,7 +88,7 @@ def parse(text: str, *, exact: bool = False, **settings: object) -> Net:
     return Net(Compiler.from_text(text, texts_of(settings), exact=exact))
 
 
-class Net:
+class Net(InTurn):
     """A checked spec and, once it was trained or loaded, its weights.
 
     Made by :func:`load` and :func:`parse`. Weights that were neither trained nor loaded are the spec's
@@ -95,13 +96,21 @@ class Net:
     """
 
     def __init__(self, compiler: Compiler) -> None:
+        super().__init__()
         self._compiler = compiler
         self.model: Model = compiler.model
         self.base: Path | None = None  # where relative data paths start; the spec's folder when None
         self._trained: TrainedOn | None = None  # what the weights were trained on
         self._weights: dict[str, np.ndarray] | None = None  # None: the spec's initial ones
         self._networks: dict[tuple[int, str], Network] = {}  # by batch size and dtype of targets
-        self._lock = threading.RLock()  # held while networks are made and weights are replaced
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy, also one sent to another process, has the weights and makes its own plans."""
+        return {**self.__dict__, "_networks": {}, "turn": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        super().__init__()
 
     def __repr__(self) -> str:
         return f"<Net {self.model.source.name}: {len(self.model.layers)} layers, {self.params:,} parameters>"
@@ -242,6 +251,8 @@ class Net:
                 reporter=told,
             )
         self._use(result.network.parameters(), record)
+        if result.signal not in (0, signal.SIGINT):
+            signal.raise_signal(result.signal)  # it was put off until the net had what was learned
         return result
 
     # ---- using ----------------------------------------------------------------------------------
@@ -300,7 +311,9 @@ class Net:
         batch = self.model.train.batch
         classes = self.output_shape[0] if part.labels.ndim == 1 and len(self.output_shape) == 1 else None
         network = self._network(batch, target_dtype(self.model, part), progress)
-        return replace(evaluate(network, part, batch, classes), class_names=self.class_names or data.class_names)
+        with network.turn:
+            found = evaluate(network, part, batch, classes)
+        return replace(found, class_names=self.class_names or data.class_names)
 
     def predict(
         self,
@@ -357,19 +370,21 @@ class Net:
             pixels, white, remark = pixels_of(x, self.model, self._trained)
             tell(remark)
             network = self._network(batch_for(len(pixels)), progress=progress)
-            return answer(network, self.model, pixels, white)
+            with network.turn:  # all of one set of weights
+                return answer(network, self.model, pixels, white)
         files = image_files(paths)
         white = white_of_pictures(self._trained, files[0])
         network = self._network(batch_for(len(files)), progress=progress)
         answers, means, findings = [], [], findings_of(self.model)
-        for start in range(0, len(files), BATCH):  # so that memory holds a batch of pictures, not all
-            pictures = []
-            for found in read_pictures(files[start : start + BATCH], self.model, findings, invert=invert):
-                if isinstance(found, DataError):
-                    raise found
-                pictures.append(found)
-            means += [float(picture.mean()) for picture in pictures]
-            answers.append(answer(network, self.model, np.stack(pictures), white))
+        with network.turn:
+            for start in range(0, len(files), BATCH):  # so that memory holds a batch of pictures, not all
+                pictures = []
+                for found in read_pictures(files[start : start + BATCH], self.model, findings, invert=invert):
+                    if isinstance(found, DataError):
+                        raise found
+                    pictures.append(found)
+                means += [float(picture.mean()) for picture in pictures]
+                answers.append(answer(network, self.model, np.stack(pictures), white))
         for note in (*findings.notes(), invert_hint(means, self._trained, invert, "invert=True")):
             tell(note)
         return np.concatenate(answers)
@@ -455,7 +470,7 @@ class Net:
 
     # ---- inside ---------------------------------------------------------------------------------
     def _use(self, weights: Mapping[str, np.ndarray], trained: TrainedOn | None) -> None:
-        with self._lock:
+        with self.turn:  # networks are made, and weights replaced, by one thread at a time
             self._weights, self._trained = dict(weights), trained
             for network in self._networks.values():
                 network.load_parameters(self._weights)
@@ -468,7 +483,7 @@ class Net:
 
     def _network(self, batch: int, target: str = "i32", progress: bool | None = None) -> Network:
         """Return a network for inference with the current weights; one for each kind is kept."""
-        with self._lock:
+        with self.turn:  # networks are made, and weights replaced, by one thread at a time
             if (batch, target) not in self._networks:
                 from .runtime.network import Network
 

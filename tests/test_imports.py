@@ -24,6 +24,7 @@ BELOW = {
     "datasets": "",
     "places": "",
     "sealed": "",
+    "turns": "",
     "kernels": "places sealed",
     "syntax": "errors source places sealed",
     "ops": "errors source",
@@ -35,8 +36,9 @@ BELOW = {
     "plan": "errors ops model ir autodiff passes",
     "compiler": "errors source text syntax ops model ir autodiff passes plan reading",
     "mend": "errors source syntax compiler",
-    "runtime": "errors source text syntax ops model ir autodiff passes plan compiler kernels datasets reading",
-    "api": "errors source text syntax ops model summary_text compiler runtime reading",
+    "runtime": "errors source text sealed turns syntax ops model ir autodiff passes plan compiler kernels datasets "
+    "reading",
+    "api": "errors source text turns syntax ops model summary_text compiler runtime reading",
     "cli": "errors source text places sealed reading ops model summary_text ir passes plan compiler mend runtime "
     "kernels __init__",
     "__init__": "api errors",

@@ -1,7 +1,7 @@
 """The command line: a group whose commands are imported when they are used, and its exit codes.
 
 0 all is well, 1 the spec or the data is wrong, 2 the command is wrong, 3 the mistake is ours,
-130 interrupted by Ctrl-C.
+130 interrupted by Ctrl-C (143 by SIGTERM, 129 by SIGHUP, which save as Ctrl-C does).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -133,9 +134,9 @@ def run(args: Sequence[str] | None = None) -> int:
         return stop.code if isinstance(stop.code, int) else 1
     except click.ClickException as error:
         return _wrong_command(error)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, click.Abort) as stop:
         render.say_aside("\ninterrupted")
-        return 130
+        return 128 + int(getattr(stop, "number", signal.SIGINT))
     except BrokenPipeError:
         render.leave_stdout()  # as in `cnnspec summary net.cnn | head`
         return 141

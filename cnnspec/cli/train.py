@@ -87,8 +87,8 @@ def command(
         render.show(to_json(as_dict(result, opened.model)))
     else:
         print_result(result, opened.model)
-    if result.status == "interrupted" and steps is None:
-        return 130
+    if result.signal:
+        return 128 + result.signal
     if not result.ok:
         return 1
     return 0

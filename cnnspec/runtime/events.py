@@ -40,7 +40,7 @@ class TrainResult:
 
     Attributes
     ----------
-    status : ``finished``, ``early_stop``, or ``interrupted`` (by Ctrl-C or ``stop_after_steps``).
+    status : ``finished``, ``early_stop``, or ``interrupted`` (by a signal or ``stop_after_steps``).
     folder : the run folder, or None where nothing was written.
     history : one row for each finished epoch: ``epoch``, ``lr``, ``train.loss``, ``train.accuracy``,
         ``val.loss``, ``val.accuracy``, ``seconds``.
@@ -50,6 +50,7 @@ class TrainResult:
     not_judged : why ``expect`` lines are not judged: the training was another than the spec's, or was interrupted;
         "" where they are.
     notes : what was told through ``Reporter.on_note``, in order.
+    signal : the number of the signal that interrupted it: Ctrl-C (SIGINT), SIGTERM, SIGHUP; 0 where none did.
     network : the trained network.
     """
 
@@ -64,6 +65,7 @@ class TrainResult:
     dataset: Dataset = field(repr=False)
     not_judged: str = ""
     notes: tuple[str, ...] = ()
+    signal: int = 0
 
     @property
     def ok(self) -> bool:

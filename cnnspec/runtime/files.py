@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import glob
+import itertools
 import os
-import tempfile
+import re
+import stat
 from pathlib import Path
 
 from ..errors import MachineError
+from ..sealed import is_alive
 
+PART = ".part"  # what files are called until they are whole
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_numbers = itertools.count()
+_writing: set[str] = set()  # names of the parts that this process writes just now
 
 
 def write_atomically(path: Path, content: bytes, *, hint: str = "") -> None:
     """Replace a file by new content so that a crash leaves the old one or the new one, never a part.
 
-    ``hint`` says what helps where the place cannot be written; the advice of ``train`` unless given.
+    A file that is there keeps its mode, and a link keeps its place: what it leads to is replaced. Parts of this file
+    that processes left behind when they were killed are removed.
+
+    Parameters
+    ----------
+    hint : what helps where the place cannot be written; the advice of ``train`` unless given.
 
     Raises
     ------
@@ -23,22 +36,62 @@ def write_atomically(path: Path, content: bytes, *, hint: str = "") -> None:
         When the disk is full or the folder cannot be written; the old file is then as it was, and no
         temporary file is left.
     """
-    temporary: str | None = None
+    place = Path(os.path.realpath(path)) if path.is_symlink() else path
+    remove_parts(place.parent, place.name)
+    part = place.with_name(part_name(place.name))
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
         with os.fdopen(handle, "wb") as stream:
+            with contextlib.suppress(FileNotFoundError):
+                os.chmod(part, stat.S_IMODE(os.stat(place).st_mode))
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes files for the owner alone
-        os.replace(temporary, path)
-        temporary = None
-        _sync_folder(path.parent)
+        os.replace(part, place)
+        _sync_folder(place.parent)
     except OSError as error:
         raise cannot_write(path, error, len(content), hint) from None
     finally:
-        if temporary is not None and os.path.exists(temporary):
-            os.unlink(temporary)
+        with contextlib.suppress(OSError):
+            part.unlink()
+        _writing.discard(part.name)
+
+
+def part_name(name: str) -> str:
+    """Return what a file or folder is called until it is whole; it names this process, so that others may clear up."""
+    made = f"{_stem(name)}{_host()}-{os.getpid()}-{next(_numbers)}{PART}"
+    _writing.add(made)
+    return made
+
+
+def remove_parts(folder: Path, name: str, *, of_any: bool = False) -> None:
+    """Remove the parts of a file that dead processes have left; with ``of_any`` all, where no other may be writing."""
+    with contextlib.suppress(OSError):
+        for part in folder.glob(f"{glob.escape(_stem(name))}*{PART}"):
+            if part.name not in _writing and (of_any or is_left_behind(part.name)):
+                with contextlib.suppress(OSError):
+                    part.unlink()
+
+
+def is_left_behind(part: str) -> bool:
+    """Whether a :func:`part_name` is of a process of this machine that has ended."""
+    found = re.search(rf"\.{re.escape(_host())}-(\d+)-\d+{re.escape(PART)}$", part)
+    if found is None or part in _writing:
+        return False
+    return int(found[1]) == os.getpid() or not is_alive(int(found[1]))  # one of our number was there before us
+
+
+def process_name() -> str:
+    """Return the host and the number of this process."""
+    return f"{_host()}-{os.getpid()}"
+
+
+def _stem(name: str) -> str:
+    return f".{name[:80]}."  # a name may be as long as the system allows, a part's name longer
+
+
+def _host() -> str:
+    return os.uname().nodename[:60].replace("/", "") if hasattr(os, "uname") else "here"
 
 
 def append_line(path: Path, line: str) -> None:
@@ -67,12 +120,6 @@ def cannot_write(path: Path, error: OSError, nbytes: int, hint: str = "") -> Mac
         found=error.strerror or str(error),
         hint=hint or "choose a folder you may write to with --out FOLDER",
     )
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
 
 
 def _sync_folder(folder: Path) -> None:

@@ -92,6 +92,7 @@ class Run:
                     self.folder.update_manifest(set=[list(pair) for pair in self.model.settings], result=None)
                 self.folder.write_history(progress.history)
                 self._save(*self._state())
+                self.folder = self.folder.settle()
 
             def stopping() -> bool:
                 return interrupt.requested or (stop_after_steps is not None and self.done >= stop_after_steps)
@@ -99,7 +100,7 @@ class Run:
             while progress.epoch <= self.settings.epochs and not has_stalled(progress.history, self.settings.stop):
                 self._run_epoch(stopping)
                 if stopping():
-                    return self._interrupted()
+                    return self._interrupted(interrupt.signal)
                 self._end_epoch()
         status = "finished" if progress.epoch > self.settings.epochs else "early_stop"
         return self._finish(status)
@@ -204,14 +205,14 @@ class Run:
             )
         return result
 
-    def _interrupted(self) -> TrainResult:
+    def _interrupted(self, signal: int) -> TrainResult:
         progress = self.progress
         if self.folder is not None:
             self._save(*self._state())
             self._note(f"stopped in epoch {progress.epoch} after step {progress.step} of {self.steps}, and saved")
-        return self._result("interrupted", {}, STOPPED)
+        return self._result("interrupted", {}, STOPPED, signal)
 
-    def _result(self, status: str, test: dict[str, float], not_judged: str) -> TrainResult:
+    def _result(self, status: str, test: dict[str, float], not_judged: str, signal: int = 0) -> TrainResult:
         measured = measured_of(self.progress.history, self.progress.best, test)
         unmet = () if not_judged else judge(self.model.expects, measured)
         return TrainResult(
@@ -226,6 +227,7 @@ class Run:
             self.data,
             not_judged,
             tuple(self.notes),
+            signal,
         )
 
     def _note(self, text: str) -> None:

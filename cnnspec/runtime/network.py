@@ -19,12 +19,12 @@ from ..plan.compile import compile_plan
 from ..plan.optimizer import step_numbers, update_of
 from ..plan.plan import STATE, Buffer
 from ..plan.values import parameter_size, parameter_space
+from ..turns import InTurn, in_turn
 from .heard import HeardInterrupt
 from .initialize import initial_parameters
 from .pack import pack, unpack
 from .profile import LayerRow, profile_runner
 from .runner import NUMPY, WALKERS, Runner, allocate
-from .threads import InTurn, in_turn
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,12 @@ def folder_to_resume(resume: Path | str) -> RunFolder:
     return open_run_folder(path.parent if path.suffix == ".safetensors" else path)
 
 
+def is_unbegun(folder: RunFolder, resume: Path | str) -> bool:
+    """Whether a run was stopped before its first checkpoint: it holds nothing but what it was to be."""
+    named = Path(resume).suffix == ".safetensors"
+    return not (named or folder.last.exists() or folder.best.exists() or folder.history())
+
+
 def restore(
     file: Path, model: Model, network: Any, fresh: Progress, steps_per_epoch: int, notes: list[str]
 ) -> Progress:

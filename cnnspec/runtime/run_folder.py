@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
+import os
 import platform
 import re
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
@@ -17,18 +20,76 @@ from typing import Any
 from ..errors import DataError
 from ..model.model import Model
 from ..reading import JSON_NBYTES, parse_json, read_text
-from .files import append_line, cannot_write, write_atomically
+from ..text import shorten
+from .files import PART, append_line, cannot_write, is_left_behind, part_name, remove_parts, write_atomically
 from .identity import net_lines, sha256_of_lines, spec_sha256
+from .run_lock import LOCK
 
 SPEC, MANIFEST, METRICS = "spec.cnn", "manifest.json", "metrics.jsonl"
 LAST, BEST = "last.safetensors", "best.safetensors"
+FILES = (SPEC, MANIFEST, METRICS, LAST, BEST, LOCK)
+
+
+def _are_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)
+
+
+# what the manifest's entries are, where it has them
+_ENTRIES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "set": ("pairs of texts", lambda v: isinstance(v, list) and all(_are_texts(p) and len(p) == 2 for p in v)),
+    "exact": ("true or false", lambda v: isinstance(v, bool)),
+    "base": ("a folder", lambda v: isinstance(v, str) and "\0" not in v),
+    "spec": ("the name of a spec", lambda v: isinstance(v, str)),
+    "class_names": ("a list of texts", _are_texts),
+    "data_sha256": ("a text", lambda v: isinstance(v, str)),
+    "data": ("an object", lambda v: isinstance(v, dict)),
+    "result": ("an object, or null", lambda v: v is None or isinstance(v, dict)),
+}
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A run on disk."""
+    """A run on disk. ``wanted`` is the path that a new run will have, None for a run that has its name."""
 
     path: Path
+    wanted: Path | None = None
+
+    def settle(self) -> RunFolder:
+        """Give a new run its name, or the next one that is free, and return it under that; others stay as they are.
+
+        Raises
+        ------
+        MachineError
+            When the folder cannot be written.
+        """
+        if self.wanted is None:
+            return self
+        path, number = self.wanted, 1
+        while True:
+            try:
+                if not path.exists():  # the system would move it over an empty folder
+                    os.rename(self.path, path)
+                    return RunFolder(path)
+            except OSError as error:
+                if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                    raise cannot_write(path, error, 0) from None
+            number += 1
+            path = self.wanted.with_name(f"{self.wanted.name}-{number}")
+
+    def clear_up(self) -> None:
+        """Remove the parts of files that a killed training has left; nobody else may be training the run."""
+        for name in FILES:
+            remove_parts(self.path, name, of_any=True)
+
+    def discard(self) -> None:
+        """Remove the draft of a run that has not come to a checkpoint of its own; any other folder stays."""
+        if self.wanted is None or not self.path.is_dir():
+            return
+        self.clear_up()
+        for name in FILES:
+            (self.path / name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.path.rmdir()
 
     @property
     def last(self) -> Path:
@@ -59,17 +120,21 @@ class RunFolder:
             raise DataError(f"the manifest cannot be read: {error}", path=file) from None
         if not isinstance(content, dict):
             raise DataError("the manifest is damaged", path=file, expected="a JSON object")
+        for name, (expected, fits) in _ENTRIES.items():
+            if name in content and not fits(content[name]):
+                shown = shorten(json.dumps(content[name]), 60)
+                raise DataError("the manifest is damaged", path=file, field=name, expected=expected, found=shown)
         return content
 
     @property
     def settings(self) -> tuple[tuple[str, str], ...]:
         """What ``--set`` changed when the run began."""
-        return tuple((str(key), str(value)) for key, value in self.manifest.get("set", []))
+        return tuple((key, value) for key, value in self.manifest.get("set", []))
 
     @property
     def exact(self) -> bool:
         """Whether the run keeps to direct algorithms: what goes on with it or uses its weights does so too."""
-        return bool(self.manifest.get("exact", False))
+        return self.manifest.get("exact", False) is True
 
     @property
     def base(self) -> Path:
@@ -111,7 +176,9 @@ def new_run_folder(
     threads: int | None = None,
     exact: bool = False,
 ) -> RunFolder:
-    """Make ``OUT/NAME-YYYYmmdd-HHMMSS`` with the spec and the manifest in it.
+    """Make a draft of the folder ``OUT/NAME-YYYYmmdd-HHMMSS`` with the spec and the manifest in it.
+
+    The run has its name when it has a checkpoint (:meth:`RunFolder.settle`): each folder of that name can be resumed.
 
     ``data`` is what else is to be remembered of the data: its name, scale and brightness (trained.TrainedOn).
 
@@ -121,23 +188,25 @@ def new_run_folder(
         When the folder cannot be made or written.
     """
     stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", Path(_name_of(model)).stem).strip("-.") or "spec"
-    name = f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}"
-    path, number = Path(out) / name, 1
+    wanted = Path(out) / f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+    draft = wanted.with_name(part_name(wanted.name))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        while True:
-            try:
-                path.mkdir()
-                break
-            except FileExistsError:
-                number += 1
-                path = Path(out) / f"{name}-{number}"
+        wanted.parent.mkdir(parents=True, exist_ok=True)
+        _clear_up(wanted.parent)
+        draft.mkdir()
     except OSError as error:
-        raise cannot_write(path, error, 0) from None
-    folder = RunFolder(path)
+        raise cannot_write(wanted, error, 0) from None
+    folder = RunFolder(draft, wanted)
     write_atomically(folder.spec_path, model.source.text.encode())
-    write_atomically(path / MANIFEST, _json(_manifest(model, data_sha256, class_names, data or {}, threads, exact)))
+    write_atomically(draft / MANIFEST, _json(_manifest(model, data_sha256, class_names, data or {}, threads, exact)))
     return folder
+
+
+def _clear_up(out: Path) -> None:
+    """Remove the drafts of runs that were killed before their first checkpoint."""
+    for draft in out.glob(f".*{PART}"):
+        if draft.is_dir() and is_left_behind(draft.name):
+            RunFolder(draft, draft).discard()
 
 
 def check_writable(folder: Path | str) -> None:

@@ -105,10 +105,11 @@ def _naming_another(path: Path) -> Iterator[None]:
     try:
         yield
     except DataError as error:
-        if isinstance(error, MachineError) or error.hint or not path.is_file():
+        hint = instead_of(path)
+        if isinstance(error, MachineError) or error.hint or (not path.is_file() and not hint.startswith("use")):
             raise
         where: dict[str, Any] = {"path": path, "field": error.field, "expected": error.expected, "found": error.found}
-        raise DataError(error.message, hint=instead_of(path), **where) from None
+        raise DataError(error.message, hint=hint, **where) from None
 
 
 def _read(path: Path) -> Tensors:

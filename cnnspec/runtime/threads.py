@@ -8,15 +8,10 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
-import threading
-import weakref
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import Any
 
 from ..errors import MachineError
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
@@ -135,37 +130,8 @@ class Team:
     lost = False
 
 
-class InTurn:
-    """A base for objects that one thread may use at a time: their methods are marked ``in_turn``.
-
-    A forked child gets a lock of its own, since the thread that held the lock at that moment is not there.
-    """
-
-    turn: threading.RLock
-
-    def __init__(self) -> None:
-        self.turn = threading.RLock()
-        _shared.add(self)
-
-
-_shared: weakref.WeakSet[InTurn] = weakref.WeakSet()
-
-
-def in_turn(method: F) -> F:
-    """Let threads call a method of an :class:`InTurn` one after the other, and a method call others of its object."""
-
-    @functools.wraps(method)
-    def wait(self: InTurn, *args: Any, **more: Any) -> Any:
-        with self.turn:
-            return method(self, *args, **more)
-
-    return cast(F, wait)
-
-
 def _after_fork() -> None:
     Team.lost = Team.lost or Team.started
-    for one in _shared:
-        one.turn = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):

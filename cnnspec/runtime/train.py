@@ -5,6 +5,7 @@ and all that it has reached is in one checkpoint, so that a killed and resumed r
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ from .identity import train_settings
 from .inputs import class_remarks, input_remarks
 from .loop import Run
 from .metrics import check_metrics
-from .resume import folder_to_resume, restore
+from .resume import folder_to_resume, is_unbegun, restore
 from .run_folder import RunFolder, check_writable, new_run_folder, run_around
+from .run_lock import RunLock
 from .trained import trained_on
 
 CHECKPOINT_SECONDS = 60.0  # between two checkpoints inside an epoch
@@ -71,63 +73,74 @@ def train(
     folder = folder_to_resume(resume) if resume is not None else None
     if folder is not None or out is not None:
         check_writable(folder.path if folder is not None else str(out))
-    if data is None:
-        data = data_of(model, folder.base if folder is not None else None)
-    check_metrics(model, data)
-    notes = _remarks(model, data, anew=folder is None and weights is None)
-    if folder is not None:
-        exact = folder.exact
-    if make_network is None:
-        from .network import Network
+    with ExitStack() as held:  # the lock of the run, and what removes a run that has come to nothing
+        if folder is not None:
+            held.enter_context(RunLock(folder.path))
+            folder.clear_up()
+        if data is None:
+            data = data_of(model, folder.base if folder is not None else None)
+        check_metrics(model, data)
+        notes = _remarks(model, data, anew=folder is None and weights is None)
+        if folder is not None:
+            exact = folder.exact
+        if make_network is None:
+            from .network import Network
 
-        make_network = Network
-    network = make_network(
-        model,
-        batch=model.train.batch,
-        seed=model.train.seed,
-        threads=threads,
-        target=target_dtype(model, data.train),
-        exact=exact,
-    )
-    progress = Progress(seed=model.train.seed, settings=train_settings(model.train, model.data), data=data.fingerprint)
-    if weights is not None:
-        network.load_parameters(weights)
-        notes.append("training goes on from the weights that the net has; restart=True begins anew")
-    if folder is not None:
-        file = Path(str(resume)) if str(resume).endswith(".safetensors") else folder.last
-        progress = restore(file, model, network, progress, -(-len(data.train) // model.train.batch), notes)
-
-    record = trained_on(data)
-
-    def make_folder() -> RunFolder | None:
-        if folder is not None or out is None:
-            return folder
-        return new_run_folder(
-            out,
+            make_network = Network
+        network = make_network(
             model,
-            data_sha256=data.fingerprint,
-            class_names=data.class_names,
-            data=record.pixels,
+            batch=model.train.batch,
+            seed=model.train.seed,
             threads=threads,
+            target=target_dtype(model, data.train),
             exact=exact,
         )
+        progress = Progress(
+            seed=model.train.seed, settings=train_settings(model.train, model.data), data=data.fingerprint
+        )
+        if weights is not None:
+            network.load_parameters(weights)
+            notes.append("training goes on from the weights that the net has; restart=True begins anew")
+        if folder is not None and resume is not None and is_unbegun(folder, resume):
+            notes.append("the run was stopped before its first checkpoint, and begins from its start")
+        elif folder is not None:
+            file = Path(str(resume)) if str(resume).endswith(".safetensors") else folder.last
+            progress = restore(file, model, network, progress, -(-len(data.train) // model.train.batch), notes)
 
-    run = Run(
-        model,
-        data,
-        network,
-        progress,
-        make_folder,
-        reporter,
-        threads,
-        checkpoint_seconds,
-        resume is not None,
-        notes,
-        record.as_dict(),
-    )
-    result = run.go(stop_after_steps)
-    reporter.on_end(result)
-    return result
+        record = trained_on(data)
+
+        def make_folder() -> RunFolder | None:
+            if folder is not None or out is None:
+                return folder
+            made = new_run_folder(
+                out,
+                model,
+                data_sha256=data.fingerprint,
+                class_names=data.class_names,
+                data=record.pixels,
+                threads=threads,
+                exact=exact,
+            )
+            held.callback(made.discard)
+            held.enter_context(RunLock(made.path))
+            return made
+
+        run = Run(
+            model,
+            data,
+            network,
+            progress,
+            make_folder,
+            reporter,
+            threads,
+            checkpoint_seconds,
+            resume is not None,
+            notes,
+            record.as_dict(),
+        )
+        result = run.go(stop_after_steps)
+        reporter.on_end(result)
+        return result
 
 
 def _remarks(model: Model, data: Dataset, *, anew: bool) -> list[str]:

@@ -360,7 +360,7 @@ def test_metadata_is_one_key_of_json(tmp_path):
     assert json.loads(metadata["cnnspec"])["net"][0] == "input 8x8x1"
 
 
-@pytest.mark.parametrize("call", ["fsync", "replace", "chmod"])
+@pytest.mark.parametrize("call", ["open", "fsync", "replace", "chmod"])
 def test_a_full_disk_keeps_the_old_file_and_leaves_no_other(tmp_path, monkeypatch, call):
     model = digits_model()
     path = saved(tmp_path, model)
@@ -409,7 +409,7 @@ def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
     def read_only(*args, **more):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-    monkeypatch.setattr("tempfile.mkstemp", read_only)
+    monkeypatch.setattr(os, "open", read_only)
     with pytest.raises(MachineError, match="cannot be written") as caught:
         saved(tmp_path, digits_model())
     assert "Read-only" in caught.value.found and "--out" in caught.value.hint

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,16 +17,19 @@ from runtime_fakes import FakeNetwork, digits_model
 from cnnspec.errors import DataError
 from cnnspec.model.settings import SGD, DataSettings, Digits, KeepBest, TrainSettings
 from cnnspec.runtime.checkpoint import load_checkpoint, save_checkpoint
+from cnnspec.runtime.files import part_name
+from cnnspec.runtime.run_lock import LOCK, RunLock
 from cnnspec.runtime.train import train
 
+HERE = os.path.dirname(__file__)
 MODEL = digits_model(
     TrainSettings(epochs=3, batch=100, optimizer=SGD(lr=0.5, momentum=0.9), keep=KeepBest()),
     DataSettings(Digits(), val=0.1),
 )
 
 
-def run(out: Path | None = None, **more):
-    return train(MODEL, out=out, make_network=FakeNetwork, **more)
+def run(out: Path | None = None, *, network=FakeNetwork, **more):
+    return train(MODEL, out=out, make_network=network, **more)
 
 
 def rewrite(file: Path, **changes):
@@ -62,3 +71,219 @@ def test_where_the_best_weights_are_lost_it_says_so_and_keeps_the_next_best(tmp_
     assert any("the weights of epoch 1, the best so far, are lost" in note for note in resumed.notes)
     assert resumed.status == "finished" and resumed.best["epoch"] in (2, 3)
     load_checkpoint(best, MODEL)
+
+
+# ---- one at a time ----------------------------------------------------------------------------------
+# Trains until the folder OUT holds a file "go"; argument 2: "new" or a run to resume.
+TRAINS = """
+import sys, time
+from pathlib import Path
+sys.path.insert(0, sys.argv[3])
+import test_resume
+from runtime_fakes import FakeNetwork
+out = Path(sys.argv[1])
+class Waits(FakeNetwork):
+    def after_step(self):
+        if len(self.calls) == 3:
+            print("under way", flush=True)
+            while not (out / "go").exists():
+                time.sleep(0.01)
+more = {} if sys.argv[2] == "new" else {"resume": sys.argv[2]}
+print("status", test_resume.run(out / "runs", network=Waits, **more).status)
+"""
+
+
+def start(out: Path, what: str) -> subprocess.Popen:
+    command = [sys.executable, "-c", TRAINS, str(out), what, HERE]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert running.stdout is not None and running.stdout.readline() == "under way\n"
+    return running
+
+
+def finish(out: Path, running: subprocess.Popen) -> None:
+    (out / "go").write_text("")
+    assert running.communicate()[0] == "status finished\n"
+
+
+@pytest.mark.parametrize("what", ["new", "resumed"])
+def test_a_run_that_another_process_trains_cannot_be_resumed(tmp_path, what):
+    running = start(tmp_path, "new" if what == "new" else str(run(tmp_path / "runs", stop_after_steps=17).folder))
+    [folder] = (tmp_path / "runs").iterdir()
+    before = (folder / "last.safetensors").read_bytes()
+    with pytest.raises(DataError, match="another process is training this run") as caught:
+        run(resume=folder)
+    assert caught.value.path == folder and caught.value.found.startswith(f"process {running.pid} on ")
+    assert caught.value.hint.endswith(f"kill {running.pid}")
+    assert (folder / "last.safetensors").read_bytes() == before
+    finish(tmp_path, running)
+    assert len((folder / "metrics.jsonl").read_text().splitlines()) == 3
+    assert run(resume=folder).status == "finished" and not (folder / LOCK).exists()
+
+
+def test_the_lock_goes_with_a_killed_process(tmp_path):
+    running = start(tmp_path, "new")
+    running.kill()
+    running.communicate()
+    [folder] = (tmp_path / "runs").iterdir()
+    (folder / ".last.safetensors.another-host-12-0.part").write_bytes(b"half")
+    assert run(resume=folder).status == "finished"
+    names = {p.name for p in folder.iterdir()}
+    assert names == {"spec.cnn", "manifest.json", "metrics.jsonl", "last.safetensors", "best.safetensors"}
+
+
+def test_two_trainings_of_one_run_in_one_process(tmp_path):
+    stopped = run(tmp_path, stop_after_steps=3)
+    with RunLock(stopped.folder), pytest.raises(DataError, match="one training of a run at a time") as caught:
+        run(resume=stopped.folder)
+    assert "this process" in caught.value.found
+    assert run(resume=stopped.folder).status == "finished"
+
+
+def test_many_that_want_the_lock_get_it_one_by_one(tmp_path):
+    """Each holder removes the file when it is done, while others are opening it."""
+    holders, most, tries = [], [], iter(range(400))
+
+    def want():
+        for _ in tries:
+            try:
+                with RunLock(tmp_path):
+                    holders.append(1)
+                    most.append(len(holders))
+                    holders.pop()
+            except DataError:
+                continue
+
+    threads = [threading.Thread(target=want) for _ in range(8)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert most and max(most) == 1 and list(tmp_path.iterdir()) == []
+
+
+def test_an_error_releases_the_lock(tmp_path):
+    class Fails(FakeNetwork):
+        def after_step(self):
+            raise ZeroDivisionError
+
+    stopped = run(tmp_path, stop_after_steps=3)
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            run(resume=stopped.folder, network=Fails)
+    assert run(resume=stopped.folder).status == "finished"
+
+
+# ---- runs without a checkpoint ----------------------------------------------------------------------
+def test_a_run_that_fails_before_its_first_checkpoint_leaves_nothing(tmp_path):
+    class Fails(FakeNetwork):
+        def optimizer_state(self):
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run(tmp_path, network=Fails)
+    assert list(tmp_path.iterdir()) == []
+
+
+DIES = """
+import os, signal, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+import test_resume
+from runtime_fakes import FakeNetwork
+class Dies(FakeNetwork):
+    def optimizer_state(self):
+        os.kill(os.getpid(), signal.SIGKILL)
+test_resume.run(Path(sys.argv[1]), network=Dies)
+"""
+
+
+def test_a_run_killed_before_its_first_checkpoint_is_cleared_away_by_the_next(tmp_path):
+    done = subprocess.run([sys.executable, "-c", DIES, str(tmp_path), HERE])
+    assert done.returncode == -signal.SIGKILL
+    [draft] = tmp_path.iterdir()
+    assert draft.name.startswith(".digits-") and draft.name.endswith(".part")
+    mine, foreign = tmp_path / part_name("digits"), tmp_path / ".mine.another-host-1-1.part"
+    kept = draft.with_name("x" + draft.name)
+    for folder in (mine, foreign, kept):
+        folder.mkdir()
+    result = run(tmp_path)
+    assert set(tmp_path.iterdir()) == {result.folder, mine, foreign, kept}
+
+
+def test_what_a_person_put_into_a_draft_stays(tmp_path):
+    subprocess.run([sys.executable, "-c", DIES, str(tmp_path), HERE])
+    [draft] = tmp_path.iterdir()
+    (draft / "notes.txt").write_text("mine")
+    run(tmp_path)
+    assert [p.name for p in draft.iterdir()] == ["notes.txt"]
+
+
+def test_a_run_without_a_checkpoint_begins_from_its_start(tmp_path):
+    """Such as one of an older version that was killed at once."""
+    whole = run(tmp_path / "whole")
+    empty = run(tmp_path / "empty", stop_after_steps=1).folder
+    (empty / "last.safetensors").unlink()
+    resumed = run(resume=empty)
+    assert "the run was stopped before its first checkpoint, and begins from its start" in resumed.notes
+    assert [row["train.loss"] for row in resumed.history] == [row["train.loss"] for row in whole.history]
+
+
+def test_a_run_whose_last_checkpoint_was_lost_does_not_begin_anew(tmp_path):
+    folder = run(tmp_path).folder
+    (folder / "last.safetensors").unlink()
+    with pytest.raises(DataError, match="the checkpoint does not exist") as caught:
+        run(resume=folder)
+    assert caught.value.hint.startswith(f"use {folder / 'best.safetensors'} (weights for eval and predict")
+
+
+def test_processes_that_begin_runs_at_once_have_a_folder_each(tmp_path):
+    running = [start(tmp_path, "new") for _ in range(2)]
+    runs = list((tmp_path / "runs").iterdir())
+    (tmp_path / "go").write_text("")
+    assert [one.communicate()[0] for one in running] == ["status finished\n"] * 2
+    assert len(runs) == 2
+    for folder in runs:
+        assert json.loads((folder / "manifest.json").read_text())["result"]["epochs"] == 3
+
+
+# ---- signals ----------------------------------------------------------------------------------------
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_the_first_signal_finishes_the_step_and_saves(tmp_path, name, monkeypatch):
+    monkeypatch.setattr("cnnspec.runtime.interrupt._leave_terminal", lambda: None)
+    number = getattr(signal, name)
+
+    class Signalled(FakeNetwork):
+        def after_step(self):
+            if len(self.calls) == 5:
+                os.kill(os.getpid(), number)
+
+    before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+    result = run(tmp_path, network=Signalled)
+    assert (result.status, result.signal) == ("interrupted", number)
+    assert load_checkpoint(result.folder / "last.safetensors", MODEL).progress.step == 5
+    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
+
+
+def test_a_second_signal_of_any_kind_ends_at_once(tmp_path):
+    class Impatient(FakeNetwork):
+        def after_step(self):
+            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        run(tmp_path, network=Impatient)
+    assert caught.value.number == signal.SIGINT
+
+
+def test_a_signal_that_is_ignored_stays_ignored(tmp_path):
+    """As under nohup."""
+
+    class Signalled(FakeNetwork):
+        def after_step(self):
+            os.kill(os.getpid(), signal.SIGHUP)
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert run(tmp_path, network=Signalled).status == "finished"
+    finally:
+        signal.signal(signal.SIGHUP, before)

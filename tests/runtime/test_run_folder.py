@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 
 import pytest
@@ -12,7 +13,8 @@ from cnnspec.runtime.run_folder import base_of, new_run_folder, open_run_folder,
 
 def make(tmp_path, **changes):
     model = dataclasses.replace(digits_model(name="specs/my net.cnn"), **changes)
-    return new_run_folder(tmp_path / "runs", model, data_sha256="abc", class_names=("a", "b"), threads=2)
+    made = new_run_folder(tmp_path / "runs", model, data_sha256="abc", class_names=("a", "b"), threads=2)
+    return made.settle()
 
 
 def test_name_and_content(tmp_path):
@@ -70,6 +72,45 @@ def test_damaged_manifest(tmp_path):
     with pytest.raises(DataError, match=r"manifest cannot be read") as caught:
         _ = open_run_folder(folder.path).settings
     assert caught.value.path.name == "manifest.json"
+
+
+@pytest.mark.parametrize(
+    ("entry", "value"),
+    [
+        ("set", 5),
+        ("set", "x"),
+        ("set", [5]),
+        ("set", [["a"]]),
+        ("set", [["a", 5]]),
+        ("set", {"a": "b"}),
+        ("exact", "yes"),
+        ("exact", 1),
+        ("base", 7),
+        ("base", "a\0b"),
+        ("base", None),
+        ("spec", ["net.cnn"]),
+        ("class_names", "abc"),
+        ("class_names", [1, 2]),
+        ("data_sha256", 12),
+        ("data", "digits"),
+        ("result", [1]),
+    ],
+)
+def test_a_manifest_of_other_types_is_an_error_of_that_entry(tmp_path, entry, value):
+    folder = make(tmp_path)
+    file = folder.path / "manifest.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), entry: value}))
+    with pytest.raises(DataError, match="the manifest is damaged") as caught:
+        _ = open_run_folder(folder.path).settings
+    assert (caught.value.path, caught.value.field) == (file, entry) and caught.value.expected
+
+
+@pytest.mark.parametrize("content", ["[]", "5", "null", '{"set": ' + "[" * 100_000, "\x00", "{" + '"a":1' * 10])
+def test_a_manifest_of_another_kind(tmp_path, content):
+    folder = make(tmp_path)
+    (folder.path / "manifest.json").write_text(content)
+    with pytest.raises(DataError, match="manifest"):
+        _ = open_run_folder(folder.path).manifest
 
 
 def test_out_that_is_a_file(tmp_path):

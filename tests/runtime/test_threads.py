@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import multiprocessing
 import os
+import pickle
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -102,6 +108,32 @@ def test_a_prediction_is_of_one_set_of_weights() -> None:
     in_threads(8, work)
 
 
+def test_a_prediction_of_a_net_is_of_one_set_of_weights() -> None:
+    """Also where it is longer than the batches that the net works on."""
+    net, x = cnnspec.parse(SPEC), images(300)
+    states = [network(seed=seed).parameters() for seed in (1, 2)]
+    wants = [net.set_weights(state).predict(x) for state in states]
+
+    def work(number: int) -> None:
+        for k in range(20):
+            if number < 3:
+                net.set_weights(states[k % 2])
+            else:
+                got = net.predict(x)
+                assert any(np.array_equal(got, want) for want in wants)
+
+    in_threads(8, work)
+
+
+def test_copies_of_a_net_have_its_weights_and_no_lock_of_it() -> None:
+    net, x = cnnspec.parse(SPEC), images(10)
+    net.set_weights(network(seed=5).parameters())
+    want = net.predict(x)
+    with net.turn:
+        for copied in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
+            in_threads(1, lambda _, copied=copied: np.testing.assert_array_equal(copied.predict(x), want))
+
+
 def test_one_thread_trains_while_others_predict() -> None:
     """Training ends as it does alone, and each prediction is of the weights between two steps."""
     x, y = images(16), np.arange(16, dtype=np.int32) % 10
@@ -194,6 +226,13 @@ def test_a_pool_of_forked_processes_predicts() -> None:
     assert all(np.array_equal(a, b) for a, b in zip(got, want, strict=True))
 
 
+def test_a_pool_of_spawned_processes_predicts_with_a_net_that_is_sent_to_them() -> None:
+    net, x = cnnspec.parse(SPEC), images(5)
+    net.set_weights(network(seed=5).parameters())
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert np.array_equal(pool.apply(net.predict, (x,)), net.predict(x))
+
+
 @needs_fork
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_fork_while_other_threads_predict() -> None:
@@ -214,3 +253,34 @@ def test_a_fork_while_other_threads_predict() -> None:
         assert codes == [0] * 10
 
     in_threads(4, work)
+
+
+# ---- signals --------------------------------------------------------------------------------------
+SIGNALLED = """
+import os, signal, sys
+import cnnspec
+from cnnspec.runtime.events import Silent
+class Sends(Silent):
+    def on_epoch(self, row):
+        if row["epoch"] == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+if sys.argv[1] == "own":
+    signal.signal(signal.SIGTERM, lambda *_: print("heard", flush=True))
+net = cnnspec.load("specs/digits.cnn")
+before = net.weights()
+result = net.train(epochs=9, reporter=Sends(), out=sys.argv[2])
+after = net.weights()
+print(result.status, len(result.history), any((after[name] != value).any() for name, value in before.items()))
+"""
+
+
+@pytest.mark.parametrize("handler", ["own", "none"])
+def test_a_signal_that_ends_training_in_python_takes_its_course_afterwards(tmp_path: Path, handler: str) -> None:
+    """Training saves first; then the program's own handler is called, or the process ends as it does without one."""
+    command = [sys.executable, "-c", SIGNALLED, handler, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    if handler == "own":
+        assert (done.returncode, done.stdout) == (0, "heard\ninterrupted 2 True\n"), done.stderr
+    else:
+        assert (done.returncode, done.stdout) == (-signal.SIGTERM, "")
+    assert len(list(tmp_path.glob("digits-*/last.safetensors"))) == 1
