@@ -103,6 +103,22 @@ def test_ragged_lists_and_empty_arrays() -> None:
     assert as_pixels(X[:0], SHAPE, one=True)[0].shape == (0, *SHAPE)  # a prediction of nothing
 
 
+def test_masked_values_are_not_shown() -> None:
+    masked = np.ma.masked_array(X, X > 400)
+    assert as_pixels(masked, SHAPE)[1].white == 255
+    masked[3, 2, 1, 0] = np.ma.masked
+    error = refused(masked)
+    assert error.field == "x[3, 2, 1, 0]" and "x.filled(0)" in error.hint
+
+
+def test_an_array_of_another_library_that_does_not_want_to_be_one() -> None:
+    class Tensor:
+        def __array__(self, *args: object, **more: object) -> np.ndarray:
+            raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach() instead.")
+
+    assert "requires grad" in refused(Tensor()).message
+
+
 def test_one_picture_where_it_may_be_one() -> None:
     assert as_pixels(X[0], SHAPE, one=True)[0].shape == (1, *SHAPE)
     grey = (4, 3, 1)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import DataError
-from .pixels import check_finite, no_array
+from .pixels import check_finite, to_array
 
 MOST_CLASSES = 1 << 16  # that are counted from labels where no spec says how many there are
 
@@ -30,10 +30,7 @@ def as_labels(y: Any, n: int, *, path: object = None, field: str = "y", images: 
     DataError
         When they are none of these, are not N, or a value is not finite.
     """
-    try:
-        y = np.asarray(y)
-    except ValueError as error:
-        raise no_array(error, path, field) from None
+    y = to_array(y, path, field)
     kind = y.dtype.kind
     if kind == "f" and y.ndim in (1, 2) and y.dtype.itemsize <= 8:
         check_finite(y, path, field)

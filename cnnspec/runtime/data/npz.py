@@ -43,7 +43,7 @@ def open_npz(settings: DataSettings, input_shape: Shape, classes: int | None, ba
     unused = [name for name in archive.names if name not in used]
     if unused:
         listing = ", ".join(unused[:6]) + (", ..." if len(unused) > 6 else "")
-        notes.append(f"{path.name}: not used: {listing}; x_train, y_train, x_val, y_val, x_test, y_test are")
+        notes.append(f"{path.name}: not used: {listing} (known are x_train, y_train, x_val, y_val, x_test, y_test)")
     if "test" not in parts:
         notes.append(f"{path} holds no x_test; nothing will be tested")
     return dataset_of_parts(

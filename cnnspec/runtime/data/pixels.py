@@ -106,10 +106,7 @@ def as_pixels(
         When shape, dtype or values do not fit, or are another scale than that of the training.
     """
     if not isinstance(x, np.memmap):
-        try:
-            x = np.asarray(x)
-        except ValueError as error:
-            raise no_array(error, path, field) from None
+        x = to_array(x, path, field)
     if x.dtype.kind not in "buif" or (x.dtype.kind == "f" and x.dtype.itemsize > 8):
         floats = x.dtype.kind in "fc"
         raise DataError(
@@ -262,12 +259,30 @@ def check_finite(values: np.ndarray, path: object, field: str) -> None:
             )
 
 
-def no_array(error: ValueError, path: object, field: str) -> DataError:
-    """Return the error for nested lists, or arrays of several sizes, that numpy makes no array of."""
-    why = str(error).split(". ")[0]
-    return DataError(
-        f"this makes no array: {why}", path=path, field=field, expected="an array, or nested lists of equal lengths"
-    )
+def to_array(values: Any, path: object, field: str) -> np.ndarray:
+    """Return what numpy makes of an array, of nested lists or of another library's array.
+
+    Raises
+    ------
+    DataError
+        When it makes nothing of them, or would show values that are masked.
+    """
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        place = [int(p) for p in np.argwhere(np.ma.getmaskarray(values))[0]]
+        raise DataError(
+            "a value is masked",
+            path=path,
+            field=f"{field}{place}",
+            expected="values for all",
+            hint=f"say what they are: {field}.filled(0)",
+        )
+    try:
+        return np.asarray(values)
+    except (ValueError, TypeError, RuntimeError) as error:
+        why = str(error).split(". ")[0]
+        raise DataError(
+            f"this makes no array: {why}", path=path, field=field, expected="an array, or nested lists of equal lengths"
+        ) from None
 
 
 def _rows(values: np.ndarray) -> int:
