@@ -54,7 +54,8 @@ class TrainingDiverged(CnnSpecError):
             self.layer = layer = array.rpartition(".")[0]
         where = f"epoch {epoch}, step {step} of {steps}"
         if during != "step":
-            where = f"{during} after epoch {epoch}"
+            after = f"epoch {epoch}, step {step} of {steps}"
+            where = f"{during} after epoch {epoch}" if during == "validation" else f"inference after {after}"
         value = "NaN" if loss != loss else "infinite"
         message = f"the loss became {value} in {where}"
         label = "{} is the first layer whose output is not finite"
@@ -64,7 +65,7 @@ class TrainingDiverged(CnnSpecError):
             message = f"{kind} is not finite any more after {where}"
             label = f"{{}} holds {parameter}"
         notes = [f"learning rate of this step: {lr:g}"]
-        if during == "validation":
+        if during != "step":
             notes.append("the losses of the training steps are finite")
         elif layer is None:
             notes.append("every layer's output is finite; the loss itself overflows")

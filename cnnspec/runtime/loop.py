@@ -63,6 +63,7 @@ class Run:
         self.best_parameters: dict[str, np.ndarray] | None = None  # only where no folder keeps them
         self.started = self.saved = self.reported = time.monotonic()
         self.done = 0  # steps of this session
+        self.last: Batch | None = None  # of its batches
 
     def go(self, stop_after_steps: int | None) -> TrainResult:
         """Train to the end, or until interrupted."""
@@ -130,6 +131,7 @@ class Run:
         if not math.isfinite(loss):
             layer = self.network.diagnose(batch.x, batch.y, epoch=progress.epoch, sample_ids=batch.sample_ids)
             raise self._diverged(loss, batch.step, layer)
+        self.last = batch
         progress.step = batch.step + 1
         progress.loss_sum += loss * len(batch.y)
         progress.correct += int(result.correct)
@@ -161,7 +163,7 @@ class Run:
         }
         if self.is_classes:
             row["train.accuracy"] = progress.correct / progress.images
-        parameters, states = self._state()
+        parameters, states = self._state(tried=self.data.val is None)
         if self.data.val is not None:
             validation = evaluate(self.network, self.data.val, self.settings.batch)
             if not math.isfinite(validation.loss):
@@ -239,14 +241,19 @@ class Run:
         save_checkpoint(self.folder.last, self.model, parameters, states, self.progress, data=self.trained_on)
         self.saved = time.monotonic()
 
-    def _state(self) -> tuple[Arrays, Arrays]:
+    def _state(self, tried: bool = True) -> tuple[Arrays, Arrays]:
         """Return parameters and the optimizer's states; TrainingDiverged where one holds what is not finite.
 
         A step whose loss is finite can still leave weights that are not: where gradients or the step overflow. So
-        each checkpoint that is written is good, and the file before it stays where a new one would not be.
+        each checkpoint that is written is good, and the file before it stays where a new one would not be. Finite
+        weights can still be so large that every output overflows: they are ``tried`` on the last batch.
         """
         parameters, states = self.network.parameters(), self.network.optimizer_state()
         found = not_finite(parameters, states)
+        if found is None and tried and self.last is not None:
+            loss = float(self.network.eval_step(self.last.x, self.last.y).loss)
+            if not math.isfinite(loss):
+                raise self._diverged(loss, self.last.step, None, during="trial")
         if found is None:
             return parameters, states
         progress = self.progress

@@ -215,7 +215,7 @@ def check_writable(folder: Path | str) -> None:
     Asked before kernels are compiled, so that nobody waits for a run that cannot be kept. Leaves nothing behind.
     """
     folder = Path(folder)
-    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    there = next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
     try:
         with tempfile.TemporaryFile(dir=there):
             pass

@@ -12,7 +12,9 @@ from cnnspec.compiler import Compiler
 from cnnspec.errors import DataError
 from cnnspec.model.settings import SGD, DataSettings, Digits, KeepBest, TrainSettings
 from cnnspec.runtime.checkpoint import load_checkpoint, save_checkpoint
+from cnnspec.runtime.data import open_data
 from cnnspec.runtime.diverged import TrainingDiverged, not_finite
+from cnnspec.runtime.evaluate import evaluate
 from cnnspec.runtime.network import Network
 from cnnspec.runtime.run_folder import open_run_folder
 from cnnspec.runtime.train import train
@@ -106,3 +108,18 @@ def test_a_validation_that_overflows_does_not_speak_of_the_layers_of_a_step(tmp_
         train(digits_model(SETTINGS, VAL), out=tmp_path, make_network=Explodes)
     assert "losses of the training steps are finite" in str(caught.value)
     assert "the loss itself overflows" not in str(caught.value)
+
+
+@pytest.mark.parametrize("checkpoint_seconds", [1e9, 0.0])
+def test_finite_weights_that_overflow_every_output_are_no_good_checkpoint(tmp_path, checkpoint_seconds):
+    text = "input 8x8x1\nconv 8 3x3 -> bn -> relu\nflatten -> dense 10\ndata { source digits }\n"
+    settings = "train {\n  optimizer sgd lr=1e36\n  epochs 3\n  batch 2000\n  keep best on=train.loss\n}\n"
+    model = Compiler.from_text(text + settings, name="boom.cnn").model
+    with pytest.raises(TrainingDiverged, match="inference after epoch 1, step 1 of 1") as caught:
+        train(model, out=tmp_path, checkpoint_seconds=checkpoint_seconds)
+    folder = open_run_folder(caught.value.checkpoint.parent)
+    assert not folder.best.exists() and folder.history() == []
+    data = open_data(model.data, model.input_shape, 10)
+    network = Network(model, batch=64)
+    network.load_parameters(load_checkpoint(folder.last).parameters)
+    assert np.isfinite(evaluate(network, data.train, 64).loss)
