@@ -120,6 +120,8 @@ class DataError(CnnSpecError):
         self.message, self.path, self.field = brief(message), path, field
         self.expected, self.found, self.hint = brief(expected), brief(found), brief(hint)
         where = f"{path}: " if path is not None else ""
+        if len(where) > LONGEST_LINE:
+            where = brief(where)
         lines = [f"{where}{f'{field}: ' if field else ''}{self.message}"]
         if expected:
             lines.append(f"  expected: {self.expected}")

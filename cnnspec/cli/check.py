@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from ..errors import Diagnostic
-from ..text import count, to_json
+from ..text import count, shorten, to_json
 from . import render
 from .target import Target, open_target, set_option
 
@@ -111,5 +111,5 @@ def print_changes(before: str, after: str, name: str) -> None:
     for line in difflib.unified_diff(before.splitlines(), after.splitlines(), name, name, n=0, lineterm=""):
         style = {"-": "red", "+": "green", "@": "dim"}.get(line[:1], "")
         if not line.startswith(("---", "+++")):
-            render.say(line, style)
+            render.say(shorten(line, 200), style)
     render.say()

@@ -17,7 +17,7 @@ from importlib import import_module
 import click
 
 from .. import __version__
-from ..errors import CnnSpecError, InternalError, MachineError, did_you_mean
+from ..errors import LONGEST_LINE, CnnSpecError, InternalError, MachineError, brief, did_you_mean
 from ..text import visible
 from . import render
 
@@ -166,14 +166,18 @@ def _wrong_command(error: click.ClickException) -> int:
         error.ctx.color = True  # else click takes out of a quoted name what looks like a colour
     error.show(file=written)
     words, message = written.getvalue().rstrip(), error.format_message().rstrip()
+    if len(words) > LONGEST_LINE:
+        words, message = "\n".join(map(brief, words.split("\n"))), brief(message)
     if words.endswith(f": {message}") and not isinstance(error, click.MissingParameter):  # that lists choices
         words = words.removesuffix(message) + visible(message)
     render.say_aside(words)
     return int(error.exit_code)
 
 
-# errors of the system that no code of ours is to blame for: a full disk, a place that may not be written
-MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENOMEM)
+# errors of the system that no code of ours is to blame for: a full disk, a place that may not be written, a name
+# that no system takes
+MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENOMEM,
+           errno.ENAMETOOLONG)  # fmt: skip
 
 
 def _of_the_machine(error: OSError) -> MachineError:

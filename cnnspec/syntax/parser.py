@@ -18,6 +18,7 @@ from .recovery import Recovery
 MAX_BYTES = 1_000_000
 MAX_NESTING = 50  # brackets within brackets; the deepest published nets need six
 MAX_DIGITS = 40
+MAX_NAME = 100  # characters of a label, a block or a parameter: they stand in tables and weight files
 
 RESERVED = frozenset(
     {"for", "in", "if", "else", "filter", "use", "sweep", "repeat", "classes", "cnnspec"}
@@ -320,6 +321,9 @@ class _Builder:
 
     # ---- names ----------------------------------------------------------------------------------
     def refuse_reserved(self, name: Token, what: str) -> None:
+        if len(name) > MAX_NAME:
+            message = f"the name has {len(name):,} characters; {MAX_NAME} are enough"
+            self.diagnostics.append(Diagnostic("syntax", message, self.span(name), hint=f"shorten it to {name[:20]}"))
         if name in RESERVED or "." in name:
             why = "is a reserved word" if name in RESERVED else "has a dot"
             better = f"{name}_" if name in RESERVED else name.replace(".", "_")

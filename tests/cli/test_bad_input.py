@@ -189,3 +189,54 @@ def test_a_place_where_nothing_can_be_written(cli: Run, tmp_path: Path) -> None:
     assert result.code == 1
     assert "file/runs" in result.err
     assert "--out FOLDER" in result.err
+
+
+LONG = "w" * 300_000
+TOO_LONG = {
+    "layer": f"input 8x8x1\n{LONG}\n",
+    "key": f"input 8x8x1\nconv 4 3x3 {LONG}=1\n",
+    "value": f"input 8x8x1\nconv 4 3x3 pad={LONG}\n",
+    "text": f'input 8x8x1\nconv 4 3x3 pad="{LONG}"\n',
+    "number": f"input 8x8x1\nconv {'9' * 300_000} 3x3\n",
+    "label": f"input 8x8x1\n{LONG}: conv 4 3x3\n",
+    "block": f"input 8x8x1\nblock {LONG}() {{ relu }}\n",
+    "parameter": f"param {LONG} = 1\ninput 8x8x1\nconv nothing 3x3\n",
+    "metric": f"input 8x8x1\nrelu\nexpect {LONG} == 3\n",
+    "from": f"input 8x8x1\na: relu\nfrom {LONG}\n",
+    "call": f"input 8x8x1\nConv2D({LONG})\n",
+    "arguments": f"input 8x8x1\nconv 4{' 3x3' * 50_000}\n",
+    "setting": f"input 8x8x1\nrelu\ntrain {{ {LONG} 3 }}\n",
+}
+
+
+@pytest.mark.parametrize("what", TOO_LONG)
+@pytest.mark.parametrize("verb", [("check",), ("check", "--fix"), ("summary",)])
+def test_a_word_without_end_is_shortened(cli: Run, tmp_path: Path, what: str, verb: tuple[str, ...]) -> None:
+    (tmp_path / "net.cnn").write_text(TOO_LONG[what])
+    result = cli(verb[0], "net.cnn", *verb[1:])
+    assert result.code == 1
+    assert len(result.err + result.out) < 60_000
+    assert max(map(len, (result.err + result.out).splitlines())) < 3000
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("check", "net.cnn", "--set", f"{LONG}=1"),
+        ("check", "net.cnn", "--set", f"lr={LONG}"),
+        ("check", "net.cnn", "--set", LONG),
+        ("check", LONG),
+        ("check", f"~{LONG}/net.cnn"),
+        ("layers", LONG),
+        ("new", LONG),
+        ("dump", "net.cnn", "--stage", LONG),
+        ("train", "net.cnn", "--epochs", LONG),
+        (LONG,),
+    ],
+    ids=range(10),
+)
+def test_an_argument_without_end_is_shortened(cli: Run, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    (tmp_path / "net.cnn").write_text("input 8x8x1\nflatten -> dense 10\n")
+    result = cli(*arguments)
+    assert result.code in (1, 2)
+    assert len(result.err + result.out) < 6000
