@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ..errors import DataError
+from ..errors import DataError, did_you_mean
 
 if TYPE_CHECKING:
     from ..compiler import Compiler
@@ -149,8 +150,32 @@ def open_target(path: Path, sets: tuple[str, ...] = (), exact: bool = False) -> 
 
         weights = path if path.suffix == ".safetensors" else None
         if weights is not None and not weights.exists():
-            raise DataError("the file does not exist", path=path)
+            there = sorted(p.name for p in weights.parent.glob("*.safetensors"))
+            hint = f"here are: {', '.join(there[:8])}" if there else runs_hint(weights.parent)
+            raise DataError("the file does not exist", path=path, hint=hint)
         run = open_run_folder(path.parent if weights else path)
         settings = {**dict(run.settings), **changes}
         return Target(Compiler.from_path(run.spec_path, settings, exact or run.exact), run, weights)
+    if path.suffix == "" and not path.exists():
+        hint = runs_hint(path)
+        if hint and not path.with_name(path.name + ".cnn").is_file():
+            raise DataError("there is no such run or spec", path=path, hint=hint)
     return Target(Compiler.from_path(path, changes, exact))
+
+
+def runs_hint(path: Path) -> str:
+    """Return which run may have been meant by a path that leads nowhere: a near one, else the newest; "" if none is."""
+    found: dict[str, float] = {}
+    for folder in (path.parent, path.parent / "runs", Path("runs")):
+        try:
+            for manifest in islice(folder.glob("*/manifest.json"), 2000):
+                found[str(manifest.parent)] = manifest.stat().st_mtime
+        except OSError:
+            continue
+    newest = sorted(found, key=lambda name: found[name], reverse=True)
+    names = [Path(run).name for run in newest]
+    began = next((name for name in names if name.startswith(path.name)), None)
+    near = began or did_you_mean(path.name, names)
+    if near is not None:
+        return f"did you mean {newest[names.index(near)]}?"
+    return f"the newest runs: {', '.join(newest[:3])}" if newest else ""

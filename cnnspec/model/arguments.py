@@ -83,11 +83,14 @@ def bind(
     bound, good = Bound(), True
     given: dict[str, ast.Argument] = {}
     pairs = _keys_without_equals(arguments, fields, scope)
+    told: set[int] = set()  # values whose keys have been reported
+    surplus = False
     for argument in arguments:
-        if argument in pairs.values():
-            continue  # told with its key
-        if argument in pairs:
-            report(_no_equals(name, argument, pairs[argument]))
+        if id(argument) in told:
+            continue
+        if id(argument) in pairs:
+            told.add(id(pairs[id(argument)]))
+            report(_no_equals(name, argument, pairs[id(argument)]))
             good = False
             continue
         if argument.key:
@@ -99,8 +102,9 @@ def bind(
         else:
             target = next((f for f in waiting if f not in given), None)
             if target is None:
-                report(_surplus(name, attrs, argument, arguments))
-                good = False
+                if not surplus:  # the first one says it
+                    report(_surplus(name, attrs, argument, arguments))
+                good, surplus = False, True
                 continue
         if target in given:
             report(
@@ -134,15 +138,15 @@ def bind(
 
 def _keys_without_equals(
     arguments: Sequence[ast.Argument], fields: Mapping[str, Attr], scope: Scope
-) -> dict[ast.Argument, ast.Argument]:
-    """Return the values of keys that were written as in ``stride 2``, by the argument that is the key."""
+) -> dict[int, ast.Argument]:
+    """Return the values of keys that were written as in ``stride 2``, by the id of the argument that is the key."""
     keys = {a.key for a in fields.values() if not a.positional}
-    found: dict[ast.Argument, ast.Argument] = {}
+    found: dict[int, ast.Argument] = {}
     for argument, following in pairwise(arguments):
         word = argument.value.name if isinstance(argument.value, ast.Name) and not argument.key else ""
         key = word if word in keys else key_elsewhere(word)
         if key in keys and not following.key and word not in scope.variables and word not in scope.labels:
-            found[argument] = following
+            found[id(argument)] = following
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..autodiff import differentiate
+from ..errors import Diagnostic, SpecError
 from ..ir.build import build_graph
 from ..ir.graph import Graph
 from ..model.model import Model
@@ -57,6 +58,27 @@ def inference_graph(model: Model, target: str = "i32", exact: bool = False) -> G
 
 
 def training_graph(model: Model, target: str = "i32", exact: bool = False) -> Graph:
-    """Return the graph of one training step without the optimizer: forward, loss and gradients."""
+    """Return the graph of one training step without the optimizer: forward, loss and gradients.
+
+    Raises
+    ------
+    SpecError
+        If the net ends in an image, of which no loss is known.
+    """
+    if len(model.output_shape) != 1:
+        raise SpecError([_no_loss(model)])
     forward = run_pipeline(build_graph(model, training=True, target=target), pipeline(FORWARD, exact))
     return run_pipeline(differentiate(forward), pipeline(TRAINING, exact))
+
+
+def _no_loss(model: Model) -> Diagnostic:
+    last = model.layer(model.output)
+    shape = "x".join(map(str, last.out_shape))
+    return Diagnostic(
+        "classes",
+        f"the net ends in an image of {shape}, and a training step needs a flat vector",
+        last.span,
+        "no loss is known for images",
+        trail=last.trail,
+        hint="end with  flatten -> dense classes",
+    )

@@ -291,3 +291,33 @@ def test_dump_of_a_wrong_spec_is_its_mistakes(cli: Run, tmp_path: Path) -> None:
     result = cli("dump", "net.cnn", "--stage", "plan")
     assert (result.code, result.out) == (1, "")
     assert "did you mean `relu`?" in result.err
+
+
+IMAGE = "input 8x8x1\nconv 4 3x3 -> relu\n"
+NETS = {
+    "an image": IMAGE,
+    "one layer": "input 8x8x1\nrelu\n",
+    "no parameters": "input 8x8x1\nflatten\n",
+    "regression": "input 8x8x1\nflatten -> dense 1\ntrain { loss mse }\n",
+    "huge": "input 1000x1000x1\nflatten -> dense 1000000\n",
+}
+
+
+@pytest.mark.parametrize("net", NETS)
+@pytest.mark.parametrize("command", ["check", "summary", "graph", "inference", "backward", "plan", "bench"])
+def test_commands_on_nets_of_every_end(cli: Run, tmp_path: Path, net: str, command: str) -> None:
+    (tmp_path / "net.cnn").write_text(NETS[net])
+    trains = command in ("backward", "plan", "bench")
+    look = (command,) if command in ("check", "summary", "bench") else ("dump", "--stage", command)
+    if command == "bench" and net not in ("an image", "huge"):
+        pytest.skip("compiles kernels")
+    result = cli(*look, "net.cnn")
+    if trains and net in ("an image", "one layer"):
+        assert result.code == 1
+        assert "net.cnn:2:" in result.err
+        assert "a training step needs a flat vector" in result.err
+    elif (command, net) == ("bench", "huge"):
+        assert result.code == 1
+        assert "not enough memory" in result.err
+    else:
+        assert (result.code, result.err) == (0, "")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -330,3 +332,18 @@ def test_predict_without_an_image(cli: Run, room: Path) -> None:
     result = cli("predict", "run", "empty")
     assert result.code == 1
     assert "empty: the folder holds no image" in result.err
+
+
+def test_a_run_that_is_not_there_leads_to_those_that_are(cli: Run, room: Path) -> None:
+    for i, name in enumerate(("net-20260101-000000", "net-20260102-000000", "flowers-20260103-000000")):
+        shutil.copytree(room / "run", room / "runs" / name)
+        os.utime(room / "runs" / name / "manifest.json", (i, i))
+    for verb, more in (("eval", ()), ("predict", ("a.png",)), ("summary", ()), ("train", ("--resume",))):
+        result = cli(verb, "runs/net-20260102-00000", *more)
+        assert result.code == 1
+        assert "there is no such run or spec" in result.err
+        assert "did you mean runs/net-20260102-000000?" in result.err
+    assert "did you mean runs/net-20260102-000000?" in cli("eval", "runs/net").err
+    assert "did you mean runs/flowers-20260103-000000?" in cli("eval", "flowers").err
+    assert "the newest runs: runs/flowers-20260103-000000, runs/net-" in cli("eval", "runs/x").err
+    assert "here are: best.safetensors, last.safetensors" in cli("eval", "run/bset.safetensors").err
