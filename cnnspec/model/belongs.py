@@ -55,6 +55,7 @@ def belongs(word: str, value: str, said: Statements) -> Belongs | None:
         return _choice(choices[0], word, value, said)
     key = key_elsewhere(word) or word
     owners = [s for s, classes in SETTINGS.items() if s != key and any(key in _keys(c) for c in classes.values())]
+    owners = [s for s in owners if "" in SETTINGS[s]] or owners  # a key that is always there: val of split
     if len(owners) != 1:
         return None
     return _of_key(owners[0], key, value, said)
