@@ -198,7 +198,8 @@ def command(name: str | None, as_json: bool) -> None:
     if as_json:
         render.show(to_json([as_dict(word, group, cls) for group, word, cls in found]))
     elif name is not None:
-        render.show("\n\n".join(manual(group, word, cls) for group, word, cls in found))
+        columns = min(render.width(), 100)
+        render.show("\n\n".join(manual(group, word, cls, columns) for group, word, cls in found))
     else:
         print_list()
 
@@ -207,15 +208,16 @@ def print_list() -> None:
     """Print every word with its first sentence, layers first."""
     groups = catalogue()
     width = max(len(word) for words in groups.values() for word in words)
+    room = render.width() - width - 4
     for group, words in groups.items():
         if any(is_one_form(word, cls) for word, cls in words.items()):
             continue
         render.show("layers" if group == "layers" else f"\n{group}: in the spec `{group} NAME ...`")
         for word, cls in words.items():
-            render.show(f"  {word:<{width}}  {first_sentence(cls, 76 - width)}")
+            render.show(f"  {word:<{width}}  {first_sentence(cls, room)}")
     render.show("\nother settings")
     for group, words in groups.items():
         for word, cls in words.items():
             if is_one_form(word, cls):
-                render.show(f"  {group:<{width}}  {first_sentence(cls, 76 - width)}")
+                render.show(f"  {group:<{width}}  {first_sentence(cls, room)}")
     render.show("\nThe manual of one: cnnspec layers conv")

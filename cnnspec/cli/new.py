@@ -45,7 +45,7 @@ def command(name: str | None, path: Path | None, folder: str | None, force: bool
     """
     if name is None:
         for key, text in TEMPLATES.items():
-            render.show(f"  {key:<10} {text}")
+            render.say(f"  {key:<10} {text}", hang=13)
         render.show("\nnext: cnnspec new digits")
         return
     if name not in TEMPLATES:

@@ -47,6 +47,9 @@ def test_no_line_is_wider_than_the_terminal(cli: Run, room: Path, wide: int) -> 
         ("eval", "run", "--confusion"),
         ("bench", "run", "--repeats", "1"),
         ("train", "nosuch.cnn"),
+        ("layers",),
+        ("layers", "dense"),
+        ("layers", "folders"),
     ):
         result = cli(*command)
         written = (result.out + result.err).splitlines()
@@ -74,6 +77,15 @@ def test_predictions_shorten_names_only_where_there_is_no_room(
                     True, width not in (60,), width not in (60, 80),
                 ]  # fmt: skip
                 assert len({len(line) for line in lines}) == 1  # in columns
+
+
+def test_the_list_of_layers_cuts_no_sentence_that_fits(cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    cut = []
+    for width in WIDTHS:
+        monkeypatch.setattr(render, "terminal_width", lambda *, stderr=False, width=width: width)
+        cut.append(sum(line.endswith(" ...") for line in cli("layers").out.splitlines()))
+    assert cut == sorted(cut, reverse=True)
+    assert cut[-1] == 0
 
 
 def test_words_and_commands_are_never_broken() -> None:
