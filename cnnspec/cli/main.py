@@ -41,7 +41,7 @@ COMMANDS: dict[str, dict[str, str]] = {
     },
     "System": {
         "doctor": "Check the machine and the installation.",
-        "cache": "Show or clear the compiled kernels.",
+        "cache": "Show, fill or clear the store of compiled kernels.",
     },
 }
 

@@ -5,9 +5,24 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType, TracebackType
 from typing import Any
+
+from ..kernels import load
+from ..kernels.effort import Progress
+
+
+def load_kernels(names: Sequence[str], progress: Progress | None = None) -> dict[str, int]:
+    """Do as :func:`cnnspec.kernels.load.load_kernels` does, and hear Ctrl-C meanwhile."""
+    with HeardInterrupt() as interrupt:
+
+        def told(done: int, total: int, left: float) -> None:
+            interrupt.check()
+            if progress is not None:
+                progress(done, total, left)
+
+        return load.load_kernels(list(dict.fromkeys(names)), told)
 
 
 class HeardInterrupt:

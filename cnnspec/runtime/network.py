@@ -11,7 +11,6 @@ import numpy as np
 from ..errors import DataError
 from ..ir.build import build_graph
 from ..kernels.effort import Progress
-from ..kernels.load import load_kernels
 from ..model.model import Model
 from ..passes.base import run_pipeline
 from ..passes.pipelines import DIAGNOSIS, inference_graph, pipeline, training_graph
@@ -20,7 +19,7 @@ from ..plan.optimizer import step_numbers, update_of
 from ..plan.plan import STATE, Buffer
 from ..plan.values import parameter_size, parameter_space
 from ..turns import InTurn, in_turn
-from .heard import HeardInterrupt
+from .heard import load_kernels
 from .initialize import initial_parameters
 from .pack import pack, unpack
 from .profile import LayerRow, profile_runner
@@ -105,14 +104,7 @@ class Network(InTurn):
         """Load the kernels of training (and always of inference); ``progress(done, total, left)`` while any compile."""
         runners = [self.training, self.inference] if training else [self.inference]
         names = [*(k for r in runners for k in r.plan.kernels), *WALKERS]
-        with HeardInterrupt() as interrupt:
-
-            def told(done: int, total: int, left: float) -> None:
-                interrupt.check()
-                if progress is not None:
-                    progress(done, total, left)
-
-            load_kernels(list(dict.fromkeys(names)), told)
+        load_kernels(names, progress)
         for runner in runners:
             runner.compile()
 

@@ -151,3 +151,59 @@ def test_cache_info_and_clear(cli: Run, tmp_path: Path, monkeypatch: pytest.Monk
     assert "removed 2.00 KiB" in cli("cache", "clear").out
     assert not old.exists()
     assert "the cache was empty" in cli("cache", "clear").out
+
+
+def test_cache_build_compiles_what_later_commands_need(cli: Run, room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from PIL import Image
+
+    from cnnspec.kernels import load
+
+    asked: list[str] = []
+    really = load.load_kernels
+
+    def recording(names: Any, progress: Any = None) -> dict[str, int]:
+        asked.extend(names)
+        if progress is not None and not cold.isdisjoint(names):
+            progress(0, 2, 9.0)
+            progress(2, 2, 0.0)
+        return really(names)
+
+    cold = {"walk"}
+    monkeypatch.setattr(load, "load_kernels", recording)
+    result = cli("cache", "build", "net.cnn", "run")
+    built = set(asked)
+    assert result.code == 0
+    assert result.out == f"{len(built)} kernels of 2 nets: 2 of them compiled now\n"
+    assert "compiling 2 kernels (kept for later runs), about 9 s to go\n" in result.err
+    asked.clear()
+    cold.clear()
+    Image.new("L", (8, 8)).save("x.png")
+    for command in (("train", "net.cnn", "--quiet"), ("eval", "run"), ("predict", "run", "x.png")):
+        assert cli(*command).code == 0
+    assert asked and set(asked) <= built
+    found = json.loads(cli("cache", "build", "net.cnn", "--json").out)
+    assert found["compiled"] == 0
+
+
+def test_cache_build_without_a_spec_takes_the_templates(cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cnnspec.kernels import load
+
+    monkeypatch.setattr(load, "load_kernels", lambda names, progress: {})
+    assert re.fullmatch(r"\d+ kernels of 4 nets: all of them were there\n", cli("cache", "build").out)
+
+
+def test_cache_build_where_nothing_can_be_kept(cli: Run, monkeypatch: pytest.MonkeyPatch, room: Path) -> None:
+    from cnnspec.kernels import cache
+
+    monkeypatch.setattr(cache, "use_cache", lambda: str(room))
+    result = cli("cache", "build", "net.cnn")
+    assert result.code == 1
+    assert "kernels cannot be kept in this folder" in result.err
+    assert "CNNSPEC_CACHE=DIR" in result.err
+
+
+def test_cache_build_of_a_wrong_spec(cli: Run, tmp_path: Path) -> None:
+    (tmp_path / "net.cnn").write_text("input 8x8x1\nconv 8 3x3 -> rleu\n")
+    result = cli("cache", "build", "net.cnn")
+    assert result.code == 1
+    assert "did you mean `relu`?" in result.err

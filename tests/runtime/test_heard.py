@@ -7,6 +7,7 @@ import signal
 import pytest
 
 from cnnspec.compiler import Compiler
+from cnnspec.kernels import load as kernels_load
 from cnnspec.runtime import network
 from cnnspec.runtime.heard import HeardInterrupt
 
@@ -32,7 +33,7 @@ def test_an_interrupt_that_the_compiler_drops_ends_compiling(
             compiled.append(done)
         return {}
 
-    monkeypatch.setattr(network, "load_kernels", load)
+    monkeypatch.setattr(kernels_load, "load_kernels", load)
     net = network.Network(Compiler.from_text("input 4x4x1 -> flatten -> dense 2").model, batch=1)
     with pytest.raises(KeyboardInterrupt):
         net.compile()

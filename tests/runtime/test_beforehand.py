@@ -1,0 +1,31 @@
+"""Kernels that are compiled before anybody waits for them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cnnspec.cli.new import TEMPLATES, template
+from cnnspec.compiler import Compiler
+from cnnspec.passes.pipelines import inference_graph
+from cnnspec.plan.compile import compile_plan
+from cnnspec.runtime.beforehand import kernels_of
+
+SPECS = Path(__file__).resolve().parent.parent.parent / "specs"
+NETS = {
+    **{name: template(name) for name in TEMPLATES},
+    **{path.stem: path.read_text() for path in SPECS.glob("*.cnn") if path.stem not in ("vgg16", "resnet18")},
+    "mse": "input 9x9x3 -> conv 5 3x3 -> relu -> flatten -> dense 4\ntrain { loss mse\nbatch 7 }",
+}
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_no_number_of_pictures_needs_a_kernel_more(name: str) -> None:
+    compiler = Compiler.from_text(NETS[name])
+    kernels = set(kernels_of(compiler))
+    for target in ("i32", "f32") if "mse" in NETS[name] else ("i32",):
+        graph = inference_graph(compiler.model, target, compiler.exact)
+        for n in (1, 2, 3, 7, 8, 9, 31, 64):
+            assert set(compile_plan(graph, batch=n, given=("x",)).kernels) <= kernels
+    assert set(compiler.plan().kernels) <= kernels
