@@ -205,6 +205,8 @@ def test_pixels_that_a_net_can_be_asked_about(given: PixelScale, trained: PixelS
         (RAW, UNIT, "x / 255"),
         (RAW, SIGNED, ""),
         (UNIT, RAW, "x * 255"),
+        (PixelScale(1, 0, 16, "float64"), DIGITS, "x / 16"),  # as scikit-learn has them
+        (PixelScale(1, 0, 40, "float64"), BYTES, "x / 255"),
         (SIGNED, BYTES, "normalize"),
         (STANDARD, UNIT, "normalize"),
     ],

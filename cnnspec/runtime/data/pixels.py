@@ -176,9 +176,10 @@ def white_as_trained(
     if trained._look_like_bytes and given.low >= 0 and 0 < given.high <= 1:
         raise _other_scale(given, trained, path, field, f"{field} * 255")
     if trained._are_unit and (given.low < -0.5 or given.high > 2):
-        raise _other_scale(
-            given, trained, path, field, "hand over pixels as in training; what `normalize` says is done to them"
-        )
+        mend = "hand over pixels as in training; what `normalize` says is done to them"
+        if trained._are_bytes and given.low >= 0 and given.high <= trained.high:
+            mend = f"{field} / {_number(trained.white)}, which is white in the training set"
+        raise _other_scale(given, trained, path, field, mend)
     return given.white
 
 
