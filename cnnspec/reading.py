@@ -184,9 +184,22 @@ def cannot_read(path: object, error: OSError | ValueError, field: str = "") -> D
     return DataError(f"cannot be read: {why}", path=path, field=field)
 
 
+def special_kind(path: Path | str) -> str | None:
+    """Return what a path leads to, as ``a device``; None where it is a regular file, or there is nothing."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return None
+    return None if stat.S_ISREG(mode) else _kind(mode)
+
+
+def _kind(mode: int) -> str:
+    return next((name for is_kind, name in _KINDS if is_kind(mode)), "something else")
+
+
 def _judge(found: os.stat_result, path: Path | str, limit: int | None, field: str) -> None:
     if not stat.S_ISREG(found.st_mode):
-        kind = next((name for is_kind, name in _KINDS if is_kind(found.st_mode)), "something else")
+        kind = _kind(found.st_mode)
         raise DataError("this is not a regular file", path=path, field=field, expected="a file", found=kind)
     if limit is not None and found.st_size > limit:
         raise _too_large(path, limit, f"{found.st_size:,} bytes", field)

@@ -12,6 +12,7 @@ import stat
 from pathlib import Path
 
 from ..errors import MachineError
+from ..reading import special_kind
 from ..sealed import is_alive
 
 PART = ".part"  # what files are called until they are whole
@@ -34,8 +35,9 @@ def write_atomically(path: Path, content: bytes, *, hint: str = "") -> None:
     ------
     MachineError
         When the disk is full or the folder cannot be written; the old file is then as it was, and no
-        temporary file is left.
+        temporary file is left. When the path leads to what is no regular file.
     """
+    _refuse_special(path)
     place = Path(os.path.realpath(path)) if path.is_symlink() else path
     remove_parts(place.parent, place.name)
     part = place.with_name(part_name(place.name))
@@ -55,6 +57,16 @@ def write_atomically(path: Path, content: bytes, *, hint: str = "") -> None:
         with contextlib.suppress(OSError):
             part.unlink()
         _writing.discard(part.name)
+
+
+def _refuse_special(path: Path) -> None:
+    """Raise MachineError where a path leads to a device, a pipe or a folder: whose it is, nobody knows.
+
+    To put a file in its place would take the device away from the whole machine; to write to a pipe waits for a reader.
+    """
+    kind = special_kind(path)
+    if kind is not None:
+        raise MachineError("cannot be written", path=path, expected="a file, or nothing yet", found=kind)
 
 
 def part_name(name: str) -> str:
@@ -96,6 +108,7 @@ def _host() -> str:
 
 def append_line(path: Path, line: str) -> None:
     """Append one line to a text file; MachineError when it cannot be written."""
+    _refuse_special(path)
     try:
         with open(path, "a", encoding="utf-8") as stream:
             stream.write(line + "\n")

@@ -8,10 +8,12 @@ import signal
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from cnnspec.errors import MachineError
 from cnnspec.runtime import files
 from cnnspec.runtime.files import part_name, remove_parts, write_atomically
 
@@ -20,6 +22,7 @@ OLD, NEW = b"old" * 1000, b"new" * 2000
 # Dies at the COUNT-th call of one of the system's functions, as by kill -9.
 KILLED = """
 import os, signal, sys
+from collections.abc import Callable
 from pathlib import Path
 from cnnspec.runtime.files import write_atomically
 left = int(sys.argv[2])
@@ -102,6 +105,7 @@ def test_a_host_name_with_signs_of_patterns(tmp_path: Path, monkeypatch: pytest.
 
 SEVERAL = """
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from cnnspec.runtime.files import write_atomically
 for k in range(50):
@@ -136,3 +140,19 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
         assert len(content) == 20000 and len(set(content)) == 1
     write_atomically(path, NEW)
     assert [p.name for p in tmp_path.iterdir()] == ["w"]
+
+
+@pytest.mark.parametrize("linked", [False, True])
+@pytest.mark.parametrize("act", [lambda p: write_atomically(p, NEW), lambda p: files.append_line(p, "a line")])
+def test_no_file_takes_the_place_of_a_pipe_or_a_device(
+    tmp_path: Path, act: Callable[[Path], None], linked: bool
+) -> None:
+    pipe, path = tmp_path / "pipe", tmp_path / "metrics.jsonl"
+    os.mkfifo(pipe if linked else path)
+    if linked:
+        path.symlink_to(pipe)
+    with pytest.raises(MachineError, match="cannot be written") as caught:
+        act(path)
+    assert caught.value.found == "a named pipe"
+    assert stat.S_ISFIFO(path.stat().st_mode)
+    assert len(list(tmp_path.iterdir())) == 1 + linked
