@@ -12,11 +12,13 @@ FAR, WIDE, FLAT = 10.0, 30.0, 50.0  # a mean, a standard deviation, a mean over 
 NARROW = 0.05  # a standard deviation: below, told where the spec says how to normalise
 UNEVEN = 10  # times as many samples in the largest class as in the smallest
 IN_MEMORY, DECODED = 256, 32  # samples that are looked at, where they lie in memory and where each must be decoded
+NUMBERS = 1 << 22  # of all of them
 
 
 def samples_of(split: Split, most: int = IN_MEMORY) -> tuple[np.ndarray, np.ndarray]:
     """Return x float32[n, H, W, C] and y of some samples, evenly spread over a split."""
-    count = min(len(split), most, DECODED if split.prefetch else IN_MEMORY)
+    size = split.batch(np.zeros(1, np.int64))[0].size
+    count = min(len(split), most, DECODED if split.prefetch else IN_MEMORY, max(2, NUMBERS // size))
     return split.batch(np.linspace(0, len(split) - 1, count).astype(np.int64))
 
 

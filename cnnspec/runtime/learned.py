@@ -195,7 +195,10 @@ def _moved(model: Model, parameters: Mapping[str, np.ndarray]) -> float:
     change = size = 0.0
     for name, param in model.params.items():
         if param.trainable and len(param.shape) > 1:
-            first = initial(param, name, model.train.seed)
-            change += float(np.square(parameters[name] - first, dtype=np.float64).sum())
-            size += float(np.square(first, dtype=np.float64).sum())
+            first = initial(param, name, model.train.seed).ravel()
+            now = np.ascontiguousarray(parameters[name]).ravel()
+            for i in range(0, len(first), 1 << 20):  # not all at once in float64
+                part = first[i : i + (1 << 20)].astype(np.float64)
+                change += float(np.square(now[i : i + (1 << 20)] - part).sum())
+                size += float(np.square(part).sum())
     return math.sqrt(change / size) if size else math.inf

@@ -29,8 +29,6 @@ from .schedule import learning_rate
 
 REPORT_SECONDS = 0.05  # between two calls of on_step
 
-Arrays = dict[str, np.ndarray]
-
 
 class Run:
     """One session of a run: from its start or a checkpoint to its end or an interruption."""
@@ -92,7 +90,7 @@ class Run:
                 if self.resumed:  # it is under way again, perhaps with more epochs
                     self.folder.update_manifest(set=[list(pair) for pair in self.model.settings], result=None)
                 self.folder.write_history(progress.history)
-                self._save(*self._state())
+                self._save()
                 self.folder = self.folder.settle()
 
             def stopping() -> bool:
@@ -121,7 +119,7 @@ class Run:
                 if stopping():
                     return
                 if self.folder is not None and time.monotonic() - self.saved >= self.checkpoint_seconds:
-                    self._save(*self._state())
+                    self._save()
 
     def _step(self, batch: Batch) -> None:
         progress = self.progress
@@ -163,7 +161,7 @@ class Run:
         }
         if self.is_classes:
             row["train.accuracy"] = progress.correct / progress.images
-        parameters, states = self._state(tried=self.data.val is None)
+        self._check(tried=self.data.val is None)
         if self.data.val is not None:
             validation = evaluate(self.network, self.data.val, self.settings.batch)
             if not math.isfinite(validation.loss):
@@ -176,13 +174,14 @@ class Run:
         if keep is not None and is_better(keep.on, row[keep.on], best):
             progress.best = {"metric": keep.on, "value": row[keep.on], "epoch": progress.epoch}
             if self.folder is not None:
-                save_checkpoint(self.folder.best, self.model, parameters, data=self.trained_on, best=progress.best)
+                weights = self.network.parameters()
+                save_checkpoint(self.folder.best, self.model, weights, data=self.trained_on, best=progress.best)
             else:
-                self.best_parameters = {k: np.array(v) for k, v in parameters.items()}
+                self.best_parameters = {k: np.array(v) for k, v in self.network.parameters().items()}
         progress.epoch, progress.step = progress.epoch + 1, 0
         progress.loss_sum, progress.correct, progress.images, progress.seconds = 0.0, 0, 0, 0.0
         if self.folder is not None:
-            self._save(parameters, states)
+            self._save(checked=True)
             self.folder.add_row(row)
         self.reporter.on_epoch(row)
 
@@ -210,7 +209,7 @@ class Run:
     def _interrupted(self, signal: int) -> TrainResult:
         progress = self.progress
         if self.folder is not None:
-            self._save(*self._state())
+            self._save()
             self._note(f"stopped in epoch {progress.epoch} after step {progress.step} of {self.steps}, and saved")
         return self._result("interrupted", {}, STOPPED, signal)
 
@@ -236,26 +235,28 @@ class Run:
         self.notes.append(text)
         self.reporter.on_note(text)
 
-    def _save(self, parameters: Arrays, states: Arrays) -> None:
+    def _save(self, *, checked: bool = False) -> None:
+        """Write last.safetensors, unless it would be no good: then TrainingDiverged, and the file stays."""
         assert self.folder is not None
+        if not checked:
+            self._check()
+        parameters, states = self.network.parameters(), self.network.optimizer_state()
         save_checkpoint(self.folder.last, self.model, parameters, states, self.progress, data=self.trained_on)
         self.saved = time.monotonic()
 
-    def _state(self, tried: bool = True) -> tuple[Arrays, Arrays]:
-        """Return parameters and the optimizer's states; TrainingDiverged where one holds what is not finite.
+    def _check(self, *, tried: bool = True) -> None:
+        """Raise TrainingDiverged where a parameter or a state of the optimizer is not finite.
 
-        A step whose loss is finite can still leave weights that are not: where gradients or the step overflow. So
-        each checkpoint that is written is good, and the file before it stays where a new one would not be. Finite
-        weights can still be so large that every output overflows: they are ``tried`` on the last batch.
+        A step whose loss is finite can still leave weights that are not: where gradients or the step overflow. And
+        finite weights can be so large that every output overflows: they are ``tried`` on the last batch.
         """
-        parameters, states = self.network.parameters(), self.network.optimizer_state()
-        found = not_finite(parameters, states)
+        found = not_finite(self.network.parameters()) or not_finite(self.network.optimizer_state())
         if found is None and tried and self.last is not None:
             loss = float(self.network.eval_step(self.last.x, self.last.y).loss)
             if not math.isfinite(loss):
                 raise self._diverged(loss, self.last.step, None, during="trial")
         if found is None:
-            return parameters, states
+            return
         progress = self.progress
         loss = progress.loss_sum / progress.images if progress.images else math.nan
         raise self._diverged(loss, max(0, progress.step - 1), None, array=found)

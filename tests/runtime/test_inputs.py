@@ -59,20 +59,20 @@ def test_a_few_samples_are_looked_at_where_each_costs_time():
         labels = np.zeros(10_000, np.int32)
         seen = 0
 
-        def __init__(self, prefetch):
-            self.prefetch = prefetch
+        def __init__(self, prefetch, side):
+            self.prefetch, self.side = prefetch, side
 
         def __len__(self):
             return len(self.labels)
 
         def batch(self, indices):
             self.seen += len(indices)
-            return np.zeros((len(indices), 1, 1, 1), np.float32), self.labels[indices]
+            return np.zeros((len(indices), self.side, self.side, 1), np.uint8), self.labels[indices]
 
-    for prefetch, most in ((True, 32), (False, 256)):
-        split = Counted(prefetch)
+    for prefetch, side, most in ((True, 1, 32), (False, 1, 256), (False, 256, 64), (True, 8192, 2)):
+        split = Counted(prefetch, side)
         samples_of(split)
-        assert split.seen == most
+        assert split.seen == 1 + most  # the first one tells the size
 
 
 @pytest.mark.parametrize(
