@@ -372,10 +372,11 @@ class Net(InTurn):
             network = self._network(batch_for(len(pixels)), progress=progress)
             with network.turn:  # all of one set of weights
                 return answer(network, self.model, pixels, white)
-        files = image_files(paths)
+        findings = findings_of(self.model)
+        files = image_files(paths, findings)
         white = white_of_pictures(self._trained, files[0])
         network = self._network(batch_for(len(files)), progress=progress)
-        answers, means, findings = [], [], findings_of(self.model)
+        answers, means = [], []
         with network.turn:
             for start in range(0, len(files), BATCH):  # so that memory holds a batch of pictures, not all
                 pictures = []

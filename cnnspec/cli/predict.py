@@ -62,7 +62,8 @@ def command(
     from ..runtime.answers import findings_of, image_files, invert_hint, white_of_pictures
 
     opened = open_target(target, exact=exact)
-    files = image_files(images)
+    findings = findings_of(opened.model)
+    files = image_files(images, findings)
     used = opened.weights_used(weights)
     white = white_of_pictures(used.trained, files[0])
     network = opened.open_network(used.file, batch=min(BATCH, len(files)), threads=threads)
@@ -70,7 +71,6 @@ def command(
     shown = min(top or (3 if len(files) <= 8 else 1), len(names))
     results: list[dict[str, object]] = []
     means: list[float] = []
-    findings = findings_of(opened.model)
     layout = Layout.of(files, names)
     failed = 0
     for start in range(0, len(files), BATCH):

@@ -32,8 +32,10 @@ class Predicting(Protocol):
     def predict(self, x: np.ndarray) -> np.ndarray: ...
 
 
-def image_files(paths: Sequence[Path]) -> list[Path]:
+def image_files(paths: Sequence[Path], findings: Findings) -> list[Path]:
     """Return the files named, and the pictures of folders and of the folders in them, in order.
+
+    ``findings`` is told what is left out.
 
     Raises
     ------
@@ -44,10 +46,16 @@ def image_files(paths: Sequence[Path]) -> list[Path]:
 
     files: list[Path] = []
     for path in paths:
-        found = pictures_below(path) if path.is_dir() else [path]
+        if not path.is_dir():
+            files.append(path)
+            continue
+        found, notes = pictures_below(path)
         if not found:
-            raise DataError("the folder holds no image", path=path, expected="files such as .png or .jpg")
+            raise DataError(
+                "the folder holds no image", path=path, expected="files such as .png or .jpg", found="; ".join(notes)
+            )
         files += found
+        findings.more += notes
     return files
 
 

@@ -347,3 +347,15 @@ def test_a_run_that_is_not_there_leads_to_those_that_are(cli: Run, room: Path) -
     assert "did you mean runs/flowers-20260103-000000?" in cli("eval", "flowers").err
     assert "the newest runs: runs/flowers-20260103-000000, runs/net-" in cli("eval", "runs/x").err
     assert "here are: best.safetensors, last.safetensors" in cli("eval", "run/bset.safetensors").err
+
+
+def test_predict_tells_what_is_left_out_of_a_folder_and_what_is_odd(cli: Run, room: Path) -> None:
+    from PIL import Image
+
+    (room / "mixed" / ".hidden").mkdir(parents=True)
+    (room / "mixed" / "notes.txt").write_text("none")
+    Image.new("L", (8, 8), 9).save(room / "mixed" / "grey.png")
+    result = cli("predict", "run", "mixed")
+    assert result.code == 0 and result.out.count("grey.png") == 1
+    for words in ("1 file not named as an image", "1 hidden folder", "1 picture with one colour throughout"):
+        assert words in result.err.replace("\n      ", " ")

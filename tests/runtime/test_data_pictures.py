@@ -92,6 +92,7 @@ def test_numbers_without_a_known_white_are_refused_with_the_mend_that_works(tmp_
     with pytest.raises(DataError) as caught:
         open_folder(tmp_path / "data")
     assert f"write  {mend} " in caught.value.hint and "6 pictures" in caught.value.found
+    assert caught.value.expected == f"0 to {'1 for floats' if 'floats' in words else '65,535 for integers'}"
     levels = {key: float(value) for key, value in (pair.split("=") for pair in mend.split())}
     x, _ = open_folder(tmp_path / "data", **levels).train.batch(np.arange(4))
     assert x.max() > 0.4
@@ -113,6 +114,9 @@ def test_16_bits_that_hold_less_are_told_for_the_whole_data_set(tmp_path, monkey
     write_classes(tmp_path / "twelve", lambda i: RAMP.astype(np.uint16) * (i + 9), ".png")
     notes = [note for note in open_folder(tmp_path / "twelve").notes if "16 bits" in note]
     assert len(notes) == 1 and "no number above 3,570 of 65,535" in notes[0] and "white=4095 " in notes[0]
+    write_classes(tmp_path / "floats", lambda i: RAMP.astype(np.float32) * (i + 9) / 65535, ".tif")
+    notes = [note for note in open_folder(tmp_path / "floats").notes if "of floats" in note]
+    assert len(notes) == 1 and " of 1, which look dark" in notes[0] and "white=0.054 " in notes[0]
     assert not [n for n in open_folder(tmp_path / "twelve", white=4095).notes if "16 bits" in n]
     write_classes(tmp_path / "full", lambda i: RAMP.astype(np.uint16) * (257 if i == 0 else 3), ".png")
     assert not [n for n in open_folder(tmp_path / "full").notes if "of 65,535" in n]
@@ -130,7 +134,7 @@ def test_twelve_bits_of_a_tiff_are_known_by_its_header(tmp_path):
     body = struct.pack("<H", len(tags)) + entries + struct.pack("<I", 0)
     (tmp_path / "x.tif").write_bytes(struct.pack("<2sHI", b"II", 42, 8 + len(packed)) + bytes(packed) + body)
     found = read(tmp_path / "x.tif")
-    assert abs(found.pixels[..., 0].astype(int) - RAMP).max() <= 1 and found.kind == ""
+    assert abs(found.pixels[..., 0].astype(int) - RAMP).max() <= 1 and found.kind == ""  # nothing that is dark
 
 
 def test_a_tiff_whose_zero_is_white_is_turned_around(tmp_path):
@@ -199,6 +203,13 @@ def test_transparent_entries_of_a_palette_and_a_transparent_colour_show_the_grou
     for name in ("p.png", "p.gif", "k.png"):
         found = read(tmp_path / name, 3).pixels
         assert (found[0, 0] == 255).all() and found[8, 8].tolist() == [10, 20, 30], name
+
+
+def test_a_picture_that_is_transparent_everywhere_shows_its_colours(tmp_path):
+    save(tmp_path / "x.png", np.dstack([RAMP, RAMP, RAMP, RAMP * 0]))
+    save(tmp_path / "y.png", np.dstack([RAMP, RAMP * 0]))
+    for name in ("x.png", "y.png"):
+        assert (read(tmp_path / name).pixels[..., 0] == RAMP).all()
 
 
 def test_ink_on_transparent_ground_trains_on_ink(tmp_path):

@@ -13,11 +13,11 @@ from ...errors import DataError
 from ...ops.base import Shape
 from ...text import some
 from .image import REMARKS, Picture, check_header, load_picture, read_picture
-from .levels import Decoding, UnknownLevels, UnreadableImage, suggest_levels
+from .levels import USUAL_WHITE, Decoding, UnknownLevels, UnreadableImage, suggest_levels
 
 _DECODERS = min(4, os.cpu_count() or 1)
 _SAMPLE = 64  # pictures that are looked at where not all are decoded beforehand
-_DARK = 16383  # of 65,535: pictures of 16 bits that never exceed it are told
+_DARK = 0.25  # of white: pictures of more than 8 bits a channel that never exceed it are told
 
 
 def decode_all(
@@ -68,31 +68,40 @@ class Findings:
     def __init__(self, decoding: Decoding) -> None:
         self.decoding = decoding
         self.looked_at: int | None = None  # where not all were
+        self.more: list[str] = []  # notes of what was left out before
         self.odd: dict[str, list[Path]] = {}
-        self.deep: list[tuple[float, Path]] = []  # largest number of each picture of 16 bits
+        self.deep: dict[str, list[float]] = {}  # largest number of each picture of more than 8 bits a channel, by kind
 
     def add(self, path: Path, picture: Picture) -> None:
         """Take in one picture; may be called from many threads."""
         for remark in picture.remarks:
             self.odd.setdefault(remark, []).append(path)
-        if picture.kind in ("16-bit", "integers"):
-            self.deep.append((picture.high, path))
+        if picture.kind:
+            self.deep.setdefault(picture.kind, []).append(picture.high)
 
     def notes(self, root: Path | None = None) -> list[str]:
         """Return what a person should know, one note for each kind, with paths as they are or below ``root``."""
         among = f"of {self.looked_at} that were looked at, " if self.looked_at is not None else ""
-        notes = []
+        notes = list(self.more)
         for key, paths in sorted(self.odd.items()):
             example = min(paths) if root is None else os.path.relpath(min(paths), root)
             notes.append(f"{among}{some(len(paths), 'picture')} with {REMARKS[key]}, such as {example}")
-        high = max((high for high, _ in self.deep), default=0.0)
-        if 0 < high <= _DARK and self.decoding.black is None and self.decoding.white is None:
-            notes.append(
-                f"{among}{some(len(self.deep), 'picture')} of 16 bits with no number above {high:,.0f} of 65,535, "
-                f"which look dark: if {suggest_levels(0, high)[6:]} is white, write  {suggest_levels(0, high)}  "
-                "behind  source folders"
-            )
+        if self.decoding.black is None and self.decoding.white is None:
+            notes += [f"{among}{_dark(kind, highs)}" for kind, highs in self.deep.items() if _is_dark(kind, highs)]
         return notes
+
+
+def _is_dark(kind: str, highs: Sequence[float]) -> bool:
+    return 0 < max(highs) <= _DARK * USUAL_WHITE[kind]
+
+
+def _dark(kind: str, highs: Sequence[float]) -> str:
+    high, white = max(highs), USUAL_WHITE[kind]
+    mend = suggest_levels(0, high) if white > 1 else f"white={high:.2g}"
+    return (
+        f"{some(len(highs), 'picture')} of {kind} with no number above {high:,.10g} of {white:,.10g}, which look dark: "
+        f"if {mend[6:]} is white, write  {mend}  behind  source folders"
+    )
 
 
 def _for_each(paths: Sequence[Path], act: Callable[[int], None]) -> None:
@@ -124,12 +133,17 @@ def _for_each(paths: Sequence[Path], act: Callable[[int], None]) -> None:
 
 
 def _unknown_levels(paths: Sequence[Path], found: Sequence[UnknownLevels]) -> DataError:
-    kind, low, high = found[0].kind, min(f.low for f in found), max(f.high for f in found)
+    kinds = {f.kind for f in found}
+    kind, low, high = (
+        found[0].kind if len(kinds) == 1 else "numbers",
+        min(f.low for f in found),
+        max(f.high for f in found),
+    )
     return DataError(
         f"nothing says which of the {kind} in a picture is black and which is white",
         path=paths[0],
         field="image",
-        expected=f"{kind} from 0 to {1 if kind == 'floats' else '65,535'}, or  black=  and  white=",
+        expected="0 to " + " or ".join(f"{USUAL_WHITE[k]:,.10g} for {k}" for k in sorted(kinds)),
         found=f"{low:g} to {high:g}, in {some(len(found), 'picture')}",
         hint=f"write  {suggest_levels(low, high)}  behind  source folders",
     )

@@ -17,7 +17,7 @@ from ...errors import DataError, MachineError
 from ...model.settings import DataSettings
 from ...ops.base import Shape
 from ...reading import check_room, open_file
-from .levels import Decoding, UnknownLevels, UnreadableImage, in_bands, suggest_levels, to_bytes
+from .levels import USUAL_WHITE, Decoding, UnknownLevels, UnreadableImage, in_bands, suggest_levels, to_bytes
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -42,7 +42,7 @@ class Picture:
 
     Attributes
     ----------
-    kind : ``16-bit``, ``integers`` or ``floats`` where the file has more than 8 bits a channel, else empty.
+    kind : ``16 bits``, ``integers`` or ``floats`` where the file has more than 8 bits a channel, else empty.
     high : the largest of these numbers.
     remarks : keys of ``REMARKS``.
     """
@@ -115,7 +115,9 @@ def read_picture(path: Path, input_shape: Shape, decoding: Decoding) -> Picture:
         remarks = []
         if image.mode[0] in "IF":
             image, kind, high = to_bytes(image, raw, decoding)
-        if image.has_transparency_data:
+        if image.mode in ("LA", "RGBA") and _extrema(image)[-1][1] == 0:  # nothing to be seen: an unused channel
+            image = in_bands(image, mode, lambda band: band.convert(mode))
+        elif image.has_transparency_data:
             image = in_bands(image, mode, lambda band: _on_ground(band, decoding.ground).convert(mode))
         elif image.mode != mode:
             image = in_bands(image, mode, lambda band: band.convert(mode))
@@ -164,7 +166,7 @@ def load_picture(path: Path, input_shape: Shape, decoding: Decoding) -> Picture:
         raise DataError(
             f"cannot be read as an image: {error}",
             path=path,
-            expected=f"{error.kind} from 0 to {1 if error.kind == 'floats' else '65,535'}",
+            expected=f"{error.kind} from 0 to {USUAL_WHITE[error.kind]:,.10g}",
             hint=f"save it with 8 bits a channel, or train with  {suggest_levels(error.low, error.high)}  "
             "behind  source folders",
         ) from None

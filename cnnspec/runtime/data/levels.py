@@ -11,6 +11,8 @@ import numpy as np
 if TYPE_CHECKING:
     from PIL import Image
 
+USUAL_WHITE = {"16 bits": 65535.0, "integers": 65535.0, "floats": 1.0}  # of each kind, where the spec says none
+
 _BAND_PIXELS = 1 << 20  # converted at a time
 _OVERSHOOT = 0.1  # of floats from 0 to 1, as resampling makes
 
@@ -61,14 +63,14 @@ def to_bytes(image: Image.Image, raw: str, decoding: Decoding) -> tuple[Image.Im
     from PIL import Image as PillowImage
 
     floats, twelve = image.mode == "F", "I;12" in raw
-    kind = "floats" if floats else "16-bit" if ";16" in raw and "S" not in raw else "integers"
+    kind = "floats" if floats else "16 bits" if ";16" in raw and "S" not in raw else "integers"
     low, high = np.inf, -np.inf
     for box in _bands(image):
         band = np.asarray(image.crop(box))
         if floats and not np.isfinite(band).all():
             raise UnreadableImage("a value is not finite")
         low, high = min(low, float(band.min())), max(high, float(band.max()))
-    usual = 1.0 if floats else 4095.0 if twelve else 65535.0
+    usual = 4095.0 if twelve else USUAL_WHITE[kind]
     if decoding.black is None and decoding.white is None:
         slack = _OVERSHOOT if floats else 0.0
         if low < -slack or high > usual + slack:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,7 +95,9 @@ def check_filled(tree: Tree) -> None:
     root = tree.folders.get("train", tree.root)
     for name, pictures in tree.parts["train"].items():
         if not pictures:
-            _, others = _below(root / name, _LeftOut(root))
+            left = _LeftOut(root / name)
+            _below(root / name, left)
+            others = left.kinds.get(("file", "not named as an image"), [])
             found = f"{some(len(others), 'file')} of other kinds, such as {others[0].name}" if others else ""
             raise DataError(
                 "the class folder holds no image",
@@ -104,19 +105,21 @@ def check_filled(tree: Tree) -> None:
                 field="class",
                 expected="at least one image file",
                 found=found or "an empty folder",
-                hint=f"put pictures of the class into it, or move it out of {root.name}",
+                hint=f"put pictures of the class into it (JPEG, PNG, ...), or move it out of {root.name}",
             )
 
 
-def pictures_below(folder: Path) -> list[Path]:
-    """Return the pictures of a folder and of the folders in it, sorted; hidden ones do not count.
+def pictures_below(folder: Path) -> tuple[list[Path], list[str]]:
+    """Return the pictures of a folder and of the folders in it, sorted, and notes on what is left out.
 
     Raises
     ------
     DataError
         When a folder may not be read.
     """
-    return _below(folder, _LeftOut(folder))[0]
+    left = _LeftOut(folder)
+    pictures, _ = _below(folder, left)
+    return pictures, left.notes()
 
 
 class _LeftOut:
@@ -145,69 +148,81 @@ class _Part:
     def __init__(self, folder: Path, class_folders: Sequence[Path], loose: Sequence[Path], left: _LeftOut) -> None:
         self.folder, self.class_folders, self.loose = folder, class_folders, loose
         self.classes: Classes = {}
+        self.inside: dict[str, tuple[str, ...]] = {}  # names of the folders in each class folder
         self.deeper: list[Path] = []
         left.add("picture", "outside of the class folders", *loose)
         for class_folder in class_folders:
-            _check_no_parts_inside(class_folder)
-            found, _ = _below(class_folder, left)
+            found, inside = _below(class_folder, left)
+            _check_no_parts_inside(class_folder, inside)
             self.classes[class_folder.name] = found
-            self.deeper += [p for p in found if p.parent != class_folder]
+            self.inside[class_folder.name] = tuple(folder.name for folder in inside)
+            self.deeper += [path for path in found if path.parent != class_folder] if inside else []
 
 
 def _entries(folder: Path, left: _LeftOut) -> tuple[list[Path], list[Path]]:
     """Return (folders, pictures) of a folder, both sorted; what is neither is counted as left out."""
     folders, pictures = [], []
     suffixes = image_suffixes()
-    for path in _listed(folder):
-        try:
-            mode = path.stat().st_mode
-        except OSError:
-            if path.suffix.lower() in suffixes or not path.suffix:
-                left.add("broken link", "", path)
-            continue
-        hidden = path.name.startswith(".")
-        if stat.S_ISDIR(mode):
+    for entry in _listed(folder):
+        name = entry.name
+        hidden = name.startswith(".")
+        named_as_image = os.path.splitext(name)[1].lower() in suffixes
+        if _is_folder(entry):
             if hidden:
-                left.add("hidden folder", "", path)
-            elif path.name.casefold() in _SYSTEM:
-                left.add("folder", "that a system made, not a person", path)
+                left.add("hidden folder", "", folder / name)
+            elif name.casefold() in _SYSTEM:
+                left.add("folder", "that a system made, not a person", folder / name)
             else:
-                folders.append(path)
-        elif path.suffix.lower() not in suffixes:
+                folders.append(folder / name)
+        elif entry.is_symlink() and not os.path.exists(entry.path):
+            left.add("broken link", "", folder / name)
+        elif not named_as_image:
             if not hidden:
-                left.add("file", "not named as an image", path)
+                left.add("file", "not named as an image", folder / name)
         elif hidden:
-            left.add("hidden file", "", path)
-        elif not stat.S_ISREG(mode):
-            left.add("special file", "named as an image", path)
+            left.add("hidden file", "", folder / name)
+        elif not entry.is_file():
+            left.add("special file", "named as an image", folder / name)
         else:
-            pictures.append(path)
+            pictures.append(folder / name)
     return folders, pictures
 
 
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself, say
+        return False
+
+
 def _below(folder: Path, left: _LeftOut) -> tuple[list[Path], list[Path]]:
-    """Return (pictures, files of other kinds) of a folder and the folders in it, each of which is entered once."""
-    pictures: list[Path] = []
-    mine = _LeftOut(folder)
-    waiting, met = [folder], set()
+    """Return (pictures, folders directly inside) of a folder, the former with those of the folders in it.
+
+    Each folder is entered once, however many links lead to it.
+    """
+    inside, pictures = _entries(folder, left)
+    waiting, met = list(inside), {_place(folder)}
     while waiting:
         current = waiting.pop()
-        status = current.stat()
-        if (status.st_dev, status.st_ino) in met:
-            mine.add("link", "to a folder that is read already", current)
+        if _place(current) in met:
+            left.add("link", "to a folder that is read already", current)
             continue
-        met.add((status.st_dev, status.st_ino))
-        folders, found = _entries(current, mine)
+        met.add(_place(current))
+        folders, found = _entries(current, left)
         waiting += folders
         pictures += found
-    for (thing, why), paths in mine.kinds.items():
-        left.add(thing, why, *paths)
-    return sorted(pictures), mine.kinds.get(("file", "not named as an image"), [])
+    return (sorted(pictures) if inside else pictures), inside
 
 
-def _listed(folder: Path) -> list[Path]:
+def _place(folder: Path) -> tuple[int, int]:
+    status = folder.stat()
+    return status.st_dev, status.st_ino
+
+
+def _listed(folder: Path) -> list[os.DirEntry[str]]:
     try:
-        return sorted(folder.iterdir())
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror or error}", path=folder, field="folder") from None
 
@@ -269,11 +284,11 @@ def _one_of(root: Path, part: str, found: Sequence[Path]) -> Path:
 
 
 def _has_folders(folder: Path) -> bool:
-    return any(p.is_dir() and not p.name.startswith(".") and p.name.casefold() not in _SYSTEM for p in _listed(folder))
+    return bool(_entries(folder, _LeftOut(folder))[0])
 
 
-def _check_no_parts_inside(class_folder: Path) -> None:
-    inside = {part_of(p.name): p.name for p in _listed(class_folder) if p.is_dir()}
+def _check_no_parts_inside(class_folder: Path, folders: Sequence[Path]) -> None:
+    inside = {part_of(folder.name): folder.name for folder in folders}
     if "train" in inside and ("val" in inside or "test" in inside):
         other = inside.get("test", inside.get("val"))
         raise DataError(
@@ -289,7 +304,7 @@ def _check_no_parts_inside(class_folder: Path) -> None:
 def _check_classes(train: _Part) -> None:
     names = list(train.classes)
     if len(names) < 2:
-        inner = [p for p in _listed(train.class_folders[0]) if p.is_dir()] if names else []
+        inner = train.inside[names[0]] if names else ()
         loose = f"{some(len(train.loose), 'picture')} and " if train.loose else ""
         raise DataError(
             "classes are folders, and there must be two or more",
@@ -312,11 +327,9 @@ def _tell_classes(train: _Part, notes: list[str]) -> None:
     by_place: dict[tuple[int, int], list[str]] = {}
     by_inner: dict[tuple[str, ...], list[str]] = {}
     for folder in train.class_folders:
-        status = folder.stat()
         by_lower.setdefault(folder.name.casefold(), []).append(folder.name)
-        by_place.setdefault((status.st_dev, status.st_ino), []).append(folder.name)
-        inner = tuple(p.name for p in _listed(folder) if p.is_dir() and not p.name.startswith("."))
-        by_inner.setdefault(inner, []).append(folder.name)
+        by_place.setdefault(_place(folder), []).append(folder.name)
+        by_inner.setdefault(train.inside[folder.name], []).append(folder.name)
     for names in by_lower.values():
         if len(names) > 1:
             notes.append(f"classes whose names differ only in upper and lower case: {_names(names)}")
