@@ -105,6 +105,7 @@ def as_dict(result: TrainResult, model: Model) -> dict[str, object]:
         "best": result.best,
         "test": result.test,
         "expects": [v.as_dict() for v in judged(result, model)],
+        "warnings": [w.as_dict() for w in model.warnings],
         "notes": list(result.notes),
         "ok": result.ok,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..errors import Diagnostic
 from ..model.model import Model
 from .data import Dataset
 from .data.split import Split
@@ -20,6 +21,11 @@ def samples_of(split: Split, most: int = IN_MEMORY) -> tuple[np.ndarray, np.ndar
     size = split.batch(np.zeros(1, np.int64))[0].size
     count = min(len(split), most, DECODED if split.prefetch else IN_MEMORY, max(2, NUMBERS // size))
     return split.batch(np.linspace(0, len(split) - 1, count).astype(np.int64))
+
+
+def scale_warnings(model: Model) -> list[Diagnostic]:
+    """Return what the checker has already warned of in the spec's ``normalize``."""
+    return [w for w in model.warnings if w.span.text.lstrip().startswith("normalize")]
 
 
 def input_remarks(model: Model, data: Dataset) -> list[str]:

@@ -20,7 +20,7 @@ from .data.split import Split
 from .diverged import not_finite
 from .evaluate import Evaluation
 from .initialize import initial
-from .inputs import input_remarks, samples_of
+from .inputs import input_remarks, samples_of, scale_warnings
 
 ENOUGH_STEPS, ENOUGH_EPOCHS = 100, 5  # of training: after less of both, nothing is said
 SLACK = 0.98  # of the loss of the best constant answer
@@ -143,8 +143,10 @@ def _causes(model: Model, data: Dataset, network: Any, losses: Sequence[float] =
     bad = not_finite(parameters)
     if bad is not None:
         return [f"likely cause: {bad} holds values that are not finite"]
-    remarks = input_remarks(model, data)
-    remarks += [f"{w.message} (line {w.span.line})" for w in model.warnings if w.code == "softmax"]
+    warned = scale_warnings(model)
+    remarks = [] if warned else input_remarks(model, data)
+    warned += [w for w in model.warnings if w.code == "softmax"]
+    remarks += [f"{w.message} (line {w.span.line}); {w.hint}" for w in warned]
     if remarks:
         return [f"likely cause: {remark}" for remark in remarks]
     lr = float(model.train.optimizer.lr)

@@ -19,7 +19,7 @@ from .data.pixels import AS_IT_IS
 from .evaluate import target_dtype
 from .events import Reporter, Silent, TrainResult
 from .identity import train_settings
-from .inputs import class_remarks, input_remarks
+from .inputs import class_remarks, input_remarks, scale_warnings
 from .loop import Run
 from .metrics import check_metrics
 from .resume import folder_to_resume, is_unbegun, restore
@@ -151,7 +151,8 @@ def _remarks(model: Model, data: Dataset, *, anew: bool) -> list[str]:
         if old
         else None
     )
-    scale = [] if any(AS_IT_IS in note for note in data.notes) else input_remarks(model, data)
+    is_told = bool(scale_warnings(model)) or any(AS_IT_IS in note for note in data.notes)
+    scale = [] if is_told else input_remarks(model, data)
     found = [begins, check_batches(model, len(data.train)), *class_remarks(data), *scale]
     return [remark for remark in found if remark]
 

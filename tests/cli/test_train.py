@@ -186,21 +186,25 @@ def test_a_net_that_has_learned_nothing_is_told_so_in_train_and_eval(cli: Run, r
     (room / "net.cnn").write_text(GUESSES.replace("epochs 2", "epochs 5"))
     result = cli("train", "net.cnn")
     assert "note: the net has learned nothing: test accuracy" in result.out
-    assert "note: likely cause: the net's inputs have mean -1.98" in result.out
+    assert "note: likely cause: normalize works on pixels divided by 255" in result.out
+    assert "the net's inputs have mean" not in result.out  # the checker's warning has told it
     [made] = (room / "runs").iterdir()
     measured = cli("eval", made)
-    assert "the net is no better than guessing" in measured.err and "normalize mean=0.3" in measured.err
+    assert "the net is no better than guessing" in measured.err and "write  normalize mean=0.498" in measured.err
     found = json.loads(cli("eval", made, "--json").out)
     assert len(found["notes"]) == 2 and "no better than guessing" in found["notes"][0]
 
 
 def test_json_holds_every_note_and_quiet_tells_them_on_stderr(cli: Run, room: Path) -> None:
-    (room / "net.cnn").write_text(GUESSES)
+    (room / "net.cnn").write_text(GUESSES.replace("mean=127 std=64", "mean=0.5 std=0.01"))
     found = json.loads(cli("train", "net.cnn", "--json", "--steps", "1").out)
-    assert "mean -1.98" in found["notes"][0] and "stopped in epoch 1 after step 1" in found["notes"][-1]
+    assert "mean -19." in found["notes"][0] and "stopped in epoch 1 after step 1" in found["notes"][-1]
     result = cli("train", "net.cnn", "--quiet", "--steps", "1")
     assert "note:" not in result.out
     assert re.search("^note: the net's inputs have mean", result.err, re.MULTILINE)
+    (room / "net.cnn").write_text(GUESSES)
+    [warning] = json.loads(cli("train", "net.cnn", "--json", "--steps", "1").out)["warnings"]
+    assert "normalize works on pixels" in warning["message"]
 
 
 def test_training_a_run_without_resume_says_that_it_begins_anew(cli: Run, room: Path) -> None:

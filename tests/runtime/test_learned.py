@@ -120,10 +120,14 @@ def test_healthy_and_short_runs_are_told_nothing(text):
     [
         (
             spec(data="  normalize mean=127 std=64\n"),
-            "write  normalize mean=0.307 std=0.377 (pixels are scaled to 0..1",
+            "write  normalize mean=0.498 std=0.251",
         ),
         (spec(train="  epochs 5\n  optimizer sgd lr=1e-7"), "the weights have moved by 0.00 % only; try lr=1e-06"),
         (spec(train="  epochs 5\n  optimizer adam lr=3"), "too large"),
+        (
+            spec(data="  normalize mean=0.9 std=1e-4\n", train="  epochs 5\n  optimizer sgd lr=1e-9"),
+            "and should be near 0 and 1: write  normalize mean=0.307 std=0.377",
+        ),
         (spec(train="  epochs 5\n  optimizer sgd lr=0"), "the learning rate is 0"),
         (spec(train="  epochs 5\n  seed 2\n  optimizer sgd lr=1e-7"), "the weights have moved"),
         (spec(train="  epochs 5\n  seed 3\n  optimizer sgd lr=1e-7"), "the weights have moved"),
