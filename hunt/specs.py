@@ -101,6 +101,7 @@ def judge(text: str) -> tuple[str, list[str]]:
         found.append(f"--fix adds a mistake: {len(before)} before, {len(after)} after: {after[-1]}")
     if n or again.text != mended.text:
         found.append(f"--fix twice is not once: {n} further edits")
+    rest = tuple(d for d in rest if d.severity == "error")
     if len(rest) != len(after):
         found.append(f"--fix says {len(rest)} remain, check finds {len(after)}")
     return ("whole" if not before else "refused"), found
