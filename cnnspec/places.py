@@ -7,9 +7,17 @@ from pathlib import Path
 
 
 def cache_root() -> Path:
-    """Return the folder for what can be computed again: ``$CNNSPEC_CACHE``, else the user's cache folder."""
+    """Return the folder for what can be computed again: ``$CNNSPEC_CACHE``, else the user's cache folder.
+
+    A user without a home, such as a number in a container, has one among the temporary files.
+    """
     chosen = os.environ.get("CNNSPEC_CACHE")
-    if chosen:
-        return Path(chosen)
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "cnnspec"
+    base = chosen or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    try:
+        found = Path(base).expanduser()
+    except RuntimeError:  # no such user, or no home
+        import tempfile
+
+        user = getattr(os, "getuid", lambda: 0)()
+        return Path(chosen) if chosen else Path(tempfile.gettempdir()) / f"cnnspec-{user}"
+    return found if chosen else found / "cnnspec"

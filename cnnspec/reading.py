@@ -236,13 +236,24 @@ def _left_in_container() -> int | None:
         return None
 
 
-def _left_of_limit() -> int | None:
+def address_limit() -> int | None:
+    """Return the bytes that this process may have by ``ulimit -v``, None where there is no such limit."""
     try:
         import resource
 
         allowed, _ = resource.getrlimit(resource.RLIMIT_AS)
-        if allowed == resource.RLIM_INFINITY:
-            return None
+    except (ImportError, OSError, ValueError):
+        return None
+    return None if allowed == resource.RLIM_INFINITY else int(allowed)
+
+
+def _left_of_limit() -> int | None:
+    allowed = address_limit()
+    if allowed is None:
+        return None
+    try:
+        import resource
+
         with open("/proc/self/statm", encoding="ascii") as file:
             return allowed - int(file.read().split()[0]) * resource.getpagesize()
     except (ImportError, OSError, ValueError):

@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import os
 import stat
-import tempfile
 from pathlib import Path
 
 MAGIC = b"cnnspec sealed 1 "
@@ -25,7 +24,8 @@ def write_sealed(path: Path, content: bytes) -> None:
     OSError
         When it cannot be written; what was there before stays, and no draft is left.
     """
-    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{os.getpid()}-", suffix=DRAFT)
+    draft = path.with_name(f".{os.getpid()}-{os.urandom(4).hex()}{DRAFT}")
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(MAGIC + _digest(path, content) + b"\n" + content)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import io
+import mmap
 import os
 import signal
 import sys
@@ -18,6 +19,7 @@ import click
 
 from .. import __version__
 from ..errors import LONGEST_LINE, CnnSpecError, InternalError, MachineError, brief, did_you_mean
+from ..reading import address_limit
 from ..text import visible
 from . import render
 
@@ -147,16 +149,18 @@ def run(args: Sequence[str] | None = None) -> int:
             _print_traceback()
         render.print_error(error)
         return error.exit_code
-    except OSError as error:
-        if error.errno not in MACHINE:
-            return _our_mistake(error)
-        render.print_error(_of_the_machine(error))
-        return 1
-    except MemoryError:
-        render.say_aside("error: not enough memory; a smaller `batch` needs less")
-        return 1
     except Exception as error:
-        return _our_mistake(error)
+        if is_out_of_memory(error) or not has_room():
+            found = _out_of_memory(error)
+        elif isinstance(error, OSError) and error.errno in MACHINE:
+            found = _of_the_machine(error)
+        else:
+            return _our_mistake(error)
+        try:
+            render.print_error(found)
+        except (MemoryError, ImportError, OSError):  # too little even for that
+            os.write(2, f"error: {found}\n".encode(errors="replace"))
+        return 1
 
 
 def _wrong_command(error: click.ClickException) -> int:
@@ -176,8 +180,7 @@ def _wrong_command(error: click.ClickException) -> int:
 
 # errors of the system that no code of ours is to blame for: a full disk, a place that may not be written, a name
 # that no system takes
-MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENOMEM,
-           errno.ENAMETOOLONG)  # fmt: skip
+MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENAMETOOLONG)
 
 
 def _of_the_machine(error: OSError) -> MachineError:
@@ -191,6 +194,49 @@ def _of_the_machine(error: OSError) -> MachineError:
         "the disk is full" if full else (error.strerror or str(error)),
         path=error.filename or (cache_root() if full else None),
         hint="free some space; CNNSPEC_CACHE=DIR names another folder for compiled kernels" if full else "",
+    )
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether an error, or one that led to it, is for want of memory or of threads: libraries say it in many ways."""
+    while error is not None:
+        text = str(error)
+        if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
+            return True
+        if isinstance(error, (ImportError, OSError)) and any(words in text for words in CANNOT_LOAD):
+            return True
+        if isinstance(error, RuntimeError) and "can't start new thread" in text:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def has_room() -> bool:
+    """Whether the system gives this process anything at all: without, errors are of any kind."""
+    try:
+        mmap.mmap(-1, 16 << 20).close()
+    except (OSError, ValueError, MemoryError):
+        return False
+    return True
+
+
+CANNOT_LOAD = ("Cannot allocate memory", "failed to map segment", "cannot allocate memory")  # the loader's words
+
+
+def _out_of_memory(error: Exception) -> MachineError:
+    """Return the error for a process that may not have the memory, or the threads, that it needs."""
+    if os.environ.get("CNNSPEC_DEBUG"):
+        _print_traceback()
+    limit = address_limit()
+    threads = "new thread" in str(error)
+    return MachineError(
+        "the system starts no more threads" if threads else "there is not enough memory",
+        found=f"a limit of {limit / 2**20:,.0f} MiB on this process (ulimit -v)" if limit else "",
+        hint="raise the limits: ulimit -u, ulimit -v"
+        if threads
+        else "raise the limit: 1 GiB is enough for small nets"
+        if limit and limit < 2**30
+        else "a smaller `batch` needs less",
     )
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import ctypes
+import mmap
 import os
 import threading
 from collections.abc import Sequence
 
+from ..errors import MachineError
 from . import objects
 from .cache import use_cache
 from .effort import Estimate, Progress
+
+TO_LOAD, TO_COMPILE = 16 << 20, 256 << 20  # bytes of addresses; LLVM ends the process where it gets none
 
 _loaded: dict[str, int] = {}
 _lock = threading.Lock()
@@ -28,10 +32,17 @@ def load_kernels(names: Sequence[str], progress: Progress | None = None) -> dict
     """Return the address of each kernel, compiling those that this machine has never seen or whose files are damaged.
 
     ``progress(done, total, left)`` is called while kernels compile, and only then; ``left`` is an estimate in seconds.
-    Raises KeyError for an unknown name.
+
+    Raises
+    ------
+    KeyError
+        For an unknown name.
+    MachineError
+        When there is not enough memory to load or to compile them.
     """
     with _lock:
         folder = use_cache()
+        _check_room(TO_LOAD)
         cold = []
         for name in names:
             if name not in _loaded:
@@ -42,8 +53,22 @@ def load_kernels(names: Sequence[str], progress: Progress | None = None) -> dict
                 else:
                     cold.append(name)
         if cold:
+            _check_room(TO_COMPILE)
             _compile(folder, cold, progress or (lambda done, total, left: None))
         return {name: _loaded[name] for name in names}
+
+
+def _check_room(nbytes: int) -> None:
+    """Raise MachineError where the system does not give so many bytes of addresses (it gives no memory yet)."""
+    try:
+        mmap.mmap(-1, nbytes).close()
+    except (OSError, ValueError) as error:
+        raise MachineError(
+            "there is not enough memory for the kernels",
+            expected=f"{nbytes >> 20} MiB",
+            found=getattr(error, "strerror", None) or str(error),
+            hint="raise the limit of this process: ulimit -v",
+        ) from None
 
 
 def _compile(folder: str, names: Sequence[str], progress: Progress) -> None:

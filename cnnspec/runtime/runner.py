@@ -169,7 +169,8 @@ class Runner:
             self._bases[CALLERS] = self._given.ctypes.data
         self._state[N], self._state[PREPARE], self._state[PROFILE] = n, prepare, profile
         if self.threading.count > 1:
-            threads.Team.started = True
+            if not threads.Team.started:
+                threads.Team.start(self.threading.count)
             self._state[THREADS] = 1 if threads.Team.lost else self.threading.count
         self._walk(self._place)
 

@@ -95,7 +95,10 @@ def choose(threads: int | None = None) -> Threading:
     found = openmp()
     if found is None:
         return Threading("one thread", 1, "OpenMP is missing (install libgomp1): only one thread runs")
-    return Threading("OpenMP", max(1, min(wanted, MOST)), "", (*found, *_affinity()))
+    count = max(1, min(wanted, MOST))
+    started = startable(count)
+    note = "" if started == count else f"the system starts {started} of {count} threads: see  ulimit -u, ulimit -v"
+    return Threading("OpenMP" if started > 1 else "one thread", started, note, (*found, *_affinity()))
 
 
 @functools.cache
@@ -121,13 +124,50 @@ FORKED = "this process was forked from one that had computed: only one thread ru
 
 
 class Team:
-    """What is known of OpenMP's threads: whether this process has started them, or was forked from one that had.
+    """What is known of OpenMP's threads: whether this process has started them, and whether it must do without.
 
-    A child has none of its parent's threads, but OpenMP's library waits for them, for ever.
+    A forked child has none of its parent's threads, but OpenMP's library waits for them, for ever. Where threads
+    cannot be started, for want of memory or of numbers, it ends the process.
     """
 
     started = False
     lost = False
+
+    @classmethod
+    def start(cls, count: int) -> None:
+        """Say that a team of so many threads is about to run for the first time."""
+        cls.started = True
+        if not cls.lost and startable.__wrapped__(count) < count:
+            cls.lost = True
+
+
+@functools.cache
+def startable(count: int) -> int:
+    """Return how many of so many threads, this one among them, the system starts; all where it cannot be asked.
+
+    The threads are of the C library alone: one of Python would keep 64 MiB of addresses each for its memory.
+    """
+    try:
+        library = ctypes.CDLL(None)
+        create, join, wait, init, post = (
+            getattr(library, name) for name in ("pthread_create", "pthread_join", "sem_wait", "sem_init", "sem_post")
+        )
+    except (OSError, AttributeError):
+        return count
+    over = ctypes.create_string_buffer(64)  # a semaphore
+    if init(over, 0, 0) != 0:
+        return count
+    started: list[ctypes.c_ulong] = []
+    for _ in range(count - 1):
+        one = ctypes.c_ulong()
+        if create(ctypes.byref(one), None, wait, over) != 0:
+            break
+        started.append(one)
+    for _ in started:
+        post(over)
+    for one in started:
+        join(one, None)
+    return 1 + len(started)
 
 
 def _after_fork() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -128,6 +129,78 @@ def test_doctor_tells_of_missing_openmp(cli: Run, monkeypatch: pytest.MonkeyPatc
     found = {f.topic: f for f in check_threads()}
     assert found["threads"].state == "note"
     assert "libgomp1" in found["threads"].advice
+
+
+LIMITED = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[1]) << 20,) * 2)
+from cnnspec.cli.main import run
+sys.exit(run(sys.argv[2:]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of addresses are Linux's")
+@pytest.mark.parametrize("mebibytes", [60, 150, 200, 300, 325, 330, 340, 400, 3000])
+def test_a_limit_on_memory_is_an_error_of_the_machine(trained: Path, tmp_path: Path, mebibytes: int) -> None:
+    """Libraries that cannot be loaded, threads that cannot be started: never a mistake of ours, never an abort."""
+    command = [
+        sys.executable,
+        "-c",
+        LIMITED,
+        str(mebibytes),
+        "train",
+        "net.cnn",
+        "--steps",
+        "2",
+        "--out",
+        str(tmp_path),
+    ]
+    done = subprocess.run(command, cwd=trained, capture_output=True, text=True)
+    assert done.returncode in (0, 1), done.stderr
+    assert "internal error" not in done.stderr and "Traceback" not in done.stderr
+    if done.returncode:
+        assert "not enough memory" in done.stderr or "Memory allocation still failed" in done.stderr
+        assert list(tmp_path.iterdir()) == []
+    else:
+        assert mebibytes > 200 and len(list(tmp_path.iterdir())) == 1
+
+
+def test_want_of_memory_is_known_by_any_of_its_names() -> None:
+    from cnnspec.cli.main import is_out_of_memory
+
+    def caused(error: Exception, cause: Exception) -> Exception:
+        error.__cause__ = cause
+        return error
+
+    loader = ImportError("libx.so: failed to map segment from shared object")
+    for error in (
+        MemoryError(),
+        OSError(errno.ENOMEM, "x"),
+        RuntimeError("can't start new thread"),
+        caused(ImportError("PLEASE READ THIS"), loader),
+        caused(
+            OSError("Could not find/load shared object file"), OSError("x.so: cannot allocate memory in static TLS")
+        ),
+    ):
+        assert is_out_of_memory(error), error
+    for error in (
+        ValueError("Cannot allocate memory"),
+        OSError(errno.ENOENT, "x"),
+        RuntimeError("x"),
+        ImportError("x"),
+    ):
+        assert not is_out_of_memory(error), error
+
+
+def test_where_no_threads_can_be_started_one_is_enough_and_it_says_so(
+    cli: Run, room: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cnnspec.runtime import threads
+
+    monkeypatch.setattr(threads, "startable", lambda count: 1)
+    result = cli("train", "net.cnn", "--epochs", "1", "--threads", "2")
+    assert result.code == 0
+    assert "note: the system starts 1 of 2 threads: see  ulimit -u, ulimit -v" in result.out
 
 
 def test_a_read_only_cache_is_no_obstacle(trained: Path, tmp_path: Path) -> None:

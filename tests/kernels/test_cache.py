@@ -7,6 +7,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,19 @@ def test_without_a_setting_it_lies_in_the_users_cache(fresh: pytest.MonkeyPatch,
     fresh.delenv("XDG_CACHE_HOME")
     fresh.setenv("HOME", str(tmp_path / "home"))
     assert cache.cache_root() == tmp_path / "home" / ".cache" / "cnnspec"
+    fresh.setenv("CNNSPEC_CACHE", "~/kernels")
+    assert cache.cache_root() == tmp_path / "home" / "kernels"
+
+
+def test_a_user_without_a_home_has_a_cache_all_the_same(fresh: pytest.MonkeyPatch) -> None:
+    def nobody(path: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    fresh.setattr(Path, "expanduser", nobody)
+    fresh.delenv("CNNSPEC_CACHE", raising=False)
+    assert cache.cache_root() == Path(tempfile.gettempdir()) / f"cnnspec-{os.getuid()}"
+    fresh.setenv("CNNSPEC_CACHE", "~nosuchuser/kernels")
+    assert cache.cache_root() == Path("~nosuchuser/kernels")
 
 
 @pytest.mark.parametrize("how", ["a file in its way", "read only", "others may write", "a link"])
