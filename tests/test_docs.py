@@ -23,7 +23,7 @@ from cnnspec.errors import SpecError
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-CHEAP = ("new", "check", "layers", "summary", "dump", "cache")
+CHEAP = ("new", "check", "layers", "help", "summary", "dump", "cache")
 NAMES = [name for section in COMMANDS.values() for name in section]
 
 

@@ -31,6 +31,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         "cnnspec/datasets/ATTRIBUTION.md",
         "cnnspec/cli/templates/digits.cnn",
         "cnnspec/py.typed",
+        "cnnspec/manual/language.md",
+        "cnnspec/manual/errors.md",
     ],
 )
 def test_wheel_holds(wheel: list[str], name: str) -> None:

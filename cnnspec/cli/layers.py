@@ -189,6 +189,13 @@ def command(name: str | None, as_json: bool) -> None:
         for word, cls in words.items()
         if name is None or word == name or (group == name and group != "layers")
     ]
+    if not found and name is not None and not as_json:
+        from .help import answer  # what is no layer: a key such as lr, residual, or what others call linear
+
+        known_as = answer(name)
+        if known_as is not None:
+            render.show(known_as)
+            return
     if not found:
         known = [word for words in catalogue().values() for word in words]
         near = did_you_mean(name or "", known)

@@ -30,6 +30,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "new": "Start a spec from a template.",
         "check": "Find every mistake, say how to mend it; --fix does.",
         "layers": "List the layers, or read the manual of one.",
+        "help": "Explain a word, a setting, an error or a command.",
     },
     "Look at it": {
         "summary": "Shapes, parameters, multiply-adds, layer by layer.",

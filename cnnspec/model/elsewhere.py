@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from ..ops import LAYERS
+
 # written without `_`, in lower case, and without an ending such as 2d
 LAYERS_ELSEWHERE = {
     "batchnorm": "bn",
@@ -16,12 +18,15 @@ LAYERS_ELSEWHERE = {
     "convolution": "conv",
     "depthwiseconv": "depthwise",
     "depthwiseconvolution": "depthwise",
-    "averagepool": "avgpool",
     "averagepooling": "avgpool",
     "globalavgpool": "avgpool global",
     "globalaveragepool": "avgpool global",
     "globalaveragepooling": "avgpool global",
     "gap": "avgpool global",
+    "maxpooling": "maxpool",
+    "averagepool": "avgpool",
+    "avgpooling": "avgpool",
+    "adaptiveavgpool": "avgpool global",
     "lrelu": "leaky_relu",
     "concatenate": "concat",
     "mul": "multiply",
@@ -43,6 +48,26 @@ KEYS_ELSEWHERE = {
     "weightdecay": "decay",
     "learningrate": "lr",
 }
+# settings and their choices
+WORDS_ELSEWHERE = {
+    "batchsize": "batch",
+    "numepochs": "epochs",
+    "crossentropy": "cross_entropy",
+    "crossentropyloss": "cross_entropy",
+    "categoricalcrossentropy": "cross_entropy",
+    "sparsecategoricalcrossentropy": "cross_entropy",
+    "mseloss": "mse",
+    "meansquarederror": "mse",
+    "earlystopping": "stop",
+    "modelcheckpoint": "keep",
+    "steplr": "step",
+    "cosineannealinglr": "cosine",
+    "cosineannealing": "cosine",
+    "imagefolder": "folders",
+    "validationsplit": "split",
+    "fashionmnist": "fashion_mnist",
+    "randomseed": "seed",
+}
 AMBIGUOUS = {"norm", "skip", "shortcut"}  # may be another thing elsewhere
 # near in letters to a layer of ours, but another thing
 NO_LAYERS_OF_OURS = {
@@ -54,12 +79,24 @@ NO_LAYERS_OF_OURS = {
 
 
 def _bare(word: str) -> str:
-    return re.sub(r"[123]d$", "", word.lower().replace("_", ""))
+    return re.sub(r"[123]d$", "", word.lower().replace("_", "").replace("-", ""))
 
 
 def layer_elsewhere(word: str) -> str | None:
     """Return what the language calls a layer of this name elsewhere: ``dense`` for ``Linear``; None if it has none."""
-    return LAYERS_ELSEWHERE.get(_bare(word))
+    bare = _bare(word)
+    ours = {name.replace("_", ""): name for name in LAYERS}
+    return LAYERS_ELSEWHERE.get(bare) or ours.get(bare)
+
+
+def word_elsewhere(word: str) -> str | None:
+    """Return what the language calls a setting or a choice of this name elsewhere: ``batch`` for ``batch_size``."""
+    return WORDS_ELSEWHERE.get(_bare(word))
+
+
+def is_certain(word: str) -> bool:
+    """Return whether a layer's name elsewhere can mean one thing only: neither ``norm`` nor ``Conv1d``."""
+    return _bare(word) not in AMBIGUOUS and not word.lower().endswith(("1d", "3d"))
 
 
 def is_no_layer_of_ours(word: str) -> bool:
@@ -72,4 +109,4 @@ def key_elsewhere(key: str) -> str | None:
     return KEYS_ELSEWHERE.get(_bare(key))
 
 
-__all__ = ["AMBIGUOUS", "is_no_layer_of_ours", "key_elsewhere", "layer_elsewhere"]
+__all__ = ["is_certain", "is_no_layer_of_ours", "key_elsewhere", "layer_elsewhere", "word_elsewhere"]

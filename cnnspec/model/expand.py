@@ -13,7 +13,7 @@ from ..syntax import ast
 from .arguments import Bound, bind, signature, written
 from .belongs import SECTION_OF, Statements, belongs
 from .branches import row_notes
-from .elsewhere import AMBIGUOUS, is_no_layer_of_ours, key_elsewhere, layer_elsewhere
+from .elsewhere import is_certain, is_no_layer_of_ours, key_elsewhere, layer_elsewhere
 from .guess import hint_of, meant
 from .structure import expand_block, expand_from, expand_repeat, expand_residual
 from .values import Value
@@ -173,7 +173,7 @@ class Expander:
         if is_no_layer_of_ours(step.name):
             label = "this version has no such layer"
         elif (ours := layer_elsewhere(step.name)) is not None:
-            fix = Fix(step.name_span, ours, sure=step.name.lower() not in AMBIGUOUS)
+            fix = Fix(step.name_span, ours, sure=is_certain(step.name))
         else:
             fix = meant(step.name, [*known, *TOP_WORDS], step.name_span)
         hint = hint_of(fix, "run  cnnspec layers  to see all layers")

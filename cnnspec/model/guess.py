@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from ..errors import Fix, did_you_mean
 from ..ops import LAYERS
 from ..source import Span
+from .elsewhere import word_elsewhere
 from .settings import SECTIONS, SETTINGS
 
 STRUCTURE = ("residual", "repeat", "from", "project")
@@ -18,6 +19,9 @@ def meant(word: str, candidates: Iterable[str], span: Span) -> Fix | None:
     It is sure where the word is one slip from that candidate and from no other, and means nothing itself.
     """
     known = list(candidates)
+    ours = word_elsewhere(word)
+    if ours in known and ours != word and span.text == word:
+        return Fix(span, ours, sure=True)
     near = did_you_mean(word, known)
     if near is None:
         return None
