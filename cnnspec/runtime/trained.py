@@ -64,7 +64,7 @@ class TrainedOn:
             tuple(map(str, names)) if isinstance(names, list) else (),
             str(content.get("sha256", "")),
             PixelScale.from_dict(content.get("scale")),
-            float(light) if isinstance(light, (int, float)) else None,
+            float(light) if isinstance(light, (int, float)) and 0 <= light <= 1 else None,
         )
 
 
