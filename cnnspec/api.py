@@ -11,22 +11,20 @@ they are first needed.
 from __future__ import annotations
 
 import signal
-import sys
-import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import DataError, DataWarning, did_you_mean
+from .errors import DataError
+from .shown import compile_view, tell, training_view
 from .turns import InTurn
 
 if TYPE_CHECKING:
     import numpy as np
 
     from .compiler import Compiler
-    from .kernels.effort import Progress
     from .model.model import Model
     from .runtime.data import Dataset, PixelScale
     from .runtime.evaluate import Evaluation
@@ -42,7 +40,7 @@ def load(path: str | Path, *, exact: bool = False, **settings: object) -> Net:
 
     Parameters
     ----------
-    path : a .cnn file, or a folder that training has written.
+    path : a .cnn file, a folder that training has written, or a .safetensors file in one.
     exact : keep convolutions as they are written, without Winograd's algorithms, which round a little more. A run
         that was trained so is used so in any case.
     settings : what ``--set`` changes on the command line, e.g. ``width=0.5``; dotted names as
@@ -62,10 +60,11 @@ def load(path: str | Path, *, exact: bool = False, **settings: object) -> Net:
     ((8, 8, 1), (10,))
     """
     from .compiler import Compiler
+    from .model.overrides import texts_of
 
     path = Path(path)
     changes = texts_of(settings)
-    if not path.is_dir():
+    if not path.is_dir() and path.suffix != ".safetensors":
         return Net(Compiler.from_path(path, changes, exact))
     from .runtime.run_folder import run_of
 
@@ -84,6 +83,7 @@ def parse(text: str, *, exact: bool = False, **settings: object) -> Net:
     (6, 6, 2)
     """
     from .compiler import Compiler
+    from .model.overrides import texts_of
 
     return Net(Compiler.from_text(text, texts_of(settings), exact=exact))
 
@@ -360,6 +360,7 @@ class Net(InTurn):
             findings_of,
             image_files,
             invert_hint,
+            paths_in,
             pixels_of,
             read_pictures,
             white_of_pictures,
@@ -456,6 +457,11 @@ class Net(InTurn):
         DataError
             When the file is missing, damaged, or of another net: names the parameter that does not fit.
 
+        Warns
+        -----
+        DataWarning
+            When the spec normalises images otherwise than the training of the weights did.
+
         Examples
         --------
         >>> net = parse("input 4x4x1 -> flatten -> dense 2")
@@ -464,9 +470,11 @@ class Net(InTurn):
         <Net <text>: 2 layers, 34 parameters>
         """
         from .runtime.checkpoint import load_weights
-        from .runtime.trained import weights_used
+        from .runtime.trained import compare_spec, weights_used
 
-        self._use(load_weights(path, self.model), weights_used(Path(path)).trained)
+        trained = weights_used(Path(path)).trained
+        self._use(load_weights(path, self.model), trained)
+        tell(*compare_spec(trained, self.model))
         return self
 
     # ---- inside ---------------------------------------------------------------------------------
@@ -502,33 +510,18 @@ class Net(InTurn):
         if not settings:
             return self.model
         from .compiler import Compiler
-        from .runtime.identity import net_lines
+        from .model.overrides import texts_of
+        from .runtime.identity import used_as
 
-        changes = texts_of({self._full_name(key): value for key, value in settings.items()})
-        model = Compiler(self._compiler.source, {**self._compiler.settings, **changes}).model
-        if net_lines(model) != net_lines(self.model) or model.train.loss != self.model.train.loss:
+        model = Compiler(self._compiler.source, {**self._compiler.settings, **texts_of(settings)}).model
+        if used_as(model) != used_as(self.model):
             raise DataError(
-                "a setting of train() changes the net or its loss",
+                "a setting of train() changes the net, its loss or how its images are read",
                 field=", ".join(settings),
                 expected="settings of the train section other than loss",
                 hint="give them to cnnspec.load or cnnspec.parse",
             )
         return model
-
-    def _full_name(self, name: str) -> str:
-        """Return the name of a setting of training as ``--set`` has it, from its short form in Python."""
-        from .model.overrides import short_names
-
-        known = short_names()
-        if "." in name or name in known:
-            return known.get(name, name)
-        near = did_you_mean(name, known)
-        raise DataError(
-            f"train() has no setting {name}",
-            field=name,
-            expected=", ".join(known),
-            hint=f"did you mean {near}?" if near else "",
-        )
 
     def _dataset(
         self,
@@ -561,46 +554,6 @@ class Net(InTurn):
             seed=model.train.seed,
             trained=trained,
         )
-
-
-def texts_of(settings: Mapping[str, object]) -> dict[str, str]:
-    """Return settings as ``--set`` takes them: ``train.optimizer`` before ``train.optimizer.lr``, yes for True."""
-    words = {True: "yes", False: "no"}
-    named = sorted(settings.items(), key=lambda item: item[0].count("."))
-    return {key: words[value] if isinstance(value, bool) else str(value) for key, value in named}
-
-
-def paths_in(x: object) -> list[Path] | None:
-    """Return the paths of a path or of a list of them; None where it is neither."""
-    listed = list(x) if isinstance(x, (list, tuple)) else [x]
-    if not listed or not all(isinstance(path, (str, Path)) for path in listed):
-        return None
-    return [Path(path) for path in listed if isinstance(path, (str, Path))]
-
-
-def tell(*notes: str) -> None:
-    """Tell the caller of the caller what should be known of the data."""
-    for note in filter(None, notes):
-        warnings.warn(note, DataWarning, stacklevel=3)
-
-
-def training_view(progress: bool | None) -> AbstractContextManager[Reporter | None]:
-    """Return what shows a training: the command line's view where it is asked for or a person looks on.
-
-    The package itself prints nothing: docs/adr/0021-python-shows-the-views-of-the-command-line.md.
-    """
-    from .cli.progress import TrainingView
-    from .cli.render import in_notebook
-
-    shown = progress if progress is not None else sys.stdout.isatty() or in_notebook()
-    return TrainingView() if shown else nullcontext()
-
-
-def compile_view(progress: bool | None) -> AbstractContextManager[Progress | None]:
-    """Return what shows kernels that compile, as :func:`training_view` does for a training."""
-    from .cli.progress import CompileView
-
-    return nullcontext() if progress is False else CompileView(watched=progress is None)
 
 
 __all__ = ["Net", "load", "parse"]

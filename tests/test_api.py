@@ -50,10 +50,12 @@ def test_settings_of_one_training_are_arguments(net: cnnspec.Net) -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"epochz": 1}, "did you mean epochs?"),
+        ({"epochz": 1}, "did you mean `train.epochs`?"),
+        ({"momentun": 0.5}, "did you mean `train.optimizer.momentum`?"),
         ({"lr": -1}, "`lr` of optimizer adam must be at least 0"),
         ({"epochs": "many"}, "unknown name `many`"),
-        ({"loss": "mse"}, "changes the net or its loss"),
+        ({"loss": "mse"}, "changes the net, its loss or how"),
+        ({"data.normalize": "mean=0.5 std=0.1"}, "how its images are read"),
         ({"train.epoch": 1}, "did you mean `train.epochs`?"),
     ],
 )
@@ -171,6 +173,17 @@ def test_going_on_with_arrays_keeps_class_names_and_tells_another_scale() -> Non
     told = net.train((x - x.mean()) / x.std(), y, epochs=1).notes
     assert any(note.startswith("the net was trained on float64 from 0.") for note in told)
     assert not any("made alike" in note for note in net.train(x, y, epochs=1, restart=True).notes)
+
+
+def test_weights_trained_on_images_that_were_normalised_otherwise_are_told(tmp_path: Path) -> None:
+    x, y = two_classes()
+    net = cnnspec.parse(SCALED)
+    net.train(x, y, epochs=1)
+    net.save(tmp_path / "w.safetensors")
+    cnnspec.parse(SCALED).load(tmp_path / "w.safetensors")  # pytest makes errors of warnings
+    other = cnnspec.parse(SCALED.replace("std=0.1", "std=0.2"))
+    with pytest.warns(cnnspec.DataWarning, match=r"normalised by mean=0.5 std=0.1, and the spec says mean=0.5 std=0.2"):
+        other.load(tmp_path / "w.safetensors")
 
 
 # ---- predict --------------------------------------------------------------------------------------

@@ -38,7 +38,8 @@ BELOW = {
     "mend": "errors source syntax compiler",
     "runtime": "errors source text sealed turns syntax ops model ir autodiff passes plan compiler kernels datasets "
     "reading",
-    "api": "errors source text turns syntax ops model summary_text compiler runtime reading",
+    "shown": "errors runtime",
+    "api": "errors source text turns syntax ops model summary_text compiler runtime reading shown",
     "cli": "errors source text places sealed reading ops model summary_text ir passes plan compiler mend runtime "
     "kernels __init__",
     "__init__": "api errors",
@@ -46,7 +47,7 @@ BELOW = {
 }
 # Refusals of the machine are worded where they are met: a missing library, a folder that is read-only.
 # Python shows progress with the views of the command line, and takes no more of it (docs/adr/0021).
-EXCEPTIONS = {("kernels", "errors"), ("api", "cli.progress"), ("api", "cli.render")}
+EXCEPTIONS = {("kernels", "errors"), ("shown", "cli.progress"), ("shown", "cli.render")}
 
 
 def part_of(path: Path) -> str:

@@ -55,12 +55,12 @@ def command(
     from ..runtime.evaluate import evaluate, target_dtype
     from ..runtime.expected import why_not_judged
     from ..runtime.learned import after_evaluation
-    from ..runtime.trained import compare_data
+    from ..runtime.trained import compare_data, compare_spec
 
     opened = open_target(target, sets, exact)
     used = opened.weights_used(weights)
     data = opened.open_data()
-    before = (*data.notes, *compare_data(used.trained, data))
+    before = (*data.notes, *compare_spec(used.trained, opened.model), *compare_data(used.trained, data))
     for line in before:
         render.note(line)
     part = getattr(data, split)

@@ -60,12 +60,15 @@ def command(
       cnnspec predict runs/flowers-20260102-030405 photos/ --top 1
     """
     from ..runtime.answers import findings_of, image_files, invert_hint, white_of_pictures
+    from ..runtime.trained import compare_spec
 
     opened = open_target(target, exact=exact)
     findings = findings_of(opened.model)
     files = image_files(images, findings)
     used = opened.weights_used(weights)
     white = white_of_pictures(used.trained, files[0])
+    for line in compare_spec(used.trained, opened.model):
+        render.note(line)
     network = opened.open_network(used.file, batch=min(BATCH, len(files)), threads=threads)
     names = class_names(opened, used)
     shown = min(top or (3 if len(files) <= 8 else 1), len(names))

@@ -43,11 +43,11 @@ def read_overrides(
     return given, overrides, errors
 
 
-def short_names() -> dict[str, str]:
-    """Return the settings of ``train`` by their short forms in Python: ``epochs`` is ``train.epochs``, ``lr``
-    ``train.optimizer.lr``."""
-    of_optimizers = [key for cls in SETTINGS["optimizer"].values() for key in _attrs(cls)]
-    return {**{key: f"train.optimizer.{key}" for key in of_optimizers}, **{w: f"train.{w}" for w in SECTIONS["train"]}}
+def texts_of(settings: Mapping[str, object]) -> dict[str, str]:
+    """Return settings as ``--set`` takes them: ``train.optimizer`` before ``train.optimizer.lr``, yes for True."""
+    words = {True: "yes", False: "no"}
+    named = sorted(settings.items(), key=lambda item: item[0].count("."))
+    return {key: words[value] if isinstance(value, bool) else str(value) for key, value in named}
 
 
 def full_names(settings: Mapping[str, str], parameters: Collection[str]) -> dict[str, str]:
@@ -129,7 +129,9 @@ def _unknown(name: str, text: str, parameters: Collection[str], in_sections: Sta
             for cls in SETTINGS[statement].values():
                 known += [f"{section}.{statement}.{a.key}" for a in _attrs(cls).values()]
     several = settings_named(name)
-    near = did_you_mean(name, known)
+    # `momentun` is nearer to a key than to its path; a statement comes before keys of the same name.
+    short = {path.rpartition(".")[2]: path for path in sorted(known, key=lambda path: -path.count("."))}
+    near = did_you_mean(name, known) or short.get(did_you_mean(name, short) or "")
     place = belongs(name, text, in_sections)
     hint = f"parameters of this spec: {', '.join(parameters) or 'none'}; see  cnnspec help set"
     if len(several) > 1:

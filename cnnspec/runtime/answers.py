@@ -32,6 +32,14 @@ class Predicting(Protocol):
     def predict(self, x: np.ndarray) -> np.ndarray: ...
 
 
+def paths_in(x: object) -> list[Path] | None:
+    """Return the paths of a path or of a list of them; None where it is neither."""
+    listed = list(x) if isinstance(x, (list, tuple)) else [x]
+    if not listed or not all(isinstance(path, (str, Path)) for path in listed):
+        return None
+    return [Path(path) for path in listed if isinstance(path, (str, Path))]
+
+
 def image_files(paths: Sequence[Path], findings: Findings) -> list[Path]:
     """Return the files named, and the pictures of folders and of the folders in them, in order.
 

@@ -45,6 +45,13 @@ def spec_sha256(model: Model) -> str:
     return hashlib.sha256(json.dumps([model.source.text, list(model.settings)]).encode()).hexdigest()
 
 
+def used_as(model: Model) -> tuple[object, ...]:
+    """Return what a trained net needs in use: all of it must be that of the training."""
+    data = model.data
+    reading = (data.source, data.normalize) if data is not None else ()
+    return net_lines(model), model.train.loss, *reading
+
+
 def train_settings(settings: TrainSettings, data: DataSettings | None = None) -> dict[str, str]:
     """Return what steers the course of training as texts by key, such as ``optimizer.lr``."""
     found: dict[str, str] = {}

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError
+from ..model.model import Model
 from ..text import percent, shorten
 from .checkpoint import read_content
 from .data.pixels import PixelScale, white_as_trained
-from .data.split import Dataset
+from .data.split import Dataset, normalizer_for
 from .inputs import samples_of
 from .run_folder import MANIFEST, RunFolder
 
@@ -34,6 +35,7 @@ class TrainedOn:
     class_names : in the order of the net's outputs; empty where targets were numbers.
     fingerprint : sha256 of the data (Dataset.fingerprint).
     scale : which numbers the pixels of its training set were; None where unknown.
+    normalize : mean and std that were subtracted and divided by, of each channel or one of all; None where unknown.
     brightness : mean of the images, from 0 (all at the least value) to 1 (all at the largest); None where unknown.
     """
 
@@ -42,6 +44,7 @@ class TrainedOn:
     fingerprint: str = ""
     scale: PixelScale | None = None
     brightness: float | None = None
+    normalize: tuple[tuple[float, ...], tuple[float, ...]] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the record as JSON-ready values; :meth:`from_dict` reads them."""
@@ -51,7 +54,8 @@ class TrainedOn:
     def pixels(self) -> dict[str, Any]:
         """What the record says of the images."""
         scale = self.scale.as_dict() if self.scale is not None else None
-        return {"name": self.name, "scale": scale, "brightness": self.brightness}
+        normalize = dict(zip(("mean", "std"), map(list, self.normalize), strict=True)) if self.normalize else None
+        return {"name": self.name, "scale": scale, "brightness": self.brightness, "normalize": normalize}
 
     @classmethod
     def from_dict(cls, content: object) -> TrainedOn | None:
@@ -65,12 +69,33 @@ class TrainedOn:
             str(content.get("sha256", "")),
             PixelScale.from_dict(content.get("scale")),
             float(light) if isinstance(light, (int, float)) and 0 <= light <= 1 else None,
+            _normalize_of(content.get("normalize")),
         )
 
 
 def trained_on(data: Dataset) -> TrainedOn:
     """Return the record of a data set that a net is about to be trained on."""
-    return TrainedOn(data.name, data.class_names, data.fingerprint, data.scale, brightness_of(data))
+    normalizer = data.train.normalizer
+    return TrainedOn(
+        data.name,
+        data.class_names,
+        data.fingerprint,
+        data.scale,
+        brightness_of(data),
+        (tuple(normalizer.mean), tuple(normalizer.std)),
+    )
+
+
+def _normalize_of(content: object) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """Return mean and std of a record; None where it holds no numbers for them."""
+    if not isinstance(content, Mapping):
+        return None
+    found = []
+    for numbers in (content.get("mean"), content.get("std")):
+        if not isinstance(numbers, list) or not numbers or not all(isinstance(n, (int, float)) for n in numbers):
+            return None
+        found.append(tuple(map(float, numbers)))
+    return found[0], found[1]
 
 
 def brightness_of(data: Dataset) -> float | None:
@@ -97,6 +122,24 @@ def other_scale(record: TrainedOn, before: TrainedOn | None) -> str:
     except DataError:
         return f"the net was trained on {before.scale.text}, and goes on with {record.scale.text}: are they made alike?"
     return ""
+
+
+def compare_spec(trained: TrainedOn | None, model: Model) -> list[str]:
+    """Return a note where the spec normalises images otherwise than the training of the weights did."""
+    if trained is None or trained.normalize is None:
+        return []
+    normalizer = normalizer_for(model.data.normalize if model.data is not None else None, model.input_shape[-1])
+    then, now = _written(*trained.normalize), _written(normalizer.mean, normalizer.std)
+    if now == then:
+        return []
+    return [f"the weights were trained on images normalised by {then}, and the spec says {now}"]
+
+
+def _written(*numbers: tuple[float, ...]) -> str:
+    """Return mean and std as a spec writes them, one number where all channels have the same."""
+    texts = [[f"{v:.6g}" for v in (values[:1] if len(set(values)) == 1 else values)] for values in numbers]
+    mean, std = (t[0] if len(t) == 1 else f"[{', '.join(t)}]" for t in texts)
+    return f"mean={mean} std={std}"
 
 
 def compare_data(trained: TrainedOn | None, data: Dataset) -> list[str]:

@@ -15,10 +15,10 @@ from cnnspec.runtime.checkpoint import Progress, save_checkpoint
 from cnnspec.runtime.data import data_of, dataset_of_arrays
 from cnnspec.runtime.data.pixels import PixelScale
 from cnnspec.runtime.initialize import initial_parameters
-from cnnspec.runtime.trained import TrainedOn, compare_data, trained_on, weights_used
+from cnnspec.runtime.trained import TrainedOn, compare_data, compare_spec, trained_on, weights_used
 
 MODEL = digits_model()
-RECORD = TrainedOn("pets", ("cat", "dog"), "abc", PixelScale(255.0, 0.0, 250.0, "uint8"), 0.25)
+RECORD = TrainedOn("pets", ("cat", "dog"), "abc", PixelScale(255.0, 0.0, 250.0, "uint8"), 0.25, ((0.5,), (0.2, 0.3)))
 
 
 def save(path: Path, **entries: Any) -> Path:
@@ -34,6 +34,13 @@ def test_the_record_of_a_file_is_read_back(tmp_path: Path) -> None:
     found = weights_used(save(tmp_path / "w.safetensors", data=record.as_dict()))
     assert (found.kind, found.epoch, found.trained) == ("file", None, record)
     assert str(found) == str(tmp_path / "w.safetensors")
+
+
+def test_how_images_are_normalised_is_compared_with_the_spec() -> None:
+    assert compare_spec(trained_on(data_of(MODEL)), MODEL) == [] == compare_spec(None, MODEL)
+    assert compare_spec(RECORD, MODEL) == [
+        "the weights were trained on images normalised by mean=0.5 std=[0.2, 0.3], and the spec says mean=0 std=1"
+    ]
 
 
 def test_the_manifest_beside_weights_fills_in_for_a_record(tmp_path: Path) -> None:
@@ -67,7 +74,12 @@ def test_weights_say_where_in_a_training_they_stood(tmp_path: Path, entries: dic
         {"class_names": 7, "sha256": None, "scale": [1], "brightness": "dark"},
         {"class_names": {"a": 1}, "scale": {"white": 0}, "brightness": float("nan")},
         {"scale": {"white": True, "low": "x"}, "brightness": -3},
-        {"name": ["x"], "scale": {"white": float("inf"), "low": 0, "high": 1}, "brightness": True},
+        {
+            "name": ["x"],
+            "scale": {"white": float("inf"), "low": 0, "high": 1},
+            "brightness": True,
+            "normalize": {"mean": [], "std": 1},
+        },
     ],
 )
 def test_a_record_of_any_content_is_no_crash(tmp_path: Path, content: Any) -> None:
