@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from cnnspec.compiler import Compiler
 from cnnspec.errors import DataError
 from cnnspec.runtime.data import dataset_of_arrays
 from cnnspec.runtime.data.labels import as_labels, class_numbers, count_classes
+from cnnspec.runtime.evaluate import target_dtype
 
 X = np.zeros((8, 2, 2, 1), np.uint8)
 Y = np.arange(8) % 4
@@ -114,3 +116,18 @@ def test_what_is_no_row_of_labels() -> None:
     assert refused(Y[:7]).message == "x_train and y_train differ in length"
     with pytest.raises(DataError, match="makes no array"):
         as_labels([[1, 2], [3]], 2)
+
+
+@pytest.mark.parametrize(
+    ("y", "mend"), [(np.eye(4)[Y], "y.argmax(axis=1)"), (Y[:, None] * 1.0, "y[:, 0].astype(numpy.int64)")]
+)
+def test_floats_that_are_class_numbers_in_disguise_come_with_the_mend(y: np.ndarray, mend: str) -> None:
+    model = Compiler.from_text("input 2x2x1\nflatten -> dense 4\n").model
+    with pytest.raises(DataError) as caught:
+        target_dtype(model, dataset_of_arrays(X, y, input_shape=(2, 2, 1)).train)
+    assert mend in caught.value.hint
+    mended = eval(mend, {"y": y, "numpy": np})
+    assert target_dtype(model, dataset_of_arrays(X, mended, input_shape=(2, 2, 1)).train) == "i32"
+    other = dataset_of_arrays(X, y + 0.5, input_shape=(2, 2, 1)).train
+    with pytest.raises(DataError, match="loss mse"):
+        target_dtype(model, other)
