@@ -40,7 +40,7 @@ def info(as_json: bool) -> None:
     render.say(f"writable  {'yes' if found['writable'] else 'no: kernels are compiled anew in each process'}")
 
 
-@command.command(name="build")
+@command.command(name="build", short_help="Compile the kernels of specs beforehand.")
 @click.argument("targets", metavar="[SPEC|RUN]...", nargs=-1, type=click.Path(path_type=Path))
 @exact_option
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")

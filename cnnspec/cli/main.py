@@ -18,10 +18,10 @@ from importlib import import_module
 import click
 
 from .. import __version__
-from ..errors import LONGEST_LINE, CnnSpecError, InternalError, MachineError, brief, did_you_mean
+from ..errors import CnnSpecError, InternalError, MachineError, did_you_mean
 from ..reading import address_limit
-from ..text import visible
 from . import render
+from .usage import usage_of
 
 # section -> command -> what it does, in the order of ``cnnspec --help``. Each is the function ``command`` of
 # the module of its name; the sentences stand here so that the list is shown without importing any of them.
@@ -136,7 +136,8 @@ def run(args: Sequence[str] | None = None) -> int:
             return 141
         return stop.code if isinstance(stop.code, int) else 1
     except click.ClickException as error:
-        return _wrong_command(error)
+        render.say_aside(usage_of(error))
+        return int(error.exit_code)
     except (KeyboardInterrupt, click.Abort) as stop:
         render.say_aside("\ninterrupted")
         return 128 + int(getattr(stop, "number", signal.SIGINT))
@@ -162,21 +163,6 @@ def run(args: Sequence[str] | None = None) -> int:
         except (MemoryError, ImportError, OSError):  # too little even for that
             os.write(2, f"error: {found}\n".encode(errors="replace"))
         return 1
-
-
-def _wrong_command(error: click.ClickException) -> int:
-    """Print how the command is used and what is wrong with it, in which arguments are quoted."""
-    written = io.StringIO()
-    if isinstance(error, click.UsageError) and error.ctx is not None:
-        error.ctx.color = True  # else click takes out of a quoted name what looks like a colour
-    error.show(file=written)
-    words, message = written.getvalue().rstrip(), error.format_message().rstrip()
-    if len(words) > LONGEST_LINE:
-        words, message = "\n".join(map(brief, words.split("\n"))), brief(message)
-    if words.endswith(f": {message}") and not isinstance(error, click.MissingParameter):  # that lists choices
-        words = words.removesuffix(message) + visible(message)
-    render.say_aside(words)
-    return int(error.exit_code)
 
 
 # errors of the system that no code of ours is to blame for: a full disk, a place that may not be written, a name

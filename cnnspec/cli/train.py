@@ -86,6 +86,8 @@ def command(
     if as_json:
         render.show(to_json(as_dict(result, opened.model)))
     else:
+        if not quiet:
+            render.say()
         print_result(result, opened.model)
     if result.signal:
         return 128 + result.signal
@@ -121,7 +123,6 @@ def judged(result: TrainResult, model: Model) -> list[Verdict]:
 
 def print_result(result: TrainResult, model: Model) -> None:
     """Print what the run came to, where it lies, and what to type next."""
-    render.say()
     rows: list[tuple[str, str]] = []
     if result.status == "early_stop":
         rows.append(("stopped early", f"after {len(result.history)} epochs"))

@@ -145,3 +145,19 @@ def test_completion_knows_the_commands(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_python_dash_m_runs_the_same_program(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-m", "cnnspec", "--version"], capture_output=True, text=True, cwd=tmp_path)
     assert done.stdout == f"cnnspec {cnnspec.__version__}\n"
+
+
+def test_a_command_without_its_spec_or_run_names_one_that_is_here(cli: Callable[..., Any], tmp_path: Path) -> None:
+    assert cli("train").err.endswith("Error: Missing argument 'SPEC|RUN'.\nA first spec: cnnspec new digits\n")
+    (tmp_path / "my net.cnn").write_text("input 8x8x1 -> flatten -> dense 10\n")
+    assert cli("summary").err.endswith("\nFor example: cnnspec summary 'my net.cnn'\n")
+    assert cli("eval").err.endswith("\nA run is made by training: cnnspec train 'my net.cnn'\n")
+    (tmp_path / "runs" / "one").mkdir(parents=True)
+    (tmp_path / "runs" / "one" / "spec.cnn").write_text("")
+    assert cli("predict").err.endswith("\nFor example: cnnspec predict runs/one\n")
+    assert cli("predict", "runs/one").err.endswith("Error: Missing argument 'IMAGE...'.\n")
+
+
+def test_a_wrong_number_is_told_in_words(cli: Callable[..., Any]) -> None:
+    assert cli("train", "net.cnn", "--epochs", "ten").err.endswith("'--epochs': 'ten' is not a whole number.\n")
+    assert cli("train", "net.cnn", "--lr", "big").err.endswith("'--lr': 'big' is not a number.\n")

@@ -1,0 +1,51 @@
+"""A wrong command in words: how the command is used, what is wrong with it, and what might have been meant."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+from shlex import quote
+
+import click
+
+from ..errors import LONGEST_LINE, brief
+from ..text import visible
+
+
+def usage_of(error: click.ClickException) -> str:
+    """Return what click says of a wrong command, in which arguments are quoted, as a person would say it."""
+    written = io.StringIO()
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        error.ctx.color = True  # else click takes out of a quoted name what looks like a colour
+    error.show(file=written)
+    words, message = written.getvalue().rstrip(), error.format_message().rstrip()
+    if len(words) > LONGEST_LINE:
+        words, message = "\n".join(map(brief, words.split("\n"))), brief(message)
+    if isinstance(error, click.MissingParameter):
+        return words + what_is_there(error)
+    if words.endswith(f": {message}"):
+        words = words.removesuffix(message) + visible(numbers_in_words(message))
+    return words
+
+
+def numbers_in_words(message: str) -> str:
+    """Return click's message on a number as one would say it: it is no `valid integer range`."""
+    for kind, words in (("integer", "a whole number"), ("float", "a number")):
+        message = re.sub(rf"is not a valid {kind}( range)?\.$", f"is not {words}.", message)
+    return message
+
+
+def what_is_there(error: click.MissingParameter) -> str:
+    """Return an example with a run or a spec that is here, where the command was given none."""
+    if error.param is None or error.param.name != "target" or error.ctx is None:
+        return ""
+    runs = sorted(Path("runs").glob("*/spec.cnn"), key=lambda path: path.stat().st_mtime)
+    specs = sorted(Path().glob("*.cnn"))
+    of_runs = str(error.param.metavar).startswith("RUN")
+    found = [path.parent for path in runs[-1:]] if of_runs else specs
+    if found:
+        return f"\nFor example: {error.ctx.command_path} {quote(str(found[0]))}"
+    if specs:
+        return f"\nA run is made by training: cnnspec train {quote(str(specs[0]))}"
+    return "\nA first spec: cnnspec new digits"
