@@ -73,6 +73,7 @@ def test_a_validation_folder_wins_over_split_and_the_run_says_so(tmp_path):
     data = open_folder(tmp_path, val=0.5)
     assert (len(data.train), len(data.val)) == (20, 6)
     assert any("split val=50% is not used" in note for note in data.notes)
+    assert data.test is None and any("no test folder" in note for note in data.notes)
 
 
 def test_class_folders_beside_a_test_folder(tmp_path):

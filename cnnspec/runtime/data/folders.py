@@ -93,6 +93,8 @@ def open_folders(settings: DataSettings, input_shape: Shape, classes: int | None
         single = [name for name in class_names if name not in listed["test"]]
         if single:
             notes.append(f"one picture only, so none to test on: {', '.join(single[:8])}")
+    elif "test" not in listed:
+        notes.append("no test folder beside the others: nothing is tested at the end")
     decode = _decoder(root, listed, input_shape, settings, notes)
     splits: dict[str, Split] = {}
     digest = hashlib.sha256()
