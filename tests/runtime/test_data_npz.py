@@ -275,6 +275,12 @@ def test_what_unpacks_to_more_than_the_bound_is_refused_before_it_is_unpacked(tm
     tracemalloc.stop()
     assert error.field == "x_train" and "65,536 bytes" in error.expected and "numpy.savez" in error.hint
     assert peak < 4_000_000
+    # the mend
+    stored = tmp_path / "stored.npz"
+    with zipfile.ZipFile(path) as packed, zipfile.ZipFile(stored, "w", zipfile.ZIP_STORED) as archive:
+        for name in packed.namelist():
+            archive.writestr(name, packed.read(name))
+    assert isinstance(open_npz(stored).train.images, np.memmap)
     # all arrays together: the second one does not fit behind the first
     monkeypatch.setattr(limits, "IN_MEMORY_NBYTES", X.nbytes + Y.nbytes + 100)
     assert refused(write(tmp_path, compressed=True, x_test=X, y_test=Y)).field == "x_test"

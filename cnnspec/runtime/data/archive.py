@@ -92,7 +92,8 @@ class Archive:
                 field=name,
                 expected=f"at most {limits.IN_MEMORY_NBYTES:,} bytes in the arrays of a compressed file",
                 found=f"{nbytes:,} bytes of {list(shape)}",
-                hint="write it again with numpy.savez, not savez_compressed: such a file is read batch by batch",
+                hint="write it again with numpy.savez, not savez_compressed, or unzip it and pack the .npy files with "
+                "zip -0: stored arrays are read batch by batch",
             )
         offset = _data_offset(path, info) + start
         return np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=shape, order=order)
