@@ -38,6 +38,23 @@ def test_training_goes_on_from_weights_that_were_loaded_or_set(net: cnnspec.Net,
     assert other.set_weights(taken).train(epochs=1).history[0]["train.loss"] == expected
 
 
+def test_a_run_that_begins_with_weights_says_so(net: cnnspec.Net, tmp_path: Path) -> None:
+    import json
+
+    manifests = []
+    for _ in range(2):
+        folder = net.train(epochs=1, out=tmp_path / "runs").folder
+        assert folder is not None
+        manifests.append(json.loads((folder / "manifest.json").read_text()))
+    assert "initial_weights" not in manifests[0] and len(manifests[1]["initial_weights"]) == 64
+    assert manifests[1]["data"]["scale"] == {"white": 16.0, "low": 0.0, "high": 16.0, "dtype": "uint8"}
+    used = cnnspec.load(folder)
+    assert np.array_equal(used.predict(digits()[0][:5]), net.predict(digits()[0][:5]))
+    assert np.array_equal(
+        cnnspec.load(folder / "best.safetensors").weights()["dense.bias"], used.weights()["dense.bias"]
+    )
+
+
 def test_settings_of_one_training_are_arguments(net: cnnspec.Net) -> None:
     found = net.train(epochs=3, lr=0.02, batch=64, seed=7)
     assert len(found.history) == 3 and found.history[0]["lr"] == 0.02

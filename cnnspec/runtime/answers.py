@@ -23,6 +23,7 @@ from .evaluate import softmax
 from .trained import TrainedOn
 
 BATCH = 64  # samples that are normalised and predicted together
+ARRAYS = (".npz", ".npy", ".csv")  # files that pictures are looked for in, though they hold arrays
 LIGHT, DARK = 0.65, 0.35  # mean brightness from which an image is mostly light, and up to which it is mostly dark
 
 
@@ -48,13 +49,20 @@ def image_files(paths: Sequence[Path], findings: Findings) -> list[Path]:
     Raises
     ------
     DataError
-        When a folder holds no picture.
+        When a folder holds no picture, or a file arrays.
     """
     from .data.tree import pictures_below
 
     files: list[Path] = []
     for path in paths:
         if not path.is_dir():
+            if path.suffix.lower() in ARRAYS and path.is_file():
+                raise DataError(
+                    "this holds arrays, not a picture",
+                    path=path,
+                    expected="picture files",
+                    hint="in Python: cnnspec.load(RUN).predict(array), or evaluate(x, y)",
+                )
             files.append(path)
             continue
         found, notes = pictures_below(path)

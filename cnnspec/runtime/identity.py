@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+import numpy as np
 
 from ..model.model import Model
 from ..model.settings import DataSettings, TrainSettings
@@ -38,6 +40,15 @@ def net_lines(model: Model) -> tuple[str, ...]:
 def sha256_of_lines(lines: Sequence[str]) -> str:
     """Return the identity of a net."""
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def sha256_of_arrays(arrays: Mapping[str, np.ndarray]) -> str:
+    """Return the sha256 of arrays and their names, in the order of the names."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(arrays[name]).tobytes())
+    return digest.hexdigest()
 
 
 def spec_sha256(model: Model) -> str:

@@ -18,7 +18,7 @@ from .data import Dataset, data_of
 from .data.pixels import AS_IT_IS
 from .evaluate import target_dtype
 from .events import Reporter, Silent, TrainResult
-from .identity import train_settings
+from .identity import sha256_of_arrays, train_settings
 from .inputs import class_remarks, input_remarks, scale_warnings
 from .loop import Run
 from .metrics import check_metrics
@@ -121,6 +121,8 @@ def train(
                 threads=threads,
                 exact=exact,
             )
+            if weights is not None:
+                made.update_manifest(initial_weights=sha256_of_arrays(weights))
             held.callback(made.discard)
             held.enter_context(RunLock(made.path))
             return made

@@ -329,6 +329,9 @@ def test_predict_without_an_image(cli: Run, room: Path) -> None:
     result = cli("predict", "run", "nothing.png")
     assert result.code == 1
     assert result.err == "error: nothing.png: the file does not exist\n"
+    np.savez(room / "x.npz", x=np.zeros((1, 8, 8, 1)))
+    result = cli("predict", "run", "x.npz")
+    assert result.code == 1 and "fix: in Python: cnnspec.load(RUN).predict(array)" in result.err
     result = cli("predict", "run", "empty")
     assert result.code == 1
     assert "empty: the folder holds no image" in result.err
