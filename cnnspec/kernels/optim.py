@@ -2,6 +2,9 @@
 
 p = gradients, parameter, states..., totals, step; a = block, elements of one copy, copies, hyperparameters...
 A loss that is not finite leaves everything as it is, so that the step can be examined.
+
+A factor near 1 is not taken as a float32: of 0.999999 that would be off by one percent of what is missing to 1, and so
+would all that decays by it. It is taken as the sum of two, and what is missing is computed in float64.
 """
 
 from __future__ import annotations
@@ -28,11 +31,18 @@ def add_copies(g, first, some, copies, far, sums):
             sums[i] += g[s * far + first + i]
 
 
+@njit(inline="always")
+def decayed(x, factor, rest, more):
+    """factor x + rest x + more: rest is what rounding took from the factor."""
+    return factor * x + (rest * x + more)
+
+
 def sgd(p, a, n):
     """States: velocity. Hyperparameters: momentum, nesterov, decay. v = m v + g + decay w; w -= lr (g + m v or v)."""
     g, w, v, totals, step = at(p[0]), at(p[1]), at(p[2]), at(p[3]), at(p[4])
     count, far, copies, nesterov = a[0], a[1], a[2], a[4] != 0
     momentum, decay, lr = T(as_float(a[3])), T(as_float(a[5])), step[1]
+    rest = T(as_float(a[3]) - float(momentum))
     if not math.isfinite(totals[0]):
         return
     sums = at(stacked())
@@ -42,12 +52,12 @@ def sgd(p, a, n):
         if nesterov:
             for i in range(some):
                 total = sums[i] + decay * w[first + i]
-                velocity = momentum * v[first + i] + total
+                velocity = decayed(v[first + i], momentum, rest, total)
                 v[first + i] = velocity
                 w[first + i] -= lr * (total + momentum * velocity)
         else:
             for i in range(some):
-                velocity = momentum * v[first + i] + (sums[i] + decay * w[first + i])
+                velocity = decayed(v[first + i], momentum, rest, sums[i] + decay * w[first + i])
                 v[first + i] = velocity
                 w[first + i] -= lr * velocity
 
@@ -57,6 +67,8 @@ def adam(p, a, n):
     g, w, m, v, totals, step = at(p[0]), at(p[1]), at(p[2]), at(p[3]), at(p[4]), at(p[5])
     count, far, copies, decoupled = a[0], a[1], a[2], a[7] != 0
     beta1, beta2, eps, decay = T(as_float(a[3])), T(as_float(a[4])), T(as_float(a[5])), T(as_float(a[6]))
+    rest1, rest2 = T(as_float(a[3]) - float(beta1)), T(as_float(a[4]) - float(beta2))
+    share1, share2 = T(1.0 - as_float(a[3])), T(1.0 - as_float(a[4]))
     lr, correction1, correction2 = step[1], step[2], step[3]
     if not math.isfinite(totals[0]):
         return
@@ -68,8 +80,8 @@ def adam(p, a, n):
         for i in range(some):
             old = w[first + i]
             total = sums[i] + inside * old
-            mean = beta1 * m[first + i] + (T(1) - beta1) * total
-            square = beta2 * v[first + i] + (T(1) - beta2) * total * total
+            mean = decayed(m[first + i], beta1, rest1, share1 * total)
+            square = decayed(v[first + i], beta2, rest2, share2 * (total * total))
             m[first + i] = mean
             v[first + i] = square
             old -= lr * outside * old
