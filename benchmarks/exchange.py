@@ -49,7 +49,7 @@ def write_net(model: Model, folder: Path, seed: int = 1) -> None:
         "layers": layers,
         "checked_rate": model.train.optimizer.lr,
         "timed_rate": TIMED_RATE,
-        "momentum": model.train.optimizer.momentum,
+        "momentum": getattr(model.train.optimizer, "momentum", 0.0),
     }
     (folder / "net.json").write_text(json.dumps(net, indent=1))
 

@@ -15,15 +15,16 @@ from .nets import ROOT
 PEERS = ("torch==2.13.0", "onnxruntime", "onnx", "numpy")
 
 
-def peers_python(folder: Path) -> str:
+def peers_python(folder: Path, packages: tuple[str, ...] = PEERS) -> str:
     """Return the Python of the peers' environment, making and filling the environment when it is not there."""
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     if not python.exists():
         print(f"making an environment for PyTorch and onnxruntime in {folder} (once)", file=sys.stderr)
         venv.create(folder, with_pip=True)
-    have = subprocess.run([str(python), "-c", "import torch, onnxruntime, onnx, numpy"], capture_output=True)
+    modules = ", ".join(package.partition("==")[0] for package in packages)
+    have = subprocess.run([str(python), "-c", f"import {modules}"], capture_output=True)
     if have.returncode != 0:
-        subprocess.run([str(python), "-m", "pip", "install", "-q", *PEERS], check=True)
+        subprocess.run([str(python), "-m", "pip", "install", "-q", *packages], check=True)
     return str(python)
 
 
