@@ -8,7 +8,7 @@ from __future__ import annotations
 from ._jit import as_float, kernel, stack, store_i64
 from .activate import activate_f32, activate_f64
 from .machine import host
-from .tile import START_BIAS, START_LOAD, START_ZERO, make_pack, make_tile, shape_of
+from .tile import START_ADD, START_BIAS, START_ZERO, make_pack, make_tile, shape_of
 
 WIDTHS = (8, 16, 32)
 # In weight gradients: numbers of a panel of dy that are copied side by side, half of the first-level cache; panels at a
@@ -16,11 +16,13 @@ WIDTHS = (8, 16, 32)
 # (ops/conv_lower.py knows the last two). The copies lie on the stack: 152 KiB of float32, 450 of float64 at most.
 BLOCK, PANELS, CHUNK, FAR = 4096, 8, 48, 512
 TILES = 32  # whose rows are found together, once for all panels
+# Products that are added up before they are added to the rest, in kernels for sums of more than twice as many
+# (ops/conv_lower.py): thousands in one register lose digits, and filters of a part stay in the cache for all rows.
+DEEP = 384
 
 # Bound for each variant by kernel(): the tile, its rows and width, the element's bytes, type and activation.
-tile = ROWS = WIDTH = SIZE = T = stacked = activate = pack = packs = pack_rows = packs_rows = TABLE = PIXELS = (
-    NARROW
-) = None
+tile = ROWS = WIDTH = SIZE = T = stacked = activate = pack = packs = pack_rows = packs_rows = TABLE = PIXELS = None
+NARROW = IN_PARTS = None
 
 
 def conv2d(p, a, n):
@@ -39,6 +41,13 @@ def conv2d(p, a, n):
     step = WIDTH * SIZE
     x_wrap, y_wrap = x_row - out_w * x_pixel, y_row - out_w * y_pixel
     x_next, y_next = x_image - out_h * x_row, y_image - out_h * y_row
+    parts, high_part, deep = 1, taps_h, inner  # and the filter rows and input channels of a part
+    if IN_PARTS and taps_h * taps_w * inner > 2 * DEEP:
+        high_part = max(1, DEEP // (taps_w * inner))
+        across = -(-inner // max(1, DEEP // taps_w))
+        deep = -(-inner // across)
+        across = -(-inner // deep)
+        parts = -(-taps_h // high_part) * across
     rows = stacked()
     outs = rows + 8 * TABLE
     for g in range(groups):
@@ -62,13 +71,22 @@ def conv2d(p, a, n):
                             x_at += x_next
                             y_at += y_next
             for k in range(0, channels, WIDTH):
-                for t in range(0, count, ROWS):
-                    tile(
-                        rows + 8 * t, w + g * w_group + k // WIDTH * panel,
-                        taps_h, tap_row, taps_w * inner * step, taps_w, tap_pixel, inner * step,
-                        inner, SIZE, step, start, bias + g * y_group + k * SIZE, outs + 8 * t, k * SIZE, 0,
-                        channels - k, low, high,
-                    )  # fmt: skip
+                w_at = w + g * w_group + k // WIDTH * panel
+                r = c = 0
+                begin, least, most = start, low, high
+                for part in range(parts):
+                    if IN_PARTS:
+                        r, c = part // across * high_part, part % across * deep
+                        begin = START_ADD if part > 0 else start
+                        least = low if part == parts - 1 else T(float("-inf"))
+                        most = high if part == parts - 1 else T(float("inf"))
+                    for t in range(0, count, ROWS):
+                        tile(
+                            rows + 8 * t, w_at + (r * taps_w * inner + c) * step,
+                            min(high_part, taps_h - r), tap_row, taps_w * inner * step, taps_w, tap_pixel, inner * step,
+                            min(deep, inner - c), SIZE, step, begin, bias + g * y_group + k * SIZE,
+                            outs + 8 * t, k * SIZE, r * tap_row + c * SIZE, channels - k, least, most,
+                        )  # fmt: skip
     if code > 2:  # functions that are no bounds: over whole rows, which are long enough for vectors
         runs, length = 1, out_w * groups * channels
         if y_pixel != groups * channels * SIZE:  # a block of the channels: pixel by pixel
@@ -106,7 +124,7 @@ def conv2d_weight_grad(p, a, n):
             lines = min(high, out_h - h)
             for w in range(0, out_w, across):
                 pixels = min(across, out_w - w)
-                start = first if image + h + w == 0 else START_LOAD
+                start = first if image + h + w == 0 else START_ADD
                 x_at = x + image * x_image + h * x_row + w * x_pixel
                 y_at = dy + image * y_image + h * y_row + w * y_pixel
                 length, near, far = pixels, x_pixel, lines  # of the innermost loop: as long as can be
@@ -177,12 +195,13 @@ def _register() -> None:
             rows = shape_of(machine, width, bits)[0]
             common = {"ROWS": rows, "WIDTH": width, "SIZE": bits // 8, "T": number}
             table = {"TABLE": TILES * rows, "stacked": stack(2 * TILES * rows)}
+            for suffix, deep in (("", False), ("_deep", True)):
+                kernel(
+                    f"conv2d{suffix}.{width}.f{bits}", **common, **table, activate=run, IN_PARTS=deep,
+                    tile=make_tile(machine, width, bits, unit_rows=False),
+                )(conv2d)  # fmt: skip
             kernel(
-                f"conv2d.{width}.f{bits}", **common, **table, activate=run,
-                tile=make_tile(machine, width, bits, unit_rows=False),
-            )(conv2d)  # fmt: skip
-            kernel(
-                f"conv2d_row.{width}.f{bits}", **{**common, "ROWS": 1}, **table, activate=run,
+                f"conv2d_row.{width}.f{bits}", **{**common, "ROWS": 1}, **table, activate=run, IN_PARTS=True,
                 tile=make_tile(machine, width, bits, unit_rows=False, rows=1),
             )(conv2d)  # fmt: skip
             for suffix, narrow in (("", False), ("_narrow", True)):
@@ -198,4 +217,4 @@ def _register() -> None:
 
 _register()
 
-__all__ = ["START_BIAS", "START_LOAD", "START_ZERO", "WIDTHS", "conv2d", "conv2d_weight_grad"]
+__all__ = ["START_ADD", "START_BIAS", "START_ZERO", "WIDTHS", "conv2d", "conv2d_weight_grad"]

@@ -1,4 +1,7 @@
-"""Softmax and losses, vector by vector. Arguments: features, then the sample stride of each operand."""
+"""Softmax and losses, vector by vector. Arguments: features, then the sample stride of each operand.
+
+Sums are in float64: there are few numbers, or so many that float32 would lose digits.
+"""
 
 from __future__ import annotations
 
@@ -19,12 +22,13 @@ def softmax(p, a, n):
         high = x[f]
         for k in range(1, a[0]):
             high = max(high, x[f + k])
-        total = T(0)
+        total = 0.0
         for k in range(a[0]):
             y[to + k] = exp(x[f + k] - high)
-            total += y[to + k]
+            total += float(y[to + k])
+        share = T(1.0 / total)
         for k in range(a[0]):
-            y[to + k] /= total
+            y[to + k] *= share
 
 
 def softmax_grad(p, a, n):
@@ -32,15 +36,15 @@ def softmax_grad(p, a, n):
     dy, y, dx = at(p[0]), at(p[1]), at(p[2])
     for i in range(n):
         d, f, to = i * a[1], i * a[2], i * a[3]
-        total = T(0)
+        total = 0.0
         for k in range(a[0]):
-            total += dy[d + k] * y[f + k]
+            total += float(dy[d + k]) * float(y[f + k])
         for k in range(a[0]):
-            dx[to + k] = y[f + k] * (dy[d + k] - total)
+            dx[to + k] = T(float(y[f + k]) * (float(dy[d + k]) - total))
 
 
 def cross_entropy(p, a, n):
-    """p = logits, label, loss, correct: strides of the four, smooth. The sums are in float64; there are few."""
+    """p = logits, label, loss, correct: strides of the four, smooth."""
     x, label, loss, correct = at(p[0]), i32_at(p[1]), at(p[2]), at(p[3])
     features, smooth = a[0], as_float(a[5])
     for i in range(n):

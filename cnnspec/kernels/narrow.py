@@ -21,7 +21,7 @@ from numba.extending import intrinsic
 
 from ._jit import I64, as_float, kernel
 from .machine import Machine, host
-from .tile import START_BIAS, START_LOAD, shape_of
+from .tile import START_ADD, START_BIAS, shape_of
 from .vectors import Access, Vectors
 
 WIDTHS = (8, 16)
@@ -75,7 +75,7 @@ def make_run_tile(machine: Machine, width: int, bits: int, runs: int, run: int, 
                             first = io.load(bias, v)
                             for row in sums:
                                 builder.store(first, row[v])
-                    with builder.if_then(builder.icmp_signed("==", start, I64(START_LOAD))):
+                    with builder.if_then(builder.icmp_signed("==", start, I64(START_ADD))):
                         for place, row in zip(part, sums, strict=True):
                             for v, at in enumerate(row):
                                 builder.store(io.load(target(*place), v), at)

@@ -13,7 +13,7 @@ from typing import Any
 from llvmlite.ir import Constant
 from numba import float32, float64, njit
 
-from ._jit import FASTMATH, as_float, stack
+from ._jit import FASTMATH, as_float, f64_at, stack
 from .activate import apply_f32, apply_f64
 from .machine import host
 from .pointwise import register
@@ -21,6 +21,8 @@ from .sweep import line_of, make_sweep
 
 # Bound for each element type by register().
 at = T = SIZE = LINE = add_up = deviations = scale_shift = scale_shift_plus = run = stacked = None
+SOME = 8192  # pixels whose mean is taken before they are added to others in float64; few images have more
+RUN = 32  # samples that are added up first, where a sample is one pixel
 pair_sums = pair_sums_masked = pair_sums_masked_plus = mix = mix_masked = mix_plus = mix_masked_plus = None
 
 
@@ -32,18 +34,29 @@ def batch_stats(p, a, n):
     count = T(n * height * width)
     before = part[2 * size]
     after = before + count
+    images, rows = max(1, SOME // (height * width)), min(height, max(1, SOME // width))
     sums = stacked()
     means = sums + LINE * SIZE
     squares = means + LINE * SIZE
-    total, mean, square = at(sums), at(means), at(squares)
+    exact = squares + LINE * SIZE
+    total, mean, square, exact_total = at(sums), at(means), at(squares), f64_at(exact)
     for c in range(0, channels, LINE):
         valid = min(LINE, channels - c)
         for k in range(LINE):
-            total[k] = T(0)
+            exact_total[k] = 0.0
             square[k] = T(0)
-        add_up((n, height, width, valid, p[0] + c * SIZE, image, row, pixel, sums), T(0), T(0))
+        for i in range(0, n, images):
+            for h in range(0, height, rows):
+                for k in range(LINE):
+                    total[k] = T(0)
+                x = p[0] + i * image + h * row + c * SIZE
+                add_up(
+                    (min(images, n - i), min(rows, height - h), width, valid, x, image, row, pixel, sums), T(0), T(0)
+                )
+                for k in range(LINE):
+                    exact_total[k] += float(total[k])
         for k in range(LINE):
-            mean[k] = total[k] / count
+            mean[k] = T(exact_total[k] / float(count))
         deviations((n, height, width, valid, p[0] + c * SIZE, image, row, pixel, means, squares), T(0), T(0))
         for k in range(valid):
             delta = mean[k] - part[c + k]
@@ -152,7 +165,15 @@ def normalize_sums__masked__plus(p, a, n):
 
 def channel_sum(p, a, n):
     """p = dy, db; db += sum over samples and pixels: a = height, width, channels, dy strides."""
-    add_up((n, a[0], a[1], a[2], p[0], a[3] * SIZE, a[4] * SIZE, a[5] * SIZE, p[1]), T(0), T(0))
+    samples, height, width, image, row, pixel = n, a[0], a[1], a[3] * SIZE, a[4] * SIZE, a[5] * SIZE
+    rest = 0
+    if height * width == 1:  # samples are the pixels of some rows, and of a shorter one
+        samples, height, width, rest = 1, n // RUN, RUN, n % RUN
+        row, pixel = RUN * image, image
+    if samples * height > 0:
+        add_up((samples, height, width, a[2], p[0], image, row, pixel, p[1]), T(0), T(0))
+    if rest > 0:
+        add_up((1, 1, rest, a[2], p[0] + height * row, image, row, pixel, p[1]), T(0), T(0))
 
 
 def merge_sums(p, a, n):
@@ -351,6 +372,7 @@ register(
     batch_stats, merge_stats, running_update, normalize_affine, affine, affine__plus, normalize_sums,
     normalize_sums__masked, normalize_sums__masked__plus, channel_sum, merge_sums, normalize_factors, add_factors,
     affine2, affine2__masked, affine2__plus, affine2__masked__plus, fold_batchnorm, fold_batchnorm__nobias,
-    LINE=_lines, stacked=(stack(3 * 8), stack(3 * 8)), run=(_run(float32, apply_f32), _run(float64, apply_f64)),
+    LINE=_lines, stacked=(stack(3 * 8 + 16), stack(3 * 8 + 8)),
+    run=(_run(float32, apply_f32), _run(float64, apply_f64)),
     **{name: (_sides[0][name], _sides[1][name]) for name in _sides[0]},
 )  # fmt: skip

@@ -133,20 +133,6 @@ def join(p, a, n):
         y[a[0] + k] = x[k]
 
 
-def spatial_sum(p, a, n):
-    """p = x, y; y = sum of x over the image: a = height, width, channels, x strides, y image."""
-    x, y = at(p[0]), at(p[1])
-    for i in range(n):
-        to = i * a[6]
-        for c in range(a[2]):
-            y[to + c] = T(0)
-        for h in range(a[0]):
-            for w in range(a[1]):
-                f = i * a[3] + h * a[4] + w * a[5]
-                for c in range(a[2]):
-                    y[to + c] += x[f + c]
-
-
 def random_drop(p, a, n):
     """p = x, keys, y; a = rows, inner, x image and row, y image and row, keys image, rate, stream.
 
@@ -189,5 +175,5 @@ def register(*templates, **more):
 
 register(
     fill, fill_pixels, clear_halo, activation, activation_grad, relu_grad__plus, add, multiply, scale_channels, copy,
-    join, spatial_sum, random_drop,
+    join, random_drop,
 )  # fmt: skip

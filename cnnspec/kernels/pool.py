@@ -16,15 +16,17 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from ._jit import kernel, u8_at
+from ._jit import I64, kernel, u8_at
 from .machine import Machine, host
 from .pointwise import register
 from .sweep import lanes_of
 from .vectors import BYTE, I32, Access, Vectors
 
-at = T = SIZE = LANES = INDEX = best_of_four = best_of_window = spread_to_four = None
+at = T = SIZE = LANES = INDEX = best_of_four = best_of_window = spread_to_four = sum_of_window = None
 
 NARROW = 8  # channels
+FEW = 16  # pixels of a window up to which a mean is taken number by number
+RUN = 32  # pixels that are added up before they are added to the rest in float64
 
 
 def make_best_of_four(machine: Machine, bits: int, lanes: int, indexed: bool) -> Any:
@@ -128,6 +130,49 @@ def make_spread_to_four(machine: Machine, bits: int, lanes: int) -> Any:
     return spread
 
 
+def make_sum_of_window(machine: Machine, bits: int) -> Any:
+    """Return the intrinsic ``total((x, row, pixel, rows, columns, y, valid), share)``: share times a window's sum.
+
+    One vector of channels. Up to RUN pixels of a row are added up as they are, and their sums in float64: a mean of
+    50,000 pixels is as exact as one of few.
+    """
+    lanes = lanes_of(machine, bits)
+
+    @intrinsic
+    def total(typingctx: Any, numbers: Any, share: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            x, row, pixel, rows, columns, y, valid = cgutils.unpack_tuple(builder, args[0])
+            vec, wide = Vectors(builder, bits, lanes, machine.fma), Vectors(builder, 64, lanes, machine.fma)
+            zero, none = (ir.Constant(v.type, [0.0] * lanes) for v in (vec, wide))
+            sum_at, total_at = (cgutils.alloca_once(builder, v.type) for v in (vec, wide))
+            runs = builder.sdiv(builder.add(columns, I64(RUN - 1)), I64(RUN))
+
+            def least(a: Any, b: Any) -> Any:
+                return builder.select(builder.icmp_signed("<", a, b), a, b)
+
+            def add_up(io: Access) -> None:
+                builder.store(none, total_at)
+                with cgutils.for_range(builder, rows) as r, cgutils.for_range(builder, runs) as run:
+                    first = builder.mul(run.index, I64(RUN))
+                    start = builder.add(x, builder.add(builder.mul(r.index, row), builder.mul(first, pixel)))
+                    builder.store(zero, sum_at)
+                    with cgutils.for_range(builder, least(builder.sub(columns, first), I64(RUN))) as s:
+                        value = io.load(builder.add(start, builder.mul(s.index, pixel)))
+                        builder.store(builder.fadd(builder.load(sum_at), value), sum_at)
+                    more = builder.load(sum_at)
+                    more = more if bits == 64 else builder.fpext(more, wide.type)
+                    builder.store(builder.fadd(builder.load(total_at), more), total_at)
+                made = builder.fmul(builder.load(total_at), wide.spread(args[1]))
+                io.store(made if bits == 64 else builder.fptrunc(made, vec.type), y)
+
+            vec.either(valid, 1, add_up)
+            return context.get_dummy_value()
+
+        return types.void(types.UniTuple(types.int64, 7), types.float64), codegen
+
+    return total
+
+
 def maxpool__2x2(p, a, n):
     """The same as maxpool for windows of 2x2 side by side, without padding, on sizes that are even."""
     channels, out_h, out_w = a[2], a[3], a[4]
@@ -220,6 +265,7 @@ def avgpool(p, a, n):
     """p = x, y; each window is divided by the pixels it holds."""
     x, y = at(p[0]), at(p[1])
     height, width, channels, out_h, out_w = a[0], a[1], a[2], a[3], a[4]
+    x_row, x_pixel = a[12] * SIZE, a[13] * SIZE
     for i in range(n):
         for oh in range(out_h):
             for ow in range(out_w):
@@ -227,6 +273,16 @@ def avgpool(p, a, n):
                 top, left = oh * a[7] - a[9], ow * a[8] - a[10]
                 r0, r1 = max(0, -top), min(a[5], height - top)
                 s0, s1 = max(0, -left), min(a[6], width - left)
+                if (r1 - r0) * (s1 - s0) > FEW:
+                    corner = p[0] + (i * a[11] + (top + r0) * a[12] + (left + s0) * a[13]) * SIZE
+                    share = 1.0 / float((r1 - r0) * (s1 - s0))
+                    for c in range(0, channels, LANES):
+                        at_c = c * SIZE
+                        sum_of_window(
+                            (corner + at_c, x_row, x_pixel, r1 - r0, s1 - s0, p[1] + to * SIZE + at_c, channels - c),
+                            share,
+                        )
+                    continue
                 for c in range(channels):
                     y[to + c] = T(0)
                 for r in range(r0, r1):
@@ -237,6 +293,14 @@ def avgpool(p, a, n):
                 share = T(1) / T((r1 - r0) * (s1 - s0))
                 for c in range(channels):
                     y[to + c] *= share
+
+
+def spatial_sum(p, a, n):
+    """p = x, y; y = sum of x over the image: a = height, width, channels, x strides, y image."""
+    for i in range(n):
+        for c in range(0, a[2], LANES):
+            x, y = p[0] + (i * a[3] + c) * SIZE, p[1] + (i * a[6] + c) * SIZE
+            sum_of_window((x, a[4] * SIZE, a[5] * SIZE, a[0], a[1], y, a[2] - c), 1.0)
 
 
 def avgpool_grad(p, a, n):
@@ -270,7 +334,10 @@ def _register() -> None:
     Where no gradient asks which place won (``values``), it is not recorded.
     """
     machine = host()
-    register(maxpool_grad, avgpool, avgpool_grad)
+    register(maxpool_grad, avgpool_grad)
+    sums = tuple(make_sum_of_window(machine, bits) for bits in (32, 64))
+    both = tuple(lanes_of(machine, bits) for bits in (32, 64))
+    register(avgpool, spatial_sum, sum_of_window=sums, LANES=both)
     for bits in (32, 64):
         wide = lanes_of(machine, bits)
         for suffix, indexed in (("", True), (".values", False)):

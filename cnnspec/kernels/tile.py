@@ -32,7 +32,7 @@ def shape_of(machine: Machine, width: int, bits: int) -> tuple[int, int, int]:
     return max(1, min(8, budget // vectors)), vectors, lanes
 
 
-START_ZERO, START_BIAS, START_LOAD = 0, 1, 2
+START_ZERO, START_BIAS, START_ADD = 0, 1, 2
 
 
 def make_tile(machine: Machine, width: int, bits: int, *, unit_rows: bool, rows: int = 0) -> Any:
@@ -40,10 +40,11 @@ def make_tile(machine: Machine, width: int, bits: int, *, unit_rows: bool, rows:
 
     All addresses and strides are bytes. With ``unit_rows`` (weight gradients) ``a`` is the address of row 0, row m
     lies m elements behind it, row m of the result at ``out + m*step``, and only the first ``count`` rows are stored.
-    Without (outputs) ``a`` and ``out`` are addresses of tables of int64 with the address of each row; those of ``out``
-    are ``step`` bytes further on.
-    ``start``: zero, the vector at ``bias``, or what ``out`` holds. ``valid``: channels of the panel that exist; ``b``
-    is read beyond them, which is why memory ends in some room (``SLACK`` of the runner), but nothing of it is stored.
+    Without (outputs) ``a`` and ``out`` are addresses of tables of int64 with the address of each row; rows are
+    ``count`` bytes further on, and results ``step`` bytes.
+    ``start``: zero, the vector at ``bias``, or zero and what ``out`` holds is added at the end: the sum of a part is
+    rounded as the small number that it is. ``valid``: channels of the panel that exist; ``b`` is read beyond them,
+    which is why memory ends in some room (``SLACK`` of the runner), but nothing of it is stored.
     """
     usual, vectors, lanes = shape_of(machine, width, bits)
     rows = rows or usual
@@ -66,7 +67,7 @@ def make_tile(machine: Machine, width: int, bits: int, *, unit_rows: bool, rows:
             if unit_rows:
                 outs = [builder.add(out, builder.mul(step, I64(m))) for m in range(rows)]
             else:
-                starts = [table(a, m) for m in range(rows)]
+                starts = [builder.add(table(a, m), count) for m in range(rows)]
                 outs = [builder.add(table(out, m), step) for m in range(rows)]
 
             def begin(io: Access) -> None:
@@ -79,10 +80,6 @@ def make_tile(machine: Machine, width: int, bits: int, *, unit_rows: bool, rows:
                         first = io.load(bias, v)
                         for m in range(rows):
                             builder.store(first, acc[m][v])
-                with builder.if_then(builder.icmp_signed("==", start, I64(START_LOAD))):
-                    for m in range(rows):
-                        for v in range(vectors):
-                            builder.store(io.load(outs[m], v), acc[m][v])
 
             def multiply() -> None:
                 with cgutils.for_range(builder, n0) as i0:
@@ -102,6 +99,10 @@ def make_tile(machine: Machine, width: int, bits: int, *, unit_rows: bool, rows:
 
             def end(io: Access) -> None:
                 lows, highs = vec.spread(low), vec.spread(high)
+                with builder.if_then(builder.icmp_signed("==", start, I64(START_ADD))):
+                    for m in range(rows):
+                        for v in range(vectors):
+                            builder.store(builder.fadd(io.load(outs[m], v), builder.load(acc[m][v])), acc[m][v])
                 for m in range(rows):
 
                     def put(m: int = m) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .conv import Conv, ConvInputGrad, ConvWeightGrad
     from .linear import Dense, DenseInputGrad, DenseWeightGrad
 
-ZERO, BIAS, LOAD = 0, 1, 2  # how the sums of a tile start; kernels/tile.py
+ZERO, BIAS, ADD = 0, 1, 2  # how the sums of a tile start; kernels/tile.py
 X_PIXEL, INNER, CHANNELS, START, FUNCTION = 4, 12, 17, 18, 20  # places in the arguments of conv2d
 NARROW = 24  # numbers of a filter row below which tiles run over all rows of a filter
 LARGE_BYTES = 1024 * 1024  # flipped filters from here on are made late
@@ -37,10 +37,17 @@ MOST_PANELS = 32  # blocks of them
 COPIED, FAR = 48, 512  # rows of x that a weight gradient copies at a time, where pixels lie so many bytes apart
 DENSE_SPEED = 20  # GFLOP/s of one row
 DEPTH = 1024  # inputs at a time: a panel of their weights stays in the second-level cache
+MOST_PRODUCTS = 768  # that are added up in a register; more are in parts: twice DEEP of kernels/conv.py
 
 
 def _size(layout: FilterLayout, item: int = 4) -> int:
     return layout.size * item
+
+
+def _conv2d(layout: FilterLayout, inner: int = 0) -> str:
+    """Return the kernel for filters of this layout, or for so many input channels of them."""
+    deep = "_deep" if layout.taps_h * layout.taps_w * (inner or layout.inner) > MOST_PRODUCTS else ""
+    return f"conv2d{deep}.{layout.width}"
 
 
 def _taps(layout: FilterLayout, dilation: Pair, row: int, pixel: int, groups: int) -> tuple[int, ...]:
@@ -91,7 +98,7 @@ def lower_conv(emit: Emitter, node: Node, op: Conv) -> None:
     flops = 2 * op.macs((x.sample,), node.output.sample)
     whole = lx.pixel == layout.inner  # not a slice of a wider image
     narrow = narrow_conv(op, layout, lx.pixel * op.stride[1], ly.width) if whole else ""
-    name = narrow or f"conv2d.{layout.width}"
+    name = narrow or _conv2d(layout)
     emit.call(name, operands, args, flops=flops, cut=cut)
 
 
@@ -219,7 +226,7 @@ def lower_input_grad(emit: Emitter, node: Node, op: ConvInputGrad) -> None:
             )  # fmt: skip
             flops = 2 * ph.count * pw.count * op.groups * flipped.channels * ph.taps * pw.taps * flipped.inner
             operands = [emit.image(dy, at=start), emit.whole(filters), emit.whole(filters), target]
-            emit.call(f"conv2d.{flipped.width}", operands, args, flops=flops)
+            emit.call(_conv2d(flipped), operands, args, flops=flops)
 
 
 def lower_weight_grad(emit: Emitter, node: Node, op: ConvWeightGrad) -> None:
@@ -235,7 +242,7 @@ def lower_weight_grad(emit: Emitter, node: Node, op: ConvWeightGrad) -> None:
         *emit.strides(dy),
         *_taps(layout, op.dilation, lx.row, lx.pixel, op.groups),
         op.groups, layout.inner, layout.group_size, layout.channels,
-        layout.channels, LOAD, layout.panel_size,
+        layout.channels, ADD, layout.panel_size,
     )  # fmt: skip
     args = (*args, args[INNER])
     flops = 2 * ly.height * ly.width * op.groups * layout.channels * layout.taps_h * layout.taps_w * layout.inner
@@ -327,13 +334,15 @@ def _emit_dense(
     Large weights come from memory, so they are read once and not for each shard; for one image, by several threads.
     """
     flops, width, depth = 2 * layout.inner * layout.channels, layout.width, layout.inner
-    kernel, most = f"conv2d.{width}", 1
+    kernel, most = _conv2d(layout), 1
     if emit.one_image:
         kernel, most = f"conv2d_row.{width}", emit.worthwhile(flops, DENSE_SPEED)
     elif _size(layout) >= APART_BYTES:
         most = MOST_PANELS
         depth = -(-layout.inner // -(-layout.inner // DEPTH))
     blocks, each = _shares(layout.channels // width, most)
+    if blocks > 1 and not emit.one_image:
+        kernel = _conv2d(layout, depth)
     if blocks < 2:
         emit.call(kernel, operands, args, emit.WIDE, flops=flops)
         return
@@ -345,7 +354,7 @@ def _emit_dense(
         some = min(depth, layout.inner - first)
         x, w, bias, y = operands
         part = [_from(x, first), _from(w, first * width), bias, y]
-        start = LOAD if first else args[START]
+        start = ADD if first else args[START]
         numbers = [*args[:INNER], some, *args[INNER + 1 : START], start, *args[START + 1 : FUNCTION]]
         numbers += args[FUNCTION:] if first + some == layout.inner else fused_args("")
         share = flops * some // layout.inner
@@ -391,7 +400,7 @@ def lower_dense_weight_grad(emit: Emitter, node: Node, op: DenseWeightGrad) -> N
     assert layout is not None
     name = f"conv2d_weight_grad.{layout.width}"
     flops = 2 * layout.inner * layout.channels
-    args = (*_dense_args(emit.layout(x).image, emit.layout(dy).image, layout, LOAD), layout.inner)
+    args = (*_dense_args(emit.layout(x).image, emit.layout(dy).image, layout, ADD), layout.inner)
     operands = [emit.image(x), emit.image(dy)]
     if not _is_split(emit, layout, emit.layout(dy)):
         total = emit.gradient(node.output, emit.buffer_size(node.output))

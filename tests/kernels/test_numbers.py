@@ -63,6 +63,53 @@ def test_dense_is_exact_on_whole_numbers(units: int, dtype: str) -> None:
             assert np.array_equal(run.get("y", n), x[:n] @ w + b)
 
 
+# ---- long sums ----------------------------------------------------------------------------------------
+# Net, shape of x, samples, what to look at, and the error in float32 that is allowed: root of the mean of squares,
+# relative to the largest number. A sum in one register has three to a hundred times as much.
+LONG: dict[str, tuple[Op, Shape, int, str, float]] = {
+    "a mean of 50,176 pixels": (AvgPool(None), (224, 224, 5), 2, "y", 6e-8),
+    "a mean of 49 pixels": (AvgPool(None), (7, 7, 64), 4, "y", 6e-8),
+    "a mean of a large window": (AvgPool((61, 70), (30, 20), (9, 0)), (100, 130, 3), 2, "y", 6e-8),
+    "dense of 25,088": (Dense(40), (25088,), 5, "y", 2.5e-7),
+    "dense of 25,088, a few large outputs": (Dense(300), (25088,), 6, "y", 2.5e-7),
+    "dense of 1,500": (Dense(9), (1500,), 6, "y", 2e-7),
+    "dense to 25,088, gradient of x": (Dense(25088), (6,), 3, "x0", 2.5e-7),
+    "conv of 512 channels": (Conv(16, (3, 3)), (6, 6, 512), 2, "y", 1.4e-7),
+    "conv of 1,000 channels": (Conv(8, (1, 1)), (5, 5, 1000), 2, "y", 1.4e-7),
+    "conv of 512 channels, dilated": (Conv(8, (3, 3), dilation=(2, 2)), (9, 9, 512), 2, "y", 1.4e-7),
+    "conv to 512 channels, gradient of x": (Conv(512, (3, 3)), (6, 6, 8), 2, "x0", 1.4e-7),
+    "conv, gradient of the filter": (Conv(32, (1, 1)), (112, 112, 64), 6, "weight", 2e-7),
+    "dense, gradient of the bias": (Dense(200), (2,), 4096, "bias", 7e-8),
+    "batch norm, mean": (BatchNorm(momentum=1.0), (224, 224, 16), 6, "running_mean", 6e-8),
+}
+
+
+@pytest.mark.parametrize("case", LONG)
+def test_long_sums_keep_their_digits(case: str) -> None:
+    """Sums of thousands of numbers, ours in float32 beside ours in float64."""
+    op, shape, n, what, allowed = LONG[case]
+    rng = np.random.default_rng(5)
+    graph = with_gradients(layer_graph(op, [shape]))
+    pixels = rng.random if isinstance(op, AvgPool | BatchNorm) else rng.standard_normal
+    arrays = {"x0": pixels((n, *shape)), "target": 1e3 * rng.standard_normal((n, int(np.prod(op.infer(shape)))))}
+    arrays |= {p.name: rng.standard_normal(p.shape) for p in op.params(shape)}
+    arrays = {name: a.astype(np.float32) for name, a in arrays.items()}
+    found = {}
+    for dtype in ("f32", "f64"):
+        run = Run(graph, dtype=dtype, batch=n).run(n, arrays)
+        parameter = what.startswith("running")
+        found[dtype] = run.get("y", n) if what == "y" else run.parameter(what) if parameter else run.gradient(what, n)
+    d = (found["f32"] - found["f64"]) / np.abs(found["f64"]).max()
+    assert np.sqrt((d * d).mean()) < allowed
+
+
+def test_a_softmax_over_50_000_classes_keeps_its_digits() -> None:
+    x = np.random.default_rng(6).standard_normal(50_000).astype(np.float32)
+    y = apply(LAYERS["softmax"](), x, "f32")
+    wanted = np.exp(x.astype(np.float64)) / np.exp(x.astype(np.float64)).sum()
+    assert np.abs(y / wanted - 1).max() < 5e-7
+
+
 # ---- functions --------------------------------------------------------------------------------------
 GRID = np.concatenate(
     [np.linspace(-90, 90, 3001), np.linspace(-1, 1, 3001), np.geomspace(1e-30, 1e-3, 500), [0.0, -0.0]]

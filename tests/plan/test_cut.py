@@ -40,7 +40,7 @@ def test_filters_that_outweigh_the_image_are_shared_out() -> None:
     segments = Network(model, batch=1).inference.plan.segments
     cut = {(s.domain, c.kernel.split(".")[0], c.args[9 if "winograd" in c.kernel else 17]) for s in segments
            for c in s.calls if c.kernel.startswith(("winograd_conv2d", "conv2d")) and s.domain > 1}  # fmt: skip
-    assert {(3, "winograd_conv2d", 32), (5, "conv2d", 32), (5, "conv2d", 96), (6, "conv2d_row", 160)} <= cut
+    assert {(3, "winograd_conv2d", 32), (5, "conv2d_deep", 32), (5, "conv2d", 96), (6, "conv2d_row", 160)} <= cut
 
 
 def test_pooling_is_shared_out_by_channels() -> None:
