@@ -96,7 +96,7 @@ def bind(
         if argument.key:
             target = by_key.get(argument.key)
             if target is None:
-                report(_unknown_key(name, attrs, argument, by_key))
+                report(_unknown_key(name, attrs, argument, by_key, arguments))
                 good = False
                 continue
         else:
@@ -124,8 +124,11 @@ def bind(
             bound.values[target] = convert(name, fields[target], argument.value, scope)
             bound.spans[target] = argument.span
         except Fault as fault:
-            report(fault.diagnostic)
+            swapped = _swapped(name, fields[target], argument, arguments)
+            report(swapped or fault.diagnostic)
             good = False
+            if swapped is not None:
+                return None
         except NotKnown:
             bound.known = False
     for f, a in fields.items():
@@ -160,12 +163,23 @@ def _no_equals(name: str, key: ast.Argument, value: ast.Argument) -> Diagnostic:
     )
 
 
-def _unknown_key(name: str, attrs: Mapping[str, Attr], argument: ast.Argument, known: Collection[str]) -> Diagnostic:
+def _unknown_key(
+    name: str,
+    attrs: Mapping[str, Attr],
+    argument: ast.Argument,
+    known: Collection[str],
+    arguments: Sequence[ast.Argument],
+) -> Diagnostic:
     span = argument.key_span or argument.span
     if argument.key == "activation":
         label = "an activation is a layer of its own"
-        hint = f"write  -> {argument.value.span.text[:20]}  after {name}"
-        return Diagnostic("unknown-key", f"{name} has no `{argument.key}`", span, label, hint=hint)
+        value = argument.value.span.text
+        hint = f"write  -> {value[:20]}  after {name}"
+        fix = None
+        if argument is arguments[-1] and isinstance(argument.value, ast.Name):
+            before = arguments[-2].span.end if len(arguments) > 1 else argument.span.start
+            fix = Fix(Span(span.source, before, argument.span.end), f" -> {value}", sure=len(arguments) > 1)
+        return Diagnostic("unknown-key", f"{name} has no `{argument.key}`", span, label, hint=hint, fix=fix)
     elsewhere = key_elsewhere(argument.key)
     fix = meant(argument.key, known, span)
     if elsewhere is not None and elsewhere in known:
@@ -189,12 +203,14 @@ def _surplus(
         f"{len(positional)} bare argument{'s' if len(positional) != 1 else ''}" if positional else "no bare argument"
     )
     keys = [a.key for a in fields.values()]
-    hint = f"the form is  {signature(name, attrs)}"
+    hint, fix = f"the form is  {signature(name, attrs)}", None
     if isinstance(argument.value, ast.Name) and argument.value.name in keys:
         hint = f"write  {argument.value.name}=...  to set it"
     elif any(isinstance(a.value, ast.Name) and a.value.name == "classes" for a in arguments):
         numbers = [a.span.text for a in arguments if isinstance(a.value, ast.Number)]
         hint = f"write  {name} classes  and, on a line of its own,  classes {numbers[0] if numbers else 10}"
+    elif not positional and (rewritten := _with_keys(name, attrs, arguments)) is not None:
+        hint, fix = f"write  {rewritten.replacement}", rewritten
     elif "stride" in keys and isinstance(argument.value, (ast.Number, ast.Size)):
         hint = f"write  stride={argument.span.text}  if that was meant; {hint}"
     return Diagnostic(
@@ -203,7 +219,31 @@ def _surplus(
         argument.span,
         f"expected {'nothing more' if positional else 'keys only' if keys else 'nothing'} after {name}",
         hint=hint,
+        fix=fix,
     )
+
+
+def _with_keys(name: str, attrs: Mapping[str, Attr], arguments: Sequence[ast.Argument]) -> Fix | None:
+    """Return ``split val=10%`` for ``split 10%``, where each required key has one bare argument."""
+    required = [a.key for a in written(attrs).values() if a.default is REQUIRED]
+    if len(arguments) != len(required) or any(a.key for a in arguments):
+        return None
+    values = [a.span.text for a in arguments]
+    text = " ".join(f"{key}={value}" for key, value in zip(required, values, strict=True))
+    return Fix(arguments[0].span.to(arguments[-1].span), text, sure=len(required) == 1)
+
+
+def _swapped(name: str, a: Attr, argument: ast.Argument, arguments: Sequence[ast.Argument]) -> Diagnostic | None:
+    """Return the diagnostic for ``conv 3x3 16``, whose two bare arguments changed places."""
+    bare = [x for x in arguments if not x.key]
+    if len(bare) != 2 or bare[0] is not argument or a.kind != "int":
+        return None
+    if not isinstance(bare[0].value, ast.Size) or not isinstance(bare[1].value, ast.Number):
+        return None
+    span = bare[0].span.to(bare[1].span)
+    fix = Fix(span, f"{bare[1].span.text} {bare[0].span.text}", sure=True)
+    message = f"{_of(name, a)} comes first"
+    return Diagnostic("type", message, span, f"{a.key}: {a.doc}", hint=f"write  {name} {fix.replacement}", fix=fix)
 
 
 def _missing(name: str, attrs: Mapping[str, Attr], missing: Attr, head: Span) -> Diagnostic:
@@ -375,6 +415,10 @@ def _size(name: str, a: Attr, expr: ast.Expr, value: Value, scope: Scope) -> tup
                 )
             )
         return value.dims[0], value.dims[1]
+    if isinstance(value, tuple) and len(value) == 2 and all(isinstance(v, int) for v in value):
+        size = Fix(expr.span, dims(value), sure=True)
+        message = f"{_of(name, a)} is one word"
+        raise Fault(Diagnostic("type", message, expr.span, "found a list", hint=f"write {size.replacement}", fix=size))
     side = _whole(name, a, expr, value, scope, "a size such as 3x3 or 3")
     return side, side
 

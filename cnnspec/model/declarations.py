@@ -96,6 +96,11 @@ class Declarations:
                 are = "are" if axis == "channels" else "is"
                 self.report(Diagnostic("range", f"the {axis} of the input {are} {size}", span, label))
                 return None
+        height, width, channels = value.dims
+        if height in (1, 3) and width == channels > 4:  # as other libraries write it
+            message = f"the input is {height} high, {width} wide and {channels} deep: channels come last"
+            hint = f"was  input {width}x{channels}x{height}  meant?"
+            self.report(Diagnostic("shape", message, span, hint=hint, severity="warning"))
         return value.dims
 
     def classes(self, data: DataSettings | None) -> tuple[int | None, str]:

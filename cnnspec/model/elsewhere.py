@@ -44,6 +44,8 @@ KEYS_ELSEWHERE = {
     "strides": "stride",
     "dilationrate": "dilation",
     "usebias": "bias",
+    "negativeslope": "slope",
+    "epsilon": "eps",
     "outfeatures": "units",
     "weightdecay": "decay",
     "learningrate": "lr",

@@ -91,10 +91,19 @@ class SectionReader:
             elif not isinstance(statement, ast.Flow):
                 self._report(self._no_flow(statement))
             elif statement.label_span is not None:
-                self._report(Diagnostic("structure", "settings have no label", statement.label_span))
+                self._report(self._labelled(statement, statement.label_span))
             elif self._belongs(statement.steps):
                 good.append(statement.steps)
         return good
+
+    def _labelled(self, flow: ast.Flow, label: Span) -> Diagnostic:
+        """Return the diagnostic for ``source: digits``, as other formats write it."""
+        message, start = "settings have no label", flow.steps[0].span.start
+        if flow.label not in SECTIONS[self.word]:
+            return Diagnostic("structure", message, label, hint="delete the label")
+        fix = Fix(Span(label.source, label.start, start), f"{flow.label} ", sure=True)
+        written = " ".join(f"{flow.label} {flow.steps[0].head.text}".split())
+        return Diagnostic("structure", message, label, hint=f"write  {written}", fix=fix)
 
     def _no_flow(self, statement: ast.Statement) -> Diagnostic:
         """Return the diagnostic for what is no statement of a section: ``param``, or ``epochs = 4``."""

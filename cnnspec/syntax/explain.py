@@ -216,6 +216,9 @@ def _call(place: Place, match: re.Match[str]) -> Diagnostic:
     if word.rpartition(".")[2] == "Sequential":
         message, hint = "a net stands in no call", "write its layers, one a line or chained by ->"
         return Diagnostic("syntax", message, place.span(len(word)), hint=hint)
+    if "." in word and place.text[match.end() : match.end() + 1] == "(" and place.kind == "":
+        message, hint = f"`{word}` is written as in another library", "run  cnnspec layers  to see what there is"
+        return Diagnostic("syntax", message, place.span(end - place.offset), hint=hint)
     if place.at_start or (place.last is not None and place.last.type in ("ARROW", "COLON")):
         inner = place.text[match.end() + 1 : end - 1].replace(",", " ")
         written = " ".join([word, *inner.split()])
@@ -262,7 +265,7 @@ def _foreign(place: Place, begin: int, end: int) -> Diagnostic | None:
     found = translate(call)
     if found is None:
         return None
-    written, exact = found
+    written, exact, left_out = found
     if re.search(r"^[ \t]*input\b", text, re.MULTILINE):
         written = re.sub(r"^input \S+ -> ", "", written)
     start = place.partial[0].start_pos if assigned else begin
@@ -272,7 +275,7 @@ def _foreign(place: Place, begin: int, end: int) -> Diagnostic | None:
         f"`{call.partition('(')[0]}` is written as in another library",
         span,
         "here a layer is its name and its arguments",
-        hint=f"write  {written}",
+        hint=f"write  {written}" + (f"  ({', '.join(left_out)} left out)" if left_out else ""),
         fix=Fix(span, written, sure=exact),
     )
 
@@ -323,6 +326,9 @@ def _punctuation(place: Place) -> Diagnostic | None:
             hint="delete it, or look for a { that was closed too early",
             fix=Fix(place.span(), ""),
         )
+    tuple_ = _tuple(place) if place.kind == "COMMA" else None
+    if tuple_ is not None:
+        return tuple_
     if place.kind == "COMMA":
         return Diagnostic(
             "syntax",
@@ -367,6 +373,22 @@ def _punctuation(place: Place) -> Diagnostic | None:
     return None
 
 
+_TUPLE = re.compile(r"[(]\s*[0-9]+(?:\s*,\s*[0-9]+){1,2}\s*,?\s*[)]")
+
+
+def _tuple(place: Place) -> Diagnostic | None:
+    """Explain ``(3, 3)``, which is a size elsewhere."""
+    opening = place.open_bracket("LPAR", "LSQB", "LBRACE")
+    match = _TUPLE.match(place.text, opening.start_pos or 0) if opening is not None else None
+    if match is None:
+        return None
+    span = Span(place.source, match.start(), match.end())
+    size = "x".join(re.findall("[0-9]+", match.group()))
+    return Diagnostic(
+        "syntax", "a size is one word", span, "expected a size", hint=f"write {size}", fix=Fix(span, size, sure=True)
+    )
+
+
 def _generic(place: Place) -> Diagnostic:
     last = place.last
     if last is not None and last.type == "ARROW":
@@ -398,6 +420,8 @@ def _generic(place: Place) -> Diagnostic:
         at = opening.start_pos or 0
         related = ((Span(place.source, at, at + 1), "opened here"),)
     hint = "a path stands in double quotes" if place.first_word == "source" else ""
+    if place.first_word in ("data", "train") and len(place.partial) == 1:
+        hint = "write  data { source digits }" if place.first_word == "data" else "write  train { epochs 10 }"
     return _diagnose(place, "this cannot be read", _wanted(place.accepts), hint, related)
 
 

@@ -46,13 +46,17 @@ class Line:
         return default
 
 
-def translate(call: str) -> tuple[str, bool] | None:
-    """Return a call of Keras or PyTorch as flow of the language and whether it is exact, or None where it is neither.
+def translate(call: str) -> tuple[str, bool, tuple[str, ...]] | None:
+    """Return a call of Keras or PyTorch as flow of the language, or None where it is neither.
+
+    Returns
+    -------
+    the flow, whether it is exactly that, the keys that have no counterpart and are left out.
 
     >>> translate("Conv2D(32, (3, 3), activation='relu')")
-    ('conv 32 3x3 pad=none -> relu', True)
+    ('conv 32 3x3 pad=none -> relu', True, ())
     >>> translate("nn.Conv2d(3, 16, 3, padding=1)")
-    ('conv 16 3x3 pad=1', True)
+    ('conv 16 3x3 pad=1', True, ())
     """
     if len(call) > LONGEST:
         return None
@@ -70,9 +74,9 @@ def translate(call: str) -> tuple[str, bool] | None:
         written = rule(line)
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
         return None
-    if written is None or line.positional or line.keys:
+    if written is None or line.positional:
         return None
-    return written, line.exact
+    return written, line.exact and not line.keys, tuple(line.keys)
 
 
 def _read(call: python.Call) -> Line:

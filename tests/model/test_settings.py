@@ -229,3 +229,11 @@ def test_a_mean_in_pixels_is_told_with_the_numbers_that_were_meant():
     assert model(SPEC.replace("mean=0.3 std=[0.4]", "mean=1 std=[1]")).warnings == ()
     npz = SPEC.replace("source digits", 'source npz "a.npz"').replace("mean=0.3 std=[0.4]", "mean=127 std=64")
     assert model(npz + "classes 10").warnings == ()  # its numbers need not be pixels
+
+
+@pytest.mark.parametrize(("shape", "meant"), [("1x28x28", "28x28x1"), ("3x224x224", "224x224x3")])
+def test_channels_first_is_told(shape: str, meant: str):
+    [told] = model(f"input {shape}\nconv 8 3x3\n").warnings
+    assert told.hint == f"was  input {meant}  meant?"
+    assert model(f"input {meant}\nconv 8 3x3\n").warnings == ()
+    assert model("input 3x3x3\nconv 8 3x3\n").warnings == ()
