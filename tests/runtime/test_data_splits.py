@@ -116,8 +116,11 @@ def test_hold_out_of_nothing_is_refused():
     with pytest.raises(DataError, match="empty") as caught:
         hold_out(split(), 0.001, 1)
     assert caught.value.field == "data: split val" and caught.value.hint == "split val=1%"
-    with pytest.raises(DataError, match="empty"):
-        hold_out(split(np.arange(100, dtype=np.int32)), 0.2, 1)
+    assert len(hold_out(split(), 0.01, 1)[1]) == 7  # the mend works
+    for share in (0.001, 0.2):
+        with pytest.raises(DataError, match="empty") as caught:
+            hold_out(split(np.arange(100, dtype=np.int32)), share, 1)
+        assert caught.value.hint == "" and "a class of two samples" in caught.value.expected
 
 
 def test_val_share_of_a_spec_depends_on_the_seed():

@@ -252,13 +252,18 @@ def hold_out(split: Split, share: float, seed: int) -> tuple[Split, Split]:
             elif count > 1 and not of_class.any():
                 of_class[0] = True
     if not enough or not picked.any():
+        divisible = len(split) > 1
+        if split.labels.ndim == 1:
+            divisible = bool((np.unique(split.labels, return_counts=True)[1] > 1).any())
         least = -(-100 // max(1, len(split)))
         raise DataError(
             f"a share of {100 * share:g}% leaves one part of {some(len(split), 'sample')} empty",
             field="data: split val",
-            expected="a share that leaves at least one sample on each side, and a class of two samples",
+            expected="a share that leaves at least one sample on each side"
+            if divisible
+            else "a class of two samples or more: the only one of a class is trained on",
             found=f"{int(picked.sum())} of {some(len(split), 'sample')} for validation",
-            hint=f"split val={least}%" if share * len(split) < 1 and least < 100 else "",
+            hint=f"split val={least}%" if divisible and share * len(split) < 1 else "",
         )
     return split.subset(np.sort(order[~picked])), split.subset(np.sort(order[picked]))
 
