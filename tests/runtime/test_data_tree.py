@@ -227,3 +227,12 @@ def test_an_unreadable_folder_is_named(tmp_path, monkeypatch):
     real = os.scandir
     monkeypatch.setattr(os, "scandir", locked)
     assert refused(tmp_path).path == tmp_path / "b"
+
+
+def test_notes_on_the_folder_one_stands_in_name_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cnnspec.runtime.data.tree import pictures_below
+
+    (tmp_path / "notes.txt").write_text("")
+    monkeypatch.chdir(tmp_path)
+    [note] = pictures_below(Path())[1]
+    assert note.startswith(".: left out 1 file")

@@ -41,6 +41,11 @@ class Tree:
         return tuple(self.parts["train"])
 
 
+def title_of(folder: Path) -> str:
+    """Return the name of a folder, and ``.`` or ``/`` for those without one."""
+    return folder.name or str(folder)
+
+
 def part_of(name: str) -> str | None:
     """Return which part a folder's name stands for, ``train``, ``val`` or ``test``; None for any other name.
 
@@ -73,7 +78,7 @@ def look(root: Path) -> Tree:
         beside = [folder.name for folder in folders if folder not in parts.values()]
         if beside:
             used = " and ".join(folder.name for folder in parts.values())
-            notes.append(f"{root.name}: left out, beside {used}: {_names(beside)}")
+            notes.append(f"{title_of(root)}: left out, beside {used}: {_names(beside)}")
         left.add("picture", "outside of the class folders", *loose)
         train = _Part(parts["train"], *_entries(parts["train"], left), left)
     else:
@@ -105,7 +110,7 @@ def check_filled(tree: Tree) -> None:
                 field="class",
                 expected="at least one image file",
                 found=found or "an empty folder",
-                hint=f"put pictures of the class into it (JPEG, PNG, ...), or move it out of {root.name}",
+                hint=f"put pictures of the class into it (JPEG, PNG, ...), or move it out of {title_of(root)}",
             )
 
 
@@ -138,7 +143,7 @@ class _LeftOut:
         for (thing, why), paths in self.kinds.items():
             example = os.path.relpath(min(paths), self.root)
             what = f"{some(len(paths), thing)} {why}".rstrip()
-            texts.append(f"{self.root.name}: left out {what}, such as {example}")
+            texts.append(f"{title_of(self.root)}: left out {what}, such as {example}")
         return texts
 
 
@@ -265,7 +270,7 @@ def _parts(root: Path, folders: Sequence[Path], notes: list[str]) -> dict[str, P
         told = [f"{title} set {parts[part].name}" for part, title in PARTS.items() if part in parts]
         if "train" not in parts:
             told.insert(0, f"training set {_names(others)}")
-        notes.append(f"{root.name}: {'; '.join(told)}")
+        notes.append(f"{title_of(root)}: {'; '.join(told)}")
     return parts
 
 
