@@ -116,6 +116,11 @@ def leave_stdout() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def aside() -> Console:
+    """Return the console of stderr; that of stdout while a :class:`LiveLine` stands there, in the same terminal."""
+    return console() if LiveLine.standing is not None and sys.stderr.isatty() else console(stderr=True)
+
+
 def say_aside(words: str) -> None:
     """Print lines to stderr as they are: how far something is, where results go to stdout."""
     click.echo(visible(words, lines=True), err=True)
@@ -124,7 +129,7 @@ def say_aside(words: str) -> None:
 def note(line: str) -> None:
     """Print a remark to stderr, where it does not mix with results."""
     for part in fold(f"note: {visible(line)}", terminal_width(stderr=True) or len(line) + 6, 6):
-        console(stderr=True).print(text(part, ("^note:", "bold yellow")))
+        aside().print(text(part, ("^note:", "bold yellow")))
 
 
 # ---- tables -------------------------------------------------------------------------------------
@@ -154,7 +159,7 @@ def print_error(error: CnnSpecError) -> None:
     if placed is not None:
         print_diagnostics([placed])
         return
-    out = console(stderr=True)
+    out = aside()
     fits = terminal_width(stderr=True) or 10**6
     head, *rest = str(error).split("\n")
     for line in fold(f"error: {head}", fits, 7):
@@ -167,7 +172,7 @@ def print_error(error: CnnSpecError) -> None:
 
 def print_diagnostics(diagnostics: Sequence[Diagnostic]) -> None:
     """Print findings to stderr, a blank line between them, and how many there are when more than one."""
-    out = console(stderr=True)
+    out = aside()
     fits = terminal_width(stderr=True)
     for i, d in enumerate(diagnostics):
         if i:
@@ -237,7 +242,7 @@ class LiveLine:
             refresh_per_second=8,
             transient=True,
             redirect_stdout=not stderr,
-            redirect_stderr=False,
+            redirect_stderr=sys.stderr.isatty(),  # warnings of Python stand above the line, not in it
         )
 
     def _draw(self) -> Text:

@@ -72,3 +72,31 @@ def test_a_style_is_bold_or_nothing_where_the_terminal_chooses_its_colours(tmp_p
     assert not re.search(r"\x1b\[(\d+;)*(3|4|9)\d", drawn)
     drawn = in_a_terminal(["check", "net.cnn"], tmp_path)[1]
     assert re.search(r"\x1b\[1;38;5;160m", drawn)
+
+
+WARNS = """
+import sys, warnings, cnnspec
+from cnnspec.cli import render
+from cnnspec.cli.progress import TrainingView
+
+class View(TrainingView):
+    def on_epoch(self, row):
+        super().on_epoch(row)
+        warnings.warn(f"one of Python in {row['epoch']}")
+        render.note("one of ours")
+        print("one of the user")
+
+with View() as view:
+    cnnspec.load("net.cnn").train(reporter=view)
+"""
+
+
+def test_what_others_print_stands_above_the_live_line(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "net.cnn").write_text(SPEC)
+    code, drawn = in_a_terminal(["-c", WARNS], tmp_path, program=())
+    assert code == 0
+    lines = [line.rpartition("\x1b[2K")[2] for line in drawn.replace("\r\n", "\n").split("\n")]
+    plain = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line) for line in lines]
+    assert sum(bool(re.match(r".*UserWarning: one of Python in [12]$", line)) for line in plain) == 2
+    assert plain.count("note: one of ours") == 2
+    assert plain.count("one of the user") == 2
