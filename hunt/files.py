@@ -175,15 +175,17 @@ def _other_kind(value: Any, rng: random.Random) -> Any:
 def no_file(path: Path, rng: random.Random) -> str:
     """Put something that is no file in its place."""
     path.unlink()
-    kind = rng.choice(("pipe", "folder", "a link to itself", "a link to /dev/zero", "nothing", "50 GB of nothing"))
+    kind = rng.choice(("pipe", "folder", "a link to itself", "a link to a pipe", "nothing", "50 GB of nothing"))
     if kind == "pipe":
         os.mkfifo(path)
     elif kind == "folder":
         path.mkdir()
     elif kind == "a link to itself":
         path.symlink_to(path.name)
-    elif kind == "a link to /dev/zero":
-        path.symlink_to("/dev/zero")
+    elif kind == "a link to a pipe":
+        other = path.with_name(f"{path.name}-pipe")  # no device: a fault in writing would do it harm
+        os.mkfifo(other)
+        path.symlink_to(other.name)
     elif kind == "50 GB of nothing":
         path.touch()
         os.truncate(path, 50_000_000_000)
