@@ -54,9 +54,9 @@ def read_sealed(path: Path) -> bytes | None:
 
 
 def is_private(status: os.stat_result) -> bool:
-    """Whether a file or folder belongs to this user and nobody else may write it."""
+    """Whether a file or folder belongs to this user, or to root, and nobody else may write it."""
     owner = getattr(os, "getuid", lambda: status.st_uid)()
-    return status.st_uid == owner and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return status.st_uid in (owner, 0) and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 def remove_drafts(folder: Path) -> None:

@@ -37,7 +37,7 @@ def info(as_json: bool) -> None:
     render.say(f"folder    {found['folder']}")
     render.say(f"kernels   {found['kernels']}")
     render.say(f"size      {size(found['bytes'])}, all versions {size(found['bytes_of_all_versions'])}")
-    render.say(f"writable  {'yes' if found['writable'] else 'no: kernels are compiled anew in each process'}")
+    render.say(f"writable  {'yes' if found['writable'] else 'no: what is missing is compiled in each process'}")
 
 
 @command.command(name="build", short_help="Compile the kernels of specs beforehand.")

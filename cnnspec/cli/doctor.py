@@ -125,13 +125,13 @@ def check_cache() -> Iterator[Finding]:
     text = f"{found['kernels']} kernels, {size(found['bytes'])}, in {found['folder']}"
     if found["writable"]:
         yield Finding("cache", OK, text)
-        if spoilt:
-            names = ", ".join(spoilt[:3]) + (", ..." if len(spoilt) > 3 else "")
-            advice = "they are not used; each is made anew when it is needed. Damage may be a sign of a failing disk"
-            yield Finding("cache", NOTE, f"{some(len(spoilt), 'file')} damaged or not yours alone: {names}", advice)
     else:
-        advice = "kernels are compiled anew in each process; CNNSPEC_CACHE=DIR names a folder you may write to"
+        advice = "what is missing there is compiled in each process; CNNSPEC_CACHE=DIR names a folder you may write to"
         yield Finding("cache", NOTE, f"cannot be written: {found['folder']}", advice)
+    if spoilt:
+        names = ", ".join(spoilt[:3]) + (", ..." if len(spoilt) > 3 else "")
+        advice = "they are not used; each is made anew when it is needed. Damage may be a sign of a failing disk"
+        yield Finding("cache", NOTE, f"{some(len(spoilt), 'file')} damaged or not yours alone: {names}", advice)
 
 
 def check_data() -> Iterator[Finding]:

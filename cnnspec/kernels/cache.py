@@ -18,6 +18,7 @@ from pathlib import Path
 
 from ..places import cache_root
 from ..sealed import is_private, read_sealed, remove_drafts
+from . import objects
 from .objects import SUFFIX
 
 SETTINGS = (
@@ -30,6 +31,7 @@ SETTINGS = (
 )
 
 _in_use: str | None = None
+_to_read: str | None = None  # the cache folder, where it may be read but not written
 
 
 def cache_dir() -> Path:
@@ -56,14 +58,16 @@ def _cpu() -> str:
 def use_cache() -> str:
     """Make the cache folder and return it.
 
-    The folder is the user's alone (mode 0700): what lies in it is run. Where it cannot be written, kernels are
-    compiled into a temporary folder that goes with the process.
+    The folder is the user's alone (mode 0700): what lies in it is run. Where it cannot be written, kernels that are
+    missing there are compiled into a temporary folder that goes with the process.
     """
-    global _in_use
+    global _in_use, _to_read
     if _in_use is not None:
         return _in_use
     folder = cache_dir()
+    _to_read = None
     if not _make_private(folder):
+        _to_read = str(folder) if _is_safe(folder) else None
         folder = Path(tempfile.mkdtemp(prefix="cnnspec-kernels-"))
         import atexit
 
@@ -74,12 +78,27 @@ def use_cache() -> str:
     return _in_use
 
 
+def find_kernel(name: str) -> tuple[str, bytes] | None:
+    """Return symbol and code of a kernel that is kept, or None: from the folder in use, else from one to read only."""
+    folder = use_cache()
+    found = objects.read(folder, name)
+    return objects.read(_to_read, name) if found is None and _to_read is not None else found
+
+
+def _is_safe(folder: Path) -> bool:
+    """Whether a folder is no link, and only this user or root may write it."""
+    try:
+        status = folder.lstat()  # a link may lead anywhere tomorrow
+    except OSError:
+        return False
+    return stat.S_ISDIR(status.st_mode) and is_private(status)
+
+
 def _make_private(folder: Path) -> bool:
     """Make a folder that only this user may write, and say whether it is such a one."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = folder.lstat()  # a link may lead anywhere tomorrow
-        if not (stat.S_ISDIR(status.st_mode) and is_private(status)):
+        if not _is_safe(folder):
             return False
         with tempfile.TemporaryFile(dir=folder):
             return True

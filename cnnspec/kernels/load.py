@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from ..errors import MachineError
 from . import objects
-from .cache import use_cache
+from .cache import find_kernel, use_cache
 from .effort import Estimate, Progress
 
 TO_LOAD, TO_COMPILE = 16 << 20, 256 << 20  # bytes of addresses; LLVM ends the process where it gets none
@@ -46,7 +46,7 @@ def load_kernels(names: Sequence[str], progress: Progress | None = None) -> dict
         cold = []
         for name in names:
             if name not in _loaded:
-                found = objects.read(folder, name)
+                found = find_kernel(name)
                 address = objects.load(*found) if found else 0
                 if address:
                     _loaded[name] = address

@@ -170,6 +170,30 @@ def test_damaged_kernels_are_compiled_again(tmp_path: Path) -> None:
         assert run_python(SIGMOID, CNNSPEC_CACHE=str(tmp_path)) == f"False {want}", how
 
 
+def test_a_cache_that_may_only_be_read_is_read(tmp_path: Path) -> None:
+    """As in a container's image: nothing is compiled; what is missing is, and goes with the process."""
+    code = (
+        "import sys\n"
+        "from cnnspec.kernels import cache\n"
+        "cache._make_private = lambda folder: False\n"
+        "from cnnspec.kernels.load import load_kernels\n"
+        "load_kernels(sys.argv[1:] or ['walk'])\n"
+        "print('numba' in sys.modules, cache.use_cache())\n"
+    )
+    run_python(SIGMOID, CNNSPEC_CACHE=str(tmp_path))
+    [folder] = tmp_path.glob("kernels-*")
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    compiled, temporary = run_python(code, CNNSPEC_CACHE=str(tmp_path)).split()
+    assert compiled == "False" and Path(temporary) != folder and not Path(temporary).exists()
+    (folder / "walk.o").unlink()
+    assert run_python(code, CNNSPEC_CACHE=str(tmp_path)).startswith("True ")
+    assert {path: path.read_bytes() for path in folder.iterdir()} == {
+        path: content for path, content in before.items() if path.name != "walk.o"
+    }
+    folder.chmod(0o777)  # others may have written there
+    assert run_python(code.replace("'walk'", "'walk.run_parts'"), CNNSPEC_CACHE=str(tmp_path)).startswith("True ")
+
+
 def test_doctor_can_ask_for_damaged_kernels(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("CNNSPEC_CACHE", str(tmp_path))
     folder = cache.cache_dir()
