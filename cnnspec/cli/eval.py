@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import DataError
-from ..text import columns, count, duration, percent, table, to_json
+from ..text import columns, count, duration, percent, shorten, table, to_json, visible
 from . import render
 from .expects import print_verdicts, verdicts
 from .target import exact_option, open_target, set_option, threads_option, weights_option
@@ -128,21 +128,27 @@ def as_dict(mistake: Mistake, names: Sequence[str]) -> dict[str, object]:
 
 
 def print_mistakes(mistakes: Sequence[Mistake], names: Sequence[str]) -> None:
-    """Print a line for each mistake: the file or sample, its class, and the one it is taken for."""
+    """Print a line for each mistake: the file or sample, its class, and the one it is taken for.
+
+    Where the terminal is too narrow for that, the file stands on a line of its own, so that its name can be read.
+    """
     if not mistakes:
         render.say("no image is taken for another class")
         return
-    rows = [
-        (
-            str(m.file) if m.file is not None else f"sample {m.sample}",
-            names[m.true],
-            names[m.predicted],
-            percent(m.probability),
-        )
-        for m in mistakes
-    ]
+    here = Path.cwd()
+    rows = []
+    for m in mistakes:
+        file = m.file.relative_to(here) if m.file is not None and m.file.is_relative_to(here) else m.file
+        image = str(file) if file is not None else f"sample {m.sample}"
+        rows.append((image, names[m.true], names[m.predicted], percent(m.probability)))
     head = ("image" if mistakes[0].file is not None else "sample", "true", "predicted", "probability")
-    render.print_table(table(head, rows, "lllr", width=render.width() if sys.stdout.isatty() else None))
+    lines = table(head, rows, "lllr")
+    if not sys.stdout.isatty() or max(map(columns, lines)) <= render.width():
+        render.print_table(lines)
+        return
+    for image, true, predicted, probability in rows:
+        render.say(shorten(visible(image), render.width()))
+        render.say(shorten(f"    {visible(true)} taken for {visible(predicted)}, {probability}", render.width()))
 
 
 def print_confusion(confusion: np.ndarray, names: Sequence[str]) -> None:

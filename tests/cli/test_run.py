@@ -161,6 +161,26 @@ def test_eval_lists_the_files_of_mistakes(cli: Run, tmp_path: Path, pets: Path) 
     raise AssertionError("a picture of a cat among the dogs is taken for a dog")
 
 
+def test_names_of_mistaken_files_can_be_read_in_a_narrow_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import sys
+
+    from cnnspec.cli.eval import print_mistakes
+    from cnnspec.runtime.evaluate import Mistake
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    name = "photos/a_rather_long_name_of_a_class/picture-00017-of-the-summer.png"
+    print_mistakes([Mistake(0, tmp_path / name, 0, 1, 0.75)], ("a_rather_long_name_of_a_class", "rose"))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [name, "    a_rather_long_name_of_a_class taken for rose, 75.00 %"]
+    monkeypatch.setenv("COLUMNS", "200")
+    print_mistakes([Mistake(0, tmp_path / name, 0, 1, 0.75)], ("a_rather_long_name_of_a_class", "rose"))
+    assert f"{name}  a_rather_long_name_of_a_class  rose           75.00 %" in capsys.readouterr().out
+
+
 def test_no_mistakes_of_targets_that_are_numbers(cli: Run, tmp_path: Path) -> None:
     np.savez(tmp_path / "d.npz", x_train=np.ones((8, 4, 4, 1), np.float32), y_train=np.zeros((8, 2), np.float32))
     (tmp_path / "net.cnn").write_text(REGRESSION.replace("epochs 60", "epochs 1"))
