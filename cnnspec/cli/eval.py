@@ -56,6 +56,7 @@ def command(
     from ..runtime.expected import why_not_judged
     from ..runtime.learned import after_evaluation
     from ..runtime.trained import compare_data, compare_spec
+    from .progress import CountView
 
     opened = open_target(target, sets, exact)
     used = opened.weights_used(weights)
@@ -76,7 +77,8 @@ def command(
         raise click.UsageError("--mistakes lists images of classes; the targets of this data are numbers")
     network = opened.open_network(used.file, threads=threads, target=target_dtype(opened.model, part))
     classes = data.classes if part.labels.ndim == 1 and (confusion or mistakes or as_json) else None
-    found = evaluate(network, part, opened.model.train.batch, classes)
+    with CountView("image") as view:
+        found = evaluate(network, part, opened.model.train.batch, classes, view)
     metrics = found.metrics(split)
     judged = verdicts(opened.model, metrics, not_judged=why_not_judged(opened.model, opened.run))
     judged = [v for v in judged if v.found is not None]  # lines about other splits are none of this

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +62,7 @@ def command(
     """
     from ..runtime.answers import findings_of, image_files, invert_hint, white_of_pictures
     from ..runtime.trained import compare_spec
+    from .progress import CountView
 
     opened = open_target(target, exact=exact)
     findings = findings_of(opened.model)
@@ -76,18 +78,21 @@ def command(
     means: list[float] = []
     layout = Layout.of(files, names)
     failed = 0
-    for start in range(0, len(files), BATCH):
-        good, bad = read_pictures(opened, files[start : start + BATCH], findings, invert)
-        for error in bad:
-            render.print_error(error)
-        failed += len(bad)
-        means += [float(pixels.mean()) for _, pixels in good]
-        for path, outputs in answers(opened, network, good, white):
-            probable = opened.model.train.loss.word != "mse"
-            result, lines = as_result(path, outputs, names, shown, layout, probable=probable)
-            results.append({**result, "weights": used.as_dict()})
-            for line, style in () if as_json else lines:
-                render.say(line, style)
+    seen = not as_json and sys.stdout.isatty()  # then the answers themselves say how far it is
+    with CountView("image", quiet=seen) as view:
+        for start in range(0, len(files), BATCH):
+            good, bad = read_pictures(opened, files[start : start + BATCH], findings, invert)
+            for error in bad:
+                render.print_error(error)
+            failed += len(bad)
+            means += [float(pixels.mean()) for _, pixels in good]
+            for path, outputs in answers(opened, network, good, white):
+                probable = opened.model.train.loss.word != "mse"
+                result, lines = as_result(path, outputs, names, shown, layout, probable=probable)
+                results.append({**result, "weights": used.as_dict()})
+                for line, style in () if as_json else lines:
+                    render.say(line, style)
+            view(start + len(good) + len(bad), len(files))
     if as_json:
         render.show(to_json(results))
     elif results:

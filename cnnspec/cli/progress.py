@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 PLAIN_EVERY = 30.0  # seconds between two lines of one epoch where nothing can be redrawn
 COMPILING_EVERY = 10.0  # and between two lines while kernels compile
 LINE = len("compiling kernels    100/100, about 100 min left")  # the most that stands beside the bar
+SHOWN_AFTER = 1.0  # seconds of work that need no line
 OVERDUE = 3.0  # seconds after which an estimate that did not come true is no longer shown
 
 # title, width and text of each column of the table of epochs
@@ -139,6 +140,48 @@ class CompileView:
         elif now - self.told >= COMPILING_EVERY:
             self.told = now
             render.say_aside(self.state.line())
+
+
+class CountView:
+    """Shows on stderr how many things of ``what`` are done, once that takes long; call it with (done, total).
+
+    ``quiet`` shows nothing, as where results on the same terminal say how far it is.
+    """
+
+    def __init__(self, what: str, *, quiet: bool = False) -> None:
+        self.what, self.quiet = what, quiet
+        self.done = self.total = 0
+        self.live: render.LiveLine | None = None
+        self.began = self.told = time.monotonic()
+
+    def __enter__(self) -> CountView:
+        self.began = self.told = time.monotonic()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self.live is not None:
+            self.live.stop()
+            self.live = None
+
+    def __call__(self, done: int, total: int) -> None:
+        self.done, self.total = done, total
+        now = time.monotonic()
+        if self.quiet or now - self.began < SHOWN_AFTER:
+            return
+        if not render.is_plain(stderr=True):
+            if self.live is None:
+                self.live = render.LiveLine(lambda: self.line(render.console(stderr=True).width), stderr=True)
+                self.live.start()
+        elif done < total and now - self.told >= PLAIN_EVERY:
+            self.told = now
+            render.say_aside(self.line())
+
+    def line(self, columns: int = 0) -> str:
+        """Return how far it is, with a bar where a line of so many columns has room for one."""
+        left = (time.monotonic() - self.began) * (self.total - self.done) / max(1, self.done)
+        words = f"{count(self.done)} of {some(self.total, self.what)}, {coming(left)} left"
+        room = min(24, columns - len(words) - 3)
+        return (bar(self.done / max(1, self.total), room, empty="┄") + "  " if room >= 4 else "") + words
 
 
 class TrainingView:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -119,7 +120,13 @@ def _hint_for_targets(targets: np.ndarray) -> str:
     return "train { loss mse }"
 
 
-def evaluate(network: Evaluable, split: Split, batch: int, classes: int | None = None) -> Evaluation:
+def evaluate(
+    network: Evaluable,
+    split: Split,
+    batch: int,
+    classes: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
     """Return loss and accuracy of a network on a split, in inference mode.
 
     Parameters
@@ -128,10 +135,11 @@ def evaluate(network: Evaluable, split: Split, batch: int, classes: int | None =
     split : the samples, taken in their order.
     batch : samples a step; at most what the network was made for.
     classes : also count the confusion between so many classes, and list the mistakes.
+    progress : called after each step with the samples done and all.
     """
     started = time.perf_counter()
     is_classes = split.labels.ndim == 1
-    loss_sum, correct = 0.0, 0
+    loss_sum, correct, done = 0.0, 0, 0
     confusion = np.zeros((classes, classes), np.int64) if classes else None
     mistakes: list[Mistake] = []
     for part in batches(split, np.arange(len(split)), batch):
@@ -144,6 +152,9 @@ def evaluate(network: Evaluable, split: Split, batch: int, classes: int | None =
             mistakes += _mistakes(split, part, softmax(result.outputs), predicted)
         loss_sum += float(result.loss) * len(part.y)
         correct += int(result.correct)
+        done += len(part.y)
+        if progress is not None:
+            progress(done, len(split))
     return Evaluation(
         loss_sum / len(split),
         correct / len(split) if is_classes else float("nan"),

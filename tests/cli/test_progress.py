@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from cnnspec.cli.progress import CompileView, Compiling
+from cnnspec.cli import progress
+from cnnspec.cli.progress import CompileView, Compiling, CountView
 
 pty = pytest.importorskip("pty")
 
@@ -216,3 +217,35 @@ def test_a_reader_that_goes_is_no_mistake_of_the_spec(tmp_path: Path, monkeypatc
     monkeypatch.setattr(main.cli, "main", gone)
     monkeypatch.setattr(render, "leave_stdout", lambda: None)
     assert main.run([]) == 141
+
+
+@pytest.mark.parametrize("command", [("eval", "run"), ("predict", "run", "pics")], ids=lambda command: command[0])
+def test_long_work_says_how_far_it_is_beside_its_results(
+    cli: Callable[..., Any], room: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    from PIL import Image
+
+    (room / "pics").mkdir()
+    for i in range(130):
+        Image.new("L", (8, 8)).save(room / "pics" / f"{i}.png")
+    monkeypatch.setattr(progress, "SHOWN_AFTER", 0.0)
+    monkeypatch.setattr(progress, "PLAIN_EVERY", 0.0)
+    result = cli(*command, "--json")
+    assert json.loads(result.out)
+    assert re.search(r"^\d+ of (130|359) images, .* left$", result.err, re.MULTILINE)
+    monkeypatch.setattr(progress, "SHOWN_AFTER", 3600.0)
+    assert " left" not in cli(*command).err
+
+
+def test_a_count_fits_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    import time
+
+    now = 50.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    with CountView("image", quiet=True) as view:
+        now += 10
+        view(1_000, 4_000)
+        assert view.line() == "1,000 of 4,000 images, about 30 s left"
+        for columns in (40, 60, 80, 200):
+            assert len(view.line(columns)) <= columns
+        assert view.line(80).startswith("━━━━━━┄┄")
