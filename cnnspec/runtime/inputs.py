@@ -10,6 +10,7 @@ from .data import Dataset
 from .data.split import Split
 
 FAR, WIDE, FLAT = 10.0, 30.0, 50.0  # a mean, a standard deviation, a mean over a standard deviation: beyond, told
+OUTLYING = 1000.0  # a number where mean and deviation are as they should be: beyond, told
 NARROW = 0.05  # a standard deviation: below, told where the spec says how to normalise
 UNEVEN = 10  # times as many samples in the largest class as in the smallest
 IN_MEMORY, DECODED = 256, 32  # samples that are looked at, where they lie in memory and where each must be decoded
@@ -41,7 +42,7 @@ def input_remarks(model: Model, data: Dataset) -> list[str]:
     written = model.data.normalize if model.data is not None else None
     narrow = written is not None and std < NARROW
     if not abs(mean) > FAR and not std > WIDE and not abs(mean) > FLAT * std and not narrow:
-        return []
+        return _outliers(float(np.abs(x).max()), std)
     normalizer, channels = data.normalizer, x.shape[-1]
     raw = x.astype(np.float64) * np.asarray(normalizer.std) + np.asarray(normalizer.mean)  # as normalize meets them
     means, stds = raw.mean(axis=(0, 1, 2)), raw.std(axis=(0, 1, 2))
@@ -54,6 +55,16 @@ def input_remarks(model: Model, data: Dataset) -> list[str]:
     pixels = max(map(abs, written.mean)) > 1 or max(written.std) > 1
     why = " (pixels are scaled to 0..1 before it)" if normalizer.white != 1 and pixels else ""
     return [f"{said}: write  {fitting}{why}"]
+
+
+def _outliers(largest: float, std: float) -> list[str]:
+    """Return a remark where few numbers are far larger than the others (docs/performance.md, Winograd)."""
+    if not largest > OUTLYING:
+        return []
+    return [
+        f"the net's inputs hold numbers as large as {largest:.4g} where their standard deviation is {std:.4g}: fast "
+        "3x3 convolutions round away what lies beside them; clip the data, or train with --exact"
+    ]
 
 
 def class_remarks(data: Dataset) -> list[str]:

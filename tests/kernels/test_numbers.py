@@ -201,6 +201,37 @@ def test_what_is_not_finite_is_seen(op: Op, shapes: tuple[Shape, ...], training:
             assert finite[0] and finite[2]
 
 
+@pytest.mark.parametrize("dtype", ["f32", "f64"])
+@pytest.mark.parametrize("channels", [1, 5, 8, 16, 17, 40])
+@pytest.mark.parametrize(
+    ("op", "window"),
+    [
+        (LAYERS["relu"](), 1),
+        (LAYERS["relu6"](), 1),
+        (LeakyRelu(0.1), 1),
+        (Conv(1, (1, 1), bias=False, activation="relu"), 1),
+        (Conv(20, (1, 1), activation="relu6"), 1),
+        (Depthwise((1, 1), activation="relu"), 1),
+        (MaxPool((2, 2), padding=(0, 0)), 2),
+        (MaxPool((3, 3), (3, 3), padding=(0, 0)), 3),
+    ],
+    ids=lambda x: f"{x.name} {getattr(x, 'activation', '')}" if isinstance(x, Op) else "",
+)
+def test_each_nan_stays_where_it_was(op: Op, window: int, channels: int, dtype: str) -> None:
+    """The larger of a NaN and 0, or of a NaN and others, is a NaN: in whole vectors, in parts of them, one by one."""
+    shape = (6, 12, channels)
+    rng = np.random.default_rng(channels)
+    x = rng.standard_normal((2, *shape))
+    bad = rng.random(x.shape) < 0.1
+    x[bad] = np.nan
+    arrays = {p.name: rng.standard_normal(p.shape) for p in op.params(shape)}
+    y = Run(layer_graph(op, [shape], training=False), dtype=dtype).run(2, {"x0": x, **arrays}).get("y", 2)
+    seen = bad.reshape(2, 6 // window, window, 12 // window, window, channels).any(axis=(2, 4))
+    if isinstance(op, Conv):
+        seen = np.broadcast_to(seen.any(axis=3, keepdims=True), y.shape)
+    assert np.array_equal(np.isnan(y), seen)
+
+
 @pytest.mark.parametrize("activation", ["relu", "relu6", "leaky_relu", "tanh", "sigmoid"])
 @pytest.mark.parametrize("layer", ["conv 9 3x3", "depthwise 3x3", "dense 9", "conv 9 3x3 -> bn"])
 def test_fused_activations_do_not_hide_nan(layer: str, activation: str) -> None:

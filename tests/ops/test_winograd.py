@@ -173,6 +173,44 @@ def test_float32_stays_near_float64(channels: int) -> None:
     assert max(found.values()) < ERROR, found
 
 
+@pytest.mark.parametrize("channels", [16, 32, 192])
+def test_beside_a_large_number_errors_have_its_size(channels: int) -> None:
+    """The bound that docs/performance.md states: what does not see a pixel of size X is off by less than 1e-6 X."""
+    shape, large = (14, 15, channels), 1e4
+    op = Conv(channels, (3, 3), bias=False)
+    direct = layer_graph(op, [shape], training=False)
+    chosen = run_pipeline(direct, [ChooseAlgorithm()])
+    assert algorithms(chosen)["conv"].startswith("winograd")
+    rng = np.random.default_rng(channels)
+    x = (1e-4 * rng.standard_normal((1, *shape))).astype(np.float32)
+    x[0, 6, 6] = large * rng.choice([-1, 1], channels)
+    arrays = {"x0": x, "weight": rng.standard_normal((3, 3, channels, channels)) / np.sqrt(9 * channels)}
+    truth = Run(direct).run(1, arrays).get("y", 1)
+    beside = np.ones(truth.shape, bool)
+    beside[0, 5:8, 5:8] = False
+    for graph, allowed in ((chosen, 1e-6 * large), (direct, 1e-9)):
+        error = np.abs(Run(graph, dtype="f32").run(1, arrays).get("y", 1) - truth)
+        assert error[beside].max() < allowed
+        assert error.max() < 4e-6 * large  # where it is seen
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("channels", [16, 192])
+def test_what_is_not_finite_reaches_what_sees_it_and_little_more(channels: int, bad: float) -> None:
+    op, shape = Conv(channels, (3, 3)), (12, 14, channels)
+    direct = layer_graph(op, [shape], training=False)
+    graph = run_pipeline(direct, [ChooseAlgorithm()])
+    assert algorithms(graph)["conv"].startswith("winograd")
+    chosen, rng = Run(graph, dtype="f32"), np.random.default_rng(0)
+    arrays = {"weight": rng.standard_normal((3, 3, channels, channels)), "bias": rng.standard_normal(channels)}
+    for row, column in ((0, 0), (5, 6), (7, 8), (11, 13), (4, 3)):
+        x = rng.standard_normal((1, *shape))
+        x[0, row, column, 3] = bad
+        lost = ~np.isfinite(chosen.run(1, {"x0": x, **arrays}).get("y", 1)[0])
+        assert lost[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2].all()
+        assert lost.any(axis=2).sum() <= 25
+
+
 @pytest.mark.slow
 def test_a_wrong_point_is_seen(tmp_path: Path) -> None:
     """One of the points a thousandth off, in kernels compiled for it: the bound above is no formality."""

@@ -24,6 +24,7 @@ def remarks(x, normalize=""):
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (60, 6, 6, 3)).astype(np.uint8)
 UNIT = RNG.random((60, 6, 6, 1), dtype=np.float32)
+SPIKE = np.where(np.arange(UNIT.size).reshape(UNIT.shape) == 7, np.float32(1100), UNIT)
 
 
 @pytest.mark.parametrize(
@@ -41,6 +42,8 @@ UNIT = RNG.random((60, 6, 6, 1), dtype=np.float32)
         (UNIT * 200 - 100, "", "and standard deviation 58"),
         (UNIT * 1e-3 + 1, "", "mean 1"),
         (UNIT * 0 + 0.25, "", "every number of the images that were looked at is 0.25"),
+        (SPIKE, "", "numbers as large as 1100 where their standard deviation is 23"),
+        (np.minimum(SPIKE, 900), "", None),
         (PIXELS * 0, "", "every number of the images that were looked at is 0:"),
     ],
 )
