@@ -5,9 +5,8 @@ All that is known about a layer here is its declaration, :func:`cnnspec.ops.base
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any
 
 from ..errors import Diagnostic, Fix
@@ -15,8 +14,9 @@ from ..ops.base import REQUIRED, Attr, dims
 from ..source import Span
 from ..syntax import ast
 from ..text import plain
-from .elsewhere import key_elsewhere
+from .forms import written
 from .guess import hint_of, meant
+from .misfits import keys_without_equals, missing_argument, name_of, no_equals, surplus_argument, swapped, unknown_key
 from .values import Dims, Fault, LabelValue, NotKnown, Scope, Value, Word, describe, evaluate, unknown_name
 
 YES_NO = {"yes": True, "no": False}
@@ -30,37 +30,6 @@ class Bound:
     values: dict[str, Any] = field(default_factory=dict)
     spans: dict[str, Span] = field(default_factory=dict)
     known: bool = True  # false when a value depends on what an earlier error left unknown
-
-
-def written(attrs: Mapping[str, Attr]) -> dict[str, Attr]:
-    """Return the fields that a spec may write."""
-    return {name: a for name, a in attrs.items() if a.kind != "hidden"}
-
-
-def format_default(value: Any) -> str:
-    """Return a default as a spec would write it."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, tuple):
-        if value == (0, 0):
-            return "none"
-        return str(value[0]) if len(set(value)) == 1 else dims(value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def signature(name: str, attrs: Mapping[str, Attr]) -> str:
-    """Return the form of a layer or setting in one line: ``conv OUT_CHANNELS SIZE stride=1 pad=same``."""
-    parts = [name]
-    for a in written(attrs).values():
-        if a.positional:
-            parts.append(a.key.upper() if a.default is REQUIRED else f"[{a.key.upper()}]")
-        elif a.default is REQUIRED:
-            parts.append(f"{a.key}=...")
-        elif a.default is not None:
-            parts.append(f"{a.key}={format_default(a.default)}")
-        else:
-            parts.append(f"[{a.key}=...]")
-    return " ".join(parts)
 
 
 def bind(
@@ -82,7 +51,7 @@ def bind(
     waiting = [f for f, a in fields.items() if a.positional]
     bound, good = Bound(), True
     given: dict[str, ast.Argument] = {}
-    pairs = _keys_without_equals(arguments, fields, scope)
+    pairs = keys_without_equals(arguments, fields, scope)
     told: set[int] = set()  # values whose keys have been reported
     surplus = False
     for argument in arguments:
@@ -90,20 +59,20 @@ def bind(
             continue
         if id(argument) in pairs:
             told.add(id(pairs[id(argument)]))
-            report(_no_equals(name, argument, pairs[id(argument)]))
+            report(no_equals(name, argument, pairs[id(argument)]))
             good = False
             continue
         if argument.key:
             target = by_key.get(argument.key)
             if target is None:
-                report(_unknown_key(name, attrs, argument, by_key, arguments))
+                report(unknown_key(name, attrs, argument, by_key, arguments))
                 good = False
                 continue
         else:
             target = next((f for f in waiting if f not in given), None)
             if target is None:
                 if not surplus:  # the first one says it
-                    report(_surplus(name, attrs, argument, arguments))
+                    report(surplus_argument(name, attrs, argument, arguments))
                 good, surplus = False, True
                 continue
         if target in given:
@@ -124,142 +93,19 @@ def bind(
             bound.values[target] = convert(name, fields[target], argument.value, scope)
             bound.spans[target] = argument.span
         except Fault as fault:
-            swapped = _swapped(name, fields[target], argument, arguments)
-            report(swapped or fault.diagnostic)
+            changed_places = swapped(name, fields[target], argument, arguments)
+            report(changed_places or fault.diagnostic)
             good = False
-            if swapped is not None:
+            if changed_places is not None:
                 return None
         except NotKnown:
             bound.known = False
     for f, a in fields.items():
         if a.default is REQUIRED and f not in given and f not in optional:
             if good:  # a misfit above explains a gap better than the gap itself
-                report(_missing(name, attrs, a, head))
+                report(missing_argument(name, attrs, a, head))
             good = False
     return bound if good else None
-
-
-def _keys_without_equals(
-    arguments: Sequence[ast.Argument], fields: Mapping[str, Attr], scope: Scope
-) -> dict[int, ast.Argument]:
-    """Return the values of keys that were written as in ``stride 2``, by the id of the argument that is the key."""
-    keys = {a.key for a in fields.values() if not a.positional}
-    found: dict[int, ast.Argument] = {}
-    for argument, following in pairwise(arguments):
-        word = argument.value.name if isinstance(argument.value, ast.Name) and not argument.key else ""
-        key = word if word in keys else key_elsewhere(word)
-        if key in keys and not following.key and word not in scope.variables and word not in scope.labels:
-            found[id(argument)] = following
-    return found
-
-
-def _no_equals(name: str, key: ast.Argument, value: ast.Argument) -> Diagnostic:
-    span = key.span.to(value.span)
-    word = key_elsewhere(key.span.text) or key.span.text
-    fix = Fix(span, f"{word}={value.span.text}", sure=True)
-    message = f"`{word}` of {name} is written with ="
-    return Diagnostic(
-        "surplus-argument", message, span, "a key and its value", hint=f"write  {fix.replacement}", fix=fix
-    )
-
-
-def _unknown_key(
-    name: str,
-    attrs: Mapping[str, Attr],
-    argument: ast.Argument,
-    known: Collection[str],
-    arguments: Sequence[ast.Argument],
-) -> Diagnostic:
-    span = argument.key_span or argument.span
-    if argument.key == "activation":
-        label = "an activation is a layer of its own"
-        value = argument.value.span.text
-        hint = f"write  -> {value[:20]}  after {name}"
-        fix = None
-        if argument is arguments[-1] and isinstance(argument.value, ast.Name):
-            before = arguments[-2].span.end if len(arguments) > 1 else argument.span.start
-            fix = Fix(Span(span.source, before, argument.span.end), f" -> {value}", sure=len(arguments) > 1)
-        return Diagnostic("unknown-key", f"{name} has no `{argument.key}`", span, label, hint=hint, fix=fix)
-    elsewhere = key_elsewhere(argument.key)
-    fix = meant(argument.key, known, span)
-    if elsewhere is not None and elsewhere in known:
-        fix = Fix(span, elsewhere, sure=True)
-    return Diagnostic(
-        "unknown-key",
-        f"{name} has no `{argument.key}`",
-        span,
-        f"known keys: {', '.join(known) or 'none'}",
-        hint=hint_of(fix, f"the form is  {signature(name, attrs)}"),
-        fix=fix,
-    )
-
-
-def _surplus(
-    name: str, attrs: Mapping[str, Attr], argument: ast.Argument, arguments: Sequence[ast.Argument]
-) -> Diagnostic:
-    fields = written(attrs)
-    positional = [a.key for a in fields.values() if a.positional]
-    wanted = (
-        f"{len(positional)} bare argument{'s' if len(positional) != 1 else ''}" if positional else "no bare argument"
-    )
-    keys = [a.key for a in fields.values()]
-    hint, fix = f"the form is  {signature(name, attrs)}", None
-    if isinstance(argument.value, ast.Name) and argument.value.name in keys:
-        hint = f"write  {argument.value.name}=...  to set it"
-    elif any(isinstance(a.value, ast.Name) and a.value.name == "classes" for a in arguments):
-        numbers = [a.span.text for a in arguments if isinstance(a.value, ast.Number)]
-        hint = f"write  {name} classes  and, on a line of its own,  classes {numbers[0] if numbers else 10}"
-    elif not positional and (rewritten := _with_keys(name, attrs, arguments)) is not None:
-        hint, fix = f"write  {rewritten.replacement}", rewritten
-    elif "stride" in keys and isinstance(argument.value, (ast.Number, ast.Size)):
-        hint = f"write  stride={argument.span.text}  if that was meant; {hint}"
-    return Diagnostic(
-        "surplus-argument",
-        f"{name} takes {wanted}; `{argument.span.text[:40]}` is one too many",
-        argument.span,
-        f"expected {'nothing more' if positional else 'keys only' if keys else 'nothing'} after {name}",
-        hint=hint,
-        fix=fix,
-    )
-
-
-def _with_keys(name: str, attrs: Mapping[str, Attr], arguments: Sequence[ast.Argument]) -> Fix | None:
-    """Return ``split val=10%`` for ``split 10%``, where each required key has one bare argument."""
-    required = [a.key for a in written(attrs).values() if a.default is REQUIRED]
-    if len(arguments) != len(required) or any(a.key for a in arguments):
-        return None
-    values = [a.span.text for a in arguments]
-    text = " ".join(f"{key}={value}" for key, value in zip(required, values, strict=True))
-    return Fix(arguments[0].span.to(arguments[-1].span), text, sure=len(required) == 1)
-
-
-def _swapped(name: str, a: Attr, argument: ast.Argument, arguments: Sequence[ast.Argument]) -> Diagnostic | None:
-    """Return the diagnostic for ``conv 3x3 16``, whose two bare arguments changed places."""
-    bare = [x for x in arguments if not x.key]
-    if len(bare) != 2 or bare[0] is not argument or a.kind != "int":
-        return None
-    if not isinstance(bare[0].value, ast.Size) or not isinstance(bare[1].value, ast.Number):
-        return None
-    span = bare[0].span.to(bare[1].span)
-    fix = Fix(span, f"{bare[1].span.text} {bare[0].span.text}", sure=True)
-    message = f"{_of(name, a)} comes first"
-    return Diagnostic("type", message, span, f"{a.key}: {a.doc}", hint=f"write  {name} {fix.replacement}", fix=fix)
-
-
-def _missing(name: str, attrs: Mapping[str, Attr], missing: Attr, head: Span) -> Diagnostic:
-    examples = {"size": "3x3", "window": "2", "int": "64", "float": "0.1", "str": '"path"'}
-    example = "3" if name == "repeat" else examples.get(missing.kind, "...")
-    end = Span(head.source, head.end, head.end)
-    form = f"  {head.text} {'' if missing.positional else missing.key + '='}{example}"
-    return Diagnostic(
-        "missing-argument",
-        f"{name} needs its {missing.key}: {missing.doc}"
-        if name != missing.key
-        else f"{name} needs a value: {missing.doc}",
-        Span(head.source, max(head.start, end.start - 1), end.end) if head.end - head.start > 40 else head,
-        f"expected {missing.key} after this",
-        hint=f"write{form}" if "\n" not in form else f"the form is  {signature(name, attrs)}",
-    )
 
 
 # ---- typing -------------------------------------------------------------------------------------
@@ -277,7 +123,7 @@ def convert(name: str, a: Attr, expr: ast.Expr, scope: Scope) -> Any:
         raise _unquoted(name, a, expr, "arithmetic")  # such as a path without its quotes
     value = evaluate(expr, scope)
     if isinstance(value, str) and a.kind in ("word", "bool", "padding", "window") and _is_word(value):
-        message = f"{_of(name, a)} is a word, and words have no quotes"
+        message = f"{name_of(name, a)} is a word, and words have no quotes"
         unquoted = Fix(expr.span, value, sure=expr.span.text == f'"{value}"')
         raise Fault(Diagnostic("type", message, expr.span, hint=f"write {value}", fix=unquoted))
     typed = _KINDS[a.kind](name, a, expr, value, scope)
@@ -302,7 +148,7 @@ def _check_range(name: str, a: Attr, expr: ast.Expr, value: int | float) -> None
         wanted = f"at least {plain(a.min)}"
     else:
         wanted = f"at most {plain(a.max or 0)}"
-    message = f"{_of(name, a)} must be {wanted}"
+    message = f"{name_of(name, a)} must be {wanted}"
     share = a.max is not None and a.max < 1 < value < 100 and expr.span.text.isdigit()
     hint = f"{expr.span.text} percent is written {expr.span.text}%" if share else ""
     raise Fault(Diagnostic("range", message, expr.span, f"expected {wanted}, found {plain(value)}", hint=hint))
@@ -311,13 +157,8 @@ def _check_range(name: str, a: Attr, expr: ast.Expr, value: int | float) -> None
 def _wrong_type(name: str, a: Attr, expr: ast.Expr, value: Value, wanted: str, scope: Scope) -> Fault:
     if isinstance(value, Word) and not a.choices and a.kind in ("int", "float", "size", "floats"):
         return Fault(unknown_name(value.name, expr.span, scope))
-    message = f"{_of(name, a)} must be {wanted}"
+    message = f"{name_of(name, a)} must be {wanted}"
     return Fault(Diagnostic("type", message, expr.span, f"expected {wanted}, found {describe(value)}", hint=_about(a)))
-
-
-def _of(name: str, a: Attr) -> str:
-    """Return how messages name a field: `stride` of conv, but just `epochs` where it is the statement."""
-    return f"`{a.key}`" if name == a.key else f"`{a.key}` of {name}"
 
 
 def _about(a: Attr) -> str:
@@ -331,7 +172,7 @@ def _unknown_value(name: str, a: Attr, expr: ast.Expr, found: str, words: Sequen
     return Fault(
         Diagnostic(
             "unknown-value",
-            f"{_of(name, a)} cannot be `{found}`",
+            f"{name_of(name, a)} cannot be `{found}`",
             expr.span,
             f"expected {_one_of(words)}",
             hint=hint_of(fix, _about(a)),
@@ -348,7 +189,7 @@ def _whole(name: str, a: Attr, expr: ast.Expr, value: Value, scope: Scope, wante
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, float):
-        message = f"{_of(name, a)} must be {wanted}"
+        message = f"{name_of(name, a)} must be {wanted}"
         raise Fault(
             Diagnostic(
                 "type",
@@ -380,7 +221,7 @@ def _bool(name: str, a: Attr, expr: ast.Expr, value: Value, scope: Scope) -> boo
     if word in YES_NO:
         return YES_NO[word]
     word_meant = NEARLY_YES_NO.get(word.lower(), {"1": "yes", "0": "no"}.get(word))
-    message = f"{_of(name, a)} is yes or no"
+    message = f"{name_of(name, a)} is yes or no"
     raise Fault(
         Diagnostic(
             "unknown-value" if isinstance(value, Word) else "type",
@@ -404,7 +245,7 @@ def _word(name: str, a: Attr, expr: ast.Expr, value: Value, scope: Scope) -> str
 def _size(name: str, a: Attr, expr: ast.Expr, value: Value, scope: Scope) -> tuple[int, int]:
     if isinstance(value, Dims):
         if len(value.dims) != 2:
-            message = f"{_of(name, a)} is rows x columns"
+            message = f"{name_of(name, a)} is rows x columns"
             raise Fault(
                 Diagnostic(
                     "type",
@@ -417,7 +258,7 @@ def _size(name: str, a: Attr, expr: ast.Expr, value: Value, scope: Scope) -> tup
         return value.dims[0], value.dims[1]
     if isinstance(value, tuple) and len(value) == 2 and all(isinstance(v, int) for v in value):
         size = Fix(expr.span, dims(value), sure=True)
-        message = f"{_of(name, a)} is one word"
+        message = f"{name_of(name, a)} is one word"
         raise Fault(Diagnostic("type", message, expr.span, "found a list", hint=f"write {size.replacement}", fix=size))
     side = _whole(name, a, expr, value, scope, "a size such as 3x3 or 3")
     return side, side
@@ -448,7 +289,7 @@ def _str(name: str, a: Attr, expr: ast.Expr, value: Value, scope: Scope) -> str:
 def _unquoted(name: str, a: Attr, expr: ast.Expr, found: str) -> Fault:
     text = expr.span.text
     quoted = Fix(expr.span, f'"{text}"', sure=text[:1].isalpha() and '"' not in text and "\n" not in text)
-    message = f"{_of(name, a)} is a text in double quotes"
+    message = f"{name_of(name, a)} is a text in double quotes"
     hint = f"write {quoted.replacement}"
     return Fault(Diagnostic("type", message, expr.span, f"expected a text, found {found}", hint=hint, fix=quoted))
 
@@ -457,7 +298,7 @@ def _floats(name: str, a: Attr, expr: ast.Expr, value: Value, scope: Scope) -> t
     items = value if isinstance(value, tuple) else (value,)
     parts = expr.items if isinstance(expr, ast.ListOf) else (expr,) * len(items)
     if not items:
-        raise Fault(Diagnostic("type", f"{_of(name, a)} is empty", expr.span, "expected one number or more"))
+        raise Fault(Diagnostic("type", f"{name_of(name, a)} is empty", expr.span, "expected one number or more"))
     return tuple(_float(name, a, part, item, scope) for part, item in zip(parts, items, strict=True))
 
 

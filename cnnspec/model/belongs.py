@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from ..ops.base import attrs_of
 from ..syntax import ast
-from .arguments import format_default, written
 from .elsewhere import key_elsewhere
+from .forms import format_default, written
 from .settings import SECTIONS, SETTINGS, TrainSettings
 
 SECTION_OF = {statement: section for section, statements in SECTIONS.items() for statement in statements}

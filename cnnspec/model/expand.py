@@ -10,10 +10,11 @@ from ..ops import LAYERS
 from ..ops.base import Op, Shape, attrs_of, dims
 from ..source import Span
 from ..syntax import ast
-from .arguments import Bound, bind, signature, written
+from .arguments import Bound, bind
 from .belongs import SECTION_OF, Statements, belongs
 from .branches import row_notes
 from .elsewhere import is_certain, is_no_layer_of_ours, key_elsewhere, layer_elsewhere
+from .forms import signature, written
 from .guess import hint_of, meant
 from .structure import expand_block, expand_from, expand_repeat, expand_residual
 from .values import Value

@@ -9,9 +9,9 @@ from ..ops.base import Attr, attrs_of
 from ..source import Source, Span
 from ..syntax import ast
 from ..syntax.parser import parse
-from .arguments import written
 from .belongs import Statements, belongs
 from .elsewhere import key_elsewhere
+from .forms import written
 from .sections import Override
 from .settings import SECTIONS, SETTINGS
 

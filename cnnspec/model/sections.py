@@ -11,8 +11,9 @@ from ..ops.base import Shape, attrs_of, dims
 from ..source import Span
 from ..syntax import ast
 from ..text import some
-from .arguments import bind, written
+from .arguments import bind
 from .belongs import Belongs, Statements, belongs
+from .forms import written
 from .guess import hint_of, meant
 from .settings import SECTIONS, SETTINGS, Constant, DataSettings, Normalize, TrainSettings, Warmup, fitting_source
 from .values import Scope, Value

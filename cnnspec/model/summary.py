@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..ops.base import Pair, Shape, attrs_of
-from .arguments import format_default, written
 from .branches import padding_of
+from .forms import format_default, written
 from .model import INPUT, Layer, Model
 
 BYTES = 4  # of a float32

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..ops.base import attrs_of, dims
-from .arguments import written
+from .forms import written
 from .model import Model
 
 

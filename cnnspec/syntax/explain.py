@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
-
-from lark import Token
 
 from ..errors import Diagnostic, Fix
-from ..source import Source, Span
+from ..source import Span
+from .calls import explain_assigned, explain_call, explain_tuple
+from .place import Place
 
 LATER = {
     "for": "write the rows one by one, or use  repeat N { ... }",
@@ -53,43 +52,6 @@ _NEARLY_ARROW = re.compile(r"(?:=|-[ \t]+)>")
 _NUMBERISH = re.compile(r"[0-9][\w.%]*")
 
 
-class Place:
-    """All that is known where the parser stopped."""
-
-    def __init__(self, source: Source, offset: int, kind: str, state: Any, base: int | None, accepts: set[str]) -> None:
-        self.source, self.offset, self.kind, self.accepts = source, offset, kind, accepts
-        self.stack: list[Any] = list(state.value_stack)
-        self.partial: list[Any] = self.stack[base:] if base is not None else []
-        self.text = source.text
-
-    def span(self, length: int = 1) -> Span:
-        return Span(self.source, self.offset, min(len(self.text), self.offset + length))
-
-    @property
-    def at_start(self) -> bool:
-        """Whether a statement could begin here."""
-        return "DATA" in self.accepts or not self.partial
-
-    @property
-    def last(self) -> Token | None:
-        """The token before the place."""
-        value = self.stack[-1] if self.stack else None
-        return value if isinstance(value, Token) else None
-
-    @property
-    def first_word(self) -> str:
-        for value in self.partial:
-            return str(value) if isinstance(value, Token) else ""
-        return ""
-
-    def open_bracket(self, *kinds: str) -> Token | None:
-        """Return the innermost bracket of these kinds that is still open."""
-        for value in reversed(self.stack):
-            if isinstance(value, Token) and value.type in kinds:
-                return value
-        return None
-
-
 def explain(place: Place) -> Diagnostic:
     """Return the diagnostic for a place where no rule goes on: the first explanation that fits."""
     return next(d for d in _explanations(place) if d is not None)
@@ -97,7 +59,7 @@ def explain(place: Place) -> Diagnostic:
 
 def _explanations(place: Place) -> Iterator[Diagnostic | None]:
     yield _at_end(place)
-    yield _assigned(place)
+    yield explain_assigned(place)
     yield _odd_character(place)
     yield _word(place)
     yield _numberish(place)
@@ -201,95 +163,10 @@ def _word(place: Place) -> Diagnostic | None:
             hint=f"choose another name, such as {word}_{more}",
         )
     if place.text[match.end() : match.end() + 1] == "(":
-        return _call(place, match)
+        return explain_call(place, match)
     if place.partial and place.first_word in SECTION_WORDS and place.kind in ("NAME", "FUNCTION"):
         return None
     return None
-
-
-def _call(place: Place, match: re.Match[str]) -> Diagnostic:
-    word = match.group()
-    end = _closing(place.text, match.end())
-    foreign = _foreign(place, place.offset, end)
-    if foreign is not None:
-        return foreign
-    if word.rpartition(".")[2] == "Sequential":
-        message, hint = "a net stands in no call", "write its layers, one a line or chained by ->"
-        return Diagnostic("syntax", message, place.span(len(word)), hint=hint)
-    if "." in word and place.text[match.end() : match.end() + 1] == "(" and place.kind == "":
-        message, hint = f"`{word}` is written as in another library", "run  cnnspec layers  to see what there is"
-        return Diagnostic("syntax", message, place.span(end - place.offset), hint=hint)
-    if place.at_start or (place.last is not None and place.last.type in ("ARROW", "COLON")):
-        inner = place.text[match.end() + 1 : end - 1].replace(",", " ")
-        written = " ".join([word, *inner.split()])
-        simple = place.text[end - 1] == ")" and not set(inner) & set("()[]{}#")
-        return Diagnostic(
-            "syntax",
-            f"`{word}` is called without parentheses and commas",
-            place.span(end - place.offset),
-            hint=f"write  {written[:60]}" if simple else "write its name and its arguments, separated by spaces",
-            fix=Fix(place.span(end - place.offset), written, sure=True) if simple else None,
-        )
-    call = place.text[place.offset : end]
-    return Diagnostic(
-        "syntax",
-        "a call as a bare argument needs parentheses around it",
-        place.span(end - place.offset),
-        hint=f"write ({call[:60]})",
-        fix=Fix(place.span(end - place.offset), f"({call})", sure=True),
-    )
-
-
-def _assigned(place: Place) -> Diagnostic | None:
-    """Explain ``x = Conv2D(64, kernel_size=3)``, where the parser stops inside of what it takes for a call."""
-    kinds = [value.type if isinstance(value, Token) else "" for value in place.partial[:4]]
-    if kinds != ["NAME", "EQUALS", "FUNCTION", "LPAR"]:
-        return None
-    start, opening = place.partial[2].start_pos, place.partial[3].start_pos
-    return _foreign(place, start, _closing(place.text, opening))
-
-
-def _foreign(place: Place, begin: int, end: int) -> Diagnostic | None:
-    """Return the diagnostic for a layer as Keras or PyTorch write it, perhaps assigned to a name."""
-    assigned = [v.type for v in place.partial[:2] if isinstance(v, Token)] == ["NAME", "EQUALS"]
-    after = place.last is not None and place.last.type in ("ARROW", "COLON")
-    if not (place.at_start or after or assigned):
-        return None
-    from .foreign import translate
-
-    text, call = place.text, place.text[begin:end]
-    if text[end : end + 1] == "(":  # layers.Flatten()(x)
-        end = _closing(text, end)
-    rest = re.compile(r"[ \t]*,?(?=[ \t]*(?:#|\r?\n|\Z))").match(text, end)
-    end = rest.end() if rest is not None else end
-    found = translate(call)
-    if found is None:
-        return None
-    written, exact, left_out = found
-    if re.search(r"^[ \t]*input\b", text, re.MULTILINE):
-        written = re.sub(r"^input \S+ -> ", "", written)
-    start = place.partial[0].start_pos if assigned else begin
-    span = Span(place.source, start, end)
-    return Diagnostic(
-        "syntax",
-        f"`{call.partition('(')[0]}` is written as in another library",
-        span,
-        "here a layer is its name and its arguments",
-        hint=f"write  {written}" + (f"  ({', '.join(left_out)} left out)" if left_out else ""),
-        fix=Fix(span, written, sure=exact),
-    )
-
-
-def _closing(text: str, opening: int) -> int:
-    """Return the offset after the bracket that closes the one at ``opening`` (or after the line)."""
-    depth = 0
-    for i in range(opening, min(len(text), opening + 2000)):
-        depth += {"(": 1, ")": -1}.get(text[i], 0)
-        if depth == 0:
-            return i + 1
-        if text[i] == "\n":
-            return i
-    return min(len(text), opening + 1)
 
 
 def _numberish(place: Place) -> Diagnostic | None:
@@ -326,7 +203,7 @@ def _punctuation(place: Place) -> Diagnostic | None:
             hint="delete it, or look for a { that was closed too early",
             fix=Fix(place.span(), ""),
         )
-    tuple_ = _tuple(place) if place.kind == "COMMA" else None
+    tuple_ = explain_tuple(place) if place.kind == "COMMA" else None
     if tuple_ is not None:
         return tuple_
     if place.kind == "COMMA":
@@ -371,22 +248,6 @@ def _punctuation(place: Place) -> Diagnostic | None:
             hint="put { on the line of what it belongs to, as in  residual {",
         )
     return None
-
-
-_TUPLE = re.compile(r"[(]\s*[0-9]+(?:\s*,\s*[0-9]+){1,2}\s*,?\s*[)]")
-
-
-def _tuple(place: Place) -> Diagnostic | None:
-    """Explain ``(3, 3)``, which is a size elsewhere."""
-    opening = place.open_bracket("LPAR", "LSQB", "LBRACE")
-    match = _TUPLE.match(place.text, opening.start_pos or 0) if opening is not None else None
-    if match is None:
-        return None
-    span = Span(place.source, match.start(), match.end())
-    size = "x".join(re.findall("[0-9]+", match.group()))
-    return Diagnostic(
-        "syntax", "a size is one word", span, "expected a size", hint=f"write {size}", fix=Fix(span, size, sure=True)
-    )
 
 
 def _generic(place: Place) -> Diagnostic:

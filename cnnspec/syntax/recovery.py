@@ -15,7 +15,8 @@ from lark.exceptions import UnexpectedInput, UnexpectedToken
 
 from ..errors import Diagnostic
 from ..source import Source
-from .explain import Place, explain
+from .explain import explain
+from .place import Place
 
 MAX_ERRORS = 20
 

@@ -1,0 +1,39 @@
+"""How a layer or a setting is written: its fields by key, its defaults, its form in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..ops.base import REQUIRED, Attr, dims
+
+
+def written(attrs: Mapping[str, Attr]) -> dict[str, Attr]:
+    """Return the fields that a spec may write."""
+    return {name: a for name, a in attrs.items() if a.kind != "hidden"}
+
+
+def format_default(value: Any) -> str:
+    """Return a default as a spec would write it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        if value == (0, 0):
+            return "none"
+        return str(value[0]) if len(set(value)) == 1 else dims(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def signature(name: str, attrs: Mapping[str, Attr]) -> str:
+    """Return the form of a layer or setting in one line: ``conv OUT_CHANNELS SIZE stride=1 pad=same``."""
+    parts = [name]
+    for a in written(attrs).values():
+        if a.positional:
+            parts.append(a.key.upper() if a.default is REQUIRED else f"[{a.key.upper()}]")
+        elif a.default is REQUIRED:
+            parts.append(f"{a.key}=...")
+        elif a.default is not None:
+            parts.append(f"{a.key}={format_default(a.default)}")
+        else:
+            parts.append(f"[{a.key}=...]")
+    return " ".join(parts)
