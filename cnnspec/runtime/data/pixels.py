@@ -17,6 +17,7 @@ from ...ops.base import Shape
 
 PIECE_NBYTES = 16 << 20  # of an array looked at in one go: masks of all of it would double the memory
 _BLOCKS, _BLOCK = 512, 4096  # values of a mapped array that its range is taken from
+_LARGEST = float(np.finfo(np.float32).max)
 _DEPTHS = (255, 1023, 4095, 16383, 65535)  # white of 8, 10, 12, 14 and 16 bits
 
 
@@ -124,8 +125,11 @@ def as_pixels(
         raise DataError("the array is empty", path=path, field=field, found=str(list(x.shape)))
     dtype = str(x.dtype.newbyteorder("="))
     if x.dtype.kind == "f" and not isinstance(x, np.memmap):
-        check_finite(x, path, field)
-    low, high = value_range(x)
+        low, high = float(x.min()), float(x.max())
+        if not max(-low, high) <= _LARGEST:  # also where one is NaN, which both pass on
+            check_finite(x, path, field)
+    else:
+        low, high = value_range(x)
     if x.dtype.kind == "b":
         x, white = x.view(np.uint8), 1.0
     elif x.dtype.kind == "f":
