@@ -239,7 +239,8 @@ class Net(InTurn):
         weights, before = (None, None) if restart else (self._weights, self._trained)
         record = kept_names(trained_on(data), before)
         remark = other_scale(record, before)
-        data = replace(data, notes=(*data.notes, remark)) if remark else data
+        warned = [f"{w.message} (line {w.span.line}); {w.hint or w.notes[0]}" for w in model.warnings]
+        data = replace(data, notes=(*data.notes, *warned, *([remark] if remark else [])))
         with nullcontext(reporter) if reporter is not None else training_view(progress) as told:
             result = train(
                 model,

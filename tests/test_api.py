@@ -353,3 +353,10 @@ def test_threads_that_ask_a_fresh_net_get_their_own_answers(net: cnnspec.Net) ->
         thread.join()
     assert all(np.array_equal(answers[i], expected.predict(xs[i])) for i in range(8))
     assert len(net._networks) == 1
+
+
+def test_training_in_python_tells_what_check_warns_of():
+    text = "input 8x8x1\nflatten -> dense 10 -> sigmoid\ndata { source digits }\ntrain { epochs 1 }\n"
+    notes = cnnspec.parse(text).train().notes
+    assert any(note.startswith("the net ends in sigmoid") and "delete sigmoid" in note for note in notes)
+    assert not cnnspec.parse(text.replace(" -> sigmoid", "")).train().notes

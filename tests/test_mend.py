@@ -36,6 +36,9 @@ def judge(text: str) -> None:
         before = findings(source)
     except SpecError as error:  # not a text of a spec at all
         before = error.diagnostics
+    for d in before:
+        assert d.fix is None or d.fix.replacement != d.fix.span.text, "no word is offered for itself"
+        assert len(d.message) < 2500
     mended, edits, remaining = mend(source)
     assert errors(remaining) <= errors(before), "a mend adds no mistake"
     assert remaining == findings(mended)
