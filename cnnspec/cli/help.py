@@ -48,7 +48,12 @@ KINDS = {  # in the order in which topics of one name are shown
     "error": "Errors",
     "manual": "Sections of the manual",
 }
-WIDTH = 80
+LONGEST = 200  # signs of a title; who prints it cuts what does not fit
+
+
+def page_width() -> int:
+    """Return the columns of a page: those of the terminal, but no more than can be read with ease."""
+    return min(100, render.width())
 
 
 @dataclass(frozen=True)
@@ -76,14 +81,15 @@ def _of_classes() -> Iterator[Topic]:
             kind = "layer" if group == "layers" else "setting"
 
             def text(group: str = group, word: str = word, cls: type = cls) -> str:
-                return manual(group, word, cls)
+                return manual(group, word, cls, page_width())
 
-            yield Topic(group if one else word, kind, first_sentence(cls, 60), text)
+            yield Topic(group if one else word, kind, first_sentence(cls, LONGEST), text)
         if group != "layers" and "" not in words and not any(is_one_form(w, c) for w, c in words.items()):
             section = next(name for name, statements in SECTIONS.items() if group in statements)
 
             def choices(group: str = group, words: dict[str, type] = words) -> str:
-                lines = [f"{group} {w:<14} {first_sentence(c, 60 - len(group))}" for w, c in words.items()]
+                room = page_width() - len(group) - 16
+                lines = [f"{group} {w:<14} {first_sentence(c, room)}" for w, c in words.items()]
                 return "\n".join([*lines, "", f"The manual of one: cnnspec help {next(iter(words))}"])
 
             yield Topic(group, "setting", f"a statement of {section}: {', '.join(words)}", choices)
@@ -99,14 +105,14 @@ def _of_keys() -> Iterator[Topic]:
                     owners.setdefault(a.key, []).append((head, a.doc, f"{takes(a)}; {default_of(a)}"))
     for key, found in owners.items():
         first = found[0]
-        title = textwrap.shorten(f"{first[1]}; a key of {', '.join(dict.fromkeys(o[0] for o in found))}", 60,
+        title = textwrap.shorten(f"{first[1]}; a key of {', '.join(dict.fromkeys(o[0] for o in found))}", LONGEST,
                                  placeholder=" ...")  # fmt: skip
 
         def text(key: str = key, found: list[tuple[str, str, str]] = found) -> str:
             lines = []
             for head, doc, taken in found:
                 line = f"{head} {key}=...  {doc} ({taken})"
-                lines += textwrap.wrap(line, WIDTH, subsequent_indent="    ", break_on_hyphens=False)
+                lines += textwrap.wrap(line, page_width(), subsequent_indent="    ", break_on_hyphens=False)
             return "\n".join([*lines, "", f"The manual: cnnspec help {found[0][0].split()[-1]}"])
 
         yield Topic(key, "key", title, text)
@@ -132,7 +138,7 @@ def _of_commands() -> Iterator[Topic]:
 
         def text(name: str = name) -> str:
             command: click.Command = import_module(f".{name}", __package__).command
-            with click.Context(command, info_name=f"cnnspec {name}", max_content_width=WIDTH) as context:
+            with click.Context(command, info_name=f"cnnspec {name}", max_content_width=page_width()) as context:
                 return command.get_help(context)
 
         yield Topic(name, "command", title, text)
@@ -147,12 +153,12 @@ def _of_pages() -> Iterator[Topic]:
             return _page(title, body)
 
         kind = "error" if is_error else "manual"
-        title = textwrap.shorten(first, 60, placeholder=" ...") if is_error else f"docs/{section.page}.md"
+        title = textwrap.shorten(first, LONGEST, placeholder=" ...") if is_error else f"docs/{section.page}.md"
         yield Topic(section.title.lower(), kind, title, text)
 
 
 def _page(title: str, body: str) -> str:
-    return f"{title}\n{'=' * len(title)}\n\n{plain(body, WIDTH)}"
+    return f"{title}\n{'=' * len(title)}\n\n{plain(body, page_width())}"
 
 
 # ---- asking -------------------------------------------------------------------------------------
@@ -235,19 +241,22 @@ def command(topic: tuple[str, ...]) -> int:
 def print_topics(found: list[Topic]) -> None:
     """Print a line for each topic: what to type, and what it is about."""
     width = max(len(t.name) for t in found)
+    room = max(20, render.width() - width - 4)
     for t in found:
-        render.show(f"  {t.name:<{width}}  {textwrap.shorten(t.title, WIDTH - width - 4, placeholder=' ...')}")
+        title = textwrap.shorten(t.title, room, placeholder=" ...")
+        render.show(f"  {t.name:<{width}}  {title}")
 
 
 def print_list() -> None:
     """Print the names of all topics, kind by kind."""
+    room = page_width() - 2
     for kind, title in KINDS.items():
         names = list(dict.fromkeys(t.name for t in topics() if t.kind == kind))
         if not names:
             continue
         render.show(f"{title}")
         separator = "; " if kind == "manual" else ", "
-        for line in textwrap.wrap(separator.join(names), WIDTH - 2, break_on_hyphens=False, break_long_words=False):
+        for line in textwrap.wrap(separator.join(names), room, break_on_hyphens=False, break_long_words=False):
             render.show(f"  {line}")
         render.show("")
-    render.show("The manual of one: cnnspec help residual. A search: cnnspec help learning rate.")
+    render.say("The manual of one: cnnspec help residual. A search: cnnspec help learning rate.", hang=0)

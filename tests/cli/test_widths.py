@@ -48,6 +48,9 @@ def test_no_line_is_wider_than_the_terminal(cli: Run, room: Path, wide: int) -> 
         ("bench", "run", "--repeats", "1"),
         ("train", "nosuch.cnn"),
         ("layers",),
+        ("help",),
+        ("help", "residual"),
+        ("help", "learning", "rate"),
         ("layers", "dense"),
         ("layers", "folders"),
     ):
