@@ -21,6 +21,7 @@ from .tensors import KEY, PROOF, instead_of, read_tensors, read_text, write_tens
 
 VERSION = 2  # of the file's content; newer ones are refused. Version 1 had no SHA-256
 _OPTIMIZER = "optimizer/"
+STEPS = "steps"  # the optimizer's count
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,11 @@ def load_checkpoint(path: Path | str, model: Model | None = None) -> Checkpoint:
     optimizer = {name[len(_OPTIMIZER) :]: value for name, value in tensors.items() if name.startswith(_OPTIMIZER)}
     if model is not None:
         check_parameters(path, parameters, model)
+        parameters = {name: _float32(path, name, value) for name, value in parameters.items()}
+        optimizer = {
+            name: _count(path, name, value) if name == STEPS else _float32(path, name, value)
+            for name, value in optimizer.items()
+        }
     state = content.get("progress")
     progress = progress_of(path, state) if state is not None else None
     return Checkpoint(path, parameters, optimizer, progress, net)
@@ -125,7 +131,35 @@ def load_weights(path: Path | str, model: Model, *, any_net: bool = False) -> di
         _check_net(path, _net_of(path, content), model)
     parameters = {name: value for name, value in tensors.items() if not name.startswith(_OPTIMIZER)}
     check_parameters(path, parameters, model)
-    return {name: parameters[name].astype(np.float32, copy=False) for name in model.params}
+    return {name: _float32(path, name, parameters[name]) for name in model.params}
+
+
+def _float32(path: Path, name: str, value: np.ndarray) -> np.ndarray:
+    """Return floats as float32; DataError where they are none, or too large for it."""
+    with np.errstate(over="ignore"):
+        narrow = value.astype(np.float32, copy=False) if value.dtype.kind == "f" else None
+    if narrow is None or (narrow is not value and (np.isfinite(value) & ~np.isfinite(narrow)).any()):
+        raise DataError(
+            "a tensor does not fit float32",
+            path=path,
+            field=name,
+            expected="floats up to 3.4e38",
+            found=str(value.dtype) if narrow is None else f"{value.flat[np.nanargmax(np.abs(value))]:.3g}",
+        )
+    return narrow
+
+
+def _count(path: Path, name: str, value: np.ndarray) -> np.ndarray:
+    """Return the number of steps an optimizer has taken; DataError where it is none."""
+    if value.dtype.kind not in "iu" or value.shape != () or not 0 <= int(value) < 2**53:
+        raise DataError(
+            "the optimizer's count of steps is none",
+            path=path,
+            field=name,
+            expected="one whole number, at least 0",
+            found=f"{value.dtype} {shape_text(value.shape)}" if value.shape else str(value),
+        )
+    return value
 
 
 def read_content(path: Path | str) -> dict[str, Any]:

@@ -276,6 +276,8 @@ class Network(InTurn):
         """Replace the optimizer's states and the steps taken."""
         states = self._states()
         self._check_shapes(arrays, {slot: slot.partition("@")[0] for slot in states})
+        if "steps" not in arrays:
+            raise DataError("the states of the optimizer lack its count of steps", field="steps")
         for slot, buffer in states.items():
             groups = self.model.params[slot.partition("@")[0]].groups
             pack(np.asarray(arrays[slot], NUMPY[self.dtype]), groups, self.training.view(buffer)[0])

@@ -52,10 +52,10 @@ def test_a_transposed_weight_is_saved_as_it_reads(tmp_path):
     weight = np.arange(640, dtype=np.float32).reshape(10, 64).T
     assert not weight.flags.c_contiguous
     step = np.array(5, np.int64)
-    save_checkpoint(tmp_path / "w.safetensors", model, {**parameters(model), "dense1.weight": weight}, {"t": step})
+    save_checkpoint(tmp_path / "w.safetensors", model, {**parameters(model), "dense1.weight": weight}, {"steps": step})
     back = load_checkpoint(tmp_path / "w.safetensors", model)
     assert (back.parameters["dense1.weight"] == weight).all()
-    assert back.optimizer["t"].shape == () and back.optimizer["t"] == 5
+    assert back.optimizer["steps"].shape == () and back.optimizer["steps"] == 5
 
 
 def test_equal_content_gives_equal_bytes(tmp_path):
@@ -252,6 +252,54 @@ def test_other_floats_are_widened_or_narrowed(tmp_path, dtype):
     raw_file(path, tensors, shorten=1)
     with pytest.raises(DataError, match="cut short"):
         load_weights(path, model)
+
+
+def test_a_network_asks_for_all_states_of_its_optimizer():
+    from cnnspec.runtime.network import Network
+
+    network = Network(digits_model(), batch=4)
+    states = network.optimizer_state()
+    for name in states:
+        with pytest.raises(DataError) as caught:
+            network.load_optimizer_state({key: value for key, value in states.items() if key != name})
+        assert caught.value.field == name
+
+
+def test_numbers_beyond_float32_are_refused(tmp_path):
+    model = digits_model()
+    path = tmp_path / "w.safetensors"
+    good = {n: ("F64", v.shape, v.astype(np.float64).tobytes()) for n, v in parameters(model).items()}
+    raw_file(path, {**good, "dense1.bias": ("F64", (10,), np.array([1e300] + [np.nan] * 9).tobytes())})
+    with pytest.raises(DataError, match="does not fit float32") as caught:
+        load_weights(path, model)
+    assert (caught.value.field, caught.value.found) == ("dense1.bias", "1e+300")
+    raw_file(path, {**good, "dense1.bias": ("F64", (10,), np.full(10, np.inf).tobytes())})
+    assert np.isinf(load_weights(path, model)["dense1.bias"]).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "found"),
+    [
+        ("steps", np.zeros(3, np.int64), "int64 3"),
+        ("steps", np.array(np.nan), "nan"),
+        ("steps", np.array(-5), "-5"),
+        ("steps", np.array(2**60), str(2**60)),
+        ("dense1.bias", np.zeros(10, np.int32), "int32"),
+        ("dense1.bias", np.zeros(10, bool), "bool"),
+        ("dense1.bias", np.full(10, -1e300), "-1e+300"),
+    ],
+)
+def test_states_of_the_optimizer_of_other_kinds_are_refused(tmp_path, name, value, found):
+    model = digits_model()
+    path = tmp_path / "last.safetensors"
+    network = FakeNetwork(model, batch=1)
+    states = {"steps": np.array(3), **network.optimizer_state()}
+    save_checkpoint(path, model, network.parameters(), states, Progress(seed=1))
+    assert load_checkpoint(path, model).optimizer["steps"] == 3
+    save_checkpoint(path, model, network.parameters(), {**states, name: value}, Progress(seed=1))
+    with pytest.raises(DataError) as caught:
+        load_checkpoint(path, model)
+    assert (caught.value.path, caught.value.field, caught.value.found) == (path, name, found)
 
 
 @pytest.mark.parametrize("dtype", ["F8_E4M3", "F8_E5M2", "F4", "C64", "F99"])
