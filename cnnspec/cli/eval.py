@@ -50,6 +50,7 @@ def command(
 
     \b
       cnnspec eval runs/digits-20260102-030405
+      cnnspec eval runs/flowers-20260102-030405 --split val --mistakes
       cnnspec eval digits.cnn --weights best.safetensors --confusion
     """
     from ..runtime.evaluate import evaluate, target_dtype

@@ -60,7 +60,7 @@ class Evaluation:
     accuracy: float
     images: int
     seconds: float
-    confusion: np.ndarray | None = None
+    confusion: np.ndarray | None = field(default=None, repr=False)
     mistakes: tuple[Mistake, ...] = field(default=(), repr=False)
     class_names: tuple[str, ...] = ()
 

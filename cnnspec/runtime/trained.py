@@ -16,7 +16,7 @@ from ..errors import DataError
 from ..model.model import Model
 from ..text import percent, shorten
 from .checkpoint import read_content
-from .data.pixels import PixelScale, white_as_trained
+from .data.pixels import PixelScale, differs, white_as_trained
 from .data.split import Dataset, normalizer_for
 from .inputs import samples_of
 from .run_folder import MANIFEST, RunFolder
@@ -163,20 +163,26 @@ def compare_data(trained: TrainedOn | None, data: Dataset) -> list[str]:
             found=listing(found),
             hint="give the class folders the names of the training, or train anew",
         )
-    if trained.scale is not None and white_as_trained(data.scale, trained.scale, path=data.name) != data.scale.white:
-        raise DataError(
-            "the images are of another scale than those of the training",
-            path=data.name,
-            field="pixels",
-            expected=trained.scale.text,
-            found=data.scale.text,
-            hint="make them as those of the training were made, or train anew",
-        )
-    if trained.fingerprint and trained.name == data.name and trained.fingerprint != data.fingerprint:
-        return [f"{data.name} has changed since the net was trained on it"]
-    if trained.name and trained.name not in (data.name, ARRAYS):
-        return [f"the net was trained on {trained.name}, and {data.name} is other data"]
-    return []
+    if trained.fingerprint == data.fingerprint:
+        return []
+    notes = []
+    if trained.name == data.name and trained.fingerprint:
+        notes.append(f"{data.name} has changed since the net was trained on it")
+    elif trained.name and trained.name not in (data.name, ARRAYS):
+        notes.append(f"the net was trained on {trained.name}, and {data.name} is other data")
+    if trained.scale is not None:
+        white = white_as_trained(data.scale, trained.scale, path=data.name)
+        if white != data.scale.white and data.scale.white in (1, 255):  # the white of other sources is their own
+            raise DataError(
+                "the images are of another scale than those of the training",
+                path=data.name,
+                field="pixels",
+                expected=trained.scale.text,
+                found=data.scale.text,
+                hint="make them as those of the training were made, or train anew",
+            )
+        notes += filter(None, [differs(data.scale, trained.scale, data.name)])
+    return notes
 
 
 def listing(names: Sequence[str]) -> str:

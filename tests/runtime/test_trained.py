@@ -99,6 +99,11 @@ def test_data_is_held_against_the_record() -> None:
         compare_data(RECORD, data)
     with pytest.raises(DataError, match="another scale"):
         compare_data(TrainedOn("arrays", scale=PixelScale(1.0, -1.0, 1.0, "float32")), data)
+    npz = TrainedOn("mnist", scale=PixelScale(255.0, 0.0, 255.0, "uint8"))
+    digits = data_of(MODEL)  # their white is 16, and stays so
+    assert compare_data(npz, digits) == ["the net was trained on mnist, and digits is other data"]
+    dim = TrainedOn("mnist", scale=PixelScale(255.0, 0.0, 16.0, "uint8"))
+    assert "differ in scale; are they made alike?" in compare_data(dim, digits)[-1]
     many = TrainedOn("pets", tuple(f"class{i}" for i in range(100)))
     with pytest.raises(DataError, match=r"class19, \.\.\. \(100 classes\)"):
         compare_data(many, data)
