@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import errno
-import io
 import mmap
 import os
 import signal
@@ -122,9 +121,7 @@ def cli() -> None:
 
 def run(args: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code; every error becomes a message on stderr."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal that lacks a sign shows "?" for it
+    render.replace_missing_signs()
     try:
         code = cli.main(args=None if args is None else list(args), prog_name="cnnspec", standalone_mode=False)
         sys.stdout.flush()

@@ -6,7 +6,9 @@ printed passes through :func:`cnnspec.text.visible`, so that no file, class or s
 
 from __future__ import annotations
 
+import codecs
 import contextlib
+import io
 import os
 import re
 import shutil
@@ -108,6 +110,23 @@ def say(line: str = "", style: str = "", *, mark: str = "", hang: int | None = N
 def show(words: str, *, end: str = "\n") -> None:
     """Print a text of several lines to stdout as it is: JSON, a stage of the compiler, a page of the manual."""
     click.echo(visible(words, lines=True) + end, nl=False)
+
+
+SIMPLER = str.maketrans("━─┄·×", "=-..x")  # where a terminal lacks the sign
+
+
+def replace_missing_signs() -> None:
+    """Let stdout and stderr write a simpler sign for one that their encoding lacks, else ``?``."""
+    codecs.register_error("cnnspec-simpler", _simpler)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="cnnspec-simpler")
+
+
+def _simpler(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    missing = error.object[error.start : error.end].translate(SIMPLER)
+    return "".join(sign if sign.isascii() else "?" for sign in missing), error.end
 
 
 def leave_stdout() -> None:
@@ -253,6 +272,7 @@ class LiveLine:
 
     def start(self) -> None:
         self._live.start()
+        self._console.show_cursor(True)  # a process that is killed cannot show it again
         if not self._stderr:
             LiveLine.standing = self
 

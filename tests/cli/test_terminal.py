@@ -100,3 +100,18 @@ def test_what_others_print_stands_above_the_live_line(trained: Path, tmp_path: P
     assert sum(bool(re.match(r"<string>:\d+: UserWarning: one of Python in [12]$", line)) for line in plain) == 2
     assert plain.count("note: one of ours") == 2
     assert plain.count("one of the user") == 2
+
+
+def test_a_sign_that_the_terminal_lacks_has_a_simpler_one(tmp_path: Path) -> None:
+    (tmp_path / "net.cnn").write_text("input 8x8x1 -> flatten -> dense 2\n")
+    drawn = in_a_terminal(["summary", "net.cnn"], tmp_path, PYTHONIOENCODING="cp1252", PYTHONUTF8="0")[1]
+    assert re.search(r"^-{20,}\r?$", re.sub(r"\x1b\[[0-9;]*m", "", drawn), re.MULTILINE)
+    assert "?" not in drawn
+
+
+def test_the_cursor_is_shown_while_a_live_line_stands(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "net.cnn").write_text(SPEC)
+    drawn = in_a_terminal(["train", "net.cnn"], tmp_path)[1]
+    shown = [sign[0] == "h" for sign in re.findall(r"\x1b\[\?25([lh])", drawn)]
+    assert shown and all(shown[1::2])
+    assert re.search(r"\x1b\[\?25l\x1b\[\?25h|\x1b\[\?25l[^\n]{0,80}\x1b\[\?25h", drawn)  # a kill would leave it so
