@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .ir.graph import Builder, Graph, Value
+from .ir.rewrite import next_number
 
 
 def differentiate(graph: Graph, *, loss: str = "loss", wanted: tuple[str, ...] | None = None) -> Graph:
@@ -23,7 +24,7 @@ def differentiate(graph: Graph, *, loss: str = "loss", wanted: tuple[str, ...] |
     if wanted is None:
         wanted = tuple(name for name, p in graph.params.items() if p.param.trainable)
     needed = _reaching(graph, set(wanted))
-    b = Builder({v.name: v for v in graph.inputs}, start=_next_number(graph))
+    b = Builder({v.name: v for v in graph.inputs}, start=next_number(graph))
     target = graph.outputs[loss].name
     gradients: dict[str, list[Value]] = {}
     for node in reversed(graph.nodes):
@@ -49,8 +50,3 @@ def _reaching(graph: Graph, wanted: set[str]) -> set[str]:
         if any(v.name in needed for v in node.inputs):
             needed.update(v.name for v in node.outputs)
     return needed
-
-
-def _next_number(graph: Graph) -> int:
-    numbers = [int(v.name) for node in graph.nodes for v in node.outputs if v.name.isdigit()]
-    return max(numbers, default=-1) + 1

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import ClassVar
 
-from ..ir.graph import Builder, Graph, Node, Value
+from ..ir.graph import Graph, Node
+from ..ir.rewrite import Rewriter
 from ..ops.conv import Conv, Depthwise
 from ..ops.linear import Dense
 from ..ops.norm import BatchNorm, FoldBatchNorm
@@ -22,33 +23,21 @@ class FoldNormalisation:
     after: ClassVar[tuple[str, ...]] = ()
 
     def run(self, graph: Graph) -> Graph:
-        uses, results, producer = graph.uses(), graph.results(), graph.producer()
-        b = Builder(start=1 + max((int(v.name) for n in graph.nodes for v in n.outputs if v.name.isdigit()), default=0))
-        replaced: set[str] = set()
-        for node in graph.nodes:
-            if not isinstance(node.op, BatchNorm):
-                continue
-            linear = producer.get(node.inputs[0].name)
+        rewriter = Rewriter(graph)
+        for bn in graph.nodes:
+            linear = rewriter.maker(bn.inputs[0]) if isinstance(bn.op, BatchNorm) else None
             if linear is None or not isinstance(linear.op, Conv | Depthwise | Dense) or linear.op.activation:
                 continue
-            if len(uses[linear.output.name]) == 1 and linear.output.name not in results:
-                replaced.add(linear.output.name)
-        for node in graph.nodes:
-            if node.output.name in replaced:
-                continue
-            first = node.inputs[0].name if node.inputs else ""
-            if isinstance(node.op, BatchNorm) and first in replaced:
-                self._fold(b, producer[first], node)
-            else:
-                b.nodes.append(node)
-        return graph.with_nodes(b.nodes)
+            if rewriter.sole_reader(linear.output) is bn:
+                rewriter.erase(linear)
+                rewriter.replace(bn, *_folded(rewriter, linear, bn))
+        return rewriter.result()
 
-    @staticmethod
-    def _fold(b: Builder, linear: Node, bn: Node) -> None:
-        assert isinstance(linear.op, Conv | Depthwise | Dense) and isinstance(bn.op, BatchNorm)
-        x, weight, *bias = linear.inputs
-        b.layer = bn.layer
-        fold = FoldBatchNorm(bn.op.eps, bool(bias), getattr(linear.op, "groups", 1))
-        folded: tuple[Value, ...] = b.add_all(fold, weight, *bias, *bn.inputs[1:])
-        op = replace(linear.op, bias=True)
-        b.nodes.append(Node(op, (x, *folded), bn.outputs, linear.layer))
+
+def _folded(rewriter: Rewriter, linear: Node, bn: Node) -> tuple[Node, Node]:
+    """Return the node that folds filters and bias, and the layer that uses them."""
+    assert isinstance(linear.op, Conv | Depthwise | Dense) and isinstance(bn.op, BatchNorm)
+    x, weight, *bias = linear.inputs
+    op = FoldBatchNorm(bn.op.eps, bool(bias), getattr(linear.op, "groups", 1))
+    fold = rewriter.make(op, weight, *bias, *bn.inputs[1:], layer=bn.layer)
+    return fold, Node(replace(linear.op, bias=True), (x, *fold.outputs), bn.outputs, linear.layer)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import ClassVar
 
-from ..ir.graph import Graph, Node
+from ..ir.graph import Graph
+from ..ir.rewrite import Rewriter
 from ..ops.activation import Activation
 
 
@@ -20,22 +21,13 @@ class FuseActivation:
     after: ClassVar[tuple[str, ...]] = ("fold-batchnorm",)
 
     def run(self, graph: Graph) -> Graph:
-        uses, results = graph.uses(), graph.results()
-        fused: dict[str, Node] = {}  # output of the linear op -> its activation
+        rewriter = Rewriter(graph)
         for node in graph.nodes:
             if getattr(node.op, "activation", None) != "":
                 continue
-            readers = uses.get(node.output.name, [])
-            if len(readers) == 1 and isinstance(readers[0].op, Activation) and node.output.name not in results:
-                fused[node.output.name] = readers[0]
-        gone = {id(activation) for activation in fused.values()}
-        nodes = []
-        for node in graph.nodes:
-            if id(node) in gone:
-                continue
-            activation = fused.get(node.output.name)
-            if activation is not None:
-                op = replace(node.op, activation=activation.op.kind)  # type: ignore[type-var, attr-defined]
-                node = replace(node, op=op, outputs=activation.outputs)
-            nodes.append(node)
-        return graph.with_nodes(nodes)
+            reader = rewriter.sole_reader(node.output)
+            if reader is not None and isinstance(reader.op, Activation):
+                op = replace(node.op, activation=reader.op.kind)  # type: ignore[type-var]
+                rewriter.replace(node, replace(node, op=op, outputs=reader.outputs))
+                rewriter.erase(reader)
+        return rewriter.result()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import ClassVar
 
-from ..ir.graph import Graph, Node, Value
+from ..ir.graph import Graph, Value
+from ..ir.rewrite import Rewriter
 from ..ops.activation import ActivationGrad
 from ..ops.pool import MaxPool, MaxPoolGrad
 
@@ -23,29 +24,21 @@ class MaskBeforeUnpool:
     after: ClassVar[tuple[str, ...]] = ()
 
     def run(self, graph: Graph) -> Graph:
-        uses, results, producer = graph.uses(), graph.results(), graph.producer()
-        nodes: list[Node] = []
-        replaced: dict[str, tuple[Node, Node]] = {}  # unpooled gradient -> the two nodes in their new order
-        for node in graph.nodes:
-            if not isinstance(node.op, ActivationGrad):
+        rewriter = Rewriter(graph)
+        for mask in graph.nodes:
+            if not isinstance(mask.op, ActivationGrad):
                 continue
-            unpooled, x = node.inputs
-            unpool = producer.get(unpooled.name)
-            if unpool is None or not isinstance(unpool.op, MaxPoolGrad):
+            unpooled, x = mask.inputs
+            unpool = rewriter.maker(unpooled)
+            if unpool is None or not isinstance(unpool.op, MaxPoolGrad) or rewriter.sole_reader(unpooled) is None:
                 continue
             dy, index = unpool.inputs
-            pool = producer.get(index.name)
-            if pool is None or not isinstance(pool.op, MaxPool) or pool.inputs[0].name != x.name:
+            pool = rewriter.maker(index)
+            if pool is None or not isinstance(pool.op, MaxPool) or pool.inputs[0] != x:
                 continue
-            if len(uses[unpooled.name]) > 1 or unpooled.name in results or dy.sample_size >= x.sample_size:
-                continue
-            masked = Value(unpooled.name, dy.shape, dy.dtype)
-            mask = Node(node.op, (dy, pool.output), (masked,), node.layer)
-            replaced[unpooled.name] = mask, replace(unpool, inputs=(masked, index), outputs=node.outputs)
-        for node in graph.nodes:
-            first = node.inputs[0].name if node.inputs else ""
-            if node.output.name in replaced:
-                nodes += replaced[node.output.name]
-            elif not (isinstance(node.op, ActivationGrad) and first in replaced):
-                nodes.append(node)
-        return graph.with_nodes(nodes)
+            if dy.sample_size < x.sample_size:
+                masked = Value(unpooled.name, dy.shape, dy.dtype)
+                first = replace(mask, inputs=(dy, pool.output), outputs=(masked,))
+                rewriter.erase(mask)
+                rewriter.replace(unpool, first, replace(unpool, inputs=(masked, index), outputs=mask.outputs))
+        return rewriter.result()

@@ -15,10 +15,7 @@ from .choose_algorithm import ChooseAlgorithm
 from .dead_code import DeadCode
 from .fold_batchnorm import FoldNormalisation
 from .fuse_activation import FuseActivation
-from .fuse_gradient_mask import FuseGradientMask
-from .fuse_gradient_sum import FuseGradientSum
-from .fuse_residual_conv import FuseResidualConv
-from .fuse_residual_sum import FuseResidualSum
+from .fuse_sum import FuseGradientMask, FuseGradientSum, FuseResidualConv, FuseResidualSum
 from .mask_before_unpool import MaskBeforeUnpool
 from .pool_first import PoolFirst
 from .recompute import Recompute

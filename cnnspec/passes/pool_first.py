@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
-from ..ir.graph import Builder, Graph, Node
+from ..ir.graph import Graph, Node
+from ..ir.rewrite import Rewriter
 from ..ops.conv import Conv
 from ..ops.pool import AvgPool
 
@@ -22,32 +24,26 @@ class PoolFirst:
     after: ClassVar[tuple[str, ...]] = ("fold-batchnorm",)
 
     def run(self, graph: Graph) -> Graph:
-        uses, results, producer = graph.uses(), graph.results(), graph.producer()
-        b = Builder(start=1 + max((int(v.name) for n in graph.nodes for v in n.outputs if v.name.isdigit()), default=0))
+        rewriter = Rewriter(graph)
+        for pool in graph.nodes:
+            conv = rewriter.maker(pool.inputs[0]) if isinstance(pool.op, AvgPool) else None
+            if conv is not None and rewriter.sole_reader(conv.output) is pool and _saves(conv, pool):
+                mean = rewriter.make(pool.op, conv.inputs[0], layer=pool.layer)
+                rewriter.erase(conv)
+                rewriter.replace(
+                    pool, mean, replace(conv, inputs=(mean.output, *conv.inputs[1:]), outputs=pool.outputs)
+                )
+        return rewriter.result()
 
-        def fits(conv: Node, pool: Node) -> bool:
-            if not isinstance(conv.op, Conv) or not isinstance(pool.op, AvgPool):
-                return False
-            alone = len(uses[conv.output.name]) == 1 and conv.output.name not in results
-            plain = (conv.op.kernel_size, conv.op.stride, conv.op.pads) == ((1, 1), (1, 1), (0, 0))
-            (h, w, out), (new_h, new_w, _), inner = conv.output.sample, pool.output.sample, conv.inputs[0].sample[2]
-            (rows, columns), _, _ = pool.op.geometry(conv.output.sample)
-            saved = (h * w - new_h * new_w) * out * inner // conv.op.groups  # multiplications
-            added = rows * columns * new_h * new_w * (inner - out)  # of more channels, where windows overlap or grow
-            return alone and plain and not conv.op.activation and saved > max(0, added)
 
-        pairs: dict[int, Node] = {}
-        for node in graph.nodes:
-            maker = producer.get(node.inputs[0].name) if node.inputs else None
-            if maker is not None and fits(maker, node):
-                pairs[id(node)] = maker
-        moved = {id(conv) for conv in pairs.values()}
-        for node in graph.nodes:
-            conv = pairs.get(id(node))
-            if conv is not None:
-                b.layer = node.layer
-                mean = b.add(node.op, conv.inputs[0])
-                b.nodes.append(Node(conv.op, (mean, *conv.inputs[1:]), node.outputs, conv.layer))
-            elif id(node) not in moved:
-                b.nodes.append(node)
-        return graph.with_nodes(b.nodes)
+def _saves(conv: Node, pool: Node) -> bool:
+    """Whether a node is a 1x1 convolution that has fewer multiplications behind a pooling than before it."""
+    assert isinstance(pool.op, AvgPool)
+    if not isinstance(conv.op, Conv) or conv.op.activation:
+        return False
+    (h, w, out), (new_h, new_w, _), inner = conv.output.sample, pool.output.sample, conv.inputs[0].sample[2]
+    (rows, columns), _, _ = pool.op.geometry(conv.output.sample)
+    saved = (h * w - new_h * new_w) * out * inner // conv.op.groups  # multiplications
+    added = rows * columns * new_h * new_w * (inner - out)  # of more channels, where windows overlap or grow
+    plain = (conv.op.kernel_size, conv.op.stride, conv.op.pads) == ((1, 1), (1, 1), (0, 0))
+    return plain and saved > max(0, added)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import ClassVar
 
-from ..ir.graph import Builder, Graph, Node, Value
+from ..ir.graph import Graph, Node, Value
+from ..ir.rewrite import Rewriter
 from ..ops.norm import Normalize, Renormalize
 
 
@@ -22,26 +23,22 @@ class Recompute:
     after: ClassVar[tuple[str, ...]] = ("dead-code",)
 
     def run(self, graph: Graph) -> Graph:
-        loss = graph.outputs["loss"].name if "loss" in graph.outputs else ""
-        end = 1 + next(
-            (i for i, n in enumerate(graph.nodes) if any(v.name == loss for v in n.outputs)), len(graph.nodes)
-        )
+        rewriter = Rewriter(graph)
+        end = 1 + (rewriter.place(graph.outputs["loss"]) if "loss" in graph.outputs else len(graph.nodes))
         kept = {n.output.name: n for n in graph.nodes[:end] if type(n.op) is Normalize}
-        b = Builder(start=1 + max(int(v.name) for n in graph.nodes for v in n.outputs if v.name.isdigit()))
         again: dict[str, Value] = {}
-        nodes: list[Node] = list(graph.nodes[:end])
         for node in graph.nodes[end:]:
+            made = []
             for value in node.inputs:
                 if value.name in kept and value.name not in again:
-                    again[value.name] = self._again(b, kept[value.name], node)
-                    nodes.append(b.nodes[-1])
-            nodes.append(replace(node, inputs=tuple(again.get(v.name, v) for v in node.inputs)))
-        return graph.with_nodes(nodes)
+                    made.append(_again(rewriter, kept[value.name], node))
+                    again[value.name] = made[-1].output
+            rewriter.replace(node, *made, replace(node, inputs=tuple(again.get(v.name, v) for v in node.inputs)))
+        return rewriter.result()
 
-    @staticmethod
-    def _again(b: Builder, forward: Node, reader: Node) -> Value:
-        """Append the second computation, after a gradient that the reader needs."""
-        gradient = next(v for v in reader.inputs if v.has_batch and v.name != forward.output.name)
-        b.layer = forward.layer
-        op = Renormalize(forward.op.eps, forward.op.activation)  # type: ignore[attr-defined]
-        return b.add(op, *forward.inputs, gradient)
+
+def _again(rewriter: Rewriter, forward: Node, reader: Node) -> Node:
+    """Return the second computation, which follows a gradient that the reader needs."""
+    gradient = next(v for v in reader.inputs if v.has_batch and v.name != forward.output.name)
+    op = Renormalize(forward.op.eps, forward.op.activation)  # type: ignore[attr-defined]
+    return rewriter.make(op, *forward.inputs, gradient, layer=forward.layer)

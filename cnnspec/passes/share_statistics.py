@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from typing import ClassVar
 
-from ..ir.graph import Builder, Graph, Node, Value
+from ..ir.graph import Graph, Node, Value
+from ..ir.rewrite import Rewriter
 from ..ops.merge import Concat, Join
 from ..ops.norm import BatchStats
 
@@ -27,33 +27,29 @@ class ShareStatistics:
         needed = _needed(graph)
         if not needed:
             return graph
-        b = Builder(start=1 + max((int(v.name) for n in graph.nodes for v in n.outputs if v.name.isdigit()), default=0))
+        rewriter = Rewriter(graph)
         found: dict[str, tuple[Value, ...]] = {}  # image -> its mean and variance
-        renamed: dict[str, Value] = {}
 
-        def compute(v: Value, maker: Node | None) -> None:
-            b.layer = needed[v.name]
+        def compute(v: Value) -> list[Node]:
+            maker, layer = rewriter.maker(v), needed[v.name]
             if maker is not None and isinstance(maker.op, Concat):
                 parts = [found[x.name] for x in maker.inputs]
-                found[v.name] = tuple(b.add(Join(), *vectors) for vectors in zip(*parts, strict=True))
+                made = [rewriter.make(Join(), *vectors, layer=layer) for vectors in zip(*parts, strict=True)]
             else:
-                found[v.name] = b.add_all(BatchStats(), v)
+                made = [rewriter.make(BatchStats(), v, layer=layer)]
+            found[v.name] = tuple(output for node in made for output in node.outputs)
+            return made
 
-        for v in graph.inputs:
-            if v.name in needed:
-                compute(v, None)
+        of_inputs = [node for v in graph.inputs if v.name in needed for node in compute(v)]
         for node in graph.nodes:
             if isinstance(node.op, BatchStats) and node.inputs[0].name in needed:
-                renamed |= {v.name: same for v, same in zip(node.outputs, found[node.inputs[0].name], strict=True)}
-                continue
-            b.nodes.append(replace(node, inputs=tuple(renamed.get(v.name, v) for v in node.inputs)))
+                rewriter.erase(node)
+                rewriter.rename(node.outputs, found[node.inputs[0].name])
             for v in node.outputs:
                 if v.name in needed:
-                    compute(v, node)
-        outputs, updates = (
-            {name: renamed.get(v.name, v) for name, v in results.items()} for results in (graph.outputs, graph.updates)
-        )
-        return replace(graph, nodes=tuple(b.nodes), outputs=outputs, updates=updates)
+                    rewriter.insert_after(node, *compute(v))
+        whole = rewriter.result()
+        return whole.with_nodes((*of_inputs, *whole.nodes))
 
 
 def _needed(graph: Graph) -> dict[str, str]:

@@ -9,9 +9,7 @@ import pytest
 
 from cnnspec.compiler import Compiler
 from cnnspec.passes import pipelines
-from cnnspec.passes.fuse_gradient_mask import FuseGradientMask
-from cnnspec.passes.fuse_residual_conv import FuseResidualConv
-from cnnspec.passes.fuse_residual_sum import FuseResidualSum
+from cnnspec.passes.fuse_sum import FuseGradientMask, FuseResidualConv, FuseResidualSum
 from cnnspec.passes.pipelines import TRAINING, training_graph
 from cnnspec.runtime.network import Network
 

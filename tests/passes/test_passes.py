@@ -25,10 +25,7 @@ from cnnspec.passes.choose_algorithm import ChooseAlgorithm
 from cnnspec.passes.dead_code import DeadCode
 from cnnspec.passes.fold_batchnorm import FoldNormalisation
 from cnnspec.passes.fuse_activation import FuseActivation
-from cnnspec.passes.fuse_gradient_mask import FuseGradientMask
-from cnnspec.passes.fuse_gradient_sum import FuseGradientSum
-from cnnspec.passes.fuse_residual_conv import FuseResidualConv
-from cnnspec.passes.fuse_residual_sum import FuseResidualSum
+from cnnspec.passes.fuse_sum import FuseGradientMask, FuseGradientSum, FuseResidualConv, FuseResidualSum
 from cnnspec.passes.mask_before_unpool import MaskBeforeUnpool
 from cnnspec.passes.pipelines import FORWARD, INFERENCE, TRAINING, inference_graph, training_graph
 from cnnspec.passes.pool_first import PoolFirst
