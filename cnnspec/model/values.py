@@ -131,6 +131,11 @@ def unknown_name(name: str, span: Span, scope: Scope) -> Diagnostic:
     variables = [v for v, value in scope.variables.items() if not isinstance(value, Unknown)]
     known = [*variables, *(("in.c", "in.h", "in.w", "here.c", "here.h", "here.w") if scope.in_net else ())]
     fix = meant(name, [*known, "classes"], span)
+    if span.text in scope.variables and span.text != name:  # the word came through the parameter of a block
+        label = f"`{span.text}` is given the word `{name}`"
+        near = did_you_mean(name, [k for k in known if k != span.text])
+        hint = f"did you mean `{near}`?" if near else f"give {span.text} a number where the block is called"
+        return Diagnostic("unknown-name", f"unknown name `{name}`", span, label, hint=hint)
     hint = f"known here: {', '.join(known)}" if known else f"give it a value at the top:  param {name} = 1"
     return Diagnostic(
         "unknown-name",
