@@ -11,6 +11,7 @@ import re
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
@@ -23,7 +24,7 @@ from ..reading import JSON_NBYTES, parse_json, read_text
 from ..text import shorten
 from .files import PART, append_line, cannot_write, is_left_behind, part_name, remove_parts, write_atomically
 from .identity import net_lines, sha256_of_lines, spec_sha256
-from .run_lock import LOCK
+from .run_lock import LOCK, RunLock
 
 SPEC, MANIFEST, METRICS = "spec.cnn", "manifest.json", "metrics.jsonl"
 LAST, BEST = "last.safetensors", "best.safetensors"
@@ -49,10 +50,14 @@ _ENTRIES: dict[str, tuple[str, Callable[[Any], bool]]] = {
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A run on disk. ``wanted`` is the path that a new run will have, None for a run that has its name."""
+    """A run on disk.
+
+    A new run has a draft first: ``wanted`` is the path that it will have, and ``held`` takes its lock then.
+    """
 
     path: Path
     wanted: Path | None = None
+    held: ExitStack | None = None
 
     def settle(self) -> RunFolder:
         """Give a new run its name, or the next one that is free, and return it under that; others stay as they are.
@@ -65,16 +70,35 @@ class RunFolder:
         if self.wanted is None:
             return self
         path, number = self.wanted, 1
-        while True:
-            try:
-                if not path.exists():  # the system would move it over an empty folder
-                    os.rename(self.path, path)
-                    return RunFolder(path)
-            except OSError as error:
-                if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
-                    raise cannot_write(path, error, 0) from None
+        while not self._move(path):
             number += 1
             path = self.wanted.with_name(f"{self.wanted.name}-{number}")
+        if self.held is not None:  # not before: some systems move no folder with an open file in it
+            self.held.enter_context(RunLock(path))
+        return RunFolder(path)
+
+    def _move(self, path: Path) -> bool:
+        """Move a draft to a path, as a folder or file by file; return False where something is there."""
+        if path.exists():  # the system would move it over an empty folder
+            return False
+        try:
+            os.rename(self.path, path)
+            return True
+        except OSError as error:
+            if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
+                return False
+        try:
+            path.mkdir()
+            for name in FILES:
+                with contextlib.suppress(FileNotFoundError):
+                    os.replace(self.path / name, path / name)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            raise cannot_write(path, error, 0) from None
+        with contextlib.suppress(OSError):
+            self.path.rmdir()
+        return True
 
     def clear_up(self) -> None:
         """Remove the parts of files that a killed training has left; nobody else may be training the run."""
@@ -175,12 +199,14 @@ def new_run_folder(
     data: Mapping[str, Any] | None = None,
     threads: int | None = None,
     exact: bool = False,
+    held: ExitStack | None = None,
 ) -> RunFolder:
     """Make a draft of the folder ``OUT/NAME-YYYYmmdd-HHMMSS`` with the spec and the manifest in it.
 
     The run has its name when it has a checkpoint (:meth:`RunFolder.settle`): each folder of that name can be resumed.
 
     ``data`` is what else is to be remembered of the data: its name, scale and brightness (trained.TrainedOn).
+    ``held`` removes the draft where the run comes to nothing, and keeps its lock (:class:`RunLock`) where it does not.
 
     Raises
     ------
@@ -196,7 +222,9 @@ def new_run_folder(
         draft.mkdir()
     except OSError as error:
         raise cannot_write(wanted, error, 0) from None
-    folder = RunFolder(draft, wanted)
+    folder = RunFolder(draft, wanted, held)
+    if held is not None:
+        held.callback(folder.discard)
     write_atomically(folder.spec_path, model.source.text.encode())
     write_atomically(draft / MANIFEST, _json(_manifest(model, data_sha256, class_names, data or {}, threads, exact)))
     return folder

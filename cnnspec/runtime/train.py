@@ -120,11 +120,10 @@ def train(
                 data=record.pixels,
                 threads=threads,
                 exact=exact,
+                held=held,
             )
             if weights is not None:
                 made.update_manifest(initial_weights=sha256_of_arrays(weights))
-            held.callback(made.discard)
-            held.enter_context(RunLock(made.path))
             return made
 
         run = Run(

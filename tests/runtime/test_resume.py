@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import errno
 import json
 import os
 import signal
@@ -234,6 +236,41 @@ def test_a_run_whose_last_checkpoint_was_lost_does_not_begin_anew(tmp_path):
     with pytest.raises(DataError, match="the checkpoint does not exist") as caught:
         run(resume=folder)
     assert caught.value.hint.startswith(f"use {folder / 'best.safetensors'} (weights for eval and predict")
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EXDEV])
+def test_where_folders_cannot_be_moved_the_files_are(tmp_path, monkeypatch, number):
+    """As where Linux works on a disk of Windows."""
+    whole = run(tmp_path / "whole")
+
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "rename", refuse)
+    monkeypatch.setattr("time.strftime", lambda form, *now: "20260101-120000")
+    first, second = (run(tmp_path / "runs") for _ in range(2))
+    assert [r.folder.name for r in (first, second)] == ["digits-20260101-120000", "digits-20260101-120000-2"]
+    assert len(list((tmp_path / "runs").iterdir())) == 2
+    assert {p.name for p in second.folder.iterdir()} == {p.name for p in whole.folder.iterdir()}
+    assert run(resume=second.folder).status == "finished"
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="this system does not list open files")
+def test_no_file_of_a_draft_is_open_when_it_gets_its_name(tmp_path, monkeypatch):
+    """Some systems move no folder with an open file in it."""
+    moved, rename = [], os.rename
+
+    def look(draft, path):
+        for handle in range(256):
+            with contextlib.suppress(OSError):
+                if str(draft) in (name := os.readlink(f"/proc/self/fd/{handle}")):
+                    moved.append(name)
+        rename(draft, path)
+        moved.append(path)
+
+    monkeypatch.setattr(os, "rename", look)
+    folder = run(tmp_path).folder
+    assert moved == [folder]
 
 
 def test_processes_that_begin_runs_at_once_have_a_folder_each(tmp_path):
