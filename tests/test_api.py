@@ -259,7 +259,7 @@ def test_the_same_pictures_get_the_same_answers_in_every_form(trained_as: str) -
         ("bytes", "undivided floats", "x / 255"),
         ("bytes", "16 bits", "is white"),
         ("bytes", "standardised", "hand over pixels as in training"),
-        ("standardised", "bytes", "make floats of them"),
+        ("standardised", "bytes", "make floats of them as those of the training were made"),
     ],
 )
 def test_pixels_of_another_scale_than_the_training_are_refused(train: str, ask: str, mend: str) -> None:

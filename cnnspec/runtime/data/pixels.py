@@ -168,9 +168,13 @@ def white_as_trained(
         if trained._look_like_bytes:
             return 1.0  # the floats were bytes that nobody divided
         if not trained._are_bytes and not trained._are_unit:
+            signed = -1.02 <= trained.low < -0.9 and trained.high <= 1.02
             mend = "make floats of them as those of the training were made"
+            if signed:
+                mend += f", perhaps  {field} / 127.5 - 1"
             if picture:
-                mend = "train on bytes: what  data { normalize mean=... std=... }  does to them is done to pictures too"
+                numbers = "mean=0.5 std=0.5" if signed else "mean=... std=..."
+                mend = f"train on bytes: what  data {{ normalize {numbers} }}  does to them is done to pictures too"
             raise _other_scale(given, trained, path, field, mend)
         same = trained._are_bytes and not picture and given.high <= trained.high
         return trained.white if same else 255.0
