@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from .errors import DataWarning
+from .text import visible
 
 if TYPE_CHECKING:
     from .kernels.effort import Progress
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 def tell(*notes: str) -> None:
     """Tell the caller of the caller what should be known of the data."""
     for note in filter(None, notes):
-        warnings.warn(note, DataWarning, stacklevel=3)
+        warnings.warn(visible(note), DataWarning, stacklevel=3)
 
 
 def training_view(progress: bool | None) -> AbstractContextManager[Reporter | None]:

@@ -38,7 +38,7 @@ BELOW = {
     "mend": "errors source syntax compiler",
     "runtime": "errors source text sealed turns syntax ops model ir autodiff passes plan compiler kernels datasets "
     "reading",
-    "shown": "errors runtime",
+    "shown": "errors text runtime",
     "api": "errors source text turns syntax ops model summary_text compiler runtime reading shown",
     "cli": "errors source text places sealed reading ops model summary_text ir passes plan compiler mend runtime "
     "kernels __init__",

@@ -181,6 +181,26 @@ def test_an_error_is_safe_in_python_too() -> None:
     assert len(str(error).splitlines()) == 3
 
 
+def test_a_warning_is_safe_in_python_too() -> None:
+    from cnnspec.errors import DataWarning
+    from cnnspec.shown import tell
+
+    with pytest.warns(DataWarning) as told:
+        tell(f"left out {BAD}")
+    assert str(told[0].message) == f"left out {SHOWN}"
+
+
+def test_settings_of_a_manifest(cli: Run, room: Path) -> None:
+    path = room / "run" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    for bad in ([[BAD, "1"]], [["train.epochs", BAD]], BAD):
+        path.write_text(json.dumps({**manifest, "set": bad}))
+        for arguments in (("eval", "run"), ("check", "run"), ("train", "--resume", "run")):
+            result = cli(*arguments)
+            assert result.code == 1
+            assert is_clean(result.out + result.err)
+
+
 def test_tables_hold_names_of_all_scripts() -> None:
     lines = table(("class", "n"), [("漢字", "1"), ("ab\x1b", "2"), ("e\u0301", "3")], "lr")
     assert lines == ["class   n", "漢字    1", r"ab\x1b  2", "e\u0301       3"]
