@@ -24,6 +24,7 @@ import numpy as np
 from cnnspec.compiler import Compiler
 from cnnspec.model.model import Model
 from cnnspec.ops.base import Shape
+from cnnspec.options import Options
 from cnnspec.runtime.network import Network
 
 from .exchange import for_peers, image_after, write_net
@@ -157,7 +158,7 @@ def optimizer_rows(python: str, match: str) -> Iterator[Row]:
     y = rng.integers(0, 10, (POOL, BATCH))
     for optimizer in (o for o in OPTIMIZERS if match in o):
         model = Compiler.from_text(text.replace("optimizer sgd lr=0.05 momentum=0.9", f"optimizer {optimizer}")).model
-        net = Network(model, batch=BATCH)
+        net = Network(Compiler.of(model, Options(batch=BATCH)))
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             write_net(model, folder)
@@ -185,7 +186,7 @@ def sum_rows(python: str, match: str) -> Iterator[Row]:
         settings = "train {\n  loss mse\n  optimizer sgd momentum=0.9\n}\n"
         model = Compiler.from_text(f"{case.spec}\n{settings}").model
         features = model.output_shape[0]
-        net = Network(model, batch=case.batch, target="f32", exact=case.exact)
+        net = Network(Compiler.of(model, Options(batch=case.batch, target="f32", exact=case.exact)))
         rng = np.random.default_rng(1)
         shape = (case.batch, *model.input_shape)
         x = rng.random(shape, np.float32) if case.positive else rng.standard_normal(shape, np.float32)

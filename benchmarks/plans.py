@@ -49,16 +49,15 @@ def main() -> int:
 def plans() -> Iterator[str]:
     """Yield the lines of both plans of each spec of the project."""
     from cnnspec.compiler import Compiler
-    from cnnspec.runtime.network import Network
 
     specs = sorted([*(ROOT / "specs").glob("*.cnn"), *(ROOT / "benchmarks" / "specs").glob("*.cnn")])
     for spec in specs:
         for exact in (False, True):
-            model = Compiler.from_path(spec).model
-            network = Network(model, batch=min(model.train.batch, 64), threads=1, exact=exact)
-            for name, runner in (("training", network.training), ("inference", network.inference)):
+            compiler = Compiler.from_path(spec)
+            compiler = compiler.with_options(batch=min(compiler.model.train.batch, 64), exact=exact)
+            for name, plan in (("training", compiler.plan), ("inference", compiler.inference_plan)):
                 yield f"{spec.name} {name}{' exact' if exact else ''}"
-                yield from lines_of(runner.plan)
+                yield from lines_of(plan)
 
 
 def lines_of(plan: Any) -> Iterator[str]:
@@ -90,11 +89,13 @@ def renamed(line: str) -> str:
 
 def weights(names: list[str]) -> Iterator[str]:
     """Yield a hash of each net's weights after 50 steps on random images."""
+    from cnnspec.compiler import Compiler
+    from cnnspec.options import Options
     from cnnspec.runtime.network import Network
 
     for name in names:
         model, batch = load_model(name), NETS[name].batch
-        network = Network(model, batch=batch)
+        network = Network(Compiler.of(model, Options(batch=batch)))
         rng = np.random.default_rng(0)
         for _ in range(STEPS):
             x = rng.standard_normal((batch, *model.input_shape), np.float32)

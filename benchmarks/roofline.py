@@ -16,11 +16,13 @@ REPEATS = 20  # steps of a round, less where they take long
 
 def roofline(name: str, threads: int, rounds: int, seconds: float, say: Callable[[str], None]) -> Roofline:
     """Return the profile of a net's training step at its standard batch; of the rounds the least time of each row."""
+    from cnnspec.compiler import Compiler
+    from cnnspec.options import Options
     from cnnspec.runtime.network import Network
     from cnnspec.runtime.profile import profile_network
 
     say(f"roofline of {name}")
-    network = Network(load_model(name), batch=NETS[name].batch, threads=threads)
+    network = Network(Compiler.of(load_model(name), Options(batch=NETS[name].batch)), threads=threads)
     once = sum(row.seconds for row in profile_network(network, 1).rows)
     repeats = max(1, min(REPEATS, int(seconds / once)))
     return {"net": name, **profile_network(network, repeats, rounds).as_dict()}

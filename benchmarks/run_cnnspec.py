@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from cnnspec.compiler import Compiler
+from cnnspec.options import Options
 from cnnspec.runtime.network import Network
 
 from .nets import NETS, TIMED_RATE, load_model
@@ -20,7 +22,7 @@ class Cnnspec:
     def __init__(self, job: dict[str, Any]) -> None:
         self.job = job
         model = load_model(job["net"])
-        self.net = Network(model, batch=job["batch"], threads=job["threads"])
+        self.net = Network(Compiler.of(model, Options(batch=job["batch"])), threads=job["threads"])
         self.reset()
         pool = batches(list(model.input_shape), model.output_shape[0], job["batch"])
         self.pool = [(x, y.astype(np.int32)) for x, y in pool]

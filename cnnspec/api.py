@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import DataError
+from .options import Options
 from .shown import compile_view, tell, training_view
 from .turns import InTurn
 
@@ -65,11 +66,12 @@ def load(path: str | Path, *, exact: bool = False, **settings: object) -> Net:
     path = Path(path)
     changes = texts_of(settings)
     if not path.is_dir() and path.suffix != ".safetensors":
-        return Net(Compiler.from_path(path, changes, exact))
+        return Net(Compiler.from_path(path, changes, Options(exact=exact)))
     from .runtime.run_folder import run_of
 
     run, weights = run_of(path)
-    net = Net(Compiler.from_path(run.spec_path, {**dict(run.settings), **changes}, exact or run.exact))
+    options = Options(exact=exact or run.exact)
+    net = Net(Compiler.from_path(run.spec_path, {**dict(run.settings), **changes}, options))
     net.base = run.base
     return net.load(weights)
 
@@ -85,7 +87,7 @@ def parse(text: str, *, exact: bool = False, **settings: object) -> Net:
     from .compiler import Compiler
     from .model.overrides import texts_of
 
-    return Net(Compiler.from_text(text, texts_of(settings), exact=exact))
+    return Net(Compiler.from_text(text, texts_of(settings), options=Options(exact=exact)))
 
 
 class Net(InTurn):
@@ -248,7 +250,7 @@ class Net(InTurn):
                 weights=weights,
                 out=out,
                 threads=threads,
-                exact=self._compiler.exact,
+                options=self._compiler.options,
                 reporter=told,
             )
         self._use(result.network.parameters(), record)
@@ -497,8 +499,7 @@ class Net(InTurn):
             if (batch, target) not in self._networks:
                 from .runtime.network import Network
 
-                seed, exact = self.model.train.seed, self._compiler.exact
-                network = Network(self.model, batch=batch, seed=seed, target=target, exact=exact)
+                network = Network(self._compiler.with_options(batch=batch, target=target))
                 with compile_view(progress) as view:
                     network.compile(view, training=False)
                 if self._weights is not None:

@@ -1,40 +1,44 @@
-"""The road from text to result in one place: an object whose stages are computed on first use.
+"""The one road from text to plan: an object whose stages are computed on first use.
 
-    text --parse--> ast --check--> model --build--> graph --passes--> plan
+    text --parse--> ast --check--> model --build--> graph --passes--> inference --plan--> inference plan
+                                         graph --gradients, passes--> backward  --plan--> training plan
 
-Asking for ``summary`` stops at the model and touches no array.
+Training, inference and the search for a layer that fails all take their plans from here, and ``cnnspec dump`` prints
+them. Asking for ``summary`` stops at the model and touches no array.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from .errors import DataError, Diagnostic, SpecError, did_you_mean
+from .errors import Diagnostic, SpecError
 from .model.check import check
 from .model.model import Model
 from .model.summary import Summary, summarize
-from .reading import open_file
-from .source import Source, Span
+from .options import DEFAULT, Options
+from .source import Source
+from .spec_file import read_source
 from .syntax import ast
-from .syntax.parser import MAX_BYTES, parse, too_large
+from .syntax.parser import parse
 
 if TYPE_CHECKING:
     from .ir.graph import Graph
+    from .plan.optimizer import Update
     from .plan.plan import Plan
 
 
 class Compiler:
-    """One spec on its way from text to weights.
+    """One spec on its way from text to plans.
 
     Parameters
     ----------
     source : the spec's text and name.
     settings : parameters and settings to change, by name, each as text: ``{"train.epochs": "3"}``.
-    exact : keep convolutions on their direct algorithms (passes/pipelines.py).
+    options : what graphs and plans depend on beside the spec.
 
     Examples
     --------
@@ -43,12 +47,14 @@ class Compiler:
     650
     """
 
-    def __init__(self, source: Source, settings: Mapping[str, str] | None = None, exact: bool = False) -> None:
-        self.source, self.exact = source, exact
+    def __init__(self, source: Source, settings: Mapping[str, str] | None = None, options: Options = DEFAULT) -> None:
+        self.source, self.options = source, options
         self.settings = {name: str(value) for name, value in (settings or {}).items()}
 
     @classmethod
-    def from_path(cls, path: str | Path, settings: Mapping[str, str] | None = None, exact: bool = False) -> Compiler:
+    def from_path(
+        cls, path: str | Path, settings: Mapping[str, str] | None = None, options: Options = DEFAULT
+    ) -> Compiler:
         """Return the compiler for a file.
 
         Raises
@@ -58,15 +64,31 @@ class Compiler:
         SpecError
             If it is too large for a spec or not UTF-8.
         """
-        return cls(read_source(Path(path)), settings, exact)
+        return cls(read_source(Path(path)), settings, options)
 
     @classmethod
     def from_text(
-        cls, text: str, settings: Mapping[str, str] | None = None, name: str = "<text>", exact: bool = False
+        cls,
+        text: str,
+        settings: Mapping[str, str] | None = None,
+        name: str = "<text>",
+        options: Options = DEFAULT,
     ) -> Compiler:
         """Return the compiler for a spec given as text."""
-        return cls(Source(name, text), settings, exact)
+        return cls(Source(name, text), settings, options)
 
+    @classmethod
+    def of(cls, model: Model, options: Options = DEFAULT) -> Compiler:
+        """Return the compiler for a spec that is checked already."""
+        made = cls(model.source, dict(model.settings), options)
+        made.model = model
+        return made
+
+    def with_options(self, **changes: Any) -> Compiler:
+        """Return the compiler for the same model with some fields of :class:`Options` changed."""
+        return Compiler.of(self.model, replace(self.options, **changes))
+
+    # ---- the spec ---------------------------------------------------------------------------------
     @cached_property
     def _parsed(self) -> tuple[ast.Spec, list[Diagnostic]]:
         return parse(self.source)
@@ -97,84 +119,60 @@ class Compiler:
         """Shapes, parameters and costs, layer by layer."""
         return summarize(self.model)
 
+    # ---- graphs -----------------------------------------------------------------------------------
     @cached_property
     def graph(self) -> Graph:
         """The forward graph of a training step, as it was built."""
         from .ir.build import build_graph
 
-        return build_graph(self.model, training=True)
+        return build_graph(self.model, training=True, target=self.options.target)
 
     @cached_property
     def inference(self) -> Graph:
         """The forward graph of inference: batch norms folded, activations fused, algorithms chosen."""
         from .passes.pipelines import inference_graph
 
-        return inference_graph(self.model, exact=self.exact)
+        return inference_graph(self.model, self.options)
 
     @cached_property
     def backward(self) -> Graph:
         """The whole training step but the optimizer: forward, loss and gradients, after all passes."""
         from .passes.pipelines import training_graph
 
-        return training_graph(self.model, exact=self.exact)
+        return training_graph(self.model, self.options)
 
-    def plan(self, batch: int | None = None) -> Plan:
-        """The kernel calls of a training step on at most ``batch`` samples (the spec's batch when None)."""
-        from .plan.compile import compile_plan
+    # ---- plans ------------------------------------------------------------------------------------
+    @property
+    def batch(self) -> int:
+        """Most samples of a run."""
+        return self.options.batch or self.model.train.batch
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The kernel calls of a training step."""
         from .plan.optimizer import update_of
 
-        update = update_of(self.model.train.optimizer)
-        return compile_plan(self.backward, batch=batch or self.model.train.batch, update=update, given=("x",))
+        return self._plan(self.backward, update_of(self.model.train.optimizer))
 
+    @cached_property
+    def inference_plan(self) -> Plan:
+        """The kernel calls of a forward pass with running statistics, and of its loss."""
+        return self._plan(self.inference)
 
-def read_source(path: Path) -> Source:
-    """Return the text of a spec file; too large, unreadable and non-UTF-8 files are told apart."""
-    name = str(path)
-    if os.path.isdir(path):
-        raise DataError("this is a folder, not a spec", path=path, hint="name a .cnn file")
-    if not os.path.exists(path) and os.access(path.parent, os.X_OK):
-        raise DataError("there is no such file", path=path, hint=_other_specs(path))
-    with open_file(path, missing="there is no such file", pipe=True) as file:
-        data = file.read(MAX_BYTES + 1)
-        size = max(len(data), os.fstat(file.fileno()).st_size)  # a pipe has no size of its own
-    if size > MAX_BYTES:
-        raise too_large(name, size, data[:80].decode("utf-8", "replace").split("\n")[0])
-    return decode(name, data)
+    @cached_property
+    def diagnosis_plan(self) -> Plan:
+        """The kernel calls of a forward pass of training that keeps the output of every layer, as ``layer:NAME``."""
+        from .passes.pipelines import traced_graph
 
+        every = [layer.name for layer in self.model.layers]
+        return self._plan(traced_graph(self.model, self.options, training=True, watched=every))
 
-def decode(name: str, data: bytes) -> Source:
-    """Return the text of a spec from its bytes. Raises SpecError at the first byte that is not UTF-8."""
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        start = error.start + (3 if data.startswith(b"\xef\xbb\xbf") else 0)
-        readable = data[:start].decode("utf-8", "replace")
-        line_end = data.find(b"\n", start)
-        rest = data[start : line_end if line_end >= 0 else len(data)].decode("latin-1")
-        source = Source(name, readable + "".join(c if c.isprintable() else "?" for c in rest))
-        here = Span(source, len(readable), len(readable) + 1)
-        raise SpecError(
-            [
-                Diagnostic(
-                    "encoding",
-                    "the file is not UTF-8",
-                    here,
-                    f"byte 0x{data[start]:02X} at offset {start} is not UTF-8",
-                    hint="save the file as UTF-8 in your editor",
-                )
-            ]
-        ) from None
-    return Source(name, text)
+    def _plan(self, graph: Graph, update: Update | None = None) -> Plan:
+        """Return the plan of a graph. All plans of a net have each parameter at the same place."""
+        from .plan.compile import compile_plan
+        from .plan.values import parameter_space
 
-
-def _other_specs(path: Path) -> str:
-    try:
-        names = [p.name for p in path.resolve().parent.glob("*.cnn")]
-    except (OSError, ValueError):  # ValueError: a name with a NUL
-        names = []
-    stem = path.name.removesuffix(".cnn")  # all share the suffix: it makes none of them near
-    stems = [name.removesuffix(".cnn") for name in names]
-    near = stem if stem in stems else did_you_mean(stem, stems)
-    if near:
-        return f"did you mean {path.parent / near}.cnn?"
-    return "cnnspec new digits  writes a first spec" if not names else f"here are: {', '.join(sorted(names)[:8])}"
+        places, _ = parameter_space(self.model.params, self.options.dtype)
+        return compile_plan(
+            graph, batch=self.batch, dtype=self.options.dtype, update=update, parameters=places, given=("x",)
+        )

@@ -14,6 +14,7 @@ from pathlib import Path
 from cnnspec.compiler import Compiler
 from cnnspec.errors import CnnSpecError, SpecError
 from cnnspec.mend import mend
+from cnnspec.options import Options
 from cnnspec.source import Source
 
 from .tally import Tally
@@ -140,8 +141,8 @@ def numbers(text: str) -> tuple[str, list[str]]:
     rng = np.random.default_rng(0)
     x = rng.standard_normal((6, *model.input_shape)).astype(np.float32)
     y = rng.integers(0, model.output_shape[-1], 6).astype(np.int32)
-    fast = Network(model, batch=6)
-    plain = Network(model, batch=6, dtype="f64", exact=True, threads=1)
+    fast = Network(Compiler.of(model, Options(batch=6)))
+    plain = Network(Compiler.of(model, Options(batch=6, dtype="f64", exact=True)), threads=1)
     found = []
     before = fast.predict(x)
     pairs = [("outputs", before, plain.predict(x.astype(np.float64)))]

@@ -32,16 +32,18 @@ BELOW = {
     "summary_text": "text model",
     "ir": "errors source ops model",
     "autodiff": "errors ops model ir",
-    "passes": "errors ops model ir autodiff",
+    "passes": "errors options ops model ir autodiff",
     "plan": "errors ops model ir autodiff passes",
-    "compiler": "errors source text syntax ops model ir autodiff passes plan reading",
+    "options": "",
+    "spec_file": "errors source syntax reading",
+    "compiler": "errors source text options spec_file syntax ops model ir autodiff passes plan",
     "mend": "errors source syntax compiler",
-    "runtime": "errors source text sealed turns syntax ops model ir autodiff passes plan compiler kernels datasets "
-    "reading",
+    "runtime": "errors source text options sealed turns syntax ops model ir autodiff passes plan compiler "
+    "kernels datasets reading",
     "shown": "errors text runtime",
-    "api": "errors source text turns syntax ops model summary_text compiler runtime reading shown",
-    "cli": "errors source text places sealed reading ops model summary_text ir passes plan compiler mend runtime "
-    "kernels __init__",
+    "api": "errors options source text turns syntax ops model summary_text compiler runtime reading shown",
+    "cli": "errors options source text places sealed reading ops model summary_text ir passes plan compiler mend "
+    "runtime kernels __init__",
     "__init__": "api errors",
     "__main__": "cli",
 }

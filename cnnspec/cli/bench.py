@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..options import Options
 from ..text import as_tree, columns, short, some, span_of_time, table, to_json
 from . import render
 from .target import exact_option, open_target, set_option, threads_option
@@ -29,7 +30,7 @@ def command(
     batch: int | None,
     repeats: int,
     threads: int | None,
-    exact: bool,
+    options: Options,
     sets: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -47,10 +48,10 @@ def command(
     from ..runtime.profile import BACKWARD, FORWARD, profile_network
     from .progress import CompileView
 
-    opened = open_target(target, sets, exact)
+    opened = open_target(target, sets, options)
     model = opened.model
     size = batch or model.train.batch
-    network = Network(model, batch=size, threads=threads, exact=opened.compiler.exact)
+    network = Network(opened.compiler.with_options(batch=size), threads=threads)
     with CompileView() as view:
         network.compile(view)
     found = profile_network(network, repeats)

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from ..errors import MachineError
+from ..options import Options
 from ..text import count, size, some, to_json
 from . import render
 from .new import TEMPLATES, template
@@ -44,7 +45,7 @@ def info(as_json: bool) -> None:
 @click.argument("targets", metavar="[SPEC|RUN]...", nargs=-1, type=click.Path(path_type=Path))
 @exact_option
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-def build(targets: tuple[Path, ...], exact: bool, as_json: bool) -> None:
+def build(targets: tuple[Path, ...], options: Options, as_json: bool) -> None:
     """Compile the kernels of each SPEC now, so that nobody waits for them later: before a class, in an image.
 
     All that train, eval and predict need is compiled. Without a SPEC, the kernels of the templates of
@@ -61,9 +62,9 @@ def build(targets: tuple[Path, ...], exact: bool, as_json: bool) -> None:
     from .progress import CompileView
 
     if targets:
-        compilers = [open_target(path, exact=exact).compiler for path in targets]
+        compilers = [open_target(path, options=options).compiler for path in targets]
     else:
-        compilers = [Compiler.from_text(template(name), exact=exact) for name in TEMPLATES]
+        compilers = [Compiler.from_text(template(name), options=options) for name in TEMPLATES]
     names = list(dict.fromkeys(name for compiler in compilers for name in kernels_of(compiler)))
     if cache.use_cache() != str(cache.cache_dir()):
         raise MachineError(

@@ -2,45 +2,51 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from ..options import Options
 from . import render
 from .target import exact_option, open_target, set_option
 
 if TYPE_CHECKING:
     from ..compiler import Compiler
 
-STAGES = ("ast", "model", "graph", "inference", "backward", "plan")
+STAGES = ("ast", "model", "graph", "inference", "backward", "plan", "inference-plan", "diagnosis-plan")
 
 
 @click.command(name="dump")
 @click.argument("target", metavar="SPEC|RUN", type=click.Path(path_type=Path))
 @click.option("--stage", type=click.Choice(STAGES), default="graph", show_default=True, help="What to print.")
-@click.option("--batch", type=click.IntRange(1), metavar="N", help="Batch of the plan; the spec's unless said.")
+@click.option("--batch", type=click.IntRange(1), metavar="N", help="Batch of the plans; the spec's unless said.")
 @set_option
 @exact_option
-def command(target: Path, stage: str, batch: int | None, sets: tuple[str, ...], exact: bool) -> None:
+def command(target: Path, stage: str, batch: int | None, sets: tuple[str, ...], options: Options) -> None:
     """Print what the compiler makes of SPEC at one stage of its road.
 
     \b
-      ast        what was written, as a tree
-      model      layers with names, typed arguments and shapes
-      graph      the forward graph of a training step, as it was built
-      inference  the forward graph after folding and fusing
-      backward   the whole training step: loss, gradients, running statistics
-      plan       its kernel calls on buffers of one arena
+      ast             what was written, as a tree
+      model           layers with names, typed arguments and shapes
+      graph           the forward graph of a training step, as it was built
+      inference       the forward graph after folding and fusing
+      backward        the whole training step: loss, gradients, running statistics
+      plan            its kernel calls on buffers of one arena
+      inference-plan  the kernel calls of evaluation and prediction
+      diagnosis-plan  those that look for the layer where numbers are not finite
+
+    The plans are those that run; targets are class numbers.
 
     \b
       cnnspec dump net.cnn --stage model
     """
-    compiler = open_target(target, sets, exact).compiler
-    render.show(stage_text(compiler, stage, batch), end="")
+    compiler = open_target(target, sets, replace(options, batch=batch)).compiler
+    render.show(stage_text(compiler, stage), end="")
 
 
-def stage_text(compiler: Compiler, stage: str, batch: int | None) -> str:
+def stage_text(compiler: Compiler, stage: str) -> str:
     """Return one stage of a spec's road as text."""
     if stage == "ast":
         return compiler.ast_text
@@ -48,8 +54,9 @@ def stage_text(compiler: Compiler, stage: str, batch: int | None) -> str:
         from ..model.text import print_model
 
         return print_model(compiler.model)
-    if stage == "plan":
-        return str(compiler.plan(batch))
+    found = getattr(compiler, stage.replace("-", "_"))
+    if stage.endswith("plan"):
+        return str(found)
     from ..ir.text import print_graph
 
-    return print_graph(getattr(compiler, stage))
+    return print_graph(found)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import DataError
+from ..options import Options
 from ..text import columns, count, duration, percent, shorten, table, to_json, visible
 from . import render
 from .expects import print_verdicts, verdicts
@@ -41,7 +42,7 @@ def command(
     confusion: bool,
     mistakes: bool,
     threads: int | None,
-    exact: bool,
+    options: Options,
     as_json: bool,
 ) -> int:
     """Measure the weights of RUN (or of SPEC with --weights) on a split of its data.
@@ -59,7 +60,7 @@ def command(
     from ..runtime.trained import compare_data, compare_spec
     from .progress import CountView
 
-    opened = open_target(target, sets, exact)
+    opened = open_target(target, sets, options)
     used = opened.weights_used(weights)
     data = opened.open_data()
     before = (*data.notes, *compare_spec(used.trained, opened.model), *compare_data(used.trained, data))

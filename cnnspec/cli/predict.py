@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import DataError
+from ..options import Options
 from ..text import bar, columns, left, percent, shorten, to_json, visible
 from . import render
 from .target import Target, exact_option, open_target, threads_option, weights_option
@@ -46,7 +47,7 @@ def command(
     invert: bool,
     weights: Path | None,
     threads: int | None,
-    exact: bool,
+    options: Options,
     as_json: bool,
 ) -> int:
     """Classify image files, or all images of a folder, with the weights of RUN.
@@ -64,7 +65,7 @@ def command(
     from ..runtime.trained import compare_spec
     from .progress import CountView
 
-    opened = open_target(target, exact=exact)
+    opened = open_target(target, options=options)
     findings = findings_of(opened.model)
     files = image_files(images, findings)
     used = opened.weights_used(weights)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ..errors import DataError, did_you_mean
+from ..options import DEFAULT, Options
 
 if TYPE_CHECKING:
     from ..compiler import Compiler
@@ -36,11 +37,11 @@ def threads_option(f: F) -> F:
 
 
 def exact_option(f: F) -> F:
-    """Add ``--exact``."""
+    """Add ``--exact``, handed to the command as ``options``."""
     text = (
         "Convolutions as they are written: no Winograd, which is faster and rounds a little more, and no other order."
     )
-    return click.option("--exact", is_flag=True, help=text)(f)
+    return click.option("--exact", "options", is_flag=True, callback=lambda _, __, on: Options(exact=on), help=text)(f)
 
 
 def weights_option(f: F) -> F:
@@ -115,8 +116,7 @@ class Target:
         from .progress import CompileView
 
         loaded = load_weights(self.weights_file(weights), self.model)
-        size, exact = batch or self.model.train.batch, self.compiler.exact
-        network = Network(self.model, batch=size, threads=threads, target=target, exact=exact)
+        network = Network(self.compiler.with_options(batch=batch, target=target), threads=threads)
         with CompileView() as view:
             network.compile(view, training=False)
         network.load_parameters(loaded)
@@ -130,10 +130,10 @@ def no_run(path: Path, message: str) -> click.UsageError:
     return click.UsageError(message + near)
 
 
-def open_target(path: Path, sets: tuple[str, ...] = (), exact: bool = False) -> Target:
+def open_target(path: Path, sets: tuple[str, ...] = (), options: Options = DEFAULT) -> Target:
     """Open a .cnn file, a run folder, or a .safetensors file in one.
 
-    ``exact`` keeps to direct algorithms, as a run does that was trained so.
+    A run that was trained ``exact`` is used so, whatever the options.
 
     Raises
     ------
@@ -155,12 +155,13 @@ def open_target(path: Path, sets: tuple[str, ...] = (), exact: bool = False) -> 
             raise DataError("the file does not exist", path=path, hint=hint)
         run = open_run_folder(path.parent if weights else path)
         settings = {**dict(run.settings), **changes}
-        return Target(Compiler.from_path(run.spec_path, settings, exact or run.exact), run, weights)
+        options = replace(options, exact=options.exact or run.exact)
+        return Target(Compiler.from_path(run.spec_path, settings, options), run, weights)
     if path.suffix == "" and not path.exists():
         hint = runs_hint(path)
         if hint and not path.with_name(path.name + ".cnn").is_file():
             raise DataError("there is no such run or spec", path=path, hint=hint)
-    return Target(Compiler.from_path(path, changes, exact))
+    return Target(Compiler.from_path(path, changes, options))
 
 
 def runs_hint(path: Path) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..options import Options
 from ..text import duration, percent, to_json
 from . import render
 from .expects import Verdict, print_verdicts, verdicts
@@ -44,7 +45,7 @@ def command(
     steps: int | None,
     out: Path,
     threads: int | None,
-    exact: bool,
+    options: Options,
     quiet: bool,
     as_json: bool,
 ) -> int:
@@ -64,10 +65,10 @@ def command(
     for name, value in (("--batch", batch), ("--lr", lr), ("--seed", seed)):
         if resume and value is not None:
             raise click.UsageError(f"{name} cannot change when a run goes on")
-    opened = open_target(target, (*sets, *short_settings(epochs, batch, lr, seed)), exact)
+    opened = open_target(target, (*sets, *short_settings(epochs, batch, lr, seed)), options)
     if resume and opened.run is None:
         raise no_run(target, "--resume goes on with a run folder")
-    if resume and opened.run is not None and exact and not opened.run.exact:
+    if resume and opened.run is not None and options.exact and not opened.run.exact:
         raise click.UsageError("--exact cannot change when a run goes on; it began without")
     from ..runtime.train import train
     from . import render
@@ -80,7 +81,7 @@ def command(
             resume=opened.weights or target if resume else None,
             reporter=view,
             threads=threads,
-            exact=opened.compiler.exact,
+            options=opened.compiler.options,
             stop_after_steps=steps,
         )
     if as_json:

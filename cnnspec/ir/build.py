@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from ..model.model import INPUT, Model
 from ..ops.loss import CrossEntropyLoss, MeanSquaredErrorLoss
 from .graph import Builder, Graph, ParamValue, Value
@@ -11,7 +13,7 @@ STEP = {"inverse_batch": 0, "lr": 1, "correction1": 2, "correction2": 3}
 STEP_SIZE = 16
 
 
-def build_graph(model: Model, *, training: bool, target: str = "i32") -> Graph:
+def build_graph(model: Model, *, training: bool, target: str = "i32", watched: Collection[str] = ()) -> Graph:
     """Return the forward graph of a model.
 
     Parameters
@@ -19,6 +21,8 @@ def build_graph(model: Model, *, training: bool, target: str = "i32") -> Graph:
     model : the checked spec.
     training : batch statistics and dropout as in training; otherwise as in inference.
     target : dtype of the target, ``i32`` for class numbers [N] or ``f32`` for arrays [N, F] (mse only).
+    watched : names of layers, or ``input``, whose outputs are outputs of the graph too, as ``layer:NAME``: passes
+        then leave them as they are.
 
     Returns
     -------
@@ -50,4 +54,5 @@ def build_graph(model: Model, *, training: bool, target: str = "i32") -> Graph:
         loss = model.train.loss
         op = MeanSquaredErrorLoss() if loss.word == "mse" else CrossEntropyLoss(loss.smooth)
         outputs["loss"], outputs["correct"] = b.add_all(op, logits, inputs["target"])
+    outputs |= {f"layer:{name}": made[name] for name in watched}
     return Graph(tuple(inputs.values()), params, tuple(b.nodes), outputs, b.updates)

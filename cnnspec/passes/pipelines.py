@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from ..autodiff import differentiate
 from ..errors import Diagnostic, SpecError
 from ..ir.build import build_graph
 from ..ir.graph import Graph
 from ..model.model import Model
+from ..options import DEFAULT, Options
 from .add_gradients_early import AddGradientsEarly
 from .base import Pass, run_pipeline
 from .choose_algorithm import ChooseAlgorithm
@@ -41,20 +43,20 @@ TRAINING: tuple[Pass, ...] = (  # after it
     FuseResidualSum(),
     ChooseAlgorithm(),
 )
-DIAGNOSIS: tuple[Pass, ...] = (DeadCode(), ChooseAlgorithm())  # nothing fused: every layer's own output
 
 
-def pipeline(passes: Sequence[Pass], exact: bool) -> tuple[Pass, ...]:
-    """Return the passes to run; with ``exact`` none that computes a convolution in other ways than it is defined."""
-    return tuple(one for one in passes if not (exact and isinstance(one, ChooseAlgorithm | PoolFirst)))
+def pipeline(passes: Sequence[Pass], options: Options) -> tuple[Pass, ...]:
+    """Return the passes to run; of an exact net none that computes a convolution in other ways than it is defined."""
+    return tuple(one for one in passes if not (options.exact and isinstance(one, ChooseAlgorithm | PoolFirst)))
 
 
-def inference_graph(model: Model, target: str = "i32", exact: bool = False) -> Graph:
-    """Return the graph of inference: batch norms folded, activations fused; ``exact``: see :func:`pipeline`."""
-    return run_pipeline(build_graph(model, training=False, target=target), pipeline(INFERENCE, exact))
+def inference_graph(model: Model, options: Options = DEFAULT) -> Graph:
+    """Return the graph of inference: batch norms folded, activations fused."""
+    graph = build_graph(model, training=False, target=options.target)
+    return run_pipeline(graph, pipeline(INFERENCE, options))
 
 
-def training_graph(model: Model, target: str = "i32", exact: bool = False) -> Graph:
+def training_graph(model: Model, options: Options = DEFAULT) -> Graph:
     """Return the graph of one training step without the optimizer: forward, loss and gradients.
 
     Raises
@@ -64,8 +66,26 @@ def training_graph(model: Model, target: str = "i32", exact: bool = False) -> Gr
     """
     if len(model.output_shape) != 1:
         raise SpecError([_no_loss(model)])
-    forward = run_pipeline(build_graph(model, training=True, target=target), pipeline(FORWARD, exact))
-    return run_pipeline(differentiate(forward), pipeline(TRAINING, exact))
+    graph = build_graph(model, training=True, target=options.target)
+    forward = run_pipeline(graph, pipeline(FORWARD, options))
+    return run_pipeline(differentiate(forward), pipeline(TRAINING, options))
+
+
+def traced_graph(model: Model, options: Options = DEFAULT, *, training: bool, watched: Collection[str]) -> Graph:
+    """Return the forward graph of training or inference with the outputs of some layers as results ``layer:NAME``.
+
+    No pass fuses a layer with the next where its output is a result; all else is computed as in a plain run. The
+    running statistics are not updated.
+
+    Parameters
+    ----------
+    training : with statistics of the batch and dropout, or as in inference.
+    watched : names of layers, or ``input``.
+    """
+    graph = build_graph(model, training=training, target=options.target, watched=watched)
+    outputs = {name: v for name, v in graph.outputs.items() if name.startswith("layer:")}
+    graph = replace(graph, outputs=outputs, updates={})
+    return run_pipeline(graph, pipeline((*FORWARD, *TRAINING) if training else INFERENCE, options))
 
 
 def _no_loss(model: Model) -> Diagnostic:

@@ -20,7 +20,6 @@ def compile_plan(
     batch: int,
     dtype: str = "f32",
     update: Update | None = None,
-    keep: Sequence[str] = (),
     parameters: Mapping[str, int] | None = None,
     given: Sequence[str] = (),
 ) -> Plan:
@@ -31,7 +30,6 @@ def compile_plan(
     batch : most samples of a run.
     dtype : ``f32``, or ``f64`` for gradient checks.
     update : the optimizer that ends each step; needs outputs ``grad:NAME`` in the graph.
-    keep : names of values whose contents must outlast the run (outputs always do).
     parameters : byte offset of each parameter, for plans that share them; laid out here when None.
     given : inputs that are copied from arrays of the caller; the others are written into the plan's own memory.
     """
@@ -51,7 +49,7 @@ def compile_plan(
     if known is not None:
         totals.calls += [replace(c, operands=(*c.operands, emit.whole(known))) for c in emit.epilogue]
     updates = Segment(CHUNKS, _updates(emit, gradients, outputs["totals"], update) if update else [])
-    for b in (*outputs.values(), *(emit.buffers[n] for n in keep if n in emit.buffers)):
+    for b in outputs.values():
         b.pinned = True
     if update is None:
         for b, _ in gradients.values():

@@ -8,15 +8,11 @@ from functools import cached_property
 
 import numpy as np
 
+from ..compiler import Compiler
 from ..errors import DataError
-from ..ir.build import build_graph
 from ..kernels.effort import Progress
-from ..model.model import Model
-from ..passes.base import run_pipeline
-from ..passes.pipelines import DIAGNOSIS, inference_graph, pipeline, training_graph
-from ..plan.compile import compile_plan
-from ..plan.optimizer import step_numbers, update_of
-from ..plan.plan import STATE, Buffer
+from ..plan.optimizer import step_numbers
+from ..plan.plan import STATE, Buffer, Plan
 from ..plan.values import parameter_size, parameter_space
 from ..turns import InTurn, in_turn
 from .heard import load_kernels
@@ -52,51 +48,35 @@ class Network(InTurn):
 
     Parameters
     ----------
-    model : the checked spec.
-    batch : most samples of a step.
+    compiler : makes the plans; its ``options`` say for how many samples, on which numbers.
     seed : of the initial weights and of dropout; the spec's when None.
     threads : how many; all cores when None. Results do not depend on it.
-    dtype : ``f32``, or ``f64`` for checks of gradients.
-    target : dtype of targets, ``i32`` for class numbers or ``f32`` for arrays [n, F] (mse).
-    exact : keep convolutions as they are written: no Winograd, whose sums round a little more, and no other order.
     """
 
-    def __init__(
-        self,
-        model: Model,
-        *,
-        batch: int,
-        seed: int | None = None,
-        threads: int | None = None,
-        dtype: str = "f32",
-        target: str = "i32",
-        exact: bool = False,
-    ) -> None:
+    def __init__(self, compiler: Compiler, *, seed: int | None = None, threads: int | None = None) -> None:
         super().__init__()
-        self.model, self.batch, self.dtype, self.target, self.exact = model, batch, dtype, target, exact
-        self.seed = model.train.seed if seed is None else seed
+        self.compiler, self.model, self.batch = compiler, compiler.model, compiler.batch
+        self.dtype = NUMPY[compiler.options.dtype]
+        self.seed = self.model.train.seed if seed is None else seed
         self.threads = threads
         self.steps = 0
         self._prepared = False
-        self._offsets, nbytes = parameter_space(model.params, dtype)
+        self._offsets, nbytes = parameter_space(self.model.params, compiler.options.dtype)
         self._memory = allocate(nbytes)
-        self.load_parameters(initial_parameters(model, self.seed))
+        self.load_parameters(initial_parameters(self.model, self.seed))
 
     @cached_property
     def training(self) -> Runner:
         """The plan of a training step."""
-        graph = training_graph(self.model, self.target, self.exact)
-        update = update_of(self.model.train.optimizer)
-        plan = compile_plan(
-            graph, batch=self.batch, dtype=self.dtype, update=update, parameters=self._offsets, given=("x",)
-        )
-        return Runner(plan, self._memory, self.threads)
+        return self._runner(self.compiler.plan)
 
     @cached_property
     def inference(self) -> Runner:
         """The plan of a forward pass with running statistics."""
-        graph = inference_graph(self.model, self.target, self.exact)
-        plan = compile_plan(graph, batch=self.batch, dtype=self.dtype, parameters=self._offsets, given=("x",))
+        return self._runner(self.compiler.inference_plan)
+
+    def _runner(self, plan: Plan) -> Runner:
+        """Return what runs a plan on the net's parameters."""
         return Runner(plan, self._memory, self.threads)
 
     @in_turn
@@ -147,7 +127,7 @@ class Network(InTurn):
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Return the net's outputs (logits) float32[n, F] for any number of samples float32[n, H, W, C]."""
         runner = self.inference
-        out = np.empty((len(x), *self.model.output_shape), NUMPY[self.dtype])
+        out = np.empty((len(x), *self.model.output_shape), self.dtype)
         for start in range(0, len(x), self.batch):
             part = x[start : start + self.batch]
             n = len(part)
@@ -184,7 +164,7 @@ class Network(InTurn):
         runner.give(x)
         if target is not None:
             place = runner.view(runner.plan.inputs["target"])
-            if self.target == "i32":
+            if self.compiler.options.target == "i32":
                 place[:n, 0] = target
             else:
                 place[:n, : target.shape[1]] = target
@@ -217,19 +197,14 @@ class Network(InTurn):
         epoch: int = 0,
         sample_ids: np.ndarray | None = None,
     ) -> str | None:
-        """Return the first layer whose output in training ``is_wanted``, in the order of the graph."""
-        graph = build_graph(self.model, training=True, target=self.target)
-        graph = run_pipeline(replace(graph, updates={}), pipeline(DIAGNOSIS, self.exact))
-        outputs = {node.output.name: node.layer for node in graph.nodes if node.output.has_batch}
-        plan = compile_plan(
-            graph, batch=self.batch, dtype=self.dtype, keep=tuple(outputs), parameters=self._offsets, given=("x",)
-        )
-        runner = Runner(plan, self._memory, self.threads)
+        """Return the first layer whose output in training ``is_wanted``, in the order of the net."""
+        runner = self._runner(self.compiler.diagnosis_plan)
         self._feed(runner, x, target, epoch, sample_ids)
         runner.run(len(x))
-        for name, layer in outputs.items():
-            if name in plan.buffers and is_wanted(runner.view(plan.buffers[name])[: len(x)]):
-                return layer or self.model.output
+        for layer in self.model.layers:
+            output = runner.image(runner.plan.outputs[f"layer:{layer.name}"].name)
+            if is_wanted(output[: len(x)]):
+                return layer.name
         return None
 
     @in_turn
@@ -245,9 +220,9 @@ class Network(InTurn):
     # ---- parameters -------------------------------------------------------------------------------
     def _slot(self, name: str) -> np.ndarray:
         p = self.model.params[name]
-        size, item = parameter_size(p.shape, p.groups), np.dtype(NUMPY[self.dtype]).itemsize
+        size, item = parameter_size(p.shape, p.groups), np.dtype(self.dtype).itemsize
         start = self._offsets[name]
-        return self._memory[start : start + size * item].view(NUMPY[self.dtype])
+        return self._memory[start : start + size * item].view(self.dtype)
 
     @in_turn
     def parameters(self) -> dict[str, np.ndarray]:
@@ -259,7 +234,7 @@ class Network(InTurn):
         """Replace all parameters; DataError names the first that is missing or has another shape."""
         self._check_shapes(arrays, {name: name for name in self.model.params})
         for name, p in self.model.params.items():
-            pack(np.asarray(arrays[name], NUMPY[self.dtype]), p.groups, self._slot(name))
+            pack(np.asarray(arrays[name], self.dtype), p.groups, self._slot(name))
         self._prepared = False
 
     @in_turn
@@ -280,7 +255,7 @@ class Network(InTurn):
             raise DataError("the states of the optimizer lack its count of steps", field="steps")
         for slot, buffer in states.items():
             groups = self.model.params[slot.partition("@")[0]].groups
-            pack(np.asarray(arrays[slot], NUMPY[self.dtype]), groups, self.training.view(buffer)[0])
+            pack(np.asarray(arrays[slot], self.dtype), groups, self.training.view(buffer)[0])
         self.steps = int(arrays["steps"])
 
     def _states(self) -> dict[str, Buffer]:

@@ -133,7 +133,7 @@ def profile_network(network: Network, repeats: int = 20, rounds: int = 1) -> Pro
     peak, bandwidth = measure_peak(threads), measure_bandwidth(threads)
     order = {"input": -1, **{layer.name: i for i, layer in enumerate(network.model.layers)}}
     rows = sorted(best, key=lambda row: order.get(row.layer, len(order)))
-    return Profile(network.batch, threads, network.exact, peak, bandwidth, tuple(rows))
+    return Profile(network.batch, threads, network.compiler.options.exact, peak, bandwidth, tuple(rows))
 
 
 def profile_runner(runner: Runner, n: int, repeats: int) -> list[LayerRow]:

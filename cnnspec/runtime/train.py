@@ -6,12 +6,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..compiler import Compiler
 from ..model.model import Model
+from ..options import DEFAULT, Options
 from .batch_size import check_batches
 from .checkpoint import Progress
 from .data import Dataset, data_of
@@ -39,7 +42,7 @@ def train(
     resume: Path | str | None = None,
     reporter: Reporter | None = None,
     threads: int | None = None,
-    exact: bool = False,
+    options: Options = DEFAULT,
     stop_after_steps: int | None = None,
     make_network: Callable[..., Any] | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
@@ -55,7 +58,8 @@ def train(
     resume : a run folder, or a checkpoint in one, to go on from.
     reporter : told what happens; silent when None.
     threads : threads of the kernels; the network's default when None.
-    exact : keep convolutions on their direct algorithms; a run that is resumed goes on as it began.
+    options : how the net is compiled; ``batch`` and ``target`` follow from the spec and the data, and a run that is
+        resumed goes on as ``exact`` as it began.
     stop_after_steps : stop as Ctrl-C would after so many steps of this session.
     make_network : called like ``runtime.network.Network``, for tests.
     checkpoint_seconds : time between two checkpoints inside an epoch.
@@ -81,20 +85,13 @@ def train(
             data = data_of(model, folder.base if folder is not None else None)
         check_metrics(model, data)
         notes = _remarks(model, data, anew=folder is None and weights is None)
-        if folder is not None:
-            exact = folder.exact
+        exact = options.exact if folder is None else folder.exact
+        options = replace(options, batch=None, target=target_dtype(model, data.train), exact=exact)
         if make_network is None:
             from .network import Network
 
             make_network = Network
-        network = make_network(
-            model,
-            batch=model.train.batch,
-            seed=model.train.seed,
-            threads=threads,
-            target=target_dtype(model, data.train),
-            exact=exact,
-        )
+        network = make_network(Compiler.of(model, options), threads=threads)
         progress = Progress(
             seed=model.train.seed, settings=train_settings(model.train, model.data), data=data.fingerprint
         )
@@ -119,7 +116,7 @@ def train(
                 class_names=data.class_names,
                 data=record.pixels,
                 threads=threads,
-                exact=exact,
+                exact=options.exact,
                 held=held,
             )
             if weights is not None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from cnnspec.cli.dump import STAGES
 from cnnspec.cli.new import TEMPLATES, template
 from cnnspec.compiler import Compiler
 from cnnspec.ops.base import LAYERS
@@ -278,6 +279,8 @@ def test_set_changes_parameters_and_settings(cli: Run, tmp_path: Path) -> None:
         ("inference", "activation='relu'"),
         ("backward", "output grad:conv1.weight"),
         ("plan", "plan batch=32"),
+        ("inference-plan", "plan batch=32"),
+        ("diagnosis-plan", "plan batch=32"),
     ],
 )
 def test_dump_prints_each_stage(cli: Run, stage: str, words: str) -> None:
@@ -304,7 +307,7 @@ NETS = {
 
 
 @pytest.mark.parametrize("net", NETS)
-@pytest.mark.parametrize("command", ["check", "summary", "graph", "inference", "backward", "plan", "bench"])
+@pytest.mark.parametrize("command", ["check", "summary", "bench", *STAGES[2:]])
 def test_commands_on_nets_of_every_end(cli: Run, tmp_path: Path, net: str, command: str) -> None:
     (tmp_path / "net.cnn").write_text(NETS[net])
     trains = command in ("backward", "plan", "bench")

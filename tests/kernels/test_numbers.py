@@ -237,9 +237,8 @@ def test_each_nan_stays_where_it_was(op: Op, window: int, channels: int, dtype: 
 def test_fused_activations_do_not_hide_nan(layer: str, activation: str) -> None:
     flatten = "flatten\n" if layer.startswith("dense") else ""
     end = "" if flatten else "flatten\n"
-    network = Network(
-        Compiler.from_text(f"input 5x5x2\n{flatten}{layer} -> {activation}\n{end}dense 3\n").model, batch=4, threads=1
-    )
+    compiler = Compiler.from_text(f"input 5x5x2\n{flatten}{layer} -> {activation}\n{end}dense 3\n")
+    network = Network(compiler.with_options(batch=4), threads=1)
     x = np.random.default_rng(0).standard_normal((4, 5, 5, 2), dtype=np.float32)
     target = np.array([0, 1, 2, 0])
     assert np.isfinite(network.eval_step(x, target).loss)

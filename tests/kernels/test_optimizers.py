@@ -10,6 +10,7 @@ from running import Run
 
 from cnnspec.compiler import Compiler
 from cnnspec.model.model import Model
+from cnnspec.options import Options
 from cnnspec.runtime.network import Network, training_graph
 
 Step = Callable[[np.ndarray, np.ndarray, dict[str, np.ndarray], int, float], np.ndarray]
@@ -67,7 +68,7 @@ def gradients_at(
 @pytest.mark.parametrize("settings", OPTIMIZERS)
 def test_steps_follow_the_formula(settings: str) -> None:
     model = Compiler.from_text(f"{NET}train {{\n  optimizer {settings}\n}}\n").model
-    network = Network(model, batch=6, seed=1, threads=1, dtype="f64")
+    network = Network(Compiler.of(model, Options(batch=6, dtype="f64")), seed=1, threads=1)
     rng = np.random.default_rng(2)
     states: dict[str, dict[str, np.ndarray]] = {name: {} for name in model.params}
     for t, (n, lr) in enumerate(((6, 0.1), (6, 0.05), (2, 0.05), (5, 0.02)), start=1):
@@ -87,7 +88,7 @@ def test_steps_follow_the_formula(settings: str) -> None:
 
 def test_nothing_is_learned_at_rate_zero() -> None:
     model = Compiler.from_text(f"{NET}train {{\n  optimizer adamw decay=0.5\n}}\n").model
-    network = Network(model, batch=4, threads=1)
+    network = Network(Compiler.of(model, Options(batch=4)), threads=1)
     before = network.parameters()
     network.train_step(np.ones((4, 6, 5, 2), np.float32), np.array([0, 1, 2, 0]), lr=0.0)
     for name, p in network.parameters().items():
@@ -99,7 +100,7 @@ def test_nothing_is_learned_at_rate_zero() -> None:
 def test_shares_that_are_nearly_nothing_are_exact_in_float32(settings: str) -> None:
     """1 - 0.999999 of float32 numbers is off by 1.3 %, of float64 numbers it is not."""
     model = Compiler.from_text(f"{NET.replace('bn -> ', '')}train {{\n  optimizer {settings}\n}}\n").model
-    network = Network(model, batch=6, seed=1, threads=1)
+    network = Network(Compiler.of(model, Options(batch=6)), seed=1, threads=1)
     rng = np.random.default_rng(3)
     x, target = rng.standard_normal((6, 6, 5, 2)), rng.integers(0, 3, 6)
     wanted = gradients_at(model, network.parameters(), x, target)
@@ -122,7 +123,7 @@ def test_what_decays_slowly_keeps_its_rate_in_float32(settings: str, factor: flo
     """
     steps = 500
     text = f"input 1x1x64\nflatten\ndense 64\ntrain {{\n  optimizer {settings}\n}}\n"
-    network = Network(Compiler.from_text(text).model, batch=2, threads=1)
+    network = Network(Compiler.from_text(text).with_options(batch=2), threads=1)
     state = network.optimizer_state()
     slots = [slot for slot in state if slot.startswith("dense.weight@")]
     assert slots

@@ -6,8 +6,9 @@ import dataclasses
 
 import pytest
 
-from cnnspec.compiler import Compiler, decode, read_source
+from cnnspec.compiler import Compiler
 from cnnspec.errors import DataError, SpecError
+from cnnspec.spec_file import decode, read_source
 
 HEAD = "input 28x28x1\n"  # line 1 of each spec below
 

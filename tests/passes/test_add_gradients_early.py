@@ -10,6 +10,7 @@ import pytest
 from cnnspec.autodiff import differentiate
 from cnnspec.compiler import Compiler
 from cnnspec.ir.build import build_graph
+from cnnspec.options import Options
 from cnnspec.passes import pipelines
 from cnnspec.passes.add_gradients_early import AddGradientsEarly
 from cnnspec.passes.base import run_pipeline
@@ -46,7 +47,7 @@ def train(text: str, dtype: str) -> tuple[list[float], dict[str, np.ndarray]]:
     model = Compiler.from_text(text).model
     rng = np.random.default_rng(1)
     x, target = rng.standard_normal((20, *model.input_shape)), np.arange(20, dtype=np.int32) % 3
-    net = Network(model, batch=20, seed=3, threads=2, dtype=dtype)
+    net = Network(Compiler.of(model, Options(batch=20, dtype=dtype)), seed=3, threads=2)
     return [net.train_step(x, target, lr=0.1).loss for _ in range(3)], net.parameters()
 
 

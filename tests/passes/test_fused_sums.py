@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from cnnspec.compiler import Compiler
+from cnnspec.options import Options
 from cnnspec.passes import pipelines
 from cnnspec.passes.fuse_sum import FuseGradientMask, FuseResidualConv, FuseResidualSum
 from cnnspec.passes.pipelines import TRAINING, training_graph
@@ -40,7 +41,7 @@ dense 4
 def train(width: int, batch: int, dtype: str) -> tuple[list[bytes], set[str]]:
     """Return losses and weights of three steps, and the kernels that ran."""
     model = Compiler.from_text(SPEC.format(width=width, wider=width + 5)).model
-    net = Network(model, batch=batch, seed=2, threads=1, dtype=dtype)
+    net = Network(Compiler.of(model, Options(batch=batch, dtype=dtype)), seed=2, threads=1)
     rng = np.random.default_rng(width)
     x, target = rng.standard_normal((batch, 9, 7, 3)), (np.arange(batch) % 4).astype(np.int32)
     losses = np.array([net.train_step(x, target, lr=0.05).loss for _ in range(3)])
@@ -75,7 +76,7 @@ def test_sums_of_a_residual_net_are_fused() -> None:
 
 def test_a_sum_that_overflows_is_not_blamed_on_its_batch_norm() -> None:
     model = Compiler.from_text("input 4x4x3\nresidual { conv 3 1x1 bias=no -> bn }\nflatten -> dense 2\n").model
-    net = Network(model, batch=2, threads=1)
+    net = Network(Compiler.of(model, Options(batch=2)), threads=1)
     huge = np.float32(3e38)
     net.load_parameters(
         {**net.parameters(), "conv.weight": np.zeros((1, 1, 3, 3), np.float32), "bn.bias": np.full(3, huge)}
@@ -99,7 +100,7 @@ def test_inference_is_the_same_to_the_last_bit(
     x = np.random.default_rng(c).standard_normal((batch, h, w, 3))
 
     def logits() -> tuple[np.ndarray, set[str]]:
-        net = Network(model, batch=batch, seed=2, threads=2, dtype=dtype)
+        net = Network(Compiler.of(model, Options(batch=batch, dtype=dtype)), seed=2, threads=2)
         return net.predict(x), {k.rsplit(".", 2)[0] for k in net.inference.plan.kernels}
 
     fused, kernels = logits()

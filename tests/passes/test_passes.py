@@ -19,6 +19,7 @@ from cnnspec.errors import InternalError
 from cnnspec.ir.build import build_graph
 from cnnspec.ir.graph import Graph
 from cnnspec.ir.text import parse_graph, print_graph
+from cnnspec.options import Options
 from cnnspec.passes.add_gradients_early import AddGradientsEarly
 from cnnspec.passes.base import run_pipeline
 from cnnspec.passes.choose_algorithm import ChooseAlgorithm
@@ -100,7 +101,7 @@ def test_every_pass_has_a_case() -> None:
 def test_exact_computes_convolutions_as_they_are_written() -> None:
     model = Compiler.from_text("input 8x8x16\nconv 16 3x3 -> conv 16 1x1 -> avgpool 2 -> flatten -> dense 3\n").model
     for make in (inference_graph, training_graph):
-        order = {exact: [n.op.name for n in make(model, exact=exact).nodes if n.layer in ("conv2", "avgpool")]
+        order = {exact: [n.op.name for n in make(model, Options(exact=exact)).nodes if n.layer in ("conv2", "avgpool")]
                  for exact in (False, True)}  # fmt: skip
         assert order[False][:2] == ["avgpool", "conv"]
         assert order[True][:2] == ["conv", "avgpool"]

@@ -10,6 +10,7 @@ import pytest
 from cnnspec.autodiff import differentiate
 from cnnspec.compiler import Compiler
 from cnnspec.ir.build import build_graph
+from cnnspec.options import Options
 from cnnspec.passes import pipelines
 from cnnspec.passes.base import run_pipeline
 from cnnspec.passes.share_statistics import ShareStatistics
@@ -66,7 +67,7 @@ def test_training_is_the_same(name: str, dtype: str, monkeypatch: pytest.MonkeyP
     x, target = rng.standard_normal((20, *model.input_shape)), np.arange(20, dtype=np.int32) % 3
 
     def train() -> tuple[list[float], dict[str, np.ndarray]]:
-        net = Network(model, batch=20, seed=3, threads=1, dtype=dtype)
+        net = Network(Compiler.of(model, Options(batch=20, dtype=dtype)), seed=3, threads=1)
         return [net.train_step(x, target, lr=0.1).loss for _ in range(3)], net.parameters()
 
     losses, weights = train()

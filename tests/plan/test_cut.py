@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cnnspec.compiler import Compiler
+from cnnspec.options import Options
 from cnnspec.plan.cut import MOST, WORTH, Cut
 from cnnspec.plan.plan import Buffer, Operand
 from cnnspec.runtime.network import Network
@@ -26,8 +27,8 @@ NETS = {
 def test_one_image_is_as_in_a_batch(name: str) -> None:
     model = Compiler.from_text(HEAD + NETS[name] + "dense classes\n").model
     x = np.random.default_rng(2).standard_normal((5, 32, 32, 3), dtype=np.float32)
-    together = Network(model, batch=5, seed=1).predict(x)
-    alone = {threads: Network(model, batch=1, seed=1, threads=threads) for threads in (1, 2, 3)}
+    together = Network(Compiler.of(model, Options(batch=5)), seed=1).predict(x)
+    alone = {threads: Network(Compiler.of(model, Options(batch=1)), seed=1, threads=threads) for threads in (1, 2, 3)}
     assert any(s.domain > 1 and not s.prepare for s in alone[1].inference.plan.segments), "nothing was cut"
     got = {threads: net.predict(x) for threads, net in alone.items()}
     np.testing.assert_allclose(got[1], together, rtol=1e-4, atol=1e-5)
@@ -37,7 +38,7 @@ def test_one_image_is_as_in_a_batch(name: str) -> None:
 def test_filters_that_outweigh_the_image_are_shared_out() -> None:
     """Each block has its own filters, by Winograd and directly; a thousand classes leave a panel and a part."""
     model = Compiler.from_text(HEAD + NETS["filters"] + "dense 1000\ndense classes\n").model
-    segments = Network(model, batch=1).inference.plan.segments
+    segments = Network(Compiler.of(model, Options(batch=1))).inference.plan.segments
     cut = {(s.domain, c.kernel.split(".")[0], c.args[9 if "winograd" in c.kernel else 17]) for s in segments
            for c in s.calls if c.kernel.startswith(("winograd_conv2d", "conv2d")) and s.domain > 1}  # fmt: skip
     assert {(3, "winograd_conv2d", 32), (5, "conv2d_deep", 32), (5, "conv2d", 96), (6, "conv2d_row", 160)} <= cut
@@ -45,7 +46,7 @@ def test_filters_that_outweigh_the_image_are_shared_out() -> None:
 
 def test_pooling_is_shared_out_by_channels() -> None:
     model = Compiler.from_text(HEAD + NETS["pools"] + "dense classes\n").model
-    segments = Network(model, batch=1).inference.plan.segments
+    segments = Network(Compiler.of(model, Options(batch=1))).inference.plan.segments
     cut = {(c.kernel, s.domain, c.args[2]) for s in segments for c in s.calls if "pool" in c.kernel}
     assert cut == {("maxpool.values.f32", 4, 16), ("avgpool.f32", 2, 32)}
 

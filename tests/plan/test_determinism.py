@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cnnspec.compiler import Compiler
+from cnnspec.options import Options
 from cnnspec.plan.plan import SHARDS
 from cnnspec.runtime.network import Network
 
@@ -41,7 +42,7 @@ def train(name: str, threads: int, steps: int = STEPS) -> tuple[Network, list[fl
     """Train on full batches, with a short one now and then; return the net and every loss."""
     body, optimizer = NETS[name]
     model = Compiler.from_text(f"{body}train {{\n{optimizer}}}\n").model
-    network = Network(model, batch=BATCH, seed=3, threads=threads)
+    network = Network(Compiler.of(model, Options(batch=BATCH)), seed=3, threads=threads)
     rng = np.random.default_rng(7)
     losses = []
     for step in range(steps):
@@ -58,7 +59,7 @@ def test_weights_are_the_same_for_one_and_two_threads(name: str) -> None:
     (one, losses1), (two, losses2) = (train(name, threads) for threads in (1, 2))
     assert one.training.threading.count == 1
     assert np.isfinite(losses1).all() and losses1 == losses2
-    before = Network(one.model, batch=BATCH, seed=3).parameters()
+    before = Network(Compiler.of(one.model, Options(batch=BATCH)), seed=3).parameters()
     for (parameter, a), b in zip(one.parameters().items(), two.parameters().values(), strict=True):
         assert a.tobytes() == b.tobytes(), parameter
         assert not np.array_equal(a, before[parameter]), f"{parameter} was never trained"
@@ -73,7 +74,7 @@ def test_predictions_are_the_same_for_more_threads_than_shards(name: str) -> Non
     """Where nothing is added up over samples, each thread has a shard: the cuts differ, and no bit may."""
     model = Compiler.from_text(f"{NETS[name][0]}train {{\n{NETS[name][1]}}}\n").model
     x = np.random.default_rng(8).standard_normal((45, *model.input_shape), dtype=np.float32)
-    few, many = (Network(model, batch=45, seed=3, threads=threads) for threads in (1, 11))
+    few, many = (Network(Compiler.of(model, Options(batch=45)), seed=3, threads=threads) for threads in (1, 11))
     assert few.predict(x).tobytes() == many.predict(x).tobytes()
     assert (few.inference.shards, many.inference.shards) == (SHARDS, 11)
     few.train_step(x, np.zeros(45, np.int64), lr=0.1)
@@ -89,7 +90,7 @@ def test_a_step_does_not_depend_on_the_largest_batch() -> None:
     x, target = rng.standard_normal((5, *model.input_shape), dtype=np.float32), rng.integers(0, 5, 5)
     after = []
     for batch in (5, 20):
-        network = Network(model, batch=batch, seed=3, threads=1)
+        network = Network(Compiler.of(model, Options(batch=batch)), seed=3, threads=1)
         for _ in range(3):
             network.train_step(x, target, lr=0.05)
         after.append(network.parameters())

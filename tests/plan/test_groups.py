@@ -18,7 +18,7 @@ SPEC = (
 def trained(window: str, cache: int, monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, np.ndarray], dict[str, int]]:
     """Return the weights after two steps, and the group of each pooling kernel's segment."""
     monkeypatch.setattr(memory, "CACHE_BYTES", cache)
-    net = Network(Compiler.from_text(SPEC.format(window)).model, batch=32, seed=1, threads=1, dtype="f64")
+    net = Network(Compiler.from_text(SPEC.format(window)).with_options(batch=32, dtype="f64"), seed=1, threads=1)
     x = np.random.default_rng(0).standard_normal((32, 12, 10, 3))
     for _ in range(2):
         net.train_step(x, np.arange(32, dtype=np.int32) % 3, lr=0.1)

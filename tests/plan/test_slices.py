@@ -29,7 +29,7 @@ pieces = st.lists(
 
 def trained(text: str, batch: int) -> tuple[np.ndarray, dict[str, np.ndarray], list[str]]:
     """Return outputs, weights after two steps, and the kernels of a training step's layers."""
-    net = Network(Compiler.from_text(text).model, batch=batch, seed=3, threads=2, dtype="f64")
+    net = Network(Compiler.from_text(text).with_options(batch=batch, dtype="f64"), seed=3, threads=2)
     rng = np.random.default_rng(1)
     x, target = rng.standard_normal((batch, *net.model.input_shape)), np.arange(batch) % 3
     for _ in range(2):

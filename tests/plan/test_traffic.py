@@ -48,7 +48,7 @@ def test_blocks_count_what_they_cover() -> None:
 
 def test_a_direct_convolution_moves_its_images_and_its_filters() -> None:
     compiler = Compiler.from_text("input 8x8x16\nconv 32 5x5 stride=2\nflatten\ndense 2\n")
-    calls = [c for s in compiler.plan(batch=3).segments for c in s.calls if c.layer == "conv"]
+    calls = [c for s in compiler.with_options(batch=3).plan.segments for c in s.calls if c.layer == "conv"]
     forward = [c for c in calls if not c.backward]
     image, y, filters = 12 * 12 * 16, 4 * 4 * 32, 5 * 5 * 16 * 32  # the image with its halo of 2
     least = 4 * (3 * (8 * 8 * 16 + y) + filters)  # and 16 numbers more behind each, against aliasing

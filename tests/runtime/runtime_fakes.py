@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from cnnspec.compiler import Compiler
 from cnnspec.model.model import Layer, Model
 from cnnspec.model.settings import SGD, DataSettings, Digits, TrainSettings
 from cnnspec.ops.linear import Dense
@@ -53,18 +54,10 @@ class FakeNetwork:
     nan_at: tuple[int, int] | None = None  # (epoch, call in this epoch) whose loss is NaN
     after_step: Any = None  # called with the network after each step
 
-    def __init__(
-        self,
-        model: Model,
-        *,
-        batch: int,
-        seed: int | None = None,
-        threads: int | None = None,
-        target: str = "i32",
-        exact: bool = False,
-    ) -> None:
-        self.model, self.batch = model, batch
-        self.weights = {name: initial(p, name, seed or 0) for name, p in model.params.items()}
+    def __init__(self, compiler: Compiler, *, seed: int | None = None, threads: int | None = None) -> None:
+        self.model, self.batch = compiler.model, compiler.batch
+        seed = self.model.train.seed if seed is None else seed
+        self.weights = {name: initial(p, name, seed) for name, p in self.model.params.items()}
         self.velocity = {name: np.zeros_like(w) for name, w in self.weights.items()}
         self.calls: list[tuple[int, float, np.ndarray]] = []
         self.compiled = False

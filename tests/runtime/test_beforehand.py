@@ -8,8 +8,6 @@ import pytest
 
 from cnnspec.cli.new import TEMPLATES, template
 from cnnspec.compiler import Compiler
-from cnnspec.passes.pipelines import inference_graph
-from cnnspec.plan.compile import compile_plan
 from cnnspec.runtime.beforehand import kernels_of
 
 SPECS = Path(__file__).resolve().parent.parent.parent / "specs"
@@ -25,7 +23,6 @@ def test_no_number_of_pictures_needs_a_kernel_more(name: str) -> None:
     compiler = Compiler.from_text(NETS[name])
     kernels = set(kernels_of(compiler))
     for target in ("i32", "f32") if "mse" in NETS[name] else ("i32",):
-        graph = inference_graph(compiler.model, target, compiler.exact)
         for n in (1, 2, 3, 7, 8, 9, 31, 64):
-            assert set(compile_plan(graph, batch=n, given=("x",)).kernels) <= kernels
-    assert set(compiler.plan().kernels) <= kernels
+            assert set(compiler.with_options(target=target, batch=n).inference_plan.kernels) <= kernels
+        assert set(compiler.with_options(target=target).plan.kernels) <= kernels

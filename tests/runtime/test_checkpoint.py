@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 from runtime_fakes import FakeNetwork, digits_model
 
+from cnnspec.compiler import Compiler
 from cnnspec.errors import DataError, MachineError
 from cnnspec.ops.activation import Relu, Tanh
+from cnnspec.options import Options
 from cnnspec.runtime import checkpoint as module
 from cnnspec.runtime.checkpoint import (
     Progress,
@@ -26,12 +28,12 @@ from cnnspec.runtime.checkpoint import (
 
 
 def parameters(model, seed=1):
-    return FakeNetwork(model, batch=1, seed=seed).parameters()
+    return FakeNetwork(Compiler.of(model, Options(batch=1)), seed=seed).parameters()
 
 
 def saved(tmp_path, model, name="last.safetensors"):
     path = tmp_path / name
-    network = FakeNetwork(model, batch=1, seed=1)
+    network = FakeNetwork(Compiler.of(model, Options(batch=1)), seed=1)
     progress = Progress(seed=1, epoch=3, step=7, loss_sum=0.1 + 0.2, history=[{"train.loss": 1 / 3}])
     save_checkpoint(path, model, network.parameters(), network.optimizer_state(), progress)
     return path
@@ -257,7 +259,7 @@ def test_other_floats_are_widened_or_narrowed(tmp_path, dtype):
 def test_a_network_asks_for_all_states_of_its_optimizer():
     from cnnspec.runtime.network import Network
 
-    network = Network(digits_model(), batch=4)
+    network = Network(Compiler.of(digits_model(), Options(batch=4)))
     states = network.optimizer_state()
     for name in states:
         with pytest.raises(DataError) as caught:
@@ -292,7 +294,7 @@ def test_numbers_beyond_float32_are_refused(tmp_path):
 def test_states_of_the_optimizer_of_other_kinds_are_refused(tmp_path, name, value, found):
     model = digits_model()
     path = tmp_path / "last.safetensors"
-    network = FakeNetwork(model, batch=1)
+    network = FakeNetwork(Compiler.of(model, Options(batch=1)))
     states = {"steps": np.array(3), **network.optimizer_state()}
     save_checkpoint(path, model, network.parameters(), states, Progress(seed=1))
     assert load_checkpoint(path, model).optimizer["steps"] == 3

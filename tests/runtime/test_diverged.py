@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from runtime_fakes import FakeNetwork, digits_model
 
+import cnnspec
 from cnnspec.compiler import Compiler
 from cnnspec.errors import DataError
 from cnnspec.model.settings import SGD, DataSettings, Digits, KeepBest, TrainSettings
+from cnnspec.options import Options
 from cnnspec.runtime.checkpoint import load_checkpoint, save_checkpoint
 from cnnspec.runtime.data import open_data
 from cnnspec.runtime.diverged import TrainingDiverged, not_finite
@@ -30,7 +32,7 @@ train { batch 8 }
 
 @pytest.mark.parametrize("where", ["a sample", "a weight behind"])
 def test_a_loss_that_is_nan_leaves_running_statistics_weights_and_states(where):
-    network = Network(Compiler.from_text(NORMED).model, batch=8)
+    network = Network(Compiler.from_text(NORMED).with_options(batch=8))
     rng = np.random.default_rng(0)
     x, y = rng.random((8, 6, 6, 2), dtype=np.float32), np.arange(8, dtype=np.int32) % 3
     network.train_step(x, y, lr=0.1)
@@ -120,6 +122,14 @@ def test_finite_weights_that_overflow_every_output_are_no_good_checkpoint(tmp_pa
     folder = open_run_folder(caught.value.checkpoint.parent)
     assert not folder.best.exists() and folder.history() == []
     data = open_data(model.data, model.input_shape, 10)
-    network = Network(model, batch=64)
+    network = Network(Compiler.of(model, Options(batch=64)))
     network.load_parameters(load_checkpoint(folder.last).parameters)
     assert np.isfinite(evaluate(network, data.train, 64).loss)
+
+
+def test_a_loss_that_overflows_alone_is_told_so_and_no_layer_is_blamed():
+    net = cnnspec.parse("input 2x2x1\nflatten -> dense 2\ntrain {\n  loss mse\n  epochs 1\n  batch 4\n}\n")
+    net.set_weights({"dense.weight": np.full((4, 2), 1e25), "dense.bias": np.zeros(2)})
+    with pytest.raises(TrainingDiverged, match="the loss itself overflows") as caught:
+        net.train(np.ones((4, 2, 2, 1), np.float32), np.zeros((4, 2), np.float32), progress=False)
+    assert caught.value.layer is None

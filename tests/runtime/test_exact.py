@@ -14,8 +14,10 @@ import cnnspec
 from cnnspec.cli.main import run
 from cnnspec.compiler import Compiler
 from cnnspec.errors import DataError
+from cnnspec.options import Options
 from cnnspec.runtime import network as network_module
 from cnnspec.runtime.network import Network
+from cnnspec.runtime.runner import Runner
 from cnnspec.runtime.train import train
 
 SPEC = """input 8x8x1
@@ -46,7 +48,7 @@ def model():
 @pytest.fixture(scope="module")
 def alone(model, tmp_path_factory):
     """An exact run left alone."""
-    return train(model, out=tmp_path_factory.mktemp("alone"), threads=1, exact=True)
+    return train(model, out=tmp_path_factory.mktemp("alone"), threads=1, options=Options(exact=True))
 
 
 @pytest.fixture
@@ -63,9 +65,13 @@ def winograd(kernels: list[str]) -> Iterator[str]:
 @pytest.mark.parametrize("exact", [False, True])
 def test_no_plan_of_an_exact_net_holds_a_winograd_kernel(model, exact: bool, monkeypatch) -> None:
     plans = []
-    compiled = network_module.compile_plan
-    monkeypatch.setattr(network_module, "compile_plan", lambda *a, **k: plans.append(compiled(*a, **k)) or plans[-1])
-    network = Network(model, batch=2, threads=1, exact=exact)
+
+    def runner(plan, *more):
+        plans.append(plan)
+        return Runner(plan, *more)
+
+    monkeypatch.setattr(network_module, "Runner", runner)
+    network = Network(Compiler.of(model, Options(batch=2, exact=exact)), threads=1)
     network.compile()
     network.diagnose(np.zeros((2, 8, 8, 1), np.float32), np.zeros(2, np.int32))
     assert len(plans) == 3  # of training, of inference, of the search for what is not finite
@@ -74,12 +80,13 @@ def test_no_plan_of_an_exact_net_holds_a_winograd_kernel(model, exact: bool, mon
 
 def test_exact_is_the_same_function(model) -> None:
     x = np.random.default_rng(0).standard_normal((4, 8, 8, 1)).astype(np.float32)
-    fast, exact = (Network(model, batch=4, seed=1, threads=1, exact=e).predict(x) for e in (False, True))
+    made = (Compiler.of(model, Options(batch=4, exact=exact)) for exact in (False, True))
+    fast, exact = (Network(one, seed=1, threads=1).predict(x) for one in made)
     assert 0 < np.abs(fast - exact).max() / np.abs(exact).max() < 1e-5
 
 
 def test_a_resumed_exact_run_goes_on_exactly(model, alone, tmp_path) -> None:
-    stopped = train(model, out=tmp_path, stop_after_steps=7, threads=1, exact=True)
+    stopped = train(model, out=tmp_path, stop_after_steps=7, threads=1, options=Options(exact=True))
     assert_same(train(model, resume=stopped.folder, threads=2), alone)
     with pytest.raises(AssertionError, match="differs"):
         assert_same(train(model, out=tmp_path, threads=1), alone)
@@ -88,7 +95,7 @@ def test_a_resumed_exact_run_goes_on_exactly(model, alone, tmp_path) -> None:
 def test_a_run_that_began_without_goes_on_without(model, tmp_path) -> None:
     whole = train(model, out=tmp_path / "whole", threads=1)
     stopped = train(model, out=tmp_path, stop_after_steps=7, threads=1)
-    assert_same(train(model, resume=stopped.folder, threads=1, exact=True), whole)
+    assert_same(train(model, resume=stopped.folder, threads=1, options=Options(exact=True)), whole)
 
 
 def test_the_commands_take_it_and_follow_the_run(room: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -122,9 +129,9 @@ def test_the_python_front_takes_it(alone, monkeypatch: pytest.MonkeyPatch) -> No
     made = []
     wrapped = Network.__init__
 
-    def init(self, *args, **more) -> None:
-        made.append(more["exact"])
-        wrapped(self, *args, **more)
+    def init(self, compiler, **more) -> None:
+        made.append(compiler.options.exact)
+        wrapped(self, compiler, **more)
 
     monkeypatch.setattr(Network, "__init__", init)
     x = np.zeros((1, 8, 8, 1), np.float32)

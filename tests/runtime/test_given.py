@@ -13,7 +13,7 @@ SPEC = "cnnspec 1\ninput 9x7x3\nconv 5 3x3 -> relu\nflatten -> dense 4\n"
 
 
 def network(spec: str = SPEC, batch: int = 6) -> Network:
-    return Network(Compiler.from_text(spec).model, batch=batch, seed=1, threads=2)
+    return Network(Compiler.from_text(spec).with_options(batch=batch), seed=1, threads=2)
 
 
 @pytest.mark.parametrize("batch", [1, 6])

@@ -34,7 +34,7 @@ def test_an_interrupt_that_the_compiler_drops_ends_compiling(
         return {}
 
     monkeypatch.setattr(kernels_load, "load_kernels", load)
-    net = network.Network(Compiler.from_text("input 4x4x1 -> flatten -> dense 2").model, batch=1)
+    net = network.Network(Compiler.from_text("input 4x4x1 -> flatten -> dense 2").with_options(batch=1))
     with pytest.raises(KeyboardInterrupt):
         net.compile()
     assert compiled == []

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from cnnspec.compiler import Compiler
+from cnnspec.options import Options
 from cnnspec.runtime.data import dataset_of_arrays, open_data
 from cnnspec.runtime.evaluate import evaluate
 from cnnspec.runtime.learned import Guess, after_evaluation, guess_of
@@ -53,7 +54,7 @@ def test_the_loss_of_a_guess_is_that_of_the_best_constant_logits(smooth):
     model = spec(train=f"  loss cross_entropy smooth={smooth}")
     split = digits(model).train
     q = (1 - smooth) * np.bincount(split.labels) / len(split) + smooth / 10
-    network = Network(model, batch=64)
+    network = Network(Compiler.of(model, Options(batch=64)))
     logits = {name: np.zeros_like(v) for name, v in network.parameters().items()}
     network.load_parameters({**logits, "dense.bias": np.log(q).astype(np.float32)})
     found, guess = evaluate(network, split, 64), guess_of(model, split)
@@ -169,7 +170,7 @@ def test_running_statistics_that_do_not_fit_are_told_apart_from_a_test_set_that_
     text = "input 8x8x1\nconv 8 3x3 -> bn -> relu\nflatten -> dense 10\ndata { source digits }\n"
     model = Compiler.from_text(text).model
     data = digits(model)
-    network = Network(model, batch=64)
+    network = Network(Compiler.of(model, Options(batch=64)))
     network.load_parameters({**network.parameters(), "bn.running_mean": np.full(8, -50, np.float32)})
     mixed = dataclasses.replace(data, test=shuffled(data.test))
     notes = after_evaluation(model, mixed, network, "test", evaluate(network, mixed.test, 64))
@@ -196,7 +197,7 @@ def test_numbers_that_do_not_follow_from_the_input():
 def test_a_dead_layer_is_named_with_its_line():
     model = spec()
     data = digits(model)
-    network = Network(model, batch=64)
+    network = Network(Compiler.of(model, Options(batch=64)))
     network.compile()
     x, y = data.train.batch(np.arange(64))
     assert network.dead_layer(x, y) is None
@@ -211,7 +212,7 @@ def test_a_dead_layer_is_named_with_its_line():
 def test_weights_that_are_not_finite_are_the_cause():
     model = spec()
     data = digits(model)
-    network = Network(model, batch=64)
+    network = Network(Compiler.of(model, Options(batch=64)))
     network.load_parameters({**network.parameters(), "conv.weight": np.full((3, 3, 1, 8), np.nan, np.float32)})
     notes = after_evaluation(model, data, network, "test", evaluate(network, data.test, 64))
     assert notes == ["the test loss is not finite", "likely cause: conv.weight holds values that are not finite"]

@@ -13,7 +13,7 @@ SPEC = Path(__file__).parents[2] / "specs" / "resnet20.cnn"
 
 
 def test_resnet20_learns_a_batch() -> None:
-    network = Network(Compiler.from_path(SPEC).model, batch=32)
+    network = Network(Compiler.from_path(SPEC).with_options(batch=32))
     rng = np.random.default_rng(0)
     target = rng.integers(0, 10, 32).astype(np.int32)
     patterns = rng.standard_normal((10, 32, 32, 3))

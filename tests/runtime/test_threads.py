@@ -29,7 +29,7 @@ needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system can
 
 
 def network(batch: int = 16, seed: int = 1) -> Network:
-    made = Network(Compiler.from_text(SPEC).model, batch=batch, seed=seed, threads=2)
+    made = Network(Compiler.from_text(SPEC).with_options(batch=batch), seed=seed, threads=2)
     made.compile()
     return made
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from golden import CASES
 
-from cnnspec.compiler import Compiler, decode, read_source
+from cnnspec.compiler import Compiler
 from cnnspec.errors import SpecError
+from cnnspec.spec_file import decode, read_source
 
 ROOT = CASES.parent.parent
 DOCS = ROOT / "docs"

@@ -10,10 +10,11 @@ from golden import SPECS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cnnspec.compiler import Compiler, decode
+from cnnspec.compiler import Compiler
 from cnnspec.errors import SpecError
 from cnnspec.mend import mend
 from cnnspec.source import Source
+from cnnspec.spec_file import decode
 
 EXAMPLES = [p.read_text(encoding="utf-8") for p in sorted(Path(SPECS).glob("*.cnn"))]
 WORDS = re.findall(

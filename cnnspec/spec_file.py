@@ -1,0 +1,64 @@
+"""The text of a spec from its file: one that is missing, too large, unreadable or not UTF-8 is told so."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from .errors import DataError, Diagnostic, SpecError, did_you_mean
+from .reading import open_file
+from .source import Source, Span
+from .syntax.parser import MAX_BYTES, too_large
+
+
+def read_source(path: Path) -> Source:
+    """Return the text of a spec file; too large, unreadable and non-UTF-8 files are told apart."""
+    name = str(path)
+    if os.path.isdir(path):
+        raise DataError("this is a folder, not a spec", path=path, hint="name a .cnn file")
+    if not os.path.exists(path) and os.access(path.parent, os.X_OK):
+        raise DataError("there is no such file", path=path, hint=_other_specs(path))
+    with open_file(path, missing="there is no such file", pipe=True) as file:
+        data = file.read(MAX_BYTES + 1)
+        size = max(len(data), os.fstat(file.fileno()).st_size)  # a pipe has no size of its own
+    if size > MAX_BYTES:
+        raise too_large(name, size, data[:80].decode("utf-8", "replace").split("\n")[0])
+    return decode(name, data)
+
+
+def decode(name: str, data: bytes) -> Source:
+    """Return the text of a spec from its bytes. Raises SpecError at the first byte that is not UTF-8."""
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        start = error.start + (3 if data.startswith(b"\xef\xbb\xbf") else 0)
+        readable = data[:start].decode("utf-8", "replace")
+        line_end = data.find(b"\n", start)
+        rest = data[start : line_end if line_end >= 0 else len(data)].decode("latin-1")
+        source = Source(name, readable + "".join(c if c.isprintable() else "?" for c in rest))
+        here = Span(source, len(readable), len(readable) + 1)
+        raise SpecError(
+            [
+                Diagnostic(
+                    "encoding",
+                    "the file is not UTF-8",
+                    here,
+                    f"byte 0x{data[start]:02X} at offset {start} is not UTF-8",
+                    hint="save the file as UTF-8 in your editor",
+                )
+            ]
+        ) from None
+    return Source(name, text)
+
+
+def _other_specs(path: Path) -> str:
+    try:
+        names = [p.name for p in path.resolve().parent.glob("*.cnn")]
+    except (OSError, ValueError):  # ValueError: a name with a NUL
+        names = []
+    stem = path.name.removesuffix(".cnn")  # all share the suffix: it makes none of them near
+    stems = [name.removesuffix(".cnn") for name in names]
+    near = stem if stem in stems else did_you_mean(stem, stems)
+    if near:
+        return f"did you mean {path.parent / near}.cnn?"
+    return "cnnspec new digits  writes a first spec" if not names else f"here are: {', '.join(sorted(names)[:8])}"
