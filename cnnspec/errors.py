@@ -197,7 +197,7 @@ def head_lines(d: Diagnostic, columns: int) -> list[str]:
 
 def _render(d: Diagnostic, columns: int | None) -> Iterable[str]:
     room = columns or 10**6
-    yield from (line for head in head_lines(d, columns or COLUMNS) for line in fold(head, room, 2))
+    yield from (line for head in head_lines(d, min(columns or COLUMNS, CODE)) for line in fold(head, room, 2))
     shown = [(d.span, d.label), *d.related]
     width = max(len(str(s.line)) for s, _ in shown)
     gutter = " " * (width + 3) + " | "
@@ -216,9 +216,9 @@ def _render(d: Diagnostic, columns: int | None) -> Iterable[str]:
             yield f"{caret} {label}".rstrip()
         else:
             yield caret
-            yield from fold(f"{gutter}{label}", room, len(gutter))
+            yield from _beside(gutter, label, room)
     for note in d.notes:
-        yield from fold(f"{gutter}{visible(note)}", room, len(gutter))
+        yield from _beside(gutter, visible(note), room)
     for frame in reversed(d.trail):
         call = frame.span.source.line(frame.span.line).strip()
         verb = "called at" if frame.kind == "block" else "at"
@@ -227,7 +227,14 @@ def _render(d: Diagnostic, columns: int | None) -> Iterable[str]:
         yield from fold(f"  fix: {visible(d.hint)}", room, 7)
 
 
-CODE = 100  # the most that is shown of a line of the spec
+def _beside(gutter: str, text: str, room: int) -> Iterable[str]:
+    """Yield a text that is folded at the right of the gutter."""
+    first, *more = fold(gutter + text, room, len(gutter))
+    yield first
+    yield from (gutter + line.lstrip() for line in more)
+
+
+CODE = 100  # the most that is shown of a line of the spec, and where its place stands at most
 CUT = "..."
 
 

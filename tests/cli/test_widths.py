@@ -168,3 +168,22 @@ def test_a_real_terminal(room: Path, width: int) -> None:
     plain = re.sub(r"\x1b\[[0-9;]*m", "", drawn).splitlines()
     assert len(plain[0]) <= width
     assert max(map(len, plain)) <= width
+
+
+def test_a_folded_diagnostic_keeps_its_gutter_and_its_place_in_sight() -> None:
+    from cnnspec.compiler import Compiler
+    from cnnspec.errors import SpecError
+
+    with pytest.raises(SpecError) as caught:
+        assert Compiler.from_text(WRONG).model
+    for d in caught.value.diagnostics:
+        for width in WIDTHS:
+            lines = d.render(width).split("\n")
+            assert max(map(columns, lines)) <= width
+            place = next(i for i, line in enumerate(lines) if line.endswith(str(d.span)))
+            assert len(lines[place]) <= 100
+            code = next(i for i, line in enumerate(lines) if re.match(r" +\d+ \| ", line))
+            after = [line for line in lines[code:] if not line.startswith(("  fix:", "       ", "  in "))]
+            bars = {line.index("|") for line in after}
+            assert len(bars) == 1
+        assert d.render(10**6).split("\n")[1:] == d.render().split("\n")[1:]
