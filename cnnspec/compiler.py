@@ -169,8 +169,8 @@ class Compiler:
 
     def _plan(self, graph: Graph, update: Update | None = None) -> Plan:
         """Return the plan of a graph. All plans of a net have each parameter at the same place."""
-        from .plan.compile import compile_plan
-        from .plan.values import parameter_space
+        from .lower.compile import compile_plan
+        from .lower.values import parameter_space
 
         places, _ = parameter_space(self.model.params, self.options.dtype)
         return compile_plan(

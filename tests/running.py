@@ -9,10 +9,10 @@ import numpy as np
 from cnnspec.autodiff import differentiate
 from cnnspec.ir.build import STEP, STEP_SIZE
 from cnnspec.ir.graph import Builder, Graph, ParamValue, Value
+from cnnspec.lower.compile import compile_plan
 from cnnspec.ops import Op, Shape
 from cnnspec.ops.loss import Loss, MeanSquaredErrorLoss
 from cnnspec.ops.reshape import Flatten
-from cnnspec.plan.compile import compile_plan
 from cnnspec.runtime.pack import pack, unpack
 from cnnspec.runtime.runner import Runner
 

@@ -25,6 +25,7 @@ BELOW = {
     "places": "",
     "sealed": "",
     "turns": "",
+    "layouts": "",
     "kernels": "places sealed",
     "syntax": "errors source places sealed",
     "ops": "errors source",
@@ -32,14 +33,15 @@ BELOW = {
     "summary_text": "text model",
     "ir": "errors source ops model",
     "autodiff": "errors ops model ir",
-    "passes": "errors options ops model ir autodiff",
-    "plan": "errors ops model ir autodiff passes",
+    "passes": "errors options layouts ops model ir autodiff",
+    "plan": "errors layouts model ir",
+    "lower": "errors layouts ops ir plan",
     "options": "",
     "spec_file": "errors source syntax reading",
-    "compiler": "errors source text options spec_file syntax ops model ir autodiff passes plan",
+    "compiler": "errors source text options spec_file syntax ops model ir autodiff passes plan lower",
     "mend": "errors source syntax compiler",
-    "runtime": "errors source text options sealed turns syntax ops model ir autodiff passes plan compiler "
-    "kernels datasets reading",
+    "runtime": "errors source text options sealed turns layouts syntax ops model ir autodiff passes plan lower "
+    "compiler kernels datasets reading",
     "shown": "errors text runtime",
     "api": "errors options source text turns syntax ops model summary_text compiler runtime reading shown",
     "cli": "errors options source text places sealed reading ops model summary_text ir passes plan compiler mend "

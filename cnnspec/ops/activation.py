@@ -10,7 +10,6 @@ from .base import Op, Shape, attr, dims, layer, op
 
 if TYPE_CHECKING:
     from ..ir.graph import Builder, Node, Value
-    from ..plan.lower import Emitter
 
 # The number by which kernels know an activation, "" for none. Each derivative is a function of the output y.
 CODES = {"": 0, "relu": 1, "relu6": 2, "leaky_relu": 3, "tanh": 4, "sigmoid": 5}
@@ -30,9 +29,6 @@ class Activation(Op):
     def vjp(self, b: Builder, node: Node, *dys: Value | None) -> list[Value | None]:
         assert dys[0] is not None
         return [b.add(ActivationGrad(self.kind), dys[0], node.output)]
-
-    def lower(self, emit: Emitter, node: Node) -> None:
-        emit.map("activation", node, *activation_args(self.kind))
 
 
 def activation_args(kind: str) -> tuple[int, float]:
@@ -92,12 +88,6 @@ class ActivationGrad(Op):
     def infer(self, dy: Shape, y: Shape) -> Shape:
         return dy
 
-    def lower(self, emit: Emitter, node: Node) -> None:
-        if self.plus:
-            emit.map(f"{self.kind}_grad.plus", node)
-        else:
-            emit.map("activation_grad", node, *activation_args(self.kind))
-
 
 @layer("softmax")
 class Softmax(Op):
@@ -118,9 +108,6 @@ class Softmax(Op):
         assert dys[0] is not None
         return [b.add(SoftmaxGrad(), dys[0], node.output)]
 
-    def lower(self, emit: Emitter, node: Node) -> None:
-        emit.rows("softmax", node)
-
 
 @op("softmax_grad")
 class SoftmaxGrad(Op):
@@ -130,6 +117,3 @@ class SoftmaxGrad(Op):
 
     def infer(self, dy: Shape, y: Shape) -> Shape:
         return dy
-
-    def lower(self, emit: Emitter, node: Node) -> None:
-        emit.rows("softmax_grad", node)

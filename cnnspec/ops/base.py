@@ -1,4 +1,4 @@
-"""What an op is: typed fields, a shape rule, parameters, cost, gradient and lowering, in one class.
+"""What an op is: typed fields, a shape rule, parameters, cost and gradient, in one class.
 
 A class registered by :func:`layer` may be written in a spec under that name; one registered by :func:`op`
 exists only in graphs (gradients, losses). The declared fields drive everything else: checking, "did you
@@ -8,7 +8,7 @@ mean", help, the printed graph. See docs/adding-a-layer.md.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from typing_extensions import dataclass_transform
 
     from ..ir.graph import Builder, Node, Value
-    from ..plan.lower import Emitter
 else:
 
     def dataclass_transform(**_: Any) -> Any:
@@ -106,7 +105,6 @@ class Op:
 
     name: ClassVar[str] = ""
     arity: ClassVar[int | None] = 1  # number of activation inputs; None for any number from two on
-    strided: ClassVar[bool] = False  # images may be slices of wider ones: kernels take any step from pixel to pixel
 
     def fields(self) -> dict[str, Any]:
         """Return the op's fields by name."""
@@ -149,17 +147,9 @@ class Op:
         sample = self.infer(*(tuple(int(d) for d in x.shape[1:]) for x in xs))
         return [(("N", *sample), "f32")]
 
-    def halo(self, node: Node) -> Mapping[int, Pair]:
-        """Return, by input index, the rows and columns of zeros the op reads around that input."""
-        return {}
-
     def vjp(self, b: Builder, node: Node, *dys: Value | None) -> list[Value | None]:
         """Append the gradient nodes and return one gradient (or None) for each input of the node."""
         raise NotImplementedError(f"{self.name} has no gradient")
-
-    def lower(self, emit: Emitter, node: Node) -> None:
-        """Emit the kernel calls, by kernel name, that compute the node's outputs."""
-        raise NotImplementedError(f"{self.name} has no lowering")
 
 
 LAYERS: dict[str, type[Op]] = {}  # what a spec may write

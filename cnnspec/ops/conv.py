@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ..errors import ShapeRuleError
@@ -13,7 +12,6 @@ from .shapes import image, resolve_padding, slide
 
 if TYPE_CHECKING:
     from ..ir.graph import Builder, Node, Value
-    from ..plan.lower import Emitter
 
 
 class Convolution(Op):
@@ -34,9 +32,6 @@ class Convolution(Op):
     def window(self, x: Shape) -> tuple[Pair, Pair]:
         (kh, kw), (dh, dw) = self.kernel_size, self.dilation
         return (dh * (kh - 1) + 1, dw * (kw - 1) + 1), self.stride
-
-    def halo(self, node: Node) -> Mapping[int, Pair]:
-        return {0: self.pads}
 
     def linear_dy(self, b: Builder, node: Node, dy: Value) -> Value:
         """Return the gradient before the fused activation."""
@@ -62,7 +57,6 @@ class Conv(Convolution):
     Dumoulin & Visin 2016, "A guide to convolution arithmetic for deep learning".
     """
 
-    strided = True
     out_channels: int = attr("int", "number of filters, C_out", positional=True, min=1, max=1_000_000)
     kernel_size: Pair = attr("size", "rows x columns of a filter", positional=True, key="size", min=1)
     stride: Pair = attr("size", "rows and columns from one position to the next", default=(1, 1), min=1)
@@ -111,17 +105,11 @@ class Conv(Convolution):
         dw = b.add(ConvWeightGrad(*geometry), x, dz)
         return [dx, dw, b.add(ChannelSum(), dz)] if self.bias else [dx, dw]
 
-    def lower(self, emit: Emitter, node: Node) -> None:
-        from .conv_lower import lower_conv
-
-        lower_conv(emit, node, self)
-
 
 @op("conv_input_grad")
 class ConvInputGrad(Op):
     """Gradient of a convolution in its input: dy, w -> dx, a convolution of dy with the flipped filters."""
 
-    strided = True
     arity = 1
     kernel_size: Pair = attr("size")
     stride: Pair = attr("size")
@@ -134,28 +122,11 @@ class ConvInputGrad(Op):
     def infer(self, dy: Shape) -> Shape:
         return self.input_shape
 
-    def halo(self, node: Node) -> Mapping[int, Pair]:
-        from .conv_lower import input_grad_halo
-
-        if self.algorithm == "overlap":
-            return {}
-        return {0: input_grad_halo(self, node.inputs[0].sample)}
-
-    def lower(self, emit: Emitter, node: Node) -> None:
-        from .conv_lower import lower_input_grad
-        from .overlap_lower import lower_overlap
-
-        if self.algorithm == "overlap":
-            lower_overlap(emit, node, self)
-        else:
-            lower_input_grad(emit, node, self)
-
 
 @op("conv_weight_grad")
 class ConvWeightGrad(Op):
     """Gradient of a convolution in its weights: x, dy -> dw [kH, kW, C_in/groups, C_out]."""
 
-    strided = True
     arity = 2
     kernel_size: Pair = attr("size")
     stride: Pair = attr("size")
@@ -167,14 +138,6 @@ class ConvWeightGrad(Op):
     def results(self, *inputs: Value) -> list[tuple[tuple[int | str, ...], str]]:
         x, dy = inputs
         return [((*self.kernel_size, x.sample[2] // self.groups, dy.sample[2]), "f32")]
-
-    def halo(self, node: Node) -> Mapping[int, Pair]:
-        return {0: self.padding}
-
-    def lower(self, emit: Emitter, node: Node) -> None:
-        from .conv_lower import lower_weight_grad
-
-        lower_weight_grad(emit, node, self)
 
 
 @layer("depthwise")
@@ -225,11 +188,6 @@ class Depthwise(Convolution):
         dw = b.add(DepthwiseWeightGrad(*geometry), x, dz)
         return [dx, dw, b.add(ChannelSum(), dz)] if self.bias else [dx, dw]
 
-    def lower(self, emit: Emitter, node: Node) -> None:
-        from .depthwise_lower import lower_depthwise
-
-        lower_depthwise(emit, node, self)
-
 
 @op("depthwise_input_grad")
 class DepthwiseInputGrad(Op):
@@ -244,16 +202,6 @@ class DepthwiseInputGrad(Op):
     def infer(self, dy: Shape) -> Shape:
         return self.input_shape
 
-    def halo(self, node: Node) -> Mapping[int, Pair]:
-        from .depthwise_lower import input_grad_halo
-
-        return {0: input_grad_halo(self, node.inputs[0].sample)}
-
-    def lower(self, emit: Emitter, node: Node) -> None:
-        from .depthwise_lower import lower_depthwise_input_grad
-
-        lower_depthwise_input_grad(emit, node, self)
-
 
 @op("depthwise_weight_grad")
 class DepthwiseWeightGrad(Op):
@@ -267,14 +215,6 @@ class DepthwiseWeightGrad(Op):
 
     def results(self, *inputs: Value) -> list[tuple[tuple[int | str, ...], str]]:
         return [((*self.kernel_size, inputs[0].sample[2]), "f32")]
-
-    def halo(self, node: Node) -> Mapping[int, Pair]:
-        return {0: self.padding}
-
-    def lower(self, emit: Emitter, node: Node) -> None:
-        from .depthwise_lower import lower_depthwise_weight_grad
-
-        lower_depthwise_weight_grad(emit, node, self)
 
 
 __all__ = [

@@ -9,7 +9,6 @@ from .base import Op, Shape, attr, layer, op
 
 if TYPE_CHECKING:
     from ..ir.graph import Builder, Node, Value
-    from ..plan.lower import Emitter
 
 
 @layer("dropout")
@@ -50,6 +49,3 @@ class RandomDrop(Op):
     def vjp(self, b: Builder, node: Node, *dys: Value | None) -> list[Value | None]:
         assert dys[0] is not None
         return [b.add(self, dys[0], node.inputs[1]), None]
-
-    def lower(self, emit: Emitter, node: Node) -> None:
-        emit.random_drop(node, self.rate, self.stream)

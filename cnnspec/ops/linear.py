@@ -11,7 +11,6 @@ from .reduce import ChannelSum
 
 if TYPE_CHECKING:
     from ..ir.graph import Builder, Node, Value
-    from ..plan.lower import Emitter
 
 
 @layer("dense")
@@ -53,11 +52,6 @@ class Dense(Op):
         dw = b.add(DenseWeightGrad(), x, dz)
         return [dx, dw, b.add(ChannelSum(), dz)] if self.bias else [dx, dw]
 
-    def lower(self, emit: Emitter, node: Node) -> None:
-        from .conv_lower import lower_dense
-
-        lower_dense(emit, node, self)
-
 
 @op("dense_input_grad")
 class DenseInputGrad(Op):
@@ -67,11 +61,6 @@ class DenseInputGrad(Op):
 
     def infer(self, dy: Shape) -> Shape:
         return (self.in_features,)
-
-    def lower(self, emit: Emitter, node: Node) -> None:
-        from .conv_lower import lower_dense_input_grad
-
-        lower_dense_input_grad(emit, node, self)
 
 
 @op("dense_weight_grad")
@@ -83,8 +72,3 @@ class DenseWeightGrad(Op):
     def results(self, *inputs: Value) -> list[tuple[tuple[int | str, ...], str]]:
         x, dy = inputs
         return [((x.sample[0], dy.sample[0]), "f32")]
-
-    def lower(self, emit: Emitter, node: Node) -> None:
-        from .conv_lower import lower_dense_weight_grad
-
-        lower_dense_weight_grad(emit, node, self)

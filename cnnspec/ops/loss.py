@@ -8,7 +8,6 @@ from .base import Op, Shape, attr, op
 
 if TYPE_CHECKING:
     from ..ir.graph import Builder, Node, Value
-    from ..plan.lower import Emitter
 
 Results = list[tuple[tuple[int | str, ...], str]]
 
@@ -34,9 +33,6 @@ class CrossEntropyLoss(Loss):
     def vjp(self, b: Builder, node: Node, *dys: Value | None) -> list[Value | None]:
         return [b.add(CrossEntropyGrad(self.smooth), *node.inputs, b.step), None]
 
-    def lower(self, emit: Emitter, node: Node) -> None:
-        emit.rows("cross_entropy", node, self.smooth)
-
 
 @op("cross_entropy_grad")
 class CrossEntropyGrad(Op):
@@ -47,9 +43,6 @@ class CrossEntropyGrad(Op):
     def infer(self, logits: Shape) -> Shape:
         return logits
 
-    def lower(self, emit: Emitter, node: Node) -> None:
-        emit.rows("cross_entropy_grad", node, self.smooth)
-
 
 @op("mse")
 class MeanSquaredErrorLoss(Loss):
@@ -58,9 +51,6 @@ class MeanSquaredErrorLoss(Loss):
     def vjp(self, b: Builder, node: Node, *dys: Value | None) -> list[Value | None]:
         return [b.add(MeanSquaredErrorGrad(), *node.inputs, b.step), None]
 
-    def lower(self, emit: Emitter, node: Node) -> None:
-        emit.rows("mse", node)
-
 
 @op("mse_grad")
 class MeanSquaredErrorGrad(Op):
@@ -68,6 +58,3 @@ class MeanSquaredErrorGrad(Op):
 
     def infer(self, y: Shape) -> Shape:
         return y
-
-    def lower(self, emit: Emitter, node: Node) -> None:
-        emit.rows("mse_grad", node)

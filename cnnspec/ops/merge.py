@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..errors import ShapeRuleError
-from .activation import ActivationGrad, activation_args
+from .activation import ActivationGrad
 from .base import Op, Shape, attr, dims, layer, op
 from .reduce import SpatialSum
 
 if TYPE_CHECKING:
     from ..ir.graph import Builder, Node, Value
-    from ..plan.lower import Emitter
 
 
 @layer("add")
@@ -36,9 +35,6 @@ class Add(Op):
         if self.activation:
             dy = b.add(ActivationGrad(self.activation), dy, node.output)
         return [dy] * len(node.inputs)
-
-    def lower(self, emit: Emitter, node: Node) -> None:
-        emit.add(node, activation_args(self.activation))
 
 
 @layer("multiply")
@@ -70,16 +66,12 @@ class Multiply(Op):
             grads.append(g if mine.sample == dy.sample else b.add(SpatialSum(), g))
         return grads
 
-    def lower(self, emit: Emitter, node: Node) -> None:
-        emit.multiply(node)
-
 
 @layer("concat")
 class Concat(Op):
     """The branches' channels one after another. Height and width must agree."""
 
     arity = None
-    strided = True
 
     def infer(self, *xs: Shape) -> Shape:
         for i, x in enumerate(xs[1:], start=2):
@@ -101,13 +93,6 @@ class Concat(Op):
             start = stop
         return grads
 
-    def lower(self, emit: Emitter, node: Node) -> None:
-        start = 0
-        for x in node.inputs:
-            if not emit.is_slice(x, node.output):
-                emit.copy_channels(x, node.output, 0, start, x.sample[-1])
-            start += x.sample[-1]
-
 
 @op("join")
 class Join(Op):
@@ -118,25 +103,13 @@ class Join(Op):
     def results(self, *inputs: Value) -> list[tuple[tuple[int | str, ...], str]]:
         return [((sum(v.sample_size for v in inputs),), "f32")]
 
-    def lower(self, emit: Emitter, node: Node) -> None:
-        start = 0
-        for v in node.inputs:  # a call each: the operands of one are limited
-            operands = [emit.whole(v), emit.whole(node.output, write=True)]
-            emit.call("join", operands, (start, v.sample_size), 1)
-            start += v.sample_size
-
 
 @op("slice")
 class Slice(Op):
     """Channels ``start`` to ``stop`` of an image or vector."""
 
-    strided = True
     start: int = attr("int")
     stop: int = attr("int")
 
     def infer(self, x: Shape) -> Shape:
         return (*x[:-1], self.stop - self.start)
-
-    def lower(self, emit: Emitter, node: Node) -> None:
-        if not emit.is_slice(node.output, node.inputs[0]):
-            emit.copy_channels(node.inputs[0], node.output, self.start, 0, self.stop - self.start)

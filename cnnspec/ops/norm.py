@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from . import norm_lower
-from .activation import BOUNDS, ActivationGrad, fused_args
+from .activation import BOUNDS, ActivationGrad
 from .base import Op, Param, Shape, attr, layer, op
 
 if TYPE_CHECKING:
     from ..ir.graph import Builder, Node, Value
-    from ..plan.lower import Emitter
 
 Results = list[tuple[tuple[int | str, ...], str]]
 
@@ -29,7 +27,6 @@ class BatchNorm(Op):
     Ioffe & Szegedy 2015, "Batch normalization", algorithms 1 and 2.
     """
 
-    strided = True
     eps: float = attr("float", "added to the variance", default=1e-5, min=0)
     momentum: float = attr("float", "how far the running statistics move a step", default=0.1, min=0, max=1)
     activation: str = attr("hidden", "activation fused into the kernel", default="")
@@ -56,16 +53,10 @@ class BatchNorm(Op):
         b.updates[running_var.name] = b.add(RunningUpdate(self.momentum, hw), running_var, var)
         return b.add(Normalize(self.eps), xs[0], mean, var, weight, bias)
 
-    def lower(self, emit: Emitter, node: Node) -> None:
-        _, weight, bias, mean, var = node.inputs
-        norm_lower.lower_normalize(emit, node, (mean, var, weight, bias), self.eps, *fused_args(self.activation))
-
 
 @op("batch_stats")
 class BatchStats(Op):
     """x -> mean [C], biased variance [C] over the whole batch; partial sums are merged in a fixed order."""
-
-    strided = True
 
     def results(self, *inputs: Value) -> Results:
         c = inputs[0].sample[-1]
@@ -73,9 +64,6 @@ class BatchStats(Op):
 
     def vjp(self, b: Builder, node: Node, *dys: Value | None) -> list[Value | None]:
         return [None]  # Normalize's gradient already goes through mean and variance
-
-    def lower(self, emit: Emitter, node: Node) -> None:
-        norm_lower.lower_batch_stats(emit, node)
 
 
 @op("running_update")
@@ -92,9 +80,6 @@ class RunningUpdate(Op):
     def vjp(self, b: Builder, node: Node, *dys: Value | None) -> list[Value | None]:
         return [None, None]
 
-    def lower(self, emit: Emitter, node: Node) -> None:
-        norm_lower.lower_running_update(emit, node, self.momentum, self.spatial)
-
 
 @op("normalize")
 class Normalize(Op):
@@ -103,7 +88,6 @@ class Normalize(Op):
     With ``plus`` (set when the gradients are there) a sixth input is added before the activation.
     """
 
-    strided = True
     eps: float = attr("float")
     activation: str = attr("hidden", default="")
     plus: bool = attr("hidden", default=False)
@@ -122,11 +106,6 @@ class Normalize(Op):
         dx = b.add(NormalizeGrad(self.eps, through), dy, x, mean, var, weight, bias, dbias, dweight)
         return [dx, None, None, dweight, dbias]
 
-    def lower(self, emit: Emitter, node: Node) -> None:
-        _, *channel = node.inputs[:5]
-        plus = node.inputs[5:]
-        norm_lower.lower_normalize(emit, node, channel, self.eps, *fused_args(self.activation), plus=plus)
-
 
 @op("renormalize")
 class Renormalize(Normalize):
@@ -134,10 +113,6 @@ class Renormalize(Normalize):
 
     A sixth input is not read: the value (a gradient) that must have been made before, lest it be done too early.
     """
-
-    def lower(self, emit: Emitter, node: Node) -> None:
-        *inputs, after = node.inputs
-        norm_lower.lower_normalize(emit, node, inputs[1:], self.eps, *fused_args(self.activation), after=after)
 
 
 @op("normalize_sums")
@@ -148,7 +123,6 @@ class NormalizeSums(Op):
     again as forward did, is inside its bounds.
     """
 
-    strided = True
     arity = 2
     eps: float = attr("float")
     activation: str = attr("hidden", default="")
@@ -156,9 +130,6 @@ class NormalizeSums(Op):
     def results(self, *inputs: Value) -> Results:
         c = inputs[0].sample[-1]
         return [((c,), "f32"), ((c,), "f32")]
-
-    def lower(self, emit: Emitter, node: Node) -> None:
-        norm_lower.lower_normalize_sums(emit, node, self.eps, self.activation)
 
 
 @op("normalize_grad")
@@ -170,16 +141,12 @@ class NormalizeGrad(Op):
     normalize_sums.
     """
 
-    strided = True
     eps: float = attr("float")
     activation: str = attr("hidden", default="")
     plus: bool = attr("hidden", default=False)
 
     def infer(self, dy: Shape) -> Shape:
         return dy
-
-    def lower(self, emit: Emitter, node: Node) -> None:
-        norm_lower.lower_normalize_grad(emit, node, self.eps, self.activation)
 
 
 @op("normalize_grad_early")
@@ -190,7 +157,6 @@ class NormalizeGradEarly(Op):
     [C]; ``activation`` as in normalize_sums, but never none. The rest is B x + C: see normalize_grad_rest.
     """
 
-    strided = True
     plus: ClassVar[bool] = True
     eps: float = attr("float")
     activation: str = attr("hidden")
@@ -198,9 +164,6 @@ class NormalizeGradEarly(Op):
     def results(self, *inputs: Value) -> Results:
         c = inputs[0].sample[-1]
         return [(inputs[0].shape, "f32"), ((c,), "f32"), ((c,), "f32")]
-
-    def lower(self, emit: Emitter, node: Node) -> None:
-        norm_lower.lower_normalize_grad_early(emit, node, self.eps, self.activation)
 
 
 @op("normalize_grad_rest")
@@ -218,23 +181,16 @@ class NormalizeGradRest(Op):
     def results(self, *inputs: Value) -> Results:
         return [((3 * inputs[0].sample_size,), "f32")]
 
-    def lower(self, emit: Emitter, node: Node) -> None:
-        norm_lower.lower_normalize_grad_rest(emit, node, self.eps, self.pixels, self.first)
-
 
 @op("normalize_grad_late")
 class NormalizeGradLate(Op):
     """x, rest, early -> early + B x + C, with B and C from channel ``first`` of the rest on."""
 
-    strided = True
     plus: ClassVar[bool] = True
     first: int = attr("int")
 
     def infer(self, x: Shape) -> Shape:
         return x
-
-    def lower(self, emit: Emitter, node: Node) -> None:
-        norm_lower.lower_normalize_grad_late(emit, node, self.first)
 
 
 @op("fold_batchnorm")
@@ -250,6 +206,3 @@ class FoldBatchNorm(Op):
 
     def results(self, *inputs: Value) -> Results:
         return [(inputs[0].shape, "f32"), (inputs[-1].shape, "f32")]
-
-    def lower(self, emit: Emitter, node: Node) -> None:
-        norm_lower.lower_fold_batchnorm(emit, node, self.eps, self.conv_bias, self.groups)

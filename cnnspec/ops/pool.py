@@ -10,13 +10,11 @@ from .shapes import image, resolve_padding, slide
 
 if TYPE_CHECKING:
     from ..ir.graph import Builder, Node, Value
-    from ..plan.lower import Emitter
 
 
 class Pool(Op):
     """A window that slides over each channel. ``kernel_size`` None is the whole image."""
 
-    strided = True
     kernel_size: Pair | None
     stride: Pair | None
     padding: str | Pair
@@ -78,10 +76,6 @@ class MaxPool(Pool):
         kernel, stride, pads = self.geometry(x.sample)
         return [b.add(MaxPoolGrad(kernel, stride, pads, x.sample), dys[0], index)]
 
-    def lower(self, emit: Emitter, node: Node) -> None:
-        kernel, stride, pads = self.geometry(node.inputs[0].sample)
-        emit.pool("maxpool", node, *kernel, *stride, *pads)
-
 
 @layer("avgpool")
 class AvgPool(Pool):
@@ -101,10 +95,6 @@ class AvgPool(Pool):
         x = node.inputs[0]
         return [b.add(AvgPoolGrad(*self.geometry(x.sample), x.sample), dys[0])]
 
-    def lower(self, emit: Emitter, node: Node) -> None:
-        kernel, stride, pads = self.geometry(node.inputs[0].sample)
-        emit.pool("avgpool", node, *kernel, *stride, *pads)
-
 
 @op("maxpool_grad")
 class MaxPoolGrad(Op):
@@ -119,9 +109,6 @@ class MaxPoolGrad(Op):
     def infer(self, dy: Shape, index: Shape) -> Shape:
         return self.input_shape
 
-    def lower(self, emit: Emitter, node: Node) -> None:
-        emit.pool("maxpool_grad", node, *self.kernel_size, *self.stride, *self.padding)
-
 
 @op("avgpool_grad")
 class AvgPoolGrad(Op):
@@ -134,6 +121,3 @@ class AvgPoolGrad(Op):
 
     def infer(self, dy: Shape) -> Shape:
         return self.input_shape
-
-    def lower(self, emit: Emitter, node: Node) -> None:
-        emit.pool("avgpool_grad", node, *self.kernel_size, *self.stride, *self.padding)

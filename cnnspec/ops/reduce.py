@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from .base import Op, Shape, op
 
 if TYPE_CHECKING:
-    from ..ir.graph import Node, Value
-    from ..plan.lower import Emitter
+    from ..ir.graph import Value
 
 
 @op("channel_sum")
@@ -18,9 +17,6 @@ class ChannelSum(Op):
     def results(self, *inputs: Value) -> list[tuple[tuple[int | str, ...], str]]:
         return [((inputs[0].sample[-1],), "f32")]
 
-    def lower(self, emit: Emitter, node: Node) -> None:
-        emit.channel_sum(node)
-
 
 @op("spatial_sum")
 class SpatialSum(Op):
@@ -28,6 +24,3 @@ class SpatialSum(Op):
 
     def infer(self, x: Shape) -> Shape:
         return (1, 1, x[2])
-
-    def lower(self, emit: Emitter, node: Node) -> None:
-        emit.spatial_sum(node)

@@ -8,7 +8,6 @@ from .base import Op, Shape, attr, layer, op
 
 if TYPE_CHECKING:
     from ..ir.graph import Builder, Node, Value
-    from ..plan.lower import Emitter
 
 
 @layer("flatten")
@@ -25,9 +24,6 @@ class Flatten(Op):
         assert dys[0] is not None
         return [b.add(Reshape(node.inputs[0].sample), dys[0])]
 
-    def lower(self, emit: Emitter, node: Node) -> None:
-        emit.alias_or_copy(node)
-
 
 @op("reshape")
 class Reshape(Op):
@@ -37,9 +33,6 @@ class Reshape(Op):
 
     def infer(self, x: Shape) -> Shape:
         return self.shape
-
-    def lower(self, emit: Emitter, node: Node) -> None:
-        emit.alias_or_copy(node)
 
 
 @layer("identity")

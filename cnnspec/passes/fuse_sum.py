@@ -79,7 +79,7 @@ class FuseResidualConv(FuseSum):
 class FuseGradientSum(FuseSum):
     """add of a normalize_grad and one other gradient -> normalize_grad with ``plus``.
 
-    The other gradient may then be a slice of a wider one (plan/slices.py).
+    The other gradient may then be a slice of a wider one (lower/slices.py).
     """
 
     name: ClassVar[str] = "fuse-gradient-sum"

@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from ..layouts import ImageLayout
+
 SHARDS = 8  # fixed: the order of all sums follows from it; plans without sums may be cut finer (runtime/runner.py)
 ALIGN = 64  # bytes; a cache line and a vector
 CACHE_BYTES = 512 * 1024  # what a group may touch: half of the second-level cache of the machines measured
@@ -114,47 +116,6 @@ class Segment:
     def every_shard(self) -> bool:
         """Whether shards run even without samples: what they would add up is then zero."""
         return any(c.when != ALWAYS for c in self.calls)
-
-
-@dataclass(frozen=True)
-class ImageLayout:
-    """How one sample lies in memory: rows of pixels of channels, with a halo of zeros around.
-
-    A slice of the channels of a wider image has that image's ``wide`` channels from pixel to pixel, and begins
-    ``first`` channels into each. Samples lie a multiple of ``align`` elements apart.
-    """
-
-    height: int
-    width: int
-    channels: int
-    halo: tuple[int, int] = (0, 0)
-    wide: int = 0  # 0: as many as it has itself
-    first: int = 0
-    align: int = 16
-
-    @property
-    def pixel(self) -> int:
-        """Elements from one pixel to the next."""
-        return self.wide or self.channels
-
-    @property
-    def row(self) -> int:
-        """Elements from one row to the next."""
-        return (self.width + 2 * self.halo[1]) * self.pixel
-
-    @property
-    def image(self) -> int:
-        """Elements from sample to sample, a multiple of ``align``, so that they start on cache lines; never of 256.
-
-        At distances of a power of two, the same pixel of many samples would fall into the same few sets of a cache.
-        """
-        size = -(-(self.height + 2 * self.halo[0]) * self.row // self.align) * self.align
-        return size + self.align if size % 256 == 0 else size
-
-    @property
-    def origin(self) -> int:
-        """Elements before the first pixel inside the halo."""
-        return self.halo[0] * self.row + self.halo[1] * self.pixel + self.first
 
 
 @dataclass

@@ -11,9 +11,9 @@ import numpy as np
 from ..compiler import Compiler
 from ..errors import DataError
 from ..kernels.effort import Progress
+from ..lower.values import parameter_size, parameter_space
 from ..plan.optimizer import step_numbers
 from ..plan.plan import STATE, Buffer, Plan
-from ..plan.values import parameter_size, parameter_space
 from ..turns import InTurn, in_turn
 from .heard import load_kernels
 from .initialize import initial_parameters

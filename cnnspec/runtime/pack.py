@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..ops.filters import filter_layout
+from ..layouts import filter_layout
 
 
 def pack(array: np.ndarray, groups: int, memory: np.ndarray) -> None:

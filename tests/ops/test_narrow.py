@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from reference import REFERENCES
 from running import BATCH, Run, distance, layer_graph, with_gradients
 
+from cnnspec.lower.compile import compile_plan
 from cnnspec.ops.conv import Conv
-from cnnspec.plan.compile import compile_plan
 
 laws = settings(max_examples=30, derandomize=True, database=None)
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from running import Run, layer_graph, with_gradients
 
+from cnnspec.lower.compile import compile_plan
 from cnnspec.ops.base import Op
 from cnnspec.ops.conv import Conv, Depthwise
 from cnnspec.ops.linear import Dense
 from cnnspec.ops.norm import BatchNorm
 from cnnspec.ops.pool import MaxPool
-from cnnspec.plan.compile import compile_plan
 from cnnspec.plan.plan import BATCH, WIDE, Plan
 
 

@@ -10,11 +10,11 @@ import pytest
 from cnnspec.autodiff import differentiate
 from cnnspec.compiler import Compiler
 from cnnspec.ir.build import build_graph
+from cnnspec.lower.compile import compile_plan
 from cnnspec.options import Options
 from cnnspec.passes import pipelines
 from cnnspec.passes.base import run_pipeline
 from cnnspec.passes.share_statistics import ShareStatistics
-from cnnspec.plan.compile import compile_plan
 from cnnspec.runtime.network import Network
 
 GROW = "concat {{\n| identity\n| bn -> relu -> conv {} 3x3 bias=no\n}}\n"

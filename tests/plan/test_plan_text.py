@@ -9,8 +9,8 @@ import pytest
 from golden import cases
 
 from cnnspec.compiler import Compiler
+from cnnspec.lower.compile import compile_plan
 from cnnspec.passes.pipelines import inference_graph, training_graph
-from cnnspec.plan.compile import compile_plan
 
 
 @pytest.mark.parametrize("path", cases("plan"))

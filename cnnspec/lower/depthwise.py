@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
-from .activation import fused_args
-from .base import Pair, Shape
-from .conv_lower import phase_halo, phases
-
-if TYPE_CHECKING:
-    from ..ir.graph import Node
-    from ..plan.lower import Emitter
-    from .conv import Depthwise, DepthwiseInputGrad, DepthwiseWeightGrad
+from ..ir.graph import Node
+from ..ops.activation import fused_args
+from ..ops.base import Pair
+from ..ops.conv import Depthwise, DepthwiseInputGrad, DepthwiseWeightGrad
+from .cut import Cut
+from .emitter import Emitter
+from .phases import phase_halo, phases_of
+from .registry import lowering
+from .values import parameter_size
 
 MOST_TAPS, MOST_STRIDE = 3, 2  # kernels/window.py
 
 
+@lowering(Depthwise, halo=lambda node, op: {0: op.pads})
 def lower_depthwise(emit: Emitter, node: Node, op: Depthwise) -> None:
     """y = act(w * x + b), channel by channel."""
     x, w, *bias = node.inputs
@@ -30,7 +32,7 @@ def lower_depthwise(emit: Emitter, node: Node, op: Depthwise) -> None:
     )  # fmt: skip
     shift = emit.whole(bias[0] if bias else emit.zeros(ly.channels))
     operands = [emit.image(x, at=start), emit.whole(w), shift, emit.image(node.output, write=True)]
-    cut = emit.cut(0, ly.height, 1, op.stride[0] * lx.row, 0, 0, ly.row, speed=30)
+    cut = Cut(0, ly.height, 1, (op.stride[0] * lx.row, 0, 0, ly.row), 30)
     name = f"depthwise{_window(op.kernel_size, op.stride, op.dilation)}"
     emit.call(name, operands, args, flops=2 * op.macs((x.sample,), node.output.sample), cut=cut)
 
@@ -42,47 +44,46 @@ def _window(taps: Pair, stride: Pair, dilation: Pair) -> str:
     return ""
 
 
-def input_grad_halo(op: DepthwiseInputGrad, dy: Shape) -> Pair:
+def input_grad_halo(node: Node, op: DepthwiseInputGrad) -> Mapping[int, Pair]:
     """Return the zeros that the phases read around dy."""
-    return phase_halo(op.input_shape, op.kernel_size, op.stride, op.padding, op.dilation, dy)
+    dy = node.inputs[0].sample
+    return {0: phase_halo(op.input_shape, op.kernel_size, op.stride, op.padding, op.dilation, dy)}
 
 
+@lowering(DepthwiseInputGrad, halo=input_grad_halo)
 def lower_depthwise_input_grad(emit: Emitter, node: Node, op: DepthwiseInputGrad) -> None:
     """dx = dy * flipped w: one call of stride 1 for each phase of the stride, which walks the filter backwards."""
     dy, w = node.inputs
     dx = node.output
     lx, ly = emit.layout(dx), emit.layout(dy)
     channels, columns = lx.channels, op.kernel_size[1]
-    axes = [
-        list(phases(op.input_shape[a], op.kernel_size[a], op.stride[a], op.padding[a], op.dilation[a])) for a in (0, 1)
-    ]
     zeros = emit.whole(emit.zeros(channels))
-    for ph in axes[0]:
-        for pw in axes[1]:
-            at = lx.origin + ph.first * lx.row + pw.first * channels
-            target = emit.image(dx, at=at, write=True)
-            steps = (lx.image, op.stride[0] * lx.row, op.stride[1] * channels)
-            if not ph.taps or not pw.taps:
-                emit.call("fill_pixels", [target], (ph.count, pw.count, channels, *steps))
-                continue
-            start = ly.origin + ph.start * ly.row + pw.start * channels
-            last = (ph.tap + (ph.taps - 1) * ph.tap_step) * columns + pw.tap + (pw.taps - 1) * pw.tap_step
-            args = (
-                ph.count, pw.count, channels,
-                ly.image, ly.row, channels, ph.dilation * ly.row, pw.dilation * channels, *steps,
-                ph.taps, pw.taps, -ph.tap_step * columns * channels, -pw.tap_step * channels, *fused_args(""),
-            )  # fmt: skip
-            operands = [emit.image(dy, at=start), emit.from_element(w, last * channels, channels), zeros, target]
-            name = f"depthwise{_window((ph.taps, pw.taps), (1, 1), (ph.dilation, pw.dilation))}"
-            emit.call(name, operands, args, flops=2 * ph.count * pw.count * channels * ph.taps * pw.taps)
+    for ph, pw in phases_of(op.input_shape, op.kernel_size, op.stride, op.padding, op.dilation):
+        at = lx.origin + ph.first * lx.row + pw.first * channels
+        target = emit.image(dx, at=at, write=True)
+        steps = (lx.image, op.stride[0] * lx.row, op.stride[1] * channels)
+        if not ph.taps or not pw.taps:
+            emit.call("fill_pixels", [target], (ph.count, pw.count, channels, *steps))
+            continue
+        start = ly.origin + ph.start * ly.row + pw.start * channels
+        last = (ph.tap + (ph.taps - 1) * ph.tap_step) * columns + pw.tap + (pw.taps - 1) * pw.tap_step
+        args = (
+            ph.count, pw.count, channels,
+            ly.image, ly.row, channels, ph.dilation * ly.row, pw.dilation * channels, *steps,
+            ph.taps, pw.taps, -ph.tap_step * columns * channels, -pw.tap_step * channels, *fused_args(""),
+        )  # fmt: skip
+        operands = [emit.image(dy, at=start), emit.from_element(w, last * channels, channels), zeros, target]
+        name = f"depthwise{_window((ph.taps, pw.taps), (1, 1), (ph.dilation, pw.dilation))}"
+        emit.call(name, operands, args, flops=2 * ph.count * pw.count * channels * ph.taps * pw.taps)
 
 
+@lowering(DepthwiseWeightGrad, halo=lambda node, op: {0: op.padding})
 def lower_depthwise_weight_grad(emit: Emitter, node: Node, op: DepthwiseWeightGrad) -> None:
     """dw[r, s, c] += sum over samples and pixels of x[.., c] dy[.., c], in one copy for each shard."""
     x, dy = node.inputs
     lx, ly = emit.layout(x), emit.layout(dy)
     start = lx.origin - op.padding[0] * lx.row - op.padding[1] * lx.channels
-    total = emit.gradient(node.output, emit.buffer_size(node.output))
+    total = emit.gradient(node.output, parameter_size(node.output.sample))
     args = (
         ly.height, ly.width, ly.channels, lx.image, lx.row, lx.channels, *emit.strides(dy),
         *op.kernel_size, *op.stride, *op.dilation,

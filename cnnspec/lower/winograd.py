@@ -10,15 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
-from .activation import fused_args
-from .filters import FilterLayout
-
-if TYPE_CHECKING:
-    from ..ir.graph import Node, Value
-    from ..plan.lower import Emitter
-    from ..plan.plan import Buffer, ImageLayout, Operand
+from ..ir.graph import Node, Value
+from ..layouts import FilterLayout, ImageLayout
+from ..ops.activation import fused_args
+from ..plan.plan import KEPT, LAST, Buffer, Operand
+from .cut import Cut
+from .emitter import Emitter
+from .values import parameter_size
 
 CHANNELS = 9  # place in the arguments of winograd_conv2d
 ROWS = 8  # most of a register tile; kernels/tile.py
@@ -97,10 +96,10 @@ def lower_winograd(
     operands += [emit.image(plus)] if plus else []
     rows = 4 * -(-ROWS // -(-ly.width // 4))  # fewer tiles than a register tile has rows would leave some idle
     if panels > 1 and (ly.height % rows or plane > lx.image):  # each block then transforms x, and reads its own filters
-        cut = emit.cut(CHANNELS, channels, layout.width, 0, inner, bool(bias), 1, 0, 0, 0, 1, speed=300)
+        cut = Cut(CHANNELS, channels, layout.width, (0, inner, int(bool(bias)), 1, 0, 0, 0, 1), 300)
     else:
         down = emit.layout(plus).row if plus else 0
-        cut = emit.cut(0, ly.height, rows, lx.row, 0, 0, ly.row, 0, 0, 0, down, speed=300)
+        cut = Cut(0, ly.height, rows, (lx.row, 0, 0, ly.row, 0, 0, 0, down), 300)
     emit.call(f"winograd_conv2d{'.plus' if plus else ''}.{layout.width}", operands, args, flops=flops, cut=cut)
 
 
@@ -174,7 +173,7 @@ def lower_winograd_weight_grad(
         emit.call(f"winograd_weight_panel.{width}", calls, staged, domain=panels, flops=flops)
         return
     plane = panels * inner * width + GAP
-    total = emit.partial("winograd", 36 * plane, kind=emit.KEPT)
+    total = emit.partial("winograd", 36 * plane, kind=KEPT)
     tiles, few = _gradient_tiles(inner, channels)
     planes = tiles * few + GAP, tiles * channels + GAP
     args = (
@@ -182,9 +181,9 @@ def lower_winograd_weight_grad(
     )  # fmt: skip
     calls = [*operands, emit.whole(total, write=True), *_workspace(emit, few, channels, planes)]
     emit.call(f"winograd_weight_grad.{width}", calls, args, flops=flops)
-    gradient = emit.gradient(node.output, emit.buffer_size(node.output))
+    gradient = emit.gradient(node.output, parameter_size(node.output.sample))
     back = [emit.whole(total), emit.whole(gradient, write=True)]
-    emit.call(f"winograd_weight_back.{width}", back, (panels, inner, channels, plane), when=emit.LAST)
+    emit.call(f"winograd_weight_back.{width}", back, (panels, inner, channels, plane), when=LAST)
 
 
 def _to_tiles(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from .plan import Operand
+from ..plan.plan import Operand
 
 MOST = 8  # blocks
 WORTH = 2.0  # least microseconds of a block: what a barrier costs

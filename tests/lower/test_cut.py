@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from cnnspec.compiler import Compiler
+from cnnspec.lower.cut import MOST, WORTH, Cut
 from cnnspec.options import Options
-from cnnspec.plan.cut import MOST, WORTH, Cut
 from cnnspec.plan.plan import Buffer, Operand
 from cnnspec.runtime.network import Network
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ..ir.graph import Graph, Value
+from ..layouts import ImageLayout, filter_layout
 from ..ops.base import Pair, Param
-from ..ops.filters import filter_layout
-from .plan import ALIGN, BATCHED, ITEM, PARAM, PARTIAL, SCRATCH, SHARDS, SHARED, STATE, Buffer, ImageLayout, Operand
+from ..plan.plan import ALIGN, BATCHED, ITEM, PARAM, PARTIAL, SCRATCH, SHARDS, SHARED, STATE, Buffer, Operand
+from .registry import lowering_of
 from .slices import find_slices
 
 PAD = 256  # every parameter and channel vector is a multiple of this many elements
@@ -44,7 +45,7 @@ class Values:
     def _find_halos(self) -> dict[str, Pair]:
         halos: dict[str, Pair] = {}
         for node in self.graph.nodes:
-            for index, (h, w) in node.op.halo(node).items():
+            for index, (h, w) in lowering_of(node.op).halo(node, node.op).items():
                 name = self._root(node.inputs[index].name)
                 old = halos.get(name, (0, 0))
                 halos[name] = (max(h, old[0]), max(w, old[1]))
@@ -119,6 +120,14 @@ class Values:
         """Whether a value lies in the memory of another (or both in that of a third): nothing need be copied."""
         return part.name in self._slices and self._root(part.name) == self._root(whole.name)
 
+    def is_read(self, v: Value) -> bool:
+        """Whether any node reads a value, or it is a result of the graph."""
+        return v.name in self._read
+
+    def halo(self, v: Value) -> Pair:
+        """Return the rows and columns of zeros that readers of a batched value want around it."""
+        return self._halos.get(v.name, (0, 0))
+
     def alias(self, new: Value, old: Value) -> None:
         """Let a value be another name of an existing one."""
         self._alias[new.name] = self._alias.get(old.name, old.name)
@@ -166,11 +175,6 @@ class Values:
     def from_element(self, v: Value, start: int, extent: int) -> Operand:
         """Return a value without a batch from one of its elements on, or backwards from there."""
         return Operand(self.buffer(v), start, extent)
-
-    @staticmethod
-    def buffer_size(v: Value, groups: int = 1) -> int:
-        """Elements of a weight or its gradient in memory."""
-        return parameter_size(v.sample, groups)
 
 
 def padded(n: int) -> int:

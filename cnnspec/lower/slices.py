@@ -1,9 +1,9 @@
 """Values that are slices of wider ones: concatenation and its gradient without copies.
 
 The inputs of a concat are written straight to their channels of its output, where all who touch them can step over the
-other channels (``Op.strided``). In a chain of concats (Huang et al. 2017, "Densely connected convolutional networks")
-all lie in the last one: memory grows with the channels, not with their square (Pleiss et al. 2017, "Memory-efficient
-implementation of DenseNets").
+other channels (``Lowering.strided``). In a chain of concats (Huang et al. 2017, "Densely connected convolutional
+networks") all lie in the last one: memory grows with the channels, not with their square (Pleiss et al. 2017,
+"Memory-efficient implementation of DenseNets").
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from ..ir.graph import Graph, Node, Value
 from ..ops.activation import BOUNDS
+from .registry import lowering_of
 
 
 @dataclass(frozen=True)
@@ -65,4 +66,4 @@ def find_slices(graph: Graph) -> dict[str, Slice]:
 
 def _strided(node: Node) -> bool:
     """Functions that are no bounds run over whole rows of numbers, so they cannot."""
-    return node.op.strided and getattr(node.op, "activation", "") in ("", *BOUNDS)
+    return lowering_of(node.op).strided and getattr(node.op, "activation", "") in ("", *BOUNDS)

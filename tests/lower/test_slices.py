@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cnnspec.compiler import Compiler
-from cnnspec.plan import values
-from cnnspec.plan.slices import Slice, find_slices
+from cnnspec.lower import values
+from cnnspec.lower.slices import Slice, find_slices
 from cnnspec.runtime.network import Network
 
 DENSE_BLOCK = "concat {{\n  | identity\n  | bn -> relu -> conv {} 3x3 bias=no\n}}\n"

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from .activation import BOUNDS
-from .filters import FilterLayout
-
-if TYPE_CHECKING:
-    from .conv import Conv, ConvWeightGrad
+from ..layouts import FilterLayout
+from ..ops.activation import BOUNDS
+from ..ops.conv import Conv, ConvWeightGrad
 
 PITCHES = (1, 2, 3, 4, 6)  # numbers from one output pixel's window to the next; kernels/narrow.py
 PIXELS = (8, 16)  # least and most of a run

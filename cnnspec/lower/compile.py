@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ..ir.graph import Graph
-from .lower import CHUNKS, Emitter
-from .memory import find_lifetimes, place_arena, place_locals
-from .optimizer import Update
-from .plan import PARAM, SHARDS, SHARED, STATE, Buffer, KernelCall, Operand, Plan, Segment
-from .schedule import cut_by_size, schedule
-from .verify import verify_plan
+from ..plan.memory import find_lifetimes, place_arena, place_locals
+from ..plan.optimizer import Update
+from ..plan.plan import PARAM, SHARDS, SHARED, STATE, Buffer, KernelCall, Operand, Plan, Segment
+from ..plan.schedule import cut_by_size, schedule
+from ..plan.verify import verify_plan
+from .emitter import Emitter
+
+CHUNKS = 16  # blocks that parameters are cut into
 
 
 def compile_plan(

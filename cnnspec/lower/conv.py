@@ -1,0 +1,111 @@
+"""How convolutions and their input gradients become calls of the kernel conv2d, or of others that are faster."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..ir.graph import Node
+from ..layouts import FilterLayout, filter_layout
+from ..ops.activation import fused_args
+from ..ops.base import Pair
+from ..ops.conv import Conv, ConvInputGrad
+from .cut import Cut
+from .emitter import Emitter
+from .flip import flip
+from .narrow import narrow_conv
+from .overlap import lower_overlap
+from .phases import phase_halo, phases_of
+from .registry import lowering
+from .tile import BIAS, CHANNELS, ZERO, conv2d_of, taps_of
+from .winograd import lower_winograd, lower_winograd_staged
+
+
+@lowering(Conv, halo=lambda node, op: {0: op.pads}, strided=True)
+def lower_conv(emit: Emitter, node: Node, op: Conv) -> None:
+    """y = act(w * x + b)."""
+    x, w, *bias = node.inputs
+    plus = bias.pop() if op.plus else None
+    lx, ly = emit.layout(x), emit.layout(node.output)
+    layout = filter_layout(w.sample, op.groups)
+    assert layout is not None
+    start = lx.origin - op.pads[0] * lx.row - op.pads[1] * lx.pixel
+    if op.algorithm == "winograd staged":
+        flops = 2 * op.macs((x.sample,), node.output.sample)
+        image = emit.image(x, at=start)
+        lower_winograd_staged(emit, image, lx, w, bias, node, layout, op.activation, flops, plus=plus)
+        return
+    if op.algorithm == "winograd":
+        flops = 2 * op.macs((x.sample,), node.output.sample)
+        image = emit.image(x, at=start)
+        lower_winograd(emit, image, lx, emit.whole(w), bias, node, layout, op.activation, flops, plus)
+        return
+    args = (
+        ly.height, ly.width,
+        lx.image, op.stride[0] * lx.row, op.stride[1] * lx.pixel,
+        *emit.strides(node.output),
+        *taps_of(layout, op.dilation, lx.row, lx.pixel, op.groups),
+        op.groups, layout.inner, layout.group_size, layout.channels,
+        layout.channels, BIAS if bias else ZERO, layout.panel_size, *fused_args(op.activation),
+    )  # fmt: skip
+    operands = [
+        emit.image(x, at=start),
+        emit.whole(w),
+        emit.whole(bias[0] if bias else w),
+        emit.image(node.output, write=True),
+    ]
+    if op.groups == 1 and layout.size > lx.image + ly.image:  # each block then reads its own filters, and all of x
+        steps = (0, layout.panel_size // layout.width, int(bool(bias)), 1)
+        cut = Cut(CHANNELS, layout.channels, layout.width, steps, 50)
+    else:
+        cut = Cut(0, ly.height, 1, (op.stride[0] * lx.row, 0, 0, ly.row), 100)
+    flops = 2 * op.macs((x.sample,), node.output.sample)
+    whole = lx.pixel == layout.inner  # not a slice of a wider image
+    narrow = narrow_conv(op, layout, lx.pixel * op.stride[1], ly.width) if whole else ""
+    name = narrow or conv2d_of(layout)
+    emit.call(name, operands, args, flops=flops, cut=cut)
+
+
+def input_grad_halo(node: Node, op: ConvInputGrad) -> Mapping[int, Pair]:
+    """Return the zeros that the phases read around dy; windows that overlap read none."""
+    if op.algorithm == "overlap":
+        return {}
+    dy = node.inputs[0].sample
+    return {0: phase_halo(op.input_shape, op.kernel_size, op.stride, op.padding, op.dilation, dy)}
+
+
+@lowering(ConvInputGrad, halo=input_grad_halo, strided=True)
+def lower_input_grad(emit: Emitter, node: Node, op: ConvInputGrad) -> None:
+    """dx = dy * flipped w: one convolution of stride 1 for each phase of the stride."""
+    if op.algorithm == "overlap":
+        lower_overlap(emit, node, op)
+        return
+    dy, w = node.inputs
+    ly, lx = emit.layout(dy), emit.layout(node.output)
+    source = filter_layout(w.sample, op.groups)
+    assert source is not None
+    for ph, pw in phases_of(op.input_shape, op.kernel_size, op.stride, op.padding, op.dilation):
+        at = lx.origin + ph.first * lx.row + pw.first * lx.pixel
+        target = emit.image(node.output, at=at, write=True)
+        steps = (lx.image, op.stride[0] * lx.row, op.stride[1] * lx.pixel)
+        if not ph.taps or not pw.taps:
+            emit.call("fill_pixels", [target], (ph.count, pw.count, lx.channels, *steps))
+            continue
+        flipped = FilterLayout(op.groups, ph.taps, pw.taps, source.channels, source.inner)
+        start = ly.origin + ph.start * ly.row + pw.start * ly.pixel
+        flops = 2 * ph.count * pw.count * op.groups * flipped.channels * ph.taps * pw.taps * flipped.inner
+        if op.algorithm == "winograd staged":
+            image = emit.image(dy, at=start)
+            lower_winograd_staged(emit, image, ly, w, [], node, flipped, "", flops, turned=source)
+            continue
+        filters = flip(emit, w, source, flipped, (ph.tap, ph.tap_step), (pw.tap, pw.tap_step), dy)
+        if op.algorithm == "winograd":
+            lower_winograd(emit, emit.image(dy, at=start), ly, emit.whole(filters), [], node, flipped, "", flops)
+            continue
+        args = (
+            ph.count, pw.count, *emit.strides(dy), *steps,
+            *taps_of(flipped, (ph.dilation, pw.dilation), ly.row, ly.pixel, op.groups),
+            op.groups, flipped.inner, flipped.group_size, flipped.channels,
+            flipped.channels, ZERO, flipped.panel_size, *fused_args(""),
+        )  # fmt: skip
+        operands = [emit.image(dy, at=start), emit.whole(filters), emit.whole(filters), target]
+        emit.call(conv2d_of(flipped), operands, args, flops=flops)

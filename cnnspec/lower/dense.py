@@ -1,0 +1,106 @@
+"""How dense layers become calls of the kernel for convolutions: one pixel, whose rows are samples."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..ir.graph import Node
+from ..layouts import FilterLayout, filter_layout
+from ..ops.activation import fused_args
+from ..ops.linear import Dense, DenseInputGrad
+from ..plan.plan import WIDE, Operand
+from .cut import Cut, worthwhile
+from .emitter import Emitter
+from .flip import flip
+from .registry import lowering
+from .tile import ADD, BIAS, CHANNELS, FUNCTION, INNER, START, ZERO, conv2d_of, dense_args
+
+APART_BYTES = 512 * 1024  # dense weights from here on multiply all samples panel by panel
+MOST_PANELS = 32  # blocks of them
+DENSE_SPEED = 20  # GFLOP/s of one row
+DEPTH = 1024  # inputs at a time: a panel of their weights stays in the second-level cache
+
+
+@lowering(Dense)
+def lower_dense(emit: Emitter, node: Node, op: Dense) -> None:
+    """A convolution of one pixel, whose rows are samples."""
+    x, w, *bias = node.inputs
+    layout = filter_layout(w.sample)
+    assert layout is not None
+    start = BIAS if bias else ZERO
+    args = dense_args(emit.layout(x).image, emit.layout(node.output).image, layout, start)
+    operands = [
+        emit.image(x),
+        emit.whole(w),
+        emit.whole(bias[0] if bias else w),
+        emit.image(node.output, write=True),
+    ]
+    _emit_dense(emit, layout, operands, (*args, *fused_args(op.activation)), shared_bias=not bias)
+
+
+def _emit_dense(
+    emit: Emitter, layout: FilterLayout, operands: list[Operand], args: tuple[int | float, ...], shared_bias: bool
+) -> None:
+    """Emit the product, its rows the samples of a shard; or, where weights are large, all samples panel by panel.
+
+    Large weights come from memory, so they are read once and not for each shard; for one image, by several threads.
+    """
+    flops, width, depth = 2 * layout.inner * layout.channels, layout.width, layout.inner
+    kernel, most = conv2d_of(layout), 1
+    if emit.one_image:
+        kernel, most = f"conv2d_row.{width}", worthwhile(flops, DENSE_SPEED)
+    elif 4 * layout.size >= APART_BYTES:
+        most = MOST_PANELS
+        depth = -(-layout.inner // -(-layout.inner // DEPTH))
+    blocks, each = _shares(layout.channels // width, most)
+    if blocks > 1 and not emit.one_image:
+        kernel = conv2d_of(layout, depth)
+    if blocks < 2:
+        emit.call(kernel, operands, args, WIDE, flops=flops)
+        return
+    done = blocks * each * width
+    rest = layout.channels - done
+    steps = (0, layout.panel_size // width, 0 if shared_bias else 1, 1)
+    cut = Cut(CHANNELS, done, width, steps, DENSE_SPEED)
+    for first in range(0, layout.inner, depth):
+        some = min(depth, layout.inner - first)
+        x, w, bias, y = operands
+        part = [_from(x, first), _from(w, first * width), bias, y]
+        start = ADD if first else args[START]
+        numbers = [*args[:INNER], some, *args[INNER + 1 : START], start, *args[START + 1 : FUNCTION]]
+        numbers += args[FUNCTION:] if first + some == layout.inner else fused_args("")
+        share = flops * some // layout.inner
+        mine = [replace(o, extent=o.extent - rest * step) for o, step in zip(part, steps, strict=True)]
+        mine, shortened = cut.apply(mine, blocks), cut.shorten(numbers, blocks)
+        emit.call(kernel, mine, shortened, blocks, flops=share * done // layout.channels)
+        if rest:
+            mine = [_from(o, done * step) for o, step in zip(part, steps, strict=True)]
+            numbers[CHANNELS] = rest
+            emit.call(kernel, mine, numbers, WIDE, flops=share * rest // layout.channels)
+
+
+def _shares(panels: int, most: int) -> tuple[int, int]:
+    """Return how many blocks, at most so many, share panels, and how many each takes: few are left over."""
+    shares = [(blocks, panels // blocks) for blocks in range(2, min(most, panels) + 1)]
+    return max(shares, key=lambda share: (share[0] * share[1], share[0]), default=(1, panels))
+
+
+def _from(o: Operand, elements: int) -> Operand:
+    """The same operand without its first elements."""
+    return replace(o, offset=o.offset + elements, extent=o.extent - elements)
+
+
+@lowering(DenseInputGrad)
+def lower_dense_input_grad(emit: Emitter, node: Node, op: DenseInputGrad) -> None:
+    """dx = dy w^T, with the transposed weight packed anew."""
+    dy, w = node.inputs
+    source = filter_layout(w.sample)
+    assert source is not None
+    flipped = FilterLayout(1, 1, 1, source.channels, source.inner)
+    filters = flip(emit, w, source, flipped, (0, 1), (0, 1), dy)
+    args = (
+        *dense_args(emit.layout(dy).image, emit.layout(node.output).image, flipped, ZERO),
+        *fused_args(""),
+    )
+    operands = [emit.image(dy), emit.whole(filters), emit.whole(filters), emit.image(node.output, write=True)]
+    _emit_dense(emit, flipped, operands, args, shared_bias=True)

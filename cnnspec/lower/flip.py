@@ -1,0 +1,41 @@
+"""How filters are turned over for input gradients, once a step."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..ir.graph import Value
+from ..layouts import FilterLayout
+from ..ops.base import Pair
+from ..plan.plan import Buffer
+from .emitter import Emitter
+
+LARGE_BYTES = 1024 * 1024  # flipped filters from here on are made late
+
+
+def flip(
+    emit: Emitter, w: Value, source: FilterLayout, flipped: FilterLayout, rows: Pair, columns: Pair, dy: Value
+) -> Buffer:
+    """Emit filters turned over: outputs become inputs, taps run backwards; ``rows``, ``columns``: first tap and step.
+
+    Those in even panels are cut into blocks, so that all threads take part. Large ones wait for dy, so that those of
+    one layer at a time take memory.
+    """
+    filters = emit.scratch("flipped", -(-flipped.size // 256) * 256)
+    even = flipped.groups == 1 and flipped.panels % 16 == 0 and flipped.channels % flipped.width == 0
+    blocks = 16 if even else 1
+    panels = flipped.panels // blocks
+    step = panels * flipped.width * source.width
+    reach = source.size - (blocks - 1) * step
+    args = (
+        source.groups, source.taps_w, source.inner, source.channels, source.width, source.panel_size, source.group_size,
+        *rows, flipped.taps_h, *columns, flipped.taps_w,
+        flipped.width, panels, flipped.panel_size, flipped.group_size,
+    )  # fmt: skip
+    operands = [
+        replace(emit.whole(w), block=step if even else 0, extent=reach),
+        emit.part(filters, panels * flipped.panel_size if even else 0, flipped.size // blocks),
+    ]
+    waits = (emit.buffer(dy),) if 4 * flipped.size >= LARGE_BYTES else ()
+    emit.call("flip_filters", operands, args, domain=blocks, waits=waits)
+    return filters
