@@ -18,7 +18,7 @@ from ..sealed import is_alive
 PART = ".part"  # what files are called until they are whole
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _numbers = itertools.count()
-_writing: set[str] = set()  # names of the parts that this process writes just now
+_writing: dict[str, str] = {}  # parts that this process writes just now, and what each will be called
 
 
 def write_atomically(path: Path, content: bytes, *, hint: str = "") -> None:
@@ -56,7 +56,7 @@ def write_atomically(path: Path, content: bytes, *, hint: str = "") -> None:
     finally:
         with contextlib.suppress(OSError):
             part.unlink()
-        _writing.discard(part.name)
+        _writing.pop(part.name, None)
 
 
 def _refuse_special(path: Path) -> None:
@@ -72,7 +72,7 @@ def _refuse_special(path: Path) -> None:
 def part_name(name: str) -> str:
     """Return what a file or folder is called until it is whole; it names this process, so that others may clear up."""
     made = f"{_stem(name)}{_host()}-{os.getpid()}-{next(_numbers)}{PART}"
-    _writing.add(made)
+    _writing[made] = name
     return made
 
 
@@ -117,9 +117,12 @@ def append_line(path: Path, line: str) -> None:
 
 
 def cannot_write(path: Path, error: OSError, nbytes: int, hint: str = "") -> MachineError:
-    """Return the error for a failed write, in words."""
+    """Return the error for a failed write, in words; what lies in a draft is named as it would have been called."""
+    is_there = path.exists()
+    if path.parent.name in _writing:
+        path = path.parent.with_name(_writing[path.parent.name]) / path.name
     if error.errno in _FULL:
-        kept = "; the file that was there before is kept" if path.exists() else ""
+        kept = "; the file that was there before is kept" if is_there else ""
         return MachineError(
             f"the disk is full{kept}",
             path=path,

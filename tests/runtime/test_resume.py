@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from runtime_fakes import FakeNetwork, digits_model
 
-from cnnspec.errors import DataError
+from cnnspec.errors import DataError, MachineError
 from cnnspec.model.settings import SGD, DataSettings, Digits, KeepBest, TrainSettings
 from cnnspec.runtime.checkpoint import load_checkpoint, save_checkpoint
 from cnnspec.runtime.files import part_name
@@ -183,6 +183,18 @@ def test_a_run_that_fails_before_its_first_checkpoint_leaves_nothing(tmp_path):
 
     with pytest.raises(ZeroDivisionError):
         run(tmp_path, network=Fails)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_is_full_at_once_is_told_of_the_run_that_would_have_been(tmp_path, monkeypatch):
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("time.strftime", lambda form, *now: "20260101-120000")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(MachineError, match="the disk is full") as caught:
+        run(tmp_path)
+    assert caught.value.path.parent == tmp_path / "digits-20260101-120000"
     assert list(tmp_path.iterdir()) == []
 
 
