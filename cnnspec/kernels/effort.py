@@ -46,11 +46,11 @@ def seconds_of(name: str) -> float:
 class Estimate:
     """The seconds that are left while kernels compile, at the pace of those that are done.
 
-    Until some seconds' worth is done, the pace is mixed with that of the machine of :data:`SECONDS`: one slow file
-    must not make an hour of a minute.
+    Until some seconds' worth is done, the pace is mixed with a guess: one slow file must not make an hour of a minute.
     """
 
-    PRIOR = 1.0  # seconds of work that count as done at the pace of that machine
+    PRIOR = 1.0  # seconds of work that count as done at the guessed pace
+    PACE = 2.0  # the guess, as a multiple of :data:`SECONDS`: others wait longer, and work beside the compiler
 
     def __init__(self, names: Sequence[str], clock: Callable[[], float] = time.monotonic) -> None:
         self._coming = [LOADING + seconds_of(names[0]), *map(seconds_of, names[1:])] if names else []
@@ -60,4 +60,4 @@ class Estimate:
         """Return the seconds left after ``done`` of the kernels."""
         worked, coming = sum(self._coming[:done]), sum(self._coming[done:])
         taken = self._clock() - self._start if done else 0.0
-        return coming * (taken + self.PRIOR) / (worked + self.PRIOR)
+        return coming * (taken + self.PRIOR * self.PACE) / (worked + self.PRIOR)
