@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from cnnspec.ir.fields import Shape
 from cnnspec.model.model import INPUT, Layer, Model
-from cnnspec.ops.base import Shape
 from cnnspec.runtime.initialize import initial
 
 from .nets import TIMED_RATE

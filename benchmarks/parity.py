@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy as np
 
 from cnnspec.compiler import Compiler
+from cnnspec.ir.fields import Shape
 from cnnspec.model.model import Model
-from cnnspec.ops.base import Shape
 from cnnspec.options import Options
 from cnnspec.runtime.network import Network
 

@@ -6,10 +6,12 @@ Griewank & Walther 2008, "Evaluating Derivatives", chapter 3.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from .ir.graph import Builder, Graph, Value
 from .ir.rewrite import next_number
+from .ops.merge import Add
 
 
 def differentiate(graph: Graph, *, loss: str = "loss", wanted: tuple[str, ...] | None = None) -> Graph:
@@ -25,22 +27,24 @@ def differentiate(graph: Graph, *, loss: str = "loss", wanted: tuple[str, ...] |
         wanted = tuple(name for name, p in graph.params.items() if p.param.trainable)
     needed = _reaching(graph, set(wanted))
     b = Builder({v.name: v for v in graph.inputs}, start=next_number(graph))
-    target = graph.outputs[loss].name
-    gradients: dict[str, list[Value]] = {}
+    gradients: dict[str, list[Value]] = {graph.outputs[loss].name: [b.step]}  # step holds 1/N
     for node in reversed(graph.nodes):
-        dys = [b.sum(gradients[v.name]) if v.name in gradients else None for v in node.outputs]
-        starts_here = any(v.name == target for v in node.outputs)
-        if not starts_here and all(dy is None for dy in dys):
+        assert not any(v.name in gradients for v in node.outputs[1:]), "only first outputs have gradients"
+        if node.output.name not in gradients or not any(v.name in needed for v in node.inputs):
             continue
-        if not any(v.name in needed for v in node.inputs):
-            continue
+        dy = _sum(b, gradients[node.output.name])
         b.layer = node.layer
-        for value, gradient in zip(node.inputs, node.op.vjp(b, node, *dys), strict=True):
+        for value, gradient in zip(node.inputs, node.op.vjp(b, node, dy), strict=True):
             if gradient is not None and value.name in needed:
                 gradients.setdefault(value.name, []).append(gradient)
     b.layer = ""
-    outputs = {f"grad:{name}": b.sum(gradients[name]) for name in wanted if name in gradients}
+    outputs = {f"grad:{name}": _sum(b, gradients[name]) for name in wanted if name in gradients}
     return replace(graph, nodes=(*graph.nodes, *b.nodes), outputs={**graph.outputs, **outputs})
+
+
+def _sum(b: Builder, values: Sequence[Value]) -> Value:
+    """Return the sum of one or more values of equal shape."""
+    return values[0] if len(values) == 1 else b.add(Add(), *values)
 
 
 def _reaching(graph: Graph, wanted: set[str]) -> set[str]:

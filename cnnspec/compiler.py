@@ -123,7 +123,7 @@ class Compiler:
     @cached_property
     def graph(self) -> Graph:
         """The forward graph of a training step, as it was built."""
-        from .ir.build import build_graph
+        from .passes.build import build_graph
 
         return build_graph(self.model, training=True, target=self.options.target)
 

@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from cnnspec.autodiff import differentiate
-from cnnspec.ir.build import STEP, STEP_SIZE
-from cnnspec.ir.graph import Builder, Graph, ParamValue, Value
+from cnnspec.ir.fields import Shape
+from cnnspec.ir.graph import STEP, STEP_SIZE, Builder, Graph, Op, ParamValue, Value
 from cnnspec.lower.compile import compile_plan
-from cnnspec.ops import Op, Shape
 from cnnspec.ops.loss import Loss, MeanSquaredErrorLoss
 from cnnspec.ops.reshape import Flatten
 from cnnspec.runtime.pack import pack, unpack

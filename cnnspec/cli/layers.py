@@ -12,8 +12,9 @@ import click
 
 from .. import ops
 from ..errors import did_you_mean
+from ..ir.fields import REQUIRED, Attr, attrs_of, dims
 from ..model.settings import SETTINGS
-from ..ops.base import LAYERS, REQUIRED, Attr, attrs_of, dims
+from ..ops import LAYERS
 from ..text import plain, to_json
 from . import render
 

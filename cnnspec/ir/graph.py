@@ -1,15 +1,20 @@
-"""The graph: nodes of ops on values, in SSA form. Gradients are ordinary nodes."""
+"""The graph: ops applied to values, in SSA form. Gradients are ordinary nodes.
+
+A class registered by :func:`layer` may be written in a spec under that name; one registered by :func:`op` exists only
+in graphs (gradients, losses). See docs/adding-a-layer.md.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import Any, ClassVar, TypeVar
 
-if TYPE_CHECKING:
-    from ..ops.base import Op, Param
+from .fields import Pair, Param, Shape, attr, dataclass_transform, declared
 
+T = TypeVar("T", bound=type)
 Dims = tuple[int | str, ...]  # "N" stands for the batch
+Results = list[tuple[Dims, str]]  # shape and dtype of each output
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,81 @@ class Value:
         return f"%{self.name}"
 
 
+class Op:
+    """Base of all ops: typed fields, a shape rule, parameters, cost and gradient. Subclasses are frozen dataclasses."""
+
+    name: ClassVar[str] = ""
+    arity: ClassVar[int | None] = 1  # number of activation inputs; None for any number from two on
+
+    def fields(self) -> dict[str, Any]:
+        """Return the op's fields by name, in order."""
+        return dict(vars(self))
+
+    # ---- of a layer -----------------------------------------------------------------------------
+    def infer(self, *xs: Any, **_: Any) -> Shape:
+        """Return the shape of one output sample; raise ShapeRuleError naming what failed."""
+        raise NotImplementedError
+
+    def params(self, *xs: Any, **_: Any) -> tuple[Param, ...]:
+        """Return the arrays this op owns, in the order of the node's inputs after the activations."""
+        return ()
+
+    def macs(self, xs: tuple[Shape, ...], y: Shape) -> int:
+        """Return the multiply-accumulates of one forward call on one sample."""
+        return 0
+
+    def window(self, x: Shape) -> tuple[Pair, Pair] | None:
+        """Return (effective kernel size, stride) where the op looks at neighbours, for receptive fields."""
+        return None
+
+    def build(self, b: Builder, xs: Sequence[Value], params: Sequence[Value], training: bool) -> Value:
+        """Append the op's forward nodes to a graph and return its output; one node unless overridden."""
+        return b.add(self, *xs, *params)
+
+    # ---- of a node ------------------------------------------------------------------------------
+    def results(self, *inputs: Value) -> Results:
+        """Return shape and dtype of each output of a node with these inputs (batch first, as "N")."""
+        xs = inputs[: self.arity] if self.arity is not None else inputs
+        sample = self.infer(*(tuple(int(d) for d in x.shape[1:]) for x in xs))
+        return [(("N", *sample), "f32")]
+
+    def vjp(self, b: Builder, node: Node, dy: Value) -> list[Value | None]:
+        """Append the gradient nodes and return one gradient (or None) for each input of the node.
+
+        ``dy`` is the gradient of the first output; further outputs have none. Of a loss, it is the value ``step``.
+        """
+        raise NotImplementedError(f"{self.name} has no gradient")
+
+
+LAYERS: dict[str, type[Op]] = {}  # what a spec may write; filled by the package ops, so import it from there
+OPS: dict[str, type[Op]] = {}  # all ops, layers included
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(attr,))
+def op(name: str) -> Callable[[T], T]:
+    """Register a class as a graph op and make it a frozen dataclass."""
+
+    def register(cls: T) -> T:
+        assert name not in OPS, f"op {name!r} is registered twice"
+        cls.name = name  # type: ignore[attr-defined]
+        OPS[name] = declared(cls)
+        return OPS[name]  # type: ignore[return-value]
+
+    return register
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(attr,))
+def layer(name: str) -> Callable[[T], T]:
+    """Register a class as an op that a spec may write under this name."""
+
+    def register(cls: T) -> T:
+        made = op(name)(cls)
+        LAYERS[name] = made
+        return made
+
+    return register
+
+
 @dataclass(frozen=True)
 class Node:
     """One op applied to values. ``layer`` names the layer of the spec that it comes from, "" if none."""
@@ -73,7 +153,7 @@ class Graph:
 
     Attributes
     ----------
-    inputs : what a caller hands over: ``x``, ``target``, ``sample_ids``, ``step`` (see ir/build.py).
+    inputs : what a caller hands over: ``x``, ``target``, ``keys``, ``step`` (see passes/build.py).
     params : parameters by their name in weight files, e.g. ``"stem.conv.weight"``.
     nodes : in an order in which every input comes before its use.
     outputs : named results, e.g. ``logits``, ``loss``, and ``grad:NAME`` for each trainable parameter.
@@ -106,6 +186,11 @@ class Graph:
         return {v.name for v in (*self.outputs.values(), *self.updates.values())}
 
 
+# What the host writes into the input ``step`` before each step.
+STEP = {"inverse_batch": 0, "lr": 1, "correction1": 2, "correction2": 3}
+STEP_SIZE = 16
+
+
 class Builder:
     """Appends nodes and names their values ``0``, ``1``, ... in order."""
 
@@ -119,7 +204,7 @@ class Builder:
 
     @property
     def step(self) -> Value:
-        """Numbers of this very step, set by the host: see STEP in ir/build.py."""
+        """Numbers of this very step, set by the host: see STEP."""
         return self.inputs["step"]
 
     @property
@@ -140,9 +225,3 @@ class Builder:
         node = Node(op, tuple(inputs), tuple(outputs), self.layer)
         self.nodes.append(node)
         return node.outputs
-
-    def sum(self, values: Sequence[Value]) -> Value:
-        """Return the sum of one or more values of equal shape."""
-        from ..ops.merge import Add
-
-        return values[0] if len(values) == 1 else self.add(Add(), *values)

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
-from .graph import Builder, Graph, Node, Value
-
-if TYPE_CHECKING:
-    from ..ops.base import Op
+from .graph import Builder, Graph, Node, Op, Value
 
 
 def next_number(graph: Graph) -> int:

@@ -10,7 +10,8 @@ import dataclasses
 import re
 from typing import Any
 
-from ..ops.base import OPS, Param
+from ..ir.fields import Param
+from ..ir.graph import OPS
 from .graph import Graph, Node, ParamValue, Value
 
 
@@ -41,7 +42,10 @@ def print_node(node: Node) -> str:
 
 
 def parse_graph(text: str) -> Graph:
-    """Return the graph that a text of :func:`print_graph` describes; ValueError names a line that is none."""
+    """Return the graph that a text of :func:`print_graph` describes; ValueError names a line that is none.
+
+    The ops are those registered: the package ``cnnspec.ops`` must have been imported.
+    """
     values: dict[str, Value] = {}
     inputs: list[Value] = []
     params: dict[str, ParamValue] = {}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ..ir.fields import Pair
 from ..ir.graph import Node
 from ..layouts import FilterLayout, filter_layout
 from ..ops.activation import fused_args
-from ..ops.base import Pair
 from ..ops.conv import Conv, ConvInputGrad
 from .cut import Cut
 from .emitter import Emitter

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ..ir.fields import Pair
 from ..ir.graph import Node
 from ..ops.activation import fused_args
-from ..ops.base import Pair
 from ..ops.conv import Depthwise, DepthwiseInputGrad, DepthwiseWeightGrad
 from .cut import Cut
 from .emitter import Emitter

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ..ir.fields import Pair
 from ..ir.graph import Value
 from ..layouts import FilterLayout
-from ..ops.base import Pair
 from ..plan.plan import Buffer
 from .emitter import Emitter
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 
-from ..ops.base import Pair, Shape
+from ..ir.fields import Pair, Shape
 
 
 @dataclass(frozen=True)

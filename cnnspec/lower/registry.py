@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from ..ir.graph import Node
-from ..ops.base import Op, Pair
+from ..ir.fields import Pair
+from ..ir.graph import Node, Op
 
 Halo = Callable[[Node, Any], Mapping[int, Pair]]
 Emit = TypeVar("Emit", bound=Callable[..., None])

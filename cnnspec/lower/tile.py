@@ -7,8 +7,8 @@ stride), weight gradients (the same tile with the roles of pixel and channel exc
 
 from __future__ import annotations
 
+from ..ir.fields import Pair
 from ..layouts import FilterLayout
-from ..ops.base import Pair
 
 ZERO, BIAS, ADD = 0, 1, 2  # how the sums of a tile start; kernels/tile.py
 X_PIXEL, INNER, CHANNELS, START, FUNCTION = 4, 12, 17, 18, 20  # places in the arguments of conv2d

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from ..ir.fields import Pair, Param
 from ..ir.graph import Graph, Value
 from ..layouts import ImageLayout, filter_layout
-from ..ops.base import Pair, Param
 from ..plan.plan import ALIGN, BATCHED, ITEM, PARAM, PARTIAL, SCRATCH, SHARDS, SHARED, STATE, Buffer, Operand
 from .registry import lowering_of
 from .slices import find_slices

@@ -1,6 +1,6 @@
 """Arguments of layers and settings: matched to declared fields, typed, and every misfit told.
 
-All that is known about a layer here is its declaration, :func:`cnnspec.ops.base.attrs_of`.
+All that is known about a layer here is its declaration, :func:`cnnspec.ir.fields.attrs_of`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import Diagnostic, Fix
-from ..ops.base import REQUIRED, Attr, dims
+from ..ir.fields import REQUIRED, Attr, dims
 from ..source import Span
 from ..syntax import ast
 from ..text import plain

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..ops.base import attrs_of
+from ..ir.fields import attrs_of
 from ..syntax import ast
 from .elsewhere import key_elsewhere
 from .forms import format_default, written

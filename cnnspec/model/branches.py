@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import Diagnostic, Fix
-from ..ops.base import Op, Pair, Shape, dims
+from ..ir.fields import Pair, Shape, dims
+from ..ir.graph import Op
 from ..source import Span
 from ..syntax import ast
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from ..errors import Diagnostic, Fix, SpecError
+from ..ir.fields import Shape
 from ..ops import LAYERS
-from ..ops.base import Shape
 from ..source import Span
 from ..syntax import ast
 from ..syntax.parser import parse

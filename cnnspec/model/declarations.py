@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from ..errors import Diagnostic, Fix
+from ..ir.fields import Shape, attrs_of, dims
 from ..ops import LAYERS
-from ..ops.base import Shape, attrs_of, dims
 from ..source import Source, Span
 from ..syntax import ast
 from .arguments import Bound, bind

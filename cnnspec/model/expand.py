@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from ..errors import Diagnostic, Fix, ShapeRuleError
+from ..ir.fields import Shape, attrs_of, dims
+from ..ir.graph import Op
 from ..ops import LAYERS
-from ..ops.base import Op, Shape, attrs_of, dims
 from ..source import Span
 from ..syntax import ast
 from .arguments import Bound, bind

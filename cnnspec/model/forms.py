@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..ops.base import REQUIRED, Attr, dims
+from ..ir.fields import REQUIRED, Attr, dims
 
 
 def written(attrs: Mapping[str, Attr]) -> dict[str, Attr]:

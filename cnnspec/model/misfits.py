@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 
 from ..errors import Diagnostic, Fix
-from ..ops.base import REQUIRED, Attr
+from ..ir.fields import REQUIRED, Attr
 from ..source import Span
 from ..syntax import ast
 from .elsewhere import key_elsewhere

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ..errors import Diagnostic
-from ..ops.base import Op, Param, Shape
+from ..ir.fields import Param, Shape
+from ..ir.graph import Op
 from ..source import Source, Span, Trail
 from .settings import DataSettings, TrainSettings
 

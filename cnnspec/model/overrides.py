@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from ..errors import Diagnostic, SpecError, did_you_mean
-from ..ops.base import Attr, attrs_of
+from ..ir.fields import Attr, attrs_of
 from ..source import Source, Span
 from ..syntax import ast
 from ..syntax.parser import parse

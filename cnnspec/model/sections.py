@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..errors import Diagnostic, Fix
-from ..ops.base import Shape, attrs_of, dims
+from ..ir.fields import Shape, attrs_of, dims
 from ..source import Span
 from ..syntax import ast
 from ..text import some

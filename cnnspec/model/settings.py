@@ -8,18 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-from ..ops.base import attr
+from ..ir.fields import attr, dataclass_transform, declared
 from ..source import Span
-
-if TYPE_CHECKING:
-    from typing_extensions import dataclass_transform
-else:  # the standard library has it from Python 3.11 on
-
-    def dataclass_transform(**_: object) -> Callable[[T], T]:
-        return lambda function: function
-
 
 T = TypeVar("T", bound=type)
 
@@ -27,27 +19,12 @@ T = TypeVar("T", bound=type)
 SETTINGS: dict[str, dict[str, type]] = {}
 
 
-class _Setting:
-    """What all settings share. Generating these for each class would double the time their import takes."""
-
-    def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and vars(self) == vars(other)
-
-    def __hash__(self) -> int:
-        return hash((type(self), *vars(self).items()))
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in vars(self).items())})"
-
-
 @dataclass_transform(frozen_default=True, field_specifiers=(attr,))
 def setting(statement: str, word: str) -> Callable[[T], T]:
     """Register a settings class under a statement of a section and make it a frozen dataclass."""
 
     def register(cls: T) -> T:
-        for name in ("__eq__", "__hash__", "__repr__"):
-            setattr(cls, name, getattr(_Setting, name))
-        frozen: Any = dataclass(frozen=True, eq=False, repr=False)(cls)
+        frozen: Any = declared(cls)
         frozen.word = word
         SETTINGS.setdefault(statement, {})[word] = frozen
         return frozen

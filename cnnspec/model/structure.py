@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..errors import Diagnostic
+from ..ir.fields import attr, attrs_of
 from ..ops import LAYERS
-from ..ops.base import attr, attrs_of
 from ..source import Frame, Span
 from ..syntax import ast
 from .arguments import bind

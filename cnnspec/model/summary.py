@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..ops.base import Pair, Shape, attrs_of
+from ..ir.fields import Pair, Shape, attrs_of
 from .branches import padding_of
 from .forms import format_default, written
 from .model import INPUT, Layer, Model

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..ops.base import attrs_of, dims
+from ..ir.fields import attrs_of, dims
 from .forms import written
 from .model import Model
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Union
 
 from ..errors import Diagnostic, did_you_mean
-from ..ops.base import Shape, dims
+from ..ir.fields import Shape, dims
 from ..source import Span
 from ..syntax import ast
 from .guess import hint_of, meant

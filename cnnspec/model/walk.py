@@ -6,7 +6,8 @@ from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from ..ops.base import Op, Shape
+from ..ir.fields import Shape
+from ..ir.graph import Op
 from ..source import Span, Trail
 from ..syntax import ast
 from .names import NameScope

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ..errors import Diagnostic, Fix
+from ..ir.fields import dims
 from ..ops.activation import Activation
-from ..ops.base import dims
 from ..source import Span
 from ..syntax import ast
 from .settings import CrossEntropy, TrainSettings

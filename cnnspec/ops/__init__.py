@@ -1,27 +1,18 @@
-"""The ops: everything a graph can hold. Importing this package fills the registry ``LAYERS``."""
+"""The ops: everything a graph can hold. Importing this package fills the registries ``LAYERS`` and ``OPS``."""
 
+from ..ir.graph import LAYERS, OPS
 from . import activation, conv, dropout, linear, loss, merge, norm, pool, reduce, reshape
-from .base import LAYERS, OPS, Attr, Op, Param, Shape, attr, attrs_of, dims, layer, op
 
 __all__ = [
     "LAYERS",
     "OPS",
-    "Attr",
-    "Op",
-    "Param",
-    "Shape",
     "activation",
-    "attr",
-    "attrs_of",
     "conv",
-    "dims",
     "dropout",
-    "layer",
     "linear",
     "loss",
     "merge",
     "norm",
-    "op",
     "pool",
     "reduce",
     "reshape",

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 from ..errors import ShapeRuleError
-from .base import Op, Shape, attr, dims, layer, op
-
-if TYPE_CHECKING:
-    from ..ir.graph import Builder, Node, Value
+from ..ir.fields import Shape, attr, dims
+from ..ir.graph import Builder, Node, Op, Value, layer, op
 
 # The number by which kernels know an activation, "" for none. Each derivative is a function of the output y.
 CODES = {"": 0, "relu": 1, "relu6": 2, "leaky_relu": 3, "tanh": 4, "sigmoid": 5}
@@ -26,9 +23,8 @@ class Activation(Op):
     def infer(self, x: Shape) -> Shape:
         return x
 
-    def vjp(self, b: Builder, node: Node, *dys: Value | None) -> list[Value | None]:
-        assert dys[0] is not None
-        return [b.add(ActivationGrad(self.kind), dys[0], node.output)]
+    def vjp(self, b: Builder, node: Node, dy: Value) -> list[Value | None]:
+        return [b.add(ActivationGrad(self.kind), dy, node.output)]
 
 
 def activation_args(kind: str) -> tuple[int, float]:
@@ -104,9 +100,8 @@ class Softmax(Op):
             )
         return x
 
-    def vjp(self, b: Builder, node: Node, *dys: Value | None) -> list[Value | None]:
-        assert dys[0] is not None
-        return [b.add(SoftmaxGrad(), dys[0], node.output)]
+    def vjp(self, b: Builder, node: Node, dy: Value) -> list[Value | None]:
+        return [b.add(SoftmaxGrad(), dy, node.output)]
 
 
 @op("softmax_grad")

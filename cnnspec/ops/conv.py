@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ..errors import ShapeRuleError
+from ..ir.fields import Pair, Param, Shape, attr
+from ..ir.graph import Builder, Node, Op, Results, Value, layer, op
 from .activation import ActivationGrad
-from .base import Op, Pair, Param, Shape, attr, layer, op
 from .reduce import ChannelSum
 from .shapes import image, resolve_padding, slide
-
-if TYPE_CHECKING:
-    from ..ir.graph import Builder, Node, Value
 
 
 class Convolution(Op):
@@ -95,10 +91,9 @@ class Conv(Convolution):
         kh, kw = self.kernel_size
         return y[0] * y[1] * y[2] * kh * kw * (xs[0][2] // self.groups)
 
-    def vjp(self, b: Builder, node: Node, *dys: Value | None) -> list[Value | None]:
+    def vjp(self, b: Builder, node: Node, dy: Value) -> list[Value | None]:
         x, w = node.inputs[:2]
-        assert dys[0] is not None
-        dz = self.linear_dy(b, node, dys[0])
+        dz = self.linear_dy(b, node, dy)
         h, wd, c = x.sample
         geometry = (self.kernel_size, self.stride, self.pads, self.dilation, self.groups)
         dx = b.add(ConvInputGrad(*geometry, (h, wd, c)), dz, w)
@@ -135,7 +130,7 @@ class ConvWeightGrad(Op):
     groups: int = attr("int")
     algorithm: str = attr("hidden", default="direct")
 
-    def results(self, *inputs: Value) -> list[tuple[tuple[int | str, ...], str]]:
+    def results(self, *inputs: Value) -> Results:
         x, dy = inputs
         return [((*self.kernel_size, x.sample[2] // self.groups, dy.sample[2]), "f32")]
 
@@ -178,10 +173,9 @@ class Depthwise(Convolution):
     def macs(self, xs: tuple[Shape, ...], y: Shape) -> int:
         return y[0] * y[1] * y[2] * self.kernel_size[0] * self.kernel_size[1]
 
-    def vjp(self, b: Builder, node: Node, *dys: Value | None) -> list[Value | None]:
+    def vjp(self, b: Builder, node: Node, dy: Value) -> list[Value | None]:
         x, w = node.inputs[:2]
-        assert dys[0] is not None
-        dz = self.linear_dy(b, node, dys[0])
+        dz = self.linear_dy(b, node, dy)
         h, wd, c = x.sample
         geometry = (self.kernel_size, self.stride, self.pads, self.dilation)
         dx = b.add(DepthwiseInputGrad(*geometry, (h, wd, c)), dz, w)
@@ -213,7 +207,7 @@ class DepthwiseWeightGrad(Op):
     padding: Pair = attr("size")
     dilation: Pair = attr("size")
 
-    def results(self, *inputs: Value) -> list[tuple[tuple[int | str, ...], str]]:
+    def results(self, *inputs: Value) -> Results:
         return [((*self.kernel_size, inputs[0].sample[2]), "f32")]
 
 

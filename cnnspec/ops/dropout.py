@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from .base import Op, Shape, attr, layer, op
-
-if TYPE_CHECKING:
-    from ..ir.graph import Builder, Node, Value
+from ..ir.fields import Shape, attr
+from ..ir.graph import Builder, Node, Op, Value, layer, op
 
 
 @layer("dropout")
@@ -46,6 +43,5 @@ class RandomDrop(Op):
     def infer(self, x: Shape) -> Shape:
         return x
 
-    def vjp(self, b: Builder, node: Node, *dys: Value | None) -> list[Value | None]:
-        assert dys[0] is not None
-        return [b.add(self, dys[0], node.inputs[1]), None]
+    def vjp(self, b: Builder, node: Node, dy: Value) -> list[Value | None]:
+        return [b.add(self, dy, node.inputs[1]), None]

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ..errors import ShapeRuleError
+from ..ir.fields import Param, Shape, attr, dims
+from ..ir.graph import Builder, Node, Op, Results, Value, layer, op
 from .activation import ActivationGrad
-from .base import Op, Param, Shape, attr, dims, layer, op
 from .reduce import ChannelSum
-
-if TYPE_CHECKING:
-    from ..ir.graph import Builder, Node, Value
 
 
 @layer("dense")
@@ -43,10 +39,8 @@ class Dense(Op):
     def macs(self, xs: tuple[Shape, ...], y: Shape) -> int:
         return xs[0][0] * y[0]
 
-    def vjp(self, b: Builder, node: Node, *dys: Value | None) -> list[Value | None]:
+    def vjp(self, b: Builder, node: Node, dy: Value) -> list[Value | None]:
         x, w = node.inputs[:2]
-        dy = dys[0]
-        assert dy is not None
         dz = b.add(ActivationGrad(self.activation), dy, node.output) if self.activation else dy
         dx = b.add(DenseInputGrad(x.sample[0]), dz, w)
         dw = b.add(DenseWeightGrad(), x, dz)
@@ -69,6 +63,6 @@ class DenseWeightGrad(Op):
 
     arity = 2
 
-    def results(self, *inputs: Value) -> list[tuple[tuple[int | str, ...], str]]:
+    def results(self, *inputs: Value) -> Results:
         x, dy = inputs
         return [((x.sample[0], dy.sample[0]), "f32")]

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from .base import Op, Shape, attr, op
-
-if TYPE_CHECKING:
-    from ..ir.graph import Builder, Node, Value
-
-Results = list[tuple[tuple[int | str, ...], str]]
+from ..ir.fields import Shape, attr
+from ..ir.graph import Builder, Node, Op, Results, Value, op
 
 
 class Loss(Op):
     """logits, target -> the loss of each sample [N, 1], and 1 where the largest output is the target's, else 0 [N, 1].
 
-    The gradient is of the mean over the samples of the batch.
+    The gradient is of the mean over the samples of the batch: ``dy`` of a loss is the value ``step``, which holds 1/N.
     """
 
     arity = 1
@@ -30,8 +24,8 @@ class CrossEntropyLoss(Loss):
 
     smooth: float = attr("float")
 
-    def vjp(self, b: Builder, node: Node, *dys: Value | None) -> list[Value | None]:
-        return [b.add(CrossEntropyGrad(self.smooth), *node.inputs, b.step), None]
+    def vjp(self, b: Builder, node: Node, dy: Value) -> list[Value | None]:
+        return [b.add(CrossEntropyGrad(self.smooth), *node.inputs, dy), None]
 
 
 @op("cross_entropy_grad")
@@ -48,8 +42,8 @@ class CrossEntropyGrad(Op):
 class MeanSquaredErrorLoss(Loss):
     """Mean over the outputs of (y - target)^2; class labels stand for one-hot targets."""
 
-    def vjp(self, b: Builder, node: Node, *dys: Value | None) -> list[Value | None]:
-        return [b.add(MeanSquaredErrorGrad(), *node.inputs, b.step), None]
+    def vjp(self, b: Builder, node: Node, dy: Value) -> list[Value | None]:
+        return [b.add(MeanSquaredErrorGrad(), *node.inputs, dy), None]
 
 
 @op("mse_grad")

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ..errors import ShapeRuleError
+from ..ir.fields import Shape, attr, dims
+from ..ir.graph import Builder, Node, Op, Results, Value, layer, op
 from .activation import ActivationGrad
-from .base import Op, Shape, attr, dims, layer, op
 from .reduce import SpatialSum
-
-if TYPE_CHECKING:
-    from ..ir.graph import Builder, Node, Value
 
 
 @layer("add")
@@ -29,9 +25,7 @@ class Add(Op):
                 )
         return xs[0]
 
-    def vjp(self, b: Builder, node: Node, *dys: Value | None) -> list[Value | None]:
-        dy = dys[0]
-        assert dy is not None
+    def vjp(self, b: Builder, node: Node, dy: Value) -> list[Value | None]:
         if self.activation:
             dy = b.add(ActivationGrad(self.activation), dy, node.output)
         return [dy] * len(node.inputs)
@@ -57,9 +51,7 @@ class Multiply(Op):
             hint="end one branch in  avgpool global  and as many channels as the other has",
         )
 
-    def vjp(self, b: Builder, node: Node, *dys: Value | None) -> list[Value | None]:
-        dy = dys[0]
-        assert dy is not None
+    def vjp(self, b: Builder, node: Node, dy: Value) -> list[Value | None]:
         grads: list[Value | None] = []
         for mine, other in (node.inputs, node.inputs[::-1]):
             g = b.add(Multiply(), dy, other)
@@ -83,13 +75,12 @@ class Concat(Op):
                 )
         return (*xs[0][:-1], sum(x[-1] for x in xs))
 
-    def vjp(self, b: Builder, node: Node, *dys: Value | None) -> list[Value | None]:
-        assert dys[0] is not None
+    def vjp(self, b: Builder, node: Node, dy: Value) -> list[Value | None]:
         grads: list[Value | None] = []
         start = 0
         for x in node.inputs:
             stop = start + x.sample[-1]
-            grads.append(b.add(Slice(start, stop), dys[0]))
+            grads.append(b.add(Slice(start, stop), dy))
             start = stop
         return grads
 
@@ -100,7 +91,7 @@ class Join(Op):
 
     arity = None
 
-    def results(self, *inputs: Value) -> list[tuple[tuple[int | str, ...], str]]:
+    def results(self, *inputs: Value) -> Results:
         return [((sum(v.sample_size for v in inputs),), "f32")]
 
 

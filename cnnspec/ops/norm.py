@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
+from ..ir.fields import Param, Shape, attr
+from ..ir.graph import Builder, Node, Op, Results, Value, layer, op
 from .activation import BOUNDS, ActivationGrad
-from .base import Op, Param, Shape, attr, layer, op
-
-if TYPE_CHECKING:
-    from ..ir.graph import Builder, Node, Value
-
-Results = list[tuple[tuple[int | str, ...], str]]
 
 
 @layer("bn")
@@ -62,9 +58,6 @@ class BatchStats(Op):
         c = inputs[0].sample[-1]
         return [((c,), "f32"), ((c,), "f32")]
 
-    def vjp(self, b: Builder, node: Node, *dys: Value | None) -> list[Value | None]:
-        return [None]  # Normalize's gradient already goes through mean and variance
-
 
 @op("running_update")
 class RunningUpdate(Op):
@@ -77,15 +70,13 @@ class RunningUpdate(Op):
     def results(self, *inputs: Value) -> Results:
         return [(inputs[0].shape, "f32")]
 
-    def vjp(self, b: Builder, node: Node, *dys: Value | None) -> list[Value | None]:
-        return [None, None]
-
 
 @op("normalize")
 class Normalize(Op):
     """x, mean, var, weight, bias -> weight * (x - mean) / sqrt(var + eps) + bias.
 
-    With ``plus`` (set when the gradients are there) a sixth input is added before the activation.
+    With ``plus`` (set when the gradients are there) a sixth input is added before the activation. The gradient in x
+    goes through mean and variance too, so these have none of their own.
     """
 
     eps: float = attr("float")
@@ -95,10 +86,8 @@ class Normalize(Op):
     def infer(self, x: Shape) -> Shape:
         return x
 
-    def vjp(self, b: Builder, node: Node, *dys: Value | None) -> list[Value | None]:
+    def vjp(self, b: Builder, node: Node, dy: Value) -> list[Value | None]:
         x, mean, var, weight, bias = node.inputs
-        dy = dys[0]
-        assert dy is not None
         through = self.activation if self.activation in BOUNDS else ""
         if self.activation and not through:
             dy = b.add(ActivationGrad(self.activation), dy, node.output)

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ..errors import ShapeRuleError
-from .base import Op, Pair, Shape, attr, layer, op
+from ..ir.fields import Pair, Shape, attr
+from ..ir.graph import Builder, Node, Op, Results, Value, layer, op
 from .shapes import image, resolve_padding, slide
-
-if TYPE_CHECKING:
-    from ..ir.graph import Builder, Node, Value
 
 
 class Pool(Op):
@@ -54,7 +50,7 @@ class MaxPool(Pool):
     stride: Pair | None = attr("size", "from one window to the next; the window's size", default=None, min=1)
     padding: str | Pair = attr("padding", "same, none, or rows and columns", key="pad", default=(0, 0), min=0)
 
-    def results(self, *inputs: Value) -> list[tuple[tuple[int | str, ...], str]]:
+    def results(self, *inputs: Value) -> Results:
         """The pooled values, and for each the place of the maximum in its window, row by row."""
         shape: tuple[int | str, ...] = ("N", *self.infer(inputs[0].sample))
         return [(shape, "f32"), (shape, "u8")]
@@ -70,11 +66,10 @@ class MaxPool(Pool):
             )
         return super().infer(x)
 
-    def vjp(self, b: Builder, node: Node, *dys: Value | None) -> list[Value | None]:
-        assert dys[0] is not None
+    def vjp(self, b: Builder, node: Node, dy: Value) -> list[Value | None]:
         x, index = node.inputs[0], node.outputs[1]
         kernel, stride, pads = self.geometry(x.sample)
-        return [b.add(MaxPoolGrad(kernel, stride, pads, x.sample), dys[0], index)]
+        return [b.add(MaxPoolGrad(kernel, stride, pads, x.sample), dy, index)]
 
 
 @layer("avgpool")
@@ -90,10 +85,9 @@ class AvgPool(Pool):
     stride: Pair | None = attr("size", "from one window to the next; the window's size", default=None, min=1)
     padding: str | Pair = attr("padding", "same, none, or rows and columns", key="pad", default=(0, 0), min=0)
 
-    def vjp(self, b: Builder, node: Node, *dys: Value | None) -> list[Value | None]:
-        assert dys[0] is not None
+    def vjp(self, b: Builder, node: Node, dy: Value) -> list[Value | None]:
         x = node.inputs[0]
-        return [b.add(AvgPoolGrad(*self.geometry(x.sample), x.sample), dys[0])]
+        return [b.add(AvgPoolGrad(*self.geometry(x.sample), x.sample), dy)]
 
 
 @op("maxpool_grad")

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from .base import Op, Shape, op
-
-if TYPE_CHECKING:
-    from ..ir.graph import Value
+from ..ir.fields import Shape
+from ..ir.graph import Op, Results, Value, op
 
 
 @op("channel_sum")
 class ChannelSum(Op):
     """dy -> sum over batch, height and width: the gradient of a bias, [C]."""
 
-    def results(self, *inputs: Value) -> list[tuple[tuple[int | str, ...], str]]:
+    def results(self, *inputs: Value) -> Results:
         return [((inputs[0].sample[-1],), "f32")]
 
 

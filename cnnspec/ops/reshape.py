@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
-from .base import Op, Shape, attr, layer, op
-
-if TYPE_CHECKING:
-    from ..ir.graph import Builder, Node, Value
+from ..ir.fields import Shape, attr
+from ..ir.graph import Builder, Node, Op, Value, layer, op
 
 
 @layer("flatten")
@@ -20,9 +18,8 @@ class Flatten(Op):
             n *= d
         return (n,)
 
-    def vjp(self, b: Builder, node: Node, *dys: Value | None) -> list[Value | None]:
-        assert dys[0] is not None
-        return [b.add(Reshape(node.inputs[0].sample), dys[0])]
+    def vjp(self, b: Builder, node: Node, dy: Value) -> list[Value | None]:
+        return [b.add(Reshape(node.inputs[0].sample), dy)]
 
 
 @op("reshape")
@@ -42,5 +39,5 @@ class Identity(Op):
     def infer(self, x: Shape) -> Shape:
         return x
 
-    def build(self, b: Builder, xs: object, params: object, training: bool) -> Value:
-        return xs[0]  # type: ignore[index]
+    def build(self, b: Builder, xs: Sequence[Value], params: Sequence[Value], training: bool) -> Value:
+        return xs[0]

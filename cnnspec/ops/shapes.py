@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import ShapeRuleError
-from .base import Pair, Shape, dims
+from ..ir.fields import Pair, Shape, dims
 
 AXES = ("height", "width")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import ClassVar
 
+from ..ir.fields import Shape
 from ..ir.graph import Graph, Node
 from ..layouts import overlap_pixels, panel_width, tile_cost
-from ..ops.base import Shape
 from ..ops.conv import Conv, ConvInputGrad, ConvWeightGrad
 
 # Bytes of transformed filters that the second-level cache still holds beside the tiles; the gradient has a copy of them

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import ClassVar
 
-from ..ir.graph import Graph, Node
+from ..ir.graph import Graph, Node, Op
 from ..ir.rewrite import Rewriter
 from ..ops.activation import BOUNDS, ActivationGrad
-from ..ops.base import Op
 from ..ops.conv import Conv
 from ..ops.merge import Add
 from ..ops.norm import Normalize, NormalizeGrad

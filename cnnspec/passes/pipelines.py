@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from ..autodiff import differentiate
 from ..errors import Diagnostic, SpecError
-from ..ir.build import build_graph
 from ..ir.graph import Graph
 from ..model.model import Model
 from ..options import DEFAULT, Options
+from ..passes.build import build_graph
 from .add_gradients_early import AddGradientsEarly
 from .base import Pass, run_pipeline
 from .choose_algorithm import ChooseAlgorithm

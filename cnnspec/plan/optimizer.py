@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..ir.build import STEP
+from ..ir.graph import STEP
 from ..model.settings import SGD, Adam, AdamW
 
 

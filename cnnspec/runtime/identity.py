@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from ..ir.fields import Shape, attrs_of
 from ..model.model import Model
 from ..model.settings import DataSettings, TrainSettings
-from ..ops.base import Shape, attrs_of
 
 
 def shape_text(shape: Shape | Sequence[int]) -> str:

@@ -7,8 +7,8 @@ import math
 import numpy as np
 
 from ..errors import InternalError
+from ..ir.fields import Param
 from ..model.model import Model
-from ..ops.base import Param
 from .rng import keyed
 
 

@@ -12,10 +12,11 @@ import pytest
 from cnnspec.cli import help as helping
 from cnnspec.cli.main import COMMANDS
 from cnnspec.cli.pages import NAMES, pages_folder, plain, sections
+from cnnspec.ir.fields import attrs_of
 from cnnspec.model.expects import METRICS
 from cnnspec.model.settings import SECTIONS, SETTINGS
 from cnnspec.model.values import FUNCTIONS
-from cnnspec.ops.base import LAYERS, attrs_of
+from cnnspec.ops import LAYERS
 from cnnspec.syntax.explain import LATER, SECTION_WORDS
 from cnnspec.syntax.grammar import grammar_path
 from cnnspec.syntax.parser import RESERVED

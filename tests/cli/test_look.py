@@ -15,7 +15,7 @@ import pytest
 from cnnspec.cli.dump import STAGES
 from cnnspec.cli.new import TEMPLATES, template
 from cnnspec.compiler import Compiler
-from cnnspec.ops.base import LAYERS
+from cnnspec.ops import LAYERS
 
 Run = Callable[..., Any]
 ROOT = Path(__file__).resolve().parent.parent.parent

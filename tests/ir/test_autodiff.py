@@ -8,8 +8,8 @@ from running import Run
 
 from cnnspec.autodiff import differentiate
 from cnnspec.compiler import Compiler
-from cnnspec.ir.build import build_graph
 from cnnspec.passes.base import run_pipeline
+from cnnspec.passes.build import build_graph
 from cnnspec.passes.pipelines import FORWARD, TRAINING
 
 # Smooth activations: near a kink a difference of losses is no gradient, and in a whole net some value is always near.

@@ -10,11 +10,11 @@ from golden import cases, example_specs
 
 from cnnspec.autodiff import differentiate
 from cnnspec.compiler import Compiler
-from cnnspec.ir.build import build_graph
 from cnnspec.ir.graph import Graph
 from cnnspec.ir.text import parse_graph, print_graph
 from cnnspec.ir.verify import verify_graph
 from cnnspec.passes.base import run_pipeline
+from cnnspec.passes.build import build_graph
 from cnnspec.passes.pipelines import FORWARD, INFERENCE, TRAINING
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+import cnnspec.ops  # noqa: F401  registers the ops that parse_graph knows
 from cnnspec.ir.graph import Graph, Node, Value
 from cnnspec.ir.rewrite import Rewriter, next_number
 from cnnspec.ir.text import parse_graph, print_graph

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+import cnnspec.ops  # noqa: F401  registers the ops that parse_graph knows
 from cnnspec.errors import InternalError
 from cnnspec.ir.text import parse_graph
 from cnnspec.ir.verify import verify_graph

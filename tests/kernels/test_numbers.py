@@ -7,7 +7,9 @@ import pytest
 from running import Run, layer_graph, loss_graph, with_gradients
 
 from cnnspec.compiler import Compiler
-from cnnspec.ops import LAYERS, Op, Shape
+from cnnspec.ir.fields import Shape
+from cnnspec.ir.graph import Op
+from cnnspec.ops import LAYERS
 from cnnspec.ops.activation import LeakyRelu
 from cnnspec.ops.conv import Conv, Depthwise
 from cnnspec.ops.dropout import Dropout

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from running import layer_graph
 
+from cnnspec.ir.graph import Op
 from cnnspec.lower.compile import compile_plan
 from cnnspec.lower.registry import LOWERINGS, lowering, lowering_of
-from cnnspec.ops import OPS, Op
+from cnnspec.ops import OPS
 from cnnspec.ops.activation import Activation, Relu
 from cnnspec.ops.norm import Normalize, Renormalize
 

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from cnnspec.ops import LAYERS, Op, Shape
+from cnnspec.ir.fields import Shape
+from cnnspec.ir.graph import Op
+from cnnspec.ops import LAYERS
 from cnnspec.ops.activation import LeakyRelu, Relu, Relu6, Sigmoid, Softmax, Tanh
 from cnnspec.ops.conv import Conv, Depthwise
 from cnnspec.ops.dropout import Dropout

@@ -14,10 +14,10 @@ from running import BATCH, Run, distance, layer_graph, loss_graph, with_gradient
 from samples import IN_TRAINING_ONLY_TOGETHER, RANDOM_IN_TRAINING, SAMPLES, Bad, Good
 
 from cnnspec.errors import ShapeRuleError
-from cnnspec.ir.build import STEP_SIZE
-from cnnspec.ir.graph import Builder, Graph, Value
+from cnnspec.ir.fields import Shape
+from cnnspec.ir.graph import STEP_SIZE, Builder, Graph, Op, Value
 from cnnspec.ir.verify import verify_graph
-from cnnspec.ops import LAYERS, OPS, Op, Shape
+from cnnspec.ops import LAYERS, OPS
 from cnnspec.ops.loss import CrossEntropyLoss, Loss, MeanSquaredErrorLoss
 
 # The default draws the same samples each time; CNNSPEC_EXAMPLES=2000 goes further, with new ones each time.

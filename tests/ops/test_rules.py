@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from running import Run, layer_graph, with_gradients
 
+from cnnspec.ir.graph import Op
 from cnnspec.lower.compile import compile_plan
-from cnnspec.ops.base import Op
 from cnnspec.ops.conv import Conv, Depthwise
 from cnnspec.ops.linear import Dense
 from cnnspec.ops.norm import BatchNorm

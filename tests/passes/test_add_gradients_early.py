@@ -9,12 +9,12 @@ import pytest
 
 from cnnspec.autodiff import differentiate
 from cnnspec.compiler import Compiler
-from cnnspec.ir.build import build_graph
 from cnnspec.lower.compile import compile_plan
 from cnnspec.options import Options
 from cnnspec.passes import pipelines
 from cnnspec.passes.add_gradients_early import AddGradientsEarly
 from cnnspec.passes.base import run_pipeline
+from cnnspec.passes.build import build_graph
 from cnnspec.plan.plan import LOCAL
 from cnnspec.runtime.network import Network
 

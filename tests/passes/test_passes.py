@@ -16,12 +16,12 @@ from running import Run, distance
 from cnnspec.autodiff import differentiate
 from cnnspec.compiler import Compiler
 from cnnspec.errors import InternalError
-from cnnspec.ir.build import build_graph
 from cnnspec.ir.graph import Graph
 from cnnspec.ir.text import parse_graph, print_graph
 from cnnspec.options import Options
 from cnnspec.passes.add_gradients_early import AddGradientsEarly
 from cnnspec.passes.base import run_pipeline
+from cnnspec.passes.build import build_graph
 from cnnspec.passes.choose_algorithm import ChooseAlgorithm
 from cnnspec.passes.dead_code import DeadCode
 from cnnspec.passes.fold_batchnorm import FoldNormalisation

@@ -9,11 +9,11 @@ import pytest
 
 from cnnspec.autodiff import differentiate
 from cnnspec.compiler import Compiler
-from cnnspec.ir.build import build_graph
 from cnnspec.lower.compile import compile_plan
 from cnnspec.options import Options
 from cnnspec.passes import pipelines
 from cnnspec.passes.base import run_pipeline
+from cnnspec.passes.build import build_graph
 from cnnspec.passes.share_statistics import ShareStatistics
 from cnnspec.runtime.network import Network
 

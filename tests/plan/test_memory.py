@@ -10,9 +10,9 @@ from running import Run
 
 from cnnspec.autodiff import differentiate
 from cnnspec.compiler import Compiler
-from cnnspec.ir.build import build_graph
 from cnnspec.lower.compile import compile_plan
 from cnnspec.passes.base import run_pipeline
+from cnnspec.passes.build import build_graph
 from cnnspec.passes.pipelines import FORWARD, INFERENCE, TRAINING
 from cnnspec.plan.memory import place_arena
 from cnnspec.plan.plan import BATCHED, KEPT, LOCAL, OF_THREAD, PARAM, PARTIAL, SHARDS, SHARED, Buffer, Plan

@@ -10,8 +10,8 @@ import pytest
 from cnnspec.autodiff import differentiate
 from cnnspec.compiler import Compiler
 from cnnspec.errors import InternalError
-from cnnspec.ir.build import build_graph
 from cnnspec.lower.compile import Update, compile_plan
+from cnnspec.passes.build import build_graph
 from cnnspec.plan.plan import BATCH, BATCHED, KEPT, LOCAL, PARAM, SHARED, Buffer, KernelCall, Operand, Plan, Segment
 from cnnspec.plan.verify import verify_plan
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cnnspec.errors import InternalError
-from cnnspec.ops.base import Param
+from cnnspec.ir.fields import Param
 from cnnspec.runtime.initialize import initial
 
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ...errors import DataError
+from ...ir.fields import Shape
 from ...model.model import Model
 from ...model.settings import DataSettings, fitting_source
-from ...ops.base import Shape
 from ..run_folder import base_of
 from .arrays import dataset_of_arrays
 from .digits import load_digits, open_digits

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from ...ir.fields import Shape
 from ...model.settings import Normalize
-from ...ops.base import Shape
 from .labels import as_labels, class_numbers, count_classes
 from .pixels import PixelScale, as_pixels, differs, pieces, remark
 from .split import ArraySplit, Dataset, normalizer_for, with_validation

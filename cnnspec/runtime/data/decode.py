@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import DataError
-from ...ops.base import Shape
+from ...ir.fields import Shape
 from ...text import some
 from .image import REMARKS, Picture, check_header, load_picture, read_picture
 from .levels import USUAL_WHITE, Decoding, UnknownLevels, UnreadableImage, suggest_levels

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ...ir.fields import Shape
 from ...model.settings import DataSettings
-from ...ops.base import Shape
 from .labels import class_numbers
 from .pixels import PixelScale
 from .split import ArraySplit, Dataset, check_image_shape, normalizer_for

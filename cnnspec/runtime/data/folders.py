@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from ...errors import DataError
+from ...ir.fields import Shape
 from ...model.settings import DataSettings
-from ...ops.base import Shape
 from ...reading import named_path
 from ...text import some
 from . import split as limits

@@ -14,8 +14,8 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import DataError, MachineError
+from ...ir.fields import Shape
 from ...model.settings import DataSettings
-from ...ops.base import Shape
 from ...reading import check_room, open_file
 from .levels import USUAL_WHITE, Decoding, UnknownLevels, UnreadableImage, in_bands, suggest_levels, to_bytes
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import DataError
+from ...ir.fields import Shape
 from ...model.settings import DataSettings
-from ...ops.base import Shape
 from ...reading import named_path
 from .idx import read_idx
 from .labels import class_numbers, count_classes

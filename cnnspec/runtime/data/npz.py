@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ...errors import DataError
+from ...ir.fields import Shape
 from ...model.settings import DataSettings
-from ...ops.base import Shape
 from ...reading import named_path
 from .archive import open_archive
 from .arrays import Part, dataset_of_parts

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import DataError
-from ...ops.base import Shape
+from ...ir.fields import Shape
 
 PIECE_NBYTES = 16 << 20  # of an array looked at in one go: masks of all of it would double the memory
 _BLOCKS, _BLOCK = 512, 4096  # values of a mapped array that its range is taken from

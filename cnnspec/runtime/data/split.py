@@ -11,8 +11,8 @@ from typing import Protocol
 import numpy as np
 
 from ...errors import DataError
+from ...ir.fields import Shape
 from ...model.settings import Normalize
-from ...ops.base import Shape
 from ...text import some
 from ..rng import keyed
 from .pixels import PICTURES, PixelScale

@@ -11,8 +11,8 @@ from typing import IO, Any
 import numpy as np
 
 from ...errors import DataError, did_you_mean
+from ...ir.fields import Shape
 from ...model.settings import DataSettings
-from ...ops.base import Shape
 from ...reading import CHUNK, named_path, open_unpacked
 from . import split as limits
 from .arrays import Part, dataset_of_parts

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from ..ir.graph import STEP_SIZE, Builder, Graph, ParamValue, Value
 from ..model.model import INPUT, Model
 from ..ops.loss import CrossEntropyLoss, MeanSquaredErrorLoss
-from .graph import Builder, Graph, ParamValue, Value
-
-# What the host writes into the input ``step`` before each step.
-STEP = {"inverse_batch": 0, "lr": 1, "correction1": 2, "correction2": 3}
-STEP_SIZE = 16
 
 
 def build_graph(model: Model, *, training: bool, target: str = "i32", watched: Collection[str] = ()) -> Graph:

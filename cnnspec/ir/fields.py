@@ -1,0 +1,127 @@
+"""Typed fields: how ops and settings declare what a spec may write of them, and the arrays that an op owns.
+
+The declared fields drive checking, "did you mean", help and the printed graph.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from typing_extensions import dataclass_transform
+else:
+
+    def dataclass_transform(**_: Any) -> Any:
+        """What typing has from Python 3.11 on; at run time it does nothing."""
+        return lambda decorator: decorator
+
+
+Shape = tuple[int, ...]  # of one sample: (H, W, C) or (F,); the batch is never part of it
+Pair = tuple[int, int]
+
+REQUIRED: Any = object()
+
+
+@dataclass(frozen=True)
+class Attr:
+    """The declaration of one field: how a spec writes it and which values it takes.
+
+    Kinds: ``int``, ``float``, ``bool`` (yes/no), ``word`` (one of ``choices``), ``size`` (3 or 3x5, a pair),
+    ``window`` (a size, or the word ``global`` which is stored as None), ``padding`` (``same``, ``none``,
+    an int or a size; stored as a pair, or as "same"), ``floats`` (one number, or one for each channel, as a tuple),
+    ``str`` (text in quotes), ``hidden`` (set by passes and builders, never written).
+    """
+
+    kind: str
+    doc: str = ""
+    key: str = ""  # what a spec writes before "="; the field's own name when empty
+    positional: bool = False  # may also stand without a key, in the order of declaration
+    default: Any = REQUIRED
+    min: float | None = None
+    max: float | None = None
+    choices: tuple[str, ...] = ()
+
+
+def attr(
+    kind: str,
+    doc: str = "",
+    *,
+    key: str = "",
+    positional: bool = False,
+    default: Any = REQUIRED,
+    min: float | None = None,
+    max: float | None = None,
+    choices: Sequence[str] = (),
+) -> Any:
+    """Declare one field of an op or a setting; see :class:`Attr`."""
+    meta = {"attr": Attr(kind, doc, key, positional, default, min, max, tuple(choices))}
+    if default is REQUIRED:
+        return dataclasses.field(metadata=meta)
+    return dataclasses.field(default=default, metadata=meta)
+
+
+def attrs_of(cls: type) -> dict[str, Attr]:
+    """Return the declared fields of an op or settings class by field name, in order, keys filled in."""
+    declared: dict[str, Attr] = {}
+    for f in dataclasses.fields(cls):
+        a = f.metadata.get("attr")
+        if a is not None:
+            declared[f.name] = dataclasses.replace(a, key=a.key or f.name)
+    return declared
+
+
+@dataclass(frozen=True)
+class Param:
+    """One array that an op owns.
+
+    ``init`` names an initialiser of runtime/initialize.py: ``zeros``, ``ones``, ``kaiming_uniform`` (He et al. 2015,
+    with a = sqrt(5), which is uniform in +-1/sqrt(fan_in)). ``trainable`` is false for running statistics.
+    """
+
+    name: str
+    shape: Shape
+    init: str = "zeros"
+    fan_in: int = 0
+    trainable: bool = True
+    groups: int = 1  # of a convolution's weight
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        n = 1
+        for s in self.shape:
+            n *= s
+        return n
+
+
+T = TypeVar("T", bound=type)
+
+
+def declared(cls: T) -> T:
+    """Make a class a frozen dataclass, whose objects are equal where their types and fields are.
+
+    Dataclasses would generate these methods for each class, which would double the time that their import takes.
+    """
+    made: Any = dataclass(frozen=True, eq=False, repr=False)(cls)
+    made.__eq__, made.__hash__, made.__repr__ = _is_equal, _hash, _show
+    return made
+
+
+def _is_equal(self: object, other: object) -> bool:
+    return type(self) is type(other) and vars(self) == vars(other)
+
+
+def _hash(self: object) -> int:
+    return hash((type(self), *vars(self).items()))
+
+
+def _show(self: object) -> str:
+    return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in vars(self).items())})"
+
+
+def dims(shape: Sequence[int | str]) -> str:
+    """Return a shape as users write it: ``28x28x16`` (height x width x channels)."""
+    return "x".join(str(d) for d in shape)
