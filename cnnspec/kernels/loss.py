@@ -12,6 +12,7 @@ from .activate import exp_f32, exp_f64
 from .pointwise import register
 
 at = T = exp = None
+ONEHOT = False  # True in the kernels with this word in their name
 
 
 def softmax(p, a, n):
@@ -85,51 +86,37 @@ def cross_entropy_grad(p, a, n):
 
 
 def mse(p, a, n):
-    """p = y, target, loss, correct: strides of the four. Correct: the largest output stands where the target's does."""
-    y, target, loss, correct = at(p[0]), at(p[1]), at(p[2]), at(p[3])
+    """p = y, target, loss, correct: strides of the four. Correct: the largest output stands where the target's does.
+
+    With ONEHOT a target is a class number, and stands for 1 at its place and 0 elsewhere.
+    """
+    y, target, loss, correct = at(p[0]), i32_at(p[1]) if ONEHOT else at(p[1]), at(p[2]), at(p[3])
     for i in range(n):
         f, g, best, wanted = i * a[1], i * a[2], 0, 0
+        if ONEHOT:
+            wanted = target[g]
         total = 0.0
         for k in range(a[0]):
-            d = float(y[f + k]) - float(target[g + k])
+            value = float(y[f + k])
+            d = value - ((1.0 if k == wanted else 0.0) if ONEHOT else float(target[g + k]))
             total += d * d
             best = k if y[f + k] > y[f + best] else best
-            wanted = k if target[g + k] > target[g + wanted] else wanted
+            if not ONEHOT:
+                wanted = k if target[g + k] > target[g + wanted] else wanted
         loss[i * a[3]] = T(total / a[0])
         correct[i * a[4]] = T(1) if best == wanted else T(0)
 
 
 def mse_grad(p, a, n):
-    """p = y, target, step, dx."""
-    y, target, step, dx = at(p[0]), at(p[1]), at(p[2]), at(p[3])
+    """p = y, target, step, dx; dx = 2 (y - target) / features * step. ONEHOT: as in mse."""
+    y, target, step, dx = at(p[0]), i32_at(p[1]) if ONEHOT else at(p[1]), at(p[2]), at(p[3])
     share = T(2) * step[0] / T(a[0])
     for i in range(n):
+        label = target[i * a[2]] if ONEHOT else 0
         for k in range(a[0]):
-            dx[i * a[4] + k] = (y[i * a[1] + k] - target[i * a[2] + k]) * share
-
-
-def mse__onehot(p, a, n):
-    """The same for class numbers."""
-    y, label, loss, correct = at(p[0]), i32_at(p[1]), at(p[2]), at(p[3])
-    for i in range(n):
-        f, t, best = i * a[1], label[i * a[2]], 0
-        total = 0.0
-        for k in range(a[0]):
-            d = float(y[f + k]) - (1.0 if k == t else 0.0)
-            total += d * d
-            best = k if y[f + k] > y[f + best] else best
-        loss[i * a[3]] = T(total / a[0])
-        correct[i * a[4]] = T(1) if best == t else T(0)
-
-
-def mse_grad__onehot(p, a, n):
-    """The same for class numbers."""
-    y, label, step, dx = at(p[0]), i32_at(p[1]), at(p[2]), at(p[3])
-    share = T(2) * step[0] / T(a[0])
-    for i in range(n):
-        t = label[i * a[2]]
-        for k in range(a[0]):
-            dx[i * a[4] + k] = (y[i * a[1] + k] - (T(1) if k == t else T(0))) * share
+            value = y[i * a[1] + k]
+            aim = (T(1) if k == label else T(0)) if ONEHOT else target[i * a[2] + k]
+            dx[i * a[4] + k] = (value - aim) * share
 
 
 def finish_loss(p, a, n):
@@ -144,6 +131,6 @@ def finish_loss(p, a, n):
 
 
 register(
-    softmax, softmax_grad, cross_entropy, cross_entropy_grad, mse, mse_grad, mse__onehot, mse_grad__onehot, finish_loss,
-    exp=(exp_f32, exp_f64),
+    softmax, softmax_grad, cross_entropy, cross_entropy_grad, mse, mse_grad, finish_loss, exp=(exp_f32, exp_f64)
 )  # fmt: skip
+register(mse, mse_grad, flags=("ONEHOT",))

@@ -20,10 +20,10 @@ from .pointwise import register
 from .sweep import line_of, make_sweep
 
 # Bound for each element type by register().
-at = T = SIZE = LINE = add_up = deviations = scale_shift = scale_shift_plus = run = stacked = None
+at = T = SIZE = LINE = add_up = deviations = scale_shift = pair_sums = mix = run = stacked = None
+PLUS = MASKED = NOBIAS = False  # True in the kernels with this word in their name
 SOME = 8192  # pixels whose mean is taken before they are added to others in float64; few images have more
 RUN = 32  # samples that are added up first, where a sample is one pixel
-pair_sums = pair_sums_masked = pair_sums_masked_plus = mix = mix_masked = mix_plus = mix_masked_plus = None
 
 
 def batch_stats(p, a, n):
@@ -109,58 +109,39 @@ def normalize_affine(p, a, n):
 
 def affine(p, a, n):
     """p = x, affine, y; y = f(x * scale + shift): height, width, channels, x and y strides, size, code, parameter,
-    bounds."""
+    bounds.
+
+    With PLUS p ends in another image, a in its strides: y = f(x * scale + shift + other), where f is only its bounds.
+    """
     y, code, param = at(p[2]), a[10], T(as_float(a[11]))
+    images = (n, a[0], a[1], a[2], p[0], a[3] * SIZE, a[4] * SIZE, a[5] * SIZE)
+    other = (p[3], a[14] * SIZE, a[15] * SIZE, a[16] * SIZE) if PLUS else ()
     scale_shift((
-        n, a[0], a[1], a[2],
-        p[0], a[3] * SIZE, a[4] * SIZE, a[5] * SIZE, p[2], a[6] * SIZE, a[7] * SIZE, a[8] * SIZE,
-        p[1], p[1] + a[9] * SIZE,
+        *images, *other, p[2], a[6] * SIZE, a[7] * SIZE, a[8] * SIZE, p[1], p[1] + a[9] * SIZE,
     ), T(as_float(a[12])), T(as_float(a[13])))  # fmt: skip
-    if code > 2:
+    if not PLUS and code > 2:
         for i in range(n):
             for h in range(a[0]):
                 run(y, i * a[6] + h * a[7], a[1] * a[2], code, param)
 
 
-def affine__plus(p, a, n):
-    """The same plus another image, before the bounds, for activations that are nothing else: p ends in it, a in its
-    strides."""
-    scale_shift_plus((
-        n, a[0], a[1], a[2],
-        p[0], a[3] * SIZE, a[4] * SIZE, a[5] * SIZE, p[3], a[14] * SIZE, a[15] * SIZE, a[16] * SIZE,
-        p[2], a[6] * SIZE, a[7] * SIZE, a[8] * SIZE,
-        p[1], p[1] + a[9] * SIZE,
-    ), T(as_float(a[12])), T(as_float(a[13])))  # fmt: skip
-
-
 def normalize_sums(p, a, n):
-    """p = dy, x, mean, partial; partial += sum of dy [size], of dy * (x - mean) [size]: strides of dy and x, size."""
-    pair_sums((
-        n, a[0], a[1], a[2],
-        p[0], a[3] * SIZE, a[4] * SIZE, a[5] * SIZE, p[1], a[6] * SIZE, a[7] * SIZE, a[8] * SIZE,
-        p[2], p[3], p[3] + a[9] * SIZE,
-    ), T(0), T(0))  # fmt: skip
+    """p = dy, x, mean, partial; partial += sum of dy [size], of dy * (x - mean) [size]: height, width, channels,
+    strides of dy and x, size.
 
-
-def normalize_sums__masked(p, a, n):
-    """The same where dy passes only for 0 < y < bound, y = x * scale + shift: p ends in both, a in the bound."""
+    With MASKED p goes on with scale and shift, a with a bound: dy counts only where 0 < x * scale + shift < bound. With
+    PLUS besides, p ends in two more images, a in their strides: total = other + scale * dy.
+    """
     size = a[9] * SIZE
-    pair_sums_masked((
+    images = (
         n, a[0], a[1], a[2],
         p[0], a[3] * SIZE, a[4] * SIZE, a[5] * SIZE, p[1], a[6] * SIZE, a[7] * SIZE, a[8] * SIZE,
-        p[2], p[4], p[4] + size, p[3], p[3] + size,
-    ), T(0), T(as_float(a[10])))  # fmt: skip
-
-
-def normalize_sums__masked__plus(p, a, n):
-    """The same, and total = other + scale * dy where it passes: p ends in other, total, a in their strides."""
-    size = a[9] * SIZE
-    pair_sums_masked_plus((
-        n, a[0], a[1], a[2],
-        p[0], a[3] * SIZE, a[4] * SIZE, a[5] * SIZE, p[1], a[6] * SIZE, a[7] * SIZE, a[8] * SIZE,
-        p[5], a[11] * SIZE, a[12] * SIZE, a[13] * SIZE, p[6], a[14] * SIZE, a[15] * SIZE, a[16] * SIZE,
-        p[2], p[4], p[4] + size, p[3], p[3] + size,
-    ), T(0), T(as_float(a[10])))  # fmt: skip
+    )  # fmt: skip
+    other = (p[5], a[11] * SIZE, a[12] * SIZE, a[13] * SIZE) if PLUS else ()
+    total = (p[6], a[14] * SIZE, a[15] * SIZE, a[16] * SIZE) if PLUS else ()
+    constants = (p[2], p[4], p[4] + size) if MASKED else (p[2],)
+    numbers = (*images, *other, *total, *constants, p[3], p[3] + size)
+    pair_sums(numbers, T(0), T(as_float(a[10])) if MASKED else T(0))
 
 
 def channel_sum(p, a, n):
@@ -211,55 +192,32 @@ def add_factors(p, a, n):
 
 
 def affine2(p, a, n):
-    """p = dy, x, factors, dx; dx = A dy + B x + C: height, width, channels, strides of dy, x, dx, size."""
+    """p = dy, x, factors, dx; dx = A dy + B x + C: height, width, channels, strides of dy, x, dx, size.
+
+    With MASKED p goes on with scale and shift, a with a bound: dy counts only where 0 < x * scale + shift < bound. With
+    PLUS p ends in another gradient, a in its strides: dx = A dy + B x + C + other.
+    """
     size = a[12] * SIZE
-    mix((
+    images = (
         n, a[0], a[1], a[2],
         p[0], a[3] * SIZE, a[4] * SIZE, a[5] * SIZE, p[1], a[6] * SIZE, a[7] * SIZE, a[8] * SIZE,
-        p[3], a[9] * SIZE, a[10] * SIZE, a[11] * SIZE,
-        p[2], p[2] + size, p[2] + 2 * size,
-    ), T(0), T(0))  # fmt: skip
-
-
-def affine2__masked(p, a, n):
-    """The same where dy passes only for 0 < y < bound, y = x * scale + shift: p ends in both, a in the bound."""
-    size = a[12] * SIZE
-    mix_masked((
-        n, a[0], a[1], a[2],
-        p[0], a[3] * SIZE, a[4] * SIZE, a[5] * SIZE, p[1], a[6] * SIZE, a[7] * SIZE, a[8] * SIZE,
-        p[3], a[9] * SIZE, a[10] * SIZE, a[11] * SIZE,
-        p[4], p[4] + size, p[2], p[2] + size, p[2] + 2 * size,
-    ), T(0), T(as_float(a[13])))  # fmt: skip
-
-
-def affine2__plus(p, a, n):
-    """The same plus another gradient: p ends in it, a in its strides."""
-    size = a[12] * SIZE
-    mix_plus((
-        n, a[0], a[1], a[2],
-        p[0], a[3] * SIZE, a[4] * SIZE, a[5] * SIZE, p[1], a[6] * SIZE, a[7] * SIZE, a[8] * SIZE,
-        p[4], a[13] * SIZE, a[14] * SIZE, a[15] * SIZE,
-        p[3], a[9] * SIZE, a[10] * SIZE, a[11] * SIZE,
-        p[2], p[2] + size, p[2] + 2 * size,
-    ), T(0), T(0))  # fmt: skip
-
-
-def affine2__masked__plus(p, a, n):
-    """Both: p ends in scale and shift, and the other gradient, a in the bound and its strides."""
-    size = a[12] * SIZE
-    mix_masked_plus((
-        n, a[0], a[1], a[2],
-        p[0], a[3] * SIZE, a[4] * SIZE, a[5] * SIZE, p[1], a[6] * SIZE, a[7] * SIZE, a[8] * SIZE,
-        p[5], a[14] * SIZE, a[15] * SIZE, a[16] * SIZE,
-        p[3], a[9] * SIZE, a[10] * SIZE, a[11] * SIZE,
-        p[4], p[4] + size, p[2], p[2] + size, p[2] + 2 * size,
-    ), T(0), T(as_float(a[13])))  # fmt: skip
+    )  # fmt: skip
+    i, k = (5, 14) if MASKED else (4, 13)
+    other = (p[i], a[k] * SIZE, a[k + 1] * SIZE, a[k + 2] * SIZE) if PLUS else ()
+    made = (p[3], a[9] * SIZE, a[10] * SIZE, a[11] * SIZE)
+    mask = (p[4], p[4] + size) if MASKED else ()
+    numbers = (*images, *other, *made, *mask, p[2], p[2] + size, p[2] + 2 * size)
+    mix(numbers, T(0), T(as_float(a[13])) if MASKED else T(0))
 
 
 def fold_batchnorm(p, a, n):
-    """p = w, b, weight, bias, mean, var, w', b': a = groups, panels, rows, width, panel, group, channels, eps."""
-    w, b, weight, bias, mean, var = at(p[0]), at(p[1]), at(p[2]), at(p[3]), at(p[4]), at(p[5])
-    w2, b2 = at(p[6]), at(p[7])
+    """p = w, b, weight, bias, mean, var, w', b': a = groups, panels, rows, width, panel, group, channels, eps.
+
+    With NOBIAS the filters have no bias, and p lacks b.
+    """
+    k = 1 if NOBIAS else 2
+    w, b, weight, bias, mean, var = at(p[0]), at(p[1]), at(p[k]), at(p[k + 1]), at(p[k + 2]), at(p[k + 3])
+    w2, b2 = at(p[k + 4]), at(p[k + 5])
     groups, rows, width, panel, group, channels = a[0], a[2], a[3], a[4], a[5], a[6]
     for g in range(groups):
         for k in range(channels):
@@ -268,22 +226,7 @@ def fold_batchnorm(p, a, n):
             start = g * group + k // width * panel + k % width
             for i in range(rows):
                 w2[start + i * width] = w[start + i * width] * scale
-            b2[c] = (b[c] - mean[c]) * scale + bias[c]
-
-
-def fold_batchnorm__nobias(p, a, n):
-    """The same for filters without a bias: p = w, weight, bias, mean, var, w', b'."""
-    w, weight, bias, mean, var = at(p[0]), at(p[1]), at(p[2]), at(p[3]), at(p[4])
-    w2, b2 = at(p[5]), at(p[6])
-    groups, rows, width, panel, group, channels = a[0], a[2], a[3], a[4], a[5], a[6]
-    for g in range(groups):
-        for k in range(channels):
-            c = g * channels + k
-            scale = weight[c] / T(math.sqrt(var[c] + as_float(a[7])))
-            start = g * group + k // width * panel + k % width
-            for i in range(rows):
-                w2[start + i * width] = w[start + i * width] * scale
-            b2[c] = bias[c] - mean[c] * scale
+            b2[c] = bias[c] - mean[c] * scale if NOBIAS else (b[c] - mean[c]) * scale + bias[c]
 
 
 def _bodies(bits: int) -> dict[str, Any]:
@@ -344,14 +287,14 @@ def _bodies(bits: int) -> dict[str, Any]:
         "add_up": make(1, 0, 0, 1, lambda v, xs, ks, bounds: ([], [xs[0]])),
         "deviations": make(1, 1, 0, 1, deviation),
         "scale_shift": make(1, 2, 1, 0, bounded(scaled)),
-        "scale_shift_plus": make(2, 2, 1, 0, bounded(added(scaled))),
+        "scale_shift.PLUS": make(2, 2, 1, 0, bounded(added(scaled))),
         "pair_sums": make(2, 1, 0, 2, pair),
         "mix": make(2, 3, 1, 0, mix),
-        "pair_sums_masked": make(2, 3, 0, 2, pair_masked),
-        "pair_sums_masked_plus": make(3, 3, 1, 2, pair_masked_plus),
-        "mix_masked": make(2, 5, 1, 0, mix_masked),
-        "mix_plus": make(3, 3, 1, 0, added(mix)),
-        "mix_masked_plus": make(3, 5, 1, 0, added(mix_masked)),
+        "pair_sums.MASKED": make(2, 3, 0, 2, pair_masked),
+        "pair_sums.MASKED.PLUS": make(3, 3, 1, 2, pair_masked_plus),
+        "mix.MASKED": make(2, 5, 1, 0, mix_masked),
+        "mix.PLUS": make(3, 3, 1, 0, added(mix)),
+        "mix.MASKED.PLUS": make(3, 5, 1, 0, added(mix_masked)),
     }
 
 
@@ -366,13 +309,23 @@ def _run(T: Any, apply: Any) -> Any:
     return run
 
 
-_sides = [_bodies(32), _bodies(64)]
-_lines = (line_of(32), line_of(64))
-register(
-    batch_stats, merge_stats, running_update, normalize_affine, affine, affine__plus, normalize_sums,
-    normalize_sums__masked, normalize_sums__masked__plus, channel_sum, merge_sums, normalize_factors, add_factors,
-    affine2, affine2__masked, affine2__plus, affine2__masked__plus, fold_batchnorm, fold_batchnorm__nobias,
-    LINE=_lines, stacked=(stack(3 * 8 + 16), stack(3 * 8 + 8)),
-    run=(_run(float32, apply_f32), _run(float64, apply_f64)),
-    **{name: (_sides[0][name], _sides[1][name]) for name in _sides[0]},
-)  # fmt: skip
+def _register() -> None:
+    single, double = _bodies(32), _bodies(64)
+    sweeps = {name: (single[name], double[name]) for name in single}
+    register(
+        batch_stats, merge_stats, running_update, normalize_affine, channel_sum, merge_sums, normalize_factors,
+        add_factors, LINE=(line_of(32), line_of(64)), stacked=(stack(3 * 8 + 16), stack(3 * 8 + 8)),
+        add_up=sweeps["add_up"], deviations=sweeps["deviations"],
+    )  # fmt: skip
+    register(fold_batchnorm)
+    register(fold_batchnorm, flags=("NOBIAS",))
+    runs = _run(float32, apply_f32), _run(float64, apply_f64)
+    for plus in ((), ("PLUS",)):
+        register(affine, flags=plus, run=runs, scale_shift=sweeps[".".join(("scale_shift", *plus))])
+        for mask in ((), ("MASKED",)):
+            register(affine2, flags=(*mask, *plus), mix=sweeps[".".join(("mix", *mask, *plus))])
+    for flags in ((), ("MASKED",), ("MASKED", "PLUS")):
+        register(normalize_sums, flags=flags, pair_sums=sweeps[".".join(("pair_sums", *flags))])
+
+
+_register()

@@ -158,8 +158,11 @@ def random_drop(p, a, n):
             j += a[1]
 
 
-def register(*templates, **more):
-    """Register templates for both element types; ``more`` adds bindings as pairs (float32, float64)."""
+def register(*templates, flags=(), **more):
+    """Register templates for both element types; ``more`` adds bindings as pairs (float32, float64).
+
+    ``flags`` are globals that are True in this variant, and part of its name: affine2.masked.plus.f32.
+    """
     import numba
 
     sides = (
@@ -167,9 +170,9 @@ def register(*templates, **more):
         (numba.float64, f64_at, apply_f64, slope_f64, 8),
     )
     for side, (number, reader, f, df, size) in enumerate(sides):
-        extra = {name: pair[side] for name, pair in more.items()}
+        extra = {name: pair[side] for name, pair in more.items()} | dict.fromkeys(flags, True)
         for template in templates:
-            name = template.__name__.replace("__", ".")
+            name = ".".join((template.__name__.replace("__", "."), *map(str.lower, flags)))
             kernel(f"{name}.f{8 * size}", T=number, at=reader, apply=f, slope=df, SIZE=size, **extra)(template)
 
 
