@@ -1,6 +1,18 @@
-"""``python -m cnnspec``: the command line, for environments where the script is not on the path."""
+"""The command line's entry: of the script ``cnnspec``, and of ``python -m cnnspec``."""
 
-from .cli.main import main
+import os
+import sys
+
+
+def main() -> None:
+    """Run the command line; Ctrl-C while its modules are loaded ends it as Ctrl-C does later."""
+    try:
+        from .cli.main import main as run
+    except KeyboardInterrupt:
+        os.write(2, b"\ninterrupted\n")  # what prints otherwise is not loaded
+        sys.exit(130)
+    run()
+
 
 if __name__ == "__main__":
     main()

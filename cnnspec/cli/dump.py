@@ -20,7 +20,8 @@ STAGES = ("ast", "model", "graph", "inference", "backward", "plan", "inference-p
 
 @click.command(name="dump")
 @click.argument("target", metavar="SPEC|RUN", type=click.Path(path_type=Path))
-@click.option("--stage", type=click.Choice(STAGES), default="graph", show_default=True, help="What to print.")
+@click.option("--stage", type=click.Choice(STAGES), metavar="STAGE", default="graph", show_default=True,
+              help="What to print, of the stages above.")  # fmt: skip
 @click.option("--batch", type=click.IntRange(1), metavar="N", help="Batch of the plans; the spec's unless said.")
 @set_option
 @exact_option

@@ -243,5 +243,5 @@ def _print_traceback() -> None:
 
 
 def main() -> None:
-    """Entry point of the ``cnnspec`` script."""
+    """Run the command line of the process, and exit with its code."""
     sys.exit(run())

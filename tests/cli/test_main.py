@@ -161,3 +161,11 @@ def test_a_command_without_its_spec_or_run_names_one_that_is_here(cli: Callable[
 def test_a_wrong_number_is_told_in_words(cli: Callable[..., Any]) -> None:
     assert cli("train", "net.cnn", "--epochs", "ten").err.endswith("'--epochs': 'ten' is not a whole number.\n")
     assert cli("train", "net.cnn", "--lr", "big").err.endswith("'--lr': 'big' is not a number.\n")
+
+
+def test_ctrl_c_while_modules_are_loaded_prints_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "click.py").write_text("raise KeyboardInterrupt\n")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])])}
+    command = [sys.executable, "-m", "cnnspec", "--help"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "\ninterrupted\n")
