@@ -21,7 +21,7 @@ def differentiate(graph: Graph, *, loss: str = "loss", wanted: tuple[str, ...] |
     ----------
     graph : a forward graph whose output ``loss`` is the loss of each sample; the gradient is of its mean.
     loss : the output to start from.
-    wanted : names of values to differentiate in; all trainable parameters when None. Inputs may be named too.
+    wanted : names of values to differentiate in, of parameters, inputs or nodes; all trainable parameters when None.
     """
     if wanted is None:
         wanted = tuple(name for name, p in graph.params.items() if p.param.trainable)
@@ -33,6 +33,7 @@ def differentiate(graph: Graph, *, loss: str = "loss", wanted: tuple[str, ...] |
         if node.output.name not in gradients or not any(v.name in needed for v in node.inputs):
             continue
         dy = _sum(b, gradients[node.output.name])
+        gradients[node.output.name] = [dy]  # where it is wanted too, it is not added twice
         b.layer = node.layer
         for value, gradient in zip(node.inputs, node.op.vjp(b, node, dy), strict=True):
             if gradient is not None and value.name in needed:

@@ -9,7 +9,7 @@ them. Asking for ``summary`` stops at the model and touches no array.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -161,11 +161,14 @@ class Compiler:
 
     @cached_property
     def diagnosis_plan(self) -> Plan:
-        """The kernel calls of a forward pass of training that keeps the output of every layer, as ``layer:NAME``."""
+        """The kernel calls of a forward pass of training that keeps the output of every layer."""
+        return self.trace_plan([layer.name for layer in self.model.layers], training=True)
+
+    def trace_plan(self, names: Collection[str], *, training: bool = False, gradients: bool = False) -> Plan:
+        """Return the kernel calls that keep outputs of layers, and gradients: see ``passes.pipelines.traced_graph``."""
         from .passes.pipelines import traced_graph
 
-        every = [layer.name for layer in self.model.layers]
-        return self._plan(traced_graph(self.model, self.options, training=True, watched=every))
+        return self._plan(traced_graph(self.model, self.options, names=names, training=training, gradients=gradients))
 
     def _plan(self, graph: Graph, update: Update | None = None) -> Plan:
         """Return the plan of a graph. All plans of a net have each parameter at the same place."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ..ir.graph import Node, Value
 from ..layouts import filter_layout
 from ..ops.activation import BOUNDS, fused_args
 from ..ops.norm import (
     BatchNorm,
+    BatchNormGrad,
     BatchStats,
     FoldBatchNorm,
     Normalize,
@@ -60,6 +62,14 @@ def _scale_shift(emit: Emitter, channel: Sequence[Value], eps: float) -> Buffer:
 def lower_batch_norm(emit: Emitter, node: Node, op: BatchNorm) -> None:
     _, weight, bias, mean, var = node.inputs
     _emit_normalize(emit, node, op, (mean, var, weight, bias))
+
+
+@lowering(BatchNormGrad, strided=True)
+def lower_batch_norm_grad(emit: Emitter, node: Node, op: BatchNormGrad) -> None:
+    """Emit the normalisation of dy with mean 0 and bias 0."""
+    _, weight, var = node.inputs
+    zeros = replace(var, name=emit.zeros(var.sample_size).name)
+    _emit_normalize(emit, node, BatchNorm(op.eps), (zeros, var, weight, zeros))
 
 
 @lowering(Normalize, strided=True)

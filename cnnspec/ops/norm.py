@@ -49,6 +49,23 @@ class BatchNorm(Op):
         b.updates[running_var.name] = b.add(RunningUpdate(self.momentum, hw), running_var, var)
         return b.add(Normalize(self.eps), xs[0], mean, var, weight, bias)
 
+    def vjp(self, b: Builder, node: Node, dy: Value) -> list[Value | None]:
+        x, weight, bias, mean, var = node.inputs
+        if self.activation:
+            dy = b.add(ActivationGrad(self.activation), dy, node.output)
+        dbias, dweight = b.add_all(NormalizeSums(self.eps), dy, x, mean, var, weight, bias)
+        return [b.add(BatchNormGrad(self.eps), dy, weight, var), dweight, dbias, None, None]
+
+
+@op("bn_grad")
+class BatchNormGrad(Op):
+    """Gradient of bn in inference: dy, weight [C], var [C] -> weight / sqrt(var + eps) * dy; mean and var are fixed."""
+
+    eps: float = attr("float")
+
+    def infer(self, dy: Shape) -> Shape:
+        return dy
+
 
 @op("batch_stats")
 class BatchStats(Op):

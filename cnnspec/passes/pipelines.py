@@ -71,21 +71,40 @@ def training_graph(model: Model, options: Options = DEFAULT) -> Graph:
     return run_pipeline(differentiate(forward), pipeline(TRAINING, options))
 
 
-def traced_graph(model: Model, options: Options = DEFAULT, *, training: bool, watched: Collection[str]) -> Graph:
-    """Return the forward graph of training or inference with the outputs of some layers as results ``layer:NAME``.
+def traced_graph(
+    model: Model, options: Options = DEFAULT, *, names: Collection[str], training: bool, gradients: bool
+) -> Graph:
+    """Return a graph whose results are the outputs of layers, ``layer:NAME``, and gradients of the mean loss.
 
-    No pass fuses a layer with the next where its output is a result; all else is computed as in a plain run. The
-    running statistics are not updated.
+    No pass fuses a layer with the next where its output is a result, or where its gradient is; all else is computed as
+    in a plain run. For gradients in inference, batch norms are not folded. Running statistics stay as they are.
 
     Parameters
     ----------
+    names : of layers, ``input``, or trainable parameters, of which only gradients are results.
     training : with statistics of the batch and dropout, or as in inference.
-    watched : names of layers, or ``input``.
+    gradients : the results ``grad:layer:NAME`` and ``grad:PARAMETER`` too.
+
+    Raises
+    ------
+    SpecError
+        If there are gradients to find and the net ends in an image, of which no loss is known.
     """
-    graph = build_graph(model, training=training, target=options.target, watched=watched)
-    outputs = {name: v for name, v in graph.outputs.items() if name.startswith("layer:")}
-    graph = replace(graph, outputs=outputs, updates={})
-    return run_pipeline(graph, pipeline((*FORWARD, *TRAINING) if training else INFERENCE, options))
+    if gradients and len(model.output_shape) != 1:
+        raise SpecError([_no_loss(model)])
+    layers = [name for name in names if name not in model.params]
+    graph = build_graph(model, training=training, target=options.target, watched=layers)
+    results = {f"layer:{name}": graph.outputs[f"layer:{name}"] for name in layers}
+    if not gradients:
+        graph = replace(graph, outputs=results, updates={})
+        return run_pipeline(graph, pipeline((*FORWARD, *TRAINING) if training else INFERENCE, options))
+    graph = run_pipeline(replace(graph, updates={}), pipeline(FORWARD, options))
+    wanted = {f"layer:{name}": graph.outputs[f"layer:{name}"].name for name in layers}
+    wanted |= {name: name for name in names if name in model.params}
+    graph = differentiate(graph, wanted=tuple(dict.fromkeys(wanted.values())))
+    results = {name: v for name, v in graph.outputs.items() if name in results or name in ("loss", "correct")}
+    results |= {f"grad:{name}": graph.outputs[f"grad:{value}"] for name, value in wanted.items()}
+    return run_pipeline(replace(graph, outputs=results), pipeline(TRAINING, options))
 
 
 def _no_loss(model: Model) -> Diagnostic:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from ..compiler import Compiler
 from ..errors import DataError
+from ..ir.build import STEP
 from ..kernels.effort import Progress
 from ..lower.values import parameter_size, parameter_space
 from ..plan.optimizer import step_numbers
@@ -20,6 +21,7 @@ from .initialize import initial_parameters
 from .pack import pack, unpack
 from .profile import LayerRow, profile_runner
 from .runner import NUMPY, WALKERS, Runner, allocate
+from .trace import Trace, activation, gradient, names_to_trace
 
 
 @dataclass(frozen=True)
@@ -177,6 +179,55 @@ class Network(InTurn):
         hits = totals[1]
         return StepResult(float(totals[0]) / n, int(hits) if np.isfinite(hits) else 0)
 
+    # ---- looking inside ---------------------------------------------------------------------------
+    @in_turn
+    def trace(
+        self,
+        x: np.ndarray,
+        target: np.ndarray | None = None,
+        *,
+        names: Collection[str] | None = None,
+        training: bool = False,
+        epoch: int = 0,
+        sample_ids: np.ndarray | None = None,
+        progress: Progress | None = None,
+    ) -> Trace:
+        """Return activations of one batch, and with targets gradients of its mean loss. Changes no weight.
+
+        The numbers are the kernels' own. Where a layer is traced it is not fused with the next (its activation, the sum
+        behind it), and with targets in inference batch norms are not folded; elsewhere the kernels are those of a plain
+        run, and so are all bits of what they compute. Memory holds what is traced, twice, and what any run needs.
+
+        Parameters
+        ----------
+        x : float32[n, H, W, C], at most ``batch`` samples.
+        target : class numbers int32[n], or float32[n, F] for mse.
+        names : layers, ``input`` or trainable parameters to trace; all of them when None.
+        training : with statistics of the batch and dropout, as in a step; else as in inference.
+        epoch, sample_ids : what dropout depends on, as in :meth:`train_step`.
+        progress : told of kernels that must be compiled.
+
+        Raises
+        ------
+        DataError
+            When the net has no such name, or the batch does not fit the net.
+        SpecError
+            When there are targets and the net ends in an image, of which no loss is known.
+        MachineError
+            When memory does not suffice.
+        """
+        n, gradients = len(x), target is not None
+        chosen = names_to_trace(self.model, names, gradients)
+        plan = self.compiler.trace_plan(chosen, training=training, gradients=gradients)
+        load_kernels([*plan.kernels, *WALKERS], progress)
+        runner = self._run_once(plan, x, target, epoch, sample_ids)
+        layers = [name for name in chosen if name not in self.model.params]
+        return Trace(
+            {name: np.array(activation(runner, self.model, name, n), order="C") for name in layers},
+            {name: np.array(gradient(runner, self.model, name, n), order="C") for name in chosen if gradients},
+            self._totals(runner, n).loss if gradients else None,
+        )
+
     @in_turn
     def diagnose(
         self, x: np.ndarray, target: np.ndarray, *, epoch: int = 0, sample_ids: np.ndarray | None = None
@@ -198,14 +249,19 @@ class Network(InTurn):
         sample_ids: np.ndarray | None = None,
     ) -> str | None:
         """Return the first layer whose output in training ``is_wanted``, in the order of the net."""
-        runner = self._runner(self.compiler.diagnosis_plan)
+        runner = self._run_once(self.compiler.diagnosis_plan, x, target, epoch, sample_ids)
+        names = (layer.name for layer in self.model.layers)
+        return next((name for name in names if is_wanted(activation(runner, self.model, name, len(x)))), None)
+
+    def _run_once(
+        self, plan: Plan, x: np.ndarray, target: np.ndarray | None, epoch: int, sample_ids: np.ndarray | None
+    ) -> Runner:
+        """Run a plan without optimizer on one batch, and return the runner with what it left in memory."""
+        runner = self._runner(plan)
         self._feed(runner, x, target, epoch, sample_ids)
+        runner.view(plan.inputs["step"])[0, STEP["inverse_batch"]] = 1 / len(x)
         runner.run(len(x))
-        for layer in self.model.layers:
-            output = runner.image(runner.plan.outputs[f"layer:{layer.name}"].name)
-            if is_wanted(output[: len(x)]):
-                return layer.name
-        return None
+        return runner
 
     @in_turn
     def profile(self, x: np.ndarray, target: np.ndarray, repeats: int = 20) -> list[LayerRow]:
