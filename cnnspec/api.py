@@ -11,7 +11,7 @@ they are first needed.
 from __future__ import annotations
 
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .runtime.evaluate import Evaluation
     from .runtime.events import Reporter, TrainResult
     from .runtime.network import Network
+    from .runtime.trace import Trace
     from .runtime.trained import TrainedOn
 
 SPLITS = ("test", "val", "train")
@@ -393,6 +394,66 @@ class Net(InTurn):
         for note in (*findings.notes(), invert_hint(means, self._trained, invert, "invert=True")):
             tell(note)
         return np.concatenate(answers)
+
+    def trace(
+        self,
+        x: np.ndarray,
+        y: np.ndarray | None = None,
+        *,
+        names: Collection[str] | None = None,
+        training: bool = False,
+        progress: bool | None = None,
+    ) -> Trace:
+        """Return what the layers make of one batch, and with ``y`` the gradients of its mean loss. Nothing changes.
+
+        Parameters
+        ----------
+        x, y : as in :meth:`train`, of at most as many images as the spec's ``batch``.
+        names : of layers, ``input`` or parameters, as in :meth:`summary` and :meth:`weights`; all of them when None.
+        training : batch norm takes the statistics of the batch, and dropout drops, as in a step of training.
+        progress : show how far the kernels are where some must be compiled; None does so in a terminal and a notebook.
+
+        Returns
+        -------
+        Trace with ``activations`` (float32[n, H, W, C] or float32[n, F] of each layer), ``gradients`` (of each layer,
+        of ``input`` and, by filter in the last axis, of each parameter) and ``loss``.
+
+        Raises
+        ------
+        DataError
+            When the images do not fit the spec or are too many, or the net has no such name.
+        SpecError
+            When there is ``y`` and the net ends in an image, of which no loss is known.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> x, y = np.ones((2, 8, 8, 1), np.float32), np.array([3, 8])
+        >>> found = load("specs/digits.cnn").trace(x, y, names=["conv1", "conv1.weight", "input"])
+        >>> found.activations["conv1"].shape, found.gradients["conv1.weight"].shape, found.gradients["input"].shape
+        ((2, 8, 8, 16), (3, 3, 1, 16), (2, 8, 8, 1))
+        """
+        import numpy as np
+
+        from .runtime.answers import normalised, pixels_of
+        from .runtime.evaluate import target_dtype
+        from .runtime.trace import check_batch
+
+        kind, batch = "i32", self.model.train.batch
+        if y is None:
+            pixels, white, remark = pixels_of(x, self.model, self._trained)
+            check_batch(len(pixels), batch)
+            tell(remark)
+            samples, targets = normalised(self.model, pixels, white), None
+        else:
+            data = self._dataset(x, y, None, None, trained=self._trained.scale if self._trained is not None else None)
+            check_batch(len(data.train), batch)
+            tell(*data.notes)
+            kind = target_dtype(self.model, data.train)
+            samples, targets = data.train.batch(np.arange(len(data.train)))
+        network = self._network(batch, kind, progress)
+        with compile_view(progress) as view:
+            return network.trace(samples, targets, names=names, training=training, progress=view)
 
     # ---- weights --------------------------------------------------------------------------------
     def weights(self) -> dict[str, np.ndarray]:

@@ -18,8 +18,8 @@ from cnnspec.runtime.runner import Runner
 BATCH = 6
 
 
-def layer_graph(op: Op, shapes: Sequence[Shape], *, training: bool = True) -> Graph:
-    """Return the graph of one layer: inputs ``x0``, ``x1``, ...; outputs ``y`` and, in training, the loss of y.
+def layer_graph(op: Op, shapes: Sequence[Shape], *, training: bool = True, loss: bool | None = None) -> Graph:
+    """Return the graph of one layer: inputs ``x0``, ``x1``, ...; outputs ``y`` and, in training or asked for, its loss.
 
     The loss is the mean squared difference to the input ``target``, which any output shape allows.
     """
@@ -37,7 +37,7 @@ def layer_graph(op: Op, shapes: Sequence[Shape], *, training: bool = True) -> Gr
     params = {p.name: ParamValue(Value(p.name, p.shape), p) for p in op.params(*shapes)}
     y = op.build(b, xs, [p.value for p in params.values()], training)
     outputs = {"y": y}
-    if training:
+    if training if loss is None else loss:
         flat = y if len(y.sample) == 1 else b.add(Flatten(), y)
         outputs["loss"], outputs["correct"] = b.add_all(MeanSquaredErrorLoss(), flat, inputs["target"])
     return Graph(tuple(inputs.values()), params, tuple(b.nodes), outputs, b.updates)

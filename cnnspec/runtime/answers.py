@@ -106,6 +106,12 @@ def batch_for(samples: int) -> int:
     return min(BATCH, 1 << (max(1, samples) - 1).bit_length())
 
 
+def normalised(model: Model, pixels: np.ndarray, white: float) -> np.ndarray:
+    """Return float32[n, H, W, C] as the net takes them; ``white`` is the value of a pixel that counts as 1."""
+    normalize = model.data.normalize if model.data is not None else None
+    return normalizer_for(normalize, model.input_shape[-1], white)(pixels)
+
+
 def answer(network: Predicting, model: Model, pixels: np.ndarray, white: float) -> np.ndarray:
     """Return what a net says of pixels [N, H, W, C]: probabilities float32[N, classes], or the outputs for ``mse``.
 
@@ -114,9 +120,8 @@ def answer(network: Predicting, model: Model, pixels: np.ndarray, white: float) 
     network : a compiled network.
     white : the value that counts as 1.
     """
-    normalize = model.data.normalize if model.data is not None else None
-    normalizer = normalizer_for(normalize, model.input_shape[-1], white)
-    parts = [network.predict(normalizer(pixels[i : i + BATCH])) for i in range(0, len(pixels), BATCH)]
+    starts = range(0, len(pixels), BATCH)
+    parts = [network.predict(normalised(model, pixels[i : i + BATCH], white)) for i in starts]
     outputs = np.concatenate(parts) if parts else np.zeros((0, *model.output_shape), np.float32)
     return outputs if model.train.loss.word == "mse" or outputs.ndim != 2 else softmax(outputs)
 

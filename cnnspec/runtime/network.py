@@ -10,7 +10,7 @@ import numpy as np
 
 from ..compiler import Compiler
 from ..errors import DataError
-from ..ir.build import STEP
+from ..ir.graph import STEP
 from ..kernels.effort import Progress
 from ..lower.values import parameter_size, parameter_space
 from ..plan.optimizer import step_numbers

@@ -31,6 +31,18 @@ class Trace:
     loss: float | None = None
 
 
+def check_batch(samples: int, batch: int) -> None:
+    """Raise DataError where there are more samples than a batch holds."""
+    if samples > batch:
+        raise DataError(
+            "a trace is of one batch, and these are more images",
+            field="x",
+            expected=f"at most {batch}, the batch of the spec",
+            found=f"{samples} images",
+            hint=f"x[:{batch}], or load and parse with batch={samples}",
+        )
+
+
 def names_to_trace(model: Model, names: Collection[str] | None, gradients: bool) -> tuple[str, ...]:
     """Return the layers, ``input`` and trainable parameters to trace: all of them when None.
 

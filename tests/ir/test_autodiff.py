@@ -96,3 +96,15 @@ def test_only_what_is_wanted_is_differentiated() -> None:
     assert "conv_input_grad" not in {n.op.name for n in whole.nodes}, "nobody asked for the gradient in the picture"
     pictures = run_pipeline(differentiate(graph, wanted=("x",)), TRAINING)
     assert "conv_input_grad" in {n.op.name for n in pictures.nodes}
+
+
+def test_the_gradient_of_a_value_inside_costs_no_second_sum() -> None:
+    """A value that is read more than once has its gradients added once, whether or not the sum is asked for."""
+    model = Compiler.from_text("input 4x4x2\nconv 2 1x1\nresidual {\nconv 2 1x1 -> tanh\n}\nflatten -> dense 2\n").model
+    graph = build_graph(model, training=True, watched=["conv1"])
+    inside = graph.outputs["layer:conv1"].name
+    both = differentiate(graph, wanted=("conv1.weight", inside))
+    plain = differentiate(graph, wanted=("conv1.weight",))
+    assert [node.op.name for node in both.nodes] == [node.op.name for node in plain.nodes]
+    last = [node for node in both.nodes if node.op.name == "conv_weight_grad"][-1]
+    assert both.outputs[f"grad:{inside}"] in last.inputs

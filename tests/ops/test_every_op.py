@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -61,7 +62,8 @@ def test_laws_reach_every_op() -> None:
     for samples in SAMPLES.values():
         for good in samples.good:
             seen |= {node.op.name for node in with_gradients(layer_graph(good.op, good.inputs)).nodes}
-            seen |= {node.op.name for node in layer_graph(good.op, good.inputs, training=False).nodes}
+            inference = layer_graph(good.op, good.inputs, training=False, loss=True)
+            seen |= {node.op.name for node in with_gradients(inference).nodes}
     losses = {name for name, op in OPS.items() if issubclass(op, Loss)} | {"cross_entropy_grad", "mse_grad"}
     elsewhere = {"identity", "dropout"}  # build no node of their own
     elsewhere |= {"fold_batchnorm", "renormalize", "join"}  # made by a pass
@@ -169,6 +171,25 @@ def test_training(name: str, data: st.DataObject, seed: int, n: int) -> None:
         for i in range(n):
             alone = run.run(1, {k: arrays[k][i : i + 1] for k in batched})
             assert distance(alone.get("y", 1)[0], y[i]) < 1e-13, f"sample {i} of {n}"
+
+
+@pytest.mark.parametrize("activation", ["", "tanh", "relu6"])
+@drawn
+@given(data=st.data(), seed=seeds, n=st.integers(1, BATCH))
+def test_gradients_of_batch_norm_in_inference(activation: str, data: st.DataObject, seed: int, n: int) -> None:
+    """The running statistics are numbers like others there: a sample's gradient is its own."""
+    op, shapes = data.draw(SAMPLES["bn"].drawn)
+    arrays = draw_arrays(op, shapes, n, seed)
+    op = replace(op, activation=activation)
+    run = Run(with_gradients(layer_graph(op, shapes, training=False, loss=True))).run(n, arrays)
+    plain = Run(layer_graph(op, shapes, training=False)).run(n, arrays)
+    assert np.array_equal(run.get("y", n), plain.get("y", n))
+    if activation == "relu6":
+        y = run.get("y", n)
+        inside = (y > 0) & (y < 6)
+        assert not run.gradient("x0", n)[~inside].any()
+        return  # near a kink a difference of losses is no gradient
+    check_gradients(run, arrays, n, seed)
 
 
 def check_gradients(run: Run, arrays: Mapping[str, np.ndarray], n: int, seed: int) -> None:
