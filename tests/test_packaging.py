@@ -14,13 +14,27 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Return the names of the files in a wheel of this checkout."""
+def made(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the path of a wheel of this checkout."""
     builder = pytest.importorskip("hatchling.builders.wheel")
     folder = tmp_path_factory.mktemp("dist")
     [made] = builder.WheelBuilder(str(ROOT)).build(directory=str(folder), versions=["standard"])
+    return str(made)
+
+
+@pytest.fixture(scope="module")
+def wheel(made: str) -> list[str]:
+    """Return the names of the files in the wheel."""
     with zipfile.ZipFile(made) as archive:
         return archive.namelist()
+
+
+def test_wheel_metadata_has_links(made: str) -> None:
+    with zipfile.ZipFile(made) as archive:
+        [name] = [name for name in archive.namelist() if name.endswith("/METADATA")]
+        lines = archive.read(name).decode().splitlines()
+    links = [line.partition(", ")[2] for line in lines if line.startswith("Project-URL: ")]
+    assert links and all(link.startswith("https://") for link in links)
 
 
 @pytest.mark.parametrize(
