@@ -477,7 +477,8 @@ class Net(InTurn):
         Raises
         ------
         DataError
-            When a parameter is missing, unknown, of another shape or not of floats; the net keeps the weights it had.
+            When a parameter is missing, unknown, of another shape, not of floats or not finite; the net keeps the
+            weights it had.
 
         Examples
         --------
@@ -489,9 +490,15 @@ class Net(InTurn):
         import numpy as np
 
         from .runtime.checkpoint import check_parameters
+        from .runtime.data.pixels import check_finite
 
+        if not isinstance(weights, Mapping):
+            found = type(weights).__name__
+            raise DataError("weights go by name", field="weights", expected="a dict, as weights() returns", found=found)
         arrays = {name: np.asarray(value) for name, value in weights.items()}
         check_parameters(None, arrays, self.model)
+        for name, value in arrays.items():
+            check_finite(value, None, name)
         self._use({name: np.array(value, np.float32) for name, value in arrays.items()}, self._trained)
         return self
 

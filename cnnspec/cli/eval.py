@@ -11,7 +11,7 @@ import click
 
 from ..errors import DataError
 from ..options import Options
-from ..text import columns, count, duration, percent, shorten, table, to_json, visible
+from ..text import columns, count, duration, percent, shorten, some, table, to_json, visible
 from . import render
 from .expects import print_verdicts, verdicts
 from .target import exact_option, open_target, set_option, threads_option, weights_option
@@ -106,7 +106,7 @@ def command(
     if f"{split}.accuracy" in metrics:
         render.say(f"{split} accuracy  {percent(found.accuracy)}", "bold")
     render.say(f"{split} loss      {found.loss:.4f}")
-    render.say(f"{count(found.images)} images in {duration(found.seconds)}")
+    render.say(f"{some(found.images, 'image')} in {duration(found.seconds)}")
     render.say(f"{'weights':<{len(split) + 10}} {used}", hang=len(split) + 11)
     if mistakes:
         render.say()

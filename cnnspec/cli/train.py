@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
@@ -62,6 +63,8 @@ def command(
     """
     from .progress import CompileView, TrainingView
 
+    if lr is not None and not math.isfinite(lr):
+        raise click.BadParameter(f"{lr} is not a finite number.", param_hint="'--lr'")
     for name, value in (("--batch", batch), ("--lr", lr), ("--seed", seed)):
         if resume and value is not None:
             raise click.UsageError(f"{name} cannot change when a run goes on")

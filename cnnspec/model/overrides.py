@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from ..errors import Diagnostic, SpecError, did_you_mean
+from ..errors import DataError, Diagnostic, SpecError, did_you_mean
 from ..ir.fields import Attr, attrs_of
 from ..source import Source, Span
 from ..syntax import ast
@@ -19,7 +19,11 @@ from .settings import SECTIONS, SETTINGS
 def read_overrides(
     settings: Mapping[str, str], parameters: Collection[str], in_sections: Statements
 ) -> tuple[dict[str, ast.Expr], list[Override], list[Diagnostic]]:
-    """Return changed parameters, changed settings, and what is wrong with either."""
+    """Return changed parameters, changed settings, and what is wrong with either.
+
+    Whole statements come before their keys, in whatever order they were given: ``lr=0.1 optimizer=adam`` is adam with
+    that rate.
+    """
     given: dict[str, ast.Expr] = {}
     overrides: list[Override] = []
     errors: list[Diagnostic] = []
@@ -40,14 +44,23 @@ def read_overrides(
                 errors.append(_malformed(said))
         else:
             errors.append(_unknown(name, text, parameters, in_sections))
-    return given, overrides, errors
+    return given, sorted(overrides, key=lambda override: override.key != ""), errors
 
 
 def texts_of(settings: Mapping[str, object]) -> dict[str, str]:
-    """Return settings as ``--set`` takes them: ``train.optimizer`` before ``train.optimizer.lr``, yes for True."""
+    """Return settings as ``--set`` takes them: yes for True.
+
+    Raises
+    ------
+    DataError
+        For a value that no spec can hold: None, NaN, an infinite number.
+    """
     words = {True: "yes", False: "no"}
-    named = sorted(settings.items(), key=lambda item: item[0].count("."))
-    return {key: words[value] if isinstance(value, bool) else str(value) for key, value in named}
+    texts = {key: words[value] if isinstance(value, bool) else str(value) for key, value in settings.items()}
+    for key, text in texts.items():
+        if settings[key] is None or text.lstrip("-") in ("nan", "inf"):
+            raise DataError("a setting has no such value", field=key, expected="a finite number, or a word", found=text)
+    return texts
 
 
 def full_names(settings: Mapping[str, str], parameters: Collection[str]) -> dict[str, str]:

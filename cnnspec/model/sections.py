@@ -303,12 +303,20 @@ def data_settings(reader: SectionReader, section: ast.Section | None, input_shap
     """Return the ``data`` section as typed settings, or None where there is none (or it is wrong)."""
     found = reader.found
     if "source" not in found:
-        if section is not None and not reader.lost:
-            message = "the data section needs a source"
-            near = fitting_source(input_shape)
-            words = ", ".join(word for word in SETTINGS["source"] if word != near.split()[0])
+        changed = next(iter(found.values()), None)  # by --set, or by an argument in Python
+        near = fitting_source(input_shape)
+        words = ", ".join(word for word in SETTINGS["source"] if word != near.split()[0])
+        if section is not None:
+            span, message = section.word_span, "the data section needs a source"
             hint = f"write  source {near}  (or {words})"
-            reader.report(Diagnostic("missing-argument", message, section.word_span, hint=hint))
+        elif changed is not None:
+            span, message = changed.span, "the spec has no data section to change"
+            hint = f"add  data {{ source {near} }}  (or {words})"
+            if "split" in found:
+                hint += "; for arrays: train(x, y, validation=(x_val, y_val))"
+        if reader.lost or (section is None and changed is None):
+            return None
+        reader.report(Diagnostic("missing-argument", message, span, hint=hint))
         return None
     source = found["source"].value
     wanted = getattr(source, "shape", None)

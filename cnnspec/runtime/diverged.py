@@ -72,9 +72,12 @@ class TrainingDiverged(CnnSpecError):
         if checkpoint is not None:
             notes.append(f"the last good checkpoint is kept: {checkpoint}")
         start = float(model.train.optimizer.lr)
-        hint = f"a smaller learning rate, such as lr={start / 10:g} instead of lr={start:g}"
+        hint = f"a smaller learning rate, such as lr={min(start / 10, 0.1):g} instead of lr={start:g}"
         if model.train.warmup_epochs == 0:
             hint += ", or a warm-up: schedule warmup 1 -> cosine"
+        if epoch == step == 1 and during == "step" and array is None:
+            notes.append("this is the first step: no learning rate has changed a weight yet")
+            hint = "pixels or weights to begin with that are not so large: see the numbers of the data, and  normalize"
         placed = model.layer(layer) if layer is not None else None
         span = placed.span if placed is not None else model.train.span
         self.diagnostic: Diagnostic | None = None

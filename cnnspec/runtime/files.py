@@ -134,7 +134,12 @@ def cannot_write(path: Path, error: OSError, nbytes: int, hint: str = "") -> Mac
         "cannot be written",
         path=path,
         found=error.strerror or str(error),
-        hint=hint or "choose a folder you may write to with --out FOLDER",
+        hint=hint
+        or (
+            "make the folder first"
+            if error.errno == errno.ENOENT
+            else "choose a folder you may write to with --out FOLDER"
+        ),
     )
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from cnnspec.compiler import Compiler
-from cnnspec.errors import SpecError
+from cnnspec.errors import DataError, SpecError
+from cnnspec.model.overrides import texts_of
 from cnnspec.model.settings import SGD, Adam, AdamW, Constant, Cosine, CrossEntropy, Digits, Mnist, Npz, Step
 
 NET = "input 8x8x1\nparam width = 1\nconv (16*width) 3x3 -> flatten -> dense classes\n"
@@ -176,6 +177,25 @@ def test_a_parameter_wins_over_a_short_name_and_the_later_of_two_names_over_the_
     text = SPEC.replace("param width", "param lr = 1\nparam width")
     assert model(text, lr="7").train.optimizer.lr == 0.1
     assert Compiler.from_text(SPEC, {"train.optimizer.lr": "1", "lr": "2"}).model.train.optimizer.lr == 2
+
+
+@pytest.mark.parametrize("names", [("lr", "optimizer"), ("optimizer", "lr"), ("train.optimizer.lr", "train.optimizer")])
+def test_a_whole_statement_does_not_undo_a_key_of_it_that_was_given_before(names):
+    values = {name: "adam" if name.endswith("optimizer") else "0.5" for name in names}
+    assert Compiler.from_text(SPEC, values).model.train.optimizer == Adam(lr=0.5)
+
+
+def test_a_change_of_data_that_the_spec_does_not_have_is_refused():
+    with pytest.raises(SpecError) as caught:
+        model(NET + "classes 3", data__split__val="20%")
+    found = caught.value.diagnostics[0]
+    assert "no data section" in found.message and "validation=(x_val, y_val)" in found.hint
+
+
+@pytest.mark.parametrize("value", [None, float("nan"), float("-inf")])
+def test_a_setting_without_a_value_is_refused_by_its_name(value):
+    with pytest.raises(DataError, match="lr"):
+        texts_of({"lr": value})
 
 
 def test_a_warmup_that_is_longer_than_a_short_try_is_cut_and_told():

@@ -133,3 +133,15 @@ def test_a_loss_that_overflows_alone_is_told_so_and_no_layer_is_blamed():
     with pytest.raises(TrainingDiverged, match="the loss itself overflows") as caught:
         net.train(np.ones((4, 2, 2, 1), np.float32), np.zeros((4, 2), np.float32), progress=False)
     assert caught.value.layer is None
+
+
+def test_at_the_first_step_the_learning_rate_is_not_blamed():
+    net = cnnspec.parse(NORMED)
+    x, y = np.zeros((8, 6, 6, 2), np.float32), np.arange(8) % 3
+    x[3, 2, 2, 1] = 1e38
+    with pytest.raises(TrainingDiverged) as caught:
+        net.train(x, y, progress=False)
+    assert "normalize" in caught.value.diagnostic.hint and "learning rate" not in caught.value.diagnostic.hint
+    with pytest.raises(TrainingDiverged) as caught:
+        cnnspec.parse(NORMED).train(x / 1e38, y, lr=1e30, progress=False)
+    assert "lr=0.1 instead of lr=1e+30" in caught.value.diagnostic.hint
