@@ -73,7 +73,9 @@ class Rewriter:
         self._renamed |= {v.name: other for v, other in zip(old, new, strict=True)}
 
     def result(self) -> Graph:
-        """Return the graph with all changes."""
+        """Return the graph with all changes; the very graph that was given where there are none."""
+        if not self._stead and not self._renamed:
+            return self.graph
         nodes = [other for node in self.graph.nodes for other in self._stead.get(node.output.name, (node,))]
         if not self._renamed:
             return self.graph.with_nodes(nodes)

@@ -81,6 +81,11 @@ def test_changes_are_made_together() -> None:
     )
 
 
+def test_without_changes_the_graph_is_the_same() -> None:
+    before = graph()
+    assert Rewriter(before).result() is before
+
+
 def test_results_are_renamed_too() -> None:
     rewriter = Rewriter(graph())
     nodes = rewriter.graph.nodes
