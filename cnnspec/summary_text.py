@@ -59,9 +59,8 @@ def summary_title(summary: Summary) -> str:
 
 def summary_totals(summary: Summary) -> list[str]:
     """Return the totals: what a reader compares with a paper, and what it costs in memory."""
-    fixed = summary.params - summary.trainable_params
     lines = [
-        ("Total params", count(summary.params) + (f" ({count(fixed)} of them fixed)" if fixed else "")),
+        ("Total params", count(summary.params)),
         ("Mult-Adds", f"{short(summary.macs)} an image"),
         ("Weights", size(summary.weight_bytes)),
         ("Activations", f"{size(summary.activation_bytes)} an image"),

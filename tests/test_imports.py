@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -38,20 +39,20 @@ BELOW = {
     "passes": "errors options layouts ir ops model autodiff",
     "plan": "errors layouts ir model",
     "lower": "layouts ir ops plan",
-    "compiler": "errors source text options spec_file syntax model ir passes plan lower",
+    "compiler": "errors source options spec_file syntax model ir passes plan lower",
     "mend": "errors source syntax compiler",
-    "runtime": "errors source text options sealed turns layouts syntax ir ops model passes plan lower compiler kernels "
-    "datasets reading",
-    "shown": "errors text runtime",
-    "api": "errors options source text turns syntax ops model summary_text compiler runtime reading shown",
-    "cli": "errors options source text places sealed reading ops model summary_text ir passes plan compiler mend "
-    "runtime kernels __init__",
+    "runtime": "errors text options sealed turns layouts ir model plan lower compiler kernels reading",
+    "shown": "errors text kernels runtime",
+    "api": "errors options turns model summary_text compiler runtime shown",
+    "cli": "errors options text places sealed reading ops model summary_text ir compiler mend runtime kernels __init__",
     "__init__": "api errors",
     "__main__": "cli",
 }
 # Refusals of the machine are worded where they are met: a missing library, a folder that is read-only.
 # Python shows progress with the views of the command line, and takes no more of it (docs/adr/0021).
 EXCEPTIONS = {("kernels", "errors"), ("shown", "cli.progress"), ("shown", "cli.render")}
+# Modules that import each other, also for types alone or inside functions; docs/adr/0028 has the reason of each circle.
+CIRCLES = [{"model.expand", "model.structure"}]
 
 
 def part_of(path: Path) -> str:
@@ -59,46 +60,82 @@ def part_of(path: Path) -> str:
     return relative.parts[0] if len(relative.parts) > 1 else relative.stem
 
 
-def imports(path: Path) -> Iterator[tuple[int, str, str]]:
-    """Yield (line, part, module) of each import of cnnspec that runs, also of those inside functions."""
+MODULES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+
+
+@cache
+def imports(path: Path) -> tuple[tuple[int, str], ...]:
+    """Return line and module of each import of cnnspec, also of those inside functions and of those for types alone."""
+    return tuple(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[tuple[int, str]]:
     package = ("cnnspec", *path.relative_to(PACKAGE).parts[:-1])
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for_types = {
-        id(node)
-        for branch in ast.walk(tree)
-        if isinstance(branch, ast.If) and ast.unparse(branch.test) == "TYPE_CHECKING"
-        for node in ast.walk(branch)
-    }
-    for node in ast.walk(tree):
-        if id(node) in for_types:
-            continue
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             targets = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             start = package[: len(package) - node.level + 1] if node.level else ()
             module = ".".join([*start, *([node.module] if node.module else [])])
-            # ``from . import x`` imports the module x, or a name of the package itself
-            targets = [f"{module}.{alias.name}" for alias in node.names] if module.count(".") == 0 else [module]
+            targets = [f"{module}.{alias.name}" for alias in node.names]  # a module, or a name of the module before it
         else:
             continue
         for target in targets:
-            words = target.split(".")
-            if words[0] == "cnnspec":
-                known = len(words) > 1 and words[1] in BELOW
-                yield node.lineno, words[1] if known else "__init__", ".".join(words[1:3])
+            first, _, name = target.partition(".")
+            if first == "cnnspec":
+                yield node.lineno, next((m for m in (name, name.rpartition(".")[0]) if m in MODULES), "__init__")
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE)))
+def permits(path: Path) -> Iterator[tuple[int, str, tuple[str, str] | None]]:
+    """Yield line, module and permit of each import of another part; None for one that has no permit."""
+    part = part_of(path)
+    for line, module in imports(path):
+        target = module.partition(".")[0]
+        known = [pair for pair in ((part, target), (part, module)) if pair in EXCEPTIONS]
+        if target in BELOW[part].split():
+            yield line, module, (part, target)
+        elif target != part:
+            yield line, module, known[0] if known else None
+
+
+@pytest.mark.parametrize("path", MODULES.values(), ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_imports_point_one_way(path: Path) -> None:
     part = part_of(path)
     assert part in BELOW, f"{part}: say in BELOW what it may import"
-    allowed = {part, *BELOW[part].split()}
-    wrong = [
-        f"line {line}: {part} imports {target}"
-        for line, target, module in imports(path)
-        if target not in allowed and not {(part, target), (part, module)} & EXCEPTIONS
-    ]
+    wrong = [f"line {line}: {part} imports {module}" for line, module, permit in permits(path) if permit is None]
     assert not wrong, "\n".join(wrong)
+
+
+def test_no_permit_is_stale() -> None:
+    given = {(part, other) for part, others in BELOW.items() for other in others.split()} | EXCEPTIONS
+    used = {permit for path in MODULES.values() for *_, permit in permits(path)}
+    assert given - used == set()
+    assert {*BELOW} == {part_of(path) for path in MODULES.values()}
+
+
+def test_parts_and_modules_import_each_other_in_no_circle() -> None:
+    parts: dict[str, set[str]] = {part: {*others.split()} for part, others in BELOW.items()}
+    modules = {name: {module for _, module in imports(path)} - {name} for name, path in MODULES.items()}
+    assert circles(parts) == []
+    assert circles(modules) == CIRCLES
+
+
+def circles(edges: dict[str, set[str]]) -> list[set[str]]:
+    """Return the sets of names that reach each other."""
+    reach: dict[str, set[str]] = {}
+    for name in edges:
+        found, ahead = set(), [*edges[name]]
+        while ahead:
+            one = ahead.pop()
+            if one not in found:
+                found.add(one)
+                ahead += edges[one]
+        reach[name] = found
+    met = [{other for other in reach[name] if name in reach[other]} for name in sorted(edges)]
+    return [one for i, one in enumerate(met) if one and one not in met[:i]]
 
 
 def test_only_render_imports_rich() -> None:

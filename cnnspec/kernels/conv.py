@@ -13,11 +13,11 @@ from .tile import START_ADD, START_BIAS, START_ZERO, make_pack, make_tile, shape
 WIDTHS = (8, 16, 32)
 # In weight gradients: numbers of a panel of dy that are copied side by side, half of the first-level cache; panels at a
 # time; rows of x copied at a time, a multiple of the rows of every tile; bytes between pixels from which on they are
-# (ops/conv_lower.py knows the last two). The copies lie on the stack: 152 KiB of float32, 450 of float64 at most.
+# (lower/weight_grad.py knows the last two). The copies lie on the stack: 152 KiB of float32, 450 of float64 at most.
 BLOCK, PANELS, CHUNK, FAR = 4096, 8, 48, 512
 TILES = 32  # whose rows are found together, once for all panels
 # Products that are added up before they are added to the rest, in kernels for sums of more than twice as many
-# (ops/conv_lower.py): thousands in one register lose digits, and filters of a part stay in the cache for all rows.
+# (lower/tile.py): thousands in one register lose digits, and filters of a part stay in the cache for all rows.
 DEEP = 384
 
 # Bound for each variant by kernel(): the tile, its rows and width, the element's bytes, type and activation.

@@ -1,10 +1,7 @@
-"""The measured limits of the machine: multiply-adds that never leave the registers, copies too large for caches."""
+"""Multiply-adds that never leave the registers: what the machine can compute at most."""
 
 from __future__ import annotations
 
-import ctypes
-import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from llvmlite import ir
@@ -16,10 +13,7 @@ from ._jit import f32_at, kernel
 from .machine import host
 from .vectors import Vectors
 
-ROUNDS = 2_000_000
-TRIES = 15
 CHAINS = 12  # independent sums; enough to hide the latency of an FMA
-COPIED = 2**24  # numbers of a copy: 64 MiB, more than the caches of the machines measured hold
 
 
 @intrinsic
@@ -48,38 +42,3 @@ def multiply_add(typingctx: Any, rounds: Any) -> Any:
 def run_chains(rounds, out):
     """Multiply and add ``rounds`` times; write one number to ``out``."""
     f32_at(out)[0] = multiply_add(rounds)
-
-
-def measure_peak(threads: int) -> float:
-    """Return the FLOP/s of multiply-adds on so many threads: the best of several runs of some milliseconds."""
-    from .load import load_kernels
-
-    function = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_void_p)(load_kernels(["peak"])["peak"])
-    places = [ctypes.create_string_buffer(64) for _ in range(threads)]
-
-    def run(place: Any) -> None:
-        function(ROUNDS, ctypes.addressof(place))
-
-    best = 0.0
-    with ThreadPoolExecutor(threads) as pool:
-        for _ in range(TRIES):
-            start = time.perf_counter()
-            list(pool.map(run, places))
-            seconds = time.perf_counter() - start
-            best = max(best, 2.0 * ROUNDS * CHAINS * (host().vector_bytes // 4) * threads / seconds)
-    return best
-
-
-def measure_bandwidth(threads: int) -> float:
-    """Return the bytes/s, read and written, of a large copy on so many threads: the best of several."""
-    import numpy as np
-
-    x = np.ones((threads, COPIED // threads), np.float32)
-    y = np.zeros_like(x)
-    best = 0.0
-    with ThreadPoolExecutor(threads) as pool:
-        for _ in range(TRIES):
-            start = time.perf_counter()
-            list(pool.map(np.copyto, y, x))
-            best = max(best, 2.0 * x.nbytes / (time.perf_counter() - start))
-    return best

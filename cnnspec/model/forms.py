@@ -14,7 +14,9 @@ def written(attrs: Mapping[str, Attr]) -> dict[str, Attr]:
 
 
 def format_default(value: Any) -> str:
-    """Return a default as a spec would write it."""
+    """Return a default as a spec would write it; "" for one that no spec can write."""
+    if value is None:
+        return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, tuple):
@@ -25,15 +27,13 @@ def format_default(value: Any) -> str:
 
 
 def signature(name: str, attrs: Mapping[str, Attr]) -> str:
-    """Return the form of a layer or setting in one line: ``conv OUT_CHANNELS SIZE stride=1 pad=same``."""
+    """Return how a layer or setting is written: ``conv OUT_CHANNELS SIZE [stride=1] [pad=same]``."""
     parts = [name]
-    for a in written(attrs).values():
+    for field, a in written(attrs).items():
         if a.positional:
             parts.append(a.key.upper() if a.default is REQUIRED else f"[{a.key.upper()}]")
         elif a.default is REQUIRED:
-            parts.append(f"{a.key}=...")
-        elif a.default is not None:
-            parts.append(f"{a.key}={format_default(a.default)}")
+            parts.append(f"{a.key}={field.upper()}")
         else:
-            parts.append(f"[{a.key}=...]")
+            parts.append(f"[{a.key}={format_default(a.default) or '...'}]")
     return " ".join(parts)

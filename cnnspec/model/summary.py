@@ -22,7 +22,7 @@ class Row:
     line : where it stands in the spec, from 1.
     inputs : names of the layers it reads.
     in_shape, out_shape : (H, W, C) or (F,); ``in_shape`` is that of the first input.
-    params, trainable_params : numbers it owns; running statistics are no parameters.
+    params : numbers that it learns; running statistics are no parameters.
     macs : multiply-accumulates of one forward call.
     activation_bytes : of its output in float32.
     receptive_field : rows and columns of the input that one of its outputs sees, padding included.
@@ -36,7 +36,6 @@ class Row:
     in_shape: Shape
     out_shape: Shape
     params: int
-    trainable_params: int
     macs: int
     activation_bytes: int
     receptive_field: Pair
@@ -52,7 +51,6 @@ class Row:
             "in": list(self.in_shape),
             "out": list(self.out_shape),
             "params": self.params,
-            "trainable_params": self.trainable_params,
             "macs": self.macs,
             "activation_bytes": self.activation_bytes,
             "receptive_field": list(self.receptive_field),
@@ -74,10 +72,6 @@ class Summary:
         return sum(row.params for row in self.rows)
 
     @property
-    def trainable_params(self) -> int:
-        return sum(row.trainable_params for row in self.rows)
-
-    @property
     def macs(self) -> int:
         return sum(row.macs for row in self.rows)
 
@@ -97,7 +91,6 @@ class Summary:
         """Return the summary as JSON-ready values, as ``cnnspec summary --json`` prints it."""
         return {
             "params": self.params,
-            "trainable_params": self.trainable_params,
             "macs": self.macs,
             "activation_bytes": self.activation_bytes,
             "weight_bytes": self.weight_bytes,
@@ -127,7 +120,6 @@ def summarize(model: Model) -> Summary:
     rows = []
     for layer in model.layers:
         view = views[layer.name] = _view_of(layer, [views[name] for name in layer.inputs])
-        trainable = sum(p.size for p in layer.params if p.trainable)
         size = 1
         for d in layer.out_shape:
             size *= d
@@ -139,8 +131,7 @@ def summarize(model: Model) -> Summary:
                 layer.inputs,
                 layer.in_shapes[0],
                 layer.out_shape,
-                trainable,
-                trainable,
+                sum(p.size for p in layer.params if p.trainable),
                 layer.macs,
                 size * BYTES,
                 view.field,
@@ -198,7 +189,6 @@ def static_metrics(model: Model) -> dict[str, float]:
     summary = summarize(model)
     return {
         "params": summary.params,
-        "trainable_params": summary.trainable_params,
         "macs": summary.macs,
         "layers": len(summary.rows),
         "activation_bytes": summary.activation_bytes,

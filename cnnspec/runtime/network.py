@@ -19,7 +19,6 @@ from ..turns import InTurn, in_turn
 from .heard import load_kernels
 from .initialize import initial_parameters
 from .pack import pack, unpack
-from .profile import LayerRow, profile_runner
 from .runner import NUMPY, WALKERS, Runner, allocate
 from .trace import Trace, activation, gradient, names_to_trace
 
@@ -262,16 +261,6 @@ class Network(InTurn):
         runner.view(plan.inputs["step"])[0, STEP["inverse_batch"]] = 1 / len(x)
         runner.run(len(x))
         return runner
-
-    @in_turn
-    def profile(self, x: np.ndarray, target: np.ndarray, repeats: int = 20) -> list[LayerRow]:
-        """Return where the time of a training step on these samples goes; weights and states stay as they are."""
-        parameters, states = self.parameters(), self.optimizer_state()
-        self.train_step(x, target, lr=0.0)
-        rows = profile_runner(self.training, len(x), repeats)
-        self.load_parameters(parameters)
-        self.load_optimizer_state(states)
-        return rows
 
     # ---- parameters -------------------------------------------------------------------------------
     def _slot(self, name: str) -> np.ndarray:

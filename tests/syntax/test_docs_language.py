@@ -86,7 +86,7 @@ def test_specs_of_the_manual_are_right(spec):
 
 
 def test_list_of_layers_is_fresh(update_golden):
-    from cnnspec.cli.layers import catalogue, manual
+    from cnnspec.cli.manual import catalogue, manual
 
     parts = [
         "# Layers and settings\n",

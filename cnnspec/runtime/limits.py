@@ -1,0 +1,49 @@
+"""The measured limits of the machine: multiply-adds that never leave the registers, copies too large for caches."""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+ROUNDS = 2_000_000  # of multiply-adds
+TRIES = 15
+COPIED = 2**24  # numbers of a copy: 64 MiB, more than the caches of the machines measured hold
+
+
+def measure_peak(threads: int) -> float:
+    """Return the FLOP/s of multiply-adds on so many threads: the best of several runs of some milliseconds."""
+    from ..kernels.load import load_kernels
+    from ..kernels.machine import host
+    from ..kernels.peak import CHAINS
+
+    function = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_void_p)(load_kernels(["peak"])["peak"])
+    places = [ctypes.create_string_buffer(64) for _ in range(threads)]
+
+    def run(place: Any) -> None:
+        function(ROUNDS, ctypes.addressof(place))
+
+    best = 0.0
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in range(TRIES):
+            start = time.perf_counter()
+            list(pool.map(run, places))
+            seconds = time.perf_counter() - start
+            best = max(best, 2.0 * ROUNDS * CHAINS * (host().vector_bytes // 4) * threads / seconds)
+    return best
+
+
+def measure_bandwidth(threads: int) -> float:
+    """Return the bytes/s, read and written, of a large copy on so many threads: the best of several."""
+    x = np.ones((threads, COPIED // threads), np.float32)
+    y = np.zeros_like(x)
+    best = 0.0
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in range(TRIES):
+            start = time.perf_counter()
+            list(pool.map(np.copyto, y, x))
+            best = max(best, 2.0 * x.nbytes / (time.perf_counter() - start))
+    return best
