@@ -166,6 +166,9 @@ class _Checker:
             return Diagnostic("structure", message, setting.span, place.about, hint=place.hint())
         start = Span(setting.span.source, setting.span.start, setting.span.start)
         hint = f"write  param {setting.name} = {value}"
+        if isinstance(setting.value, ast.Call) and not used:  # model = Sequential([...])
+            hint = "a net is its layers, each on a line, from the input on"
+            return Diagnostic("structure", message, setting.span, hint=hint)
         return Diagnostic("structure", message, setting.span, hint=hint, fix=Fix(start, "param ", sure=used))
 
     def _section(self, declared: Declarations, word: str) -> ast.Section | None:

@@ -13,6 +13,7 @@ from ..syntax import ast
 from ..text import some
 from .arguments import bind
 from .belongs import Belongs, Statements, belongs
+from .elsewhere import word_elsewhere
 from .forms import written
 from .guess import hint_of, meant
 from .settings import SECTIONS, SETTINGS, Constant, DataSettings, Normalize, TrainSettings, Warmup, fitting_source
@@ -116,7 +117,8 @@ class SectionReader:
         other = belongs(name, value, self.said)
         if other is not None and name not in SECTIONS[self.word]:
             return self._elsewhere(name, statement.name_span, statement.span, other)
-        fix = Fix(statement.span, f"{name} {value}", sure=name in SECTIONS[self.word])
+        ours = word_elsewhere(name) or name
+        fix = Fix(statement.span, f"{ours} {value}", sure=ours in SECTIONS[self.word])
         message = f"`{name}` is set without `=`"
         return Diagnostic("structure", message, statement.span, hint=f"write  {fix.replacement}", fix=fix)
 

@@ -57,6 +57,12 @@ def explain(place: Place) -> Diagnostic:
     return next(d for d in _explanations(place) if d is not None)
 
 
+_VALUES = {  # what other formats write behind a colon or `=`
+    **dict.fromkeys(("input", "classes"), re.compile(r"[:=][ \t]*[0-9]")),
+    **dict.fromkeys(("data", "train"), re.compile(r"[:=][ \t]*\{")),
+}
+
+
 def _explanations(place: Place) -> Iterator[Diagnostic | None]:
     yield _at_end(place)
     yield explain_assigned(place)
@@ -124,11 +130,13 @@ def _odd_character(place: Place) -> Diagnostic | None:
             fix=Fix(span, written, sure=True) if quoted else None,
         )
     if char == ";":
+        last = re.compile(r";[ \t]*(#.*)?$", re.MULTILINE).match(place.text, place.offset) is not None
         return Diagnostic(
             "syntax",
             "statements end with their line; there is no `;`",
             place.span(),
-            hint="put what follows on a new line",
+            hint="delete it" if last else "put what follows on a new line",
+            fix=Fix(place.span(), "", sure=True) if last else None,
         )
     if char and ((ord(char) < 32 and char not in "\n\t\r") or ord(char) > 126):
         name = f"`{char}` (U+{ord(char):04X})" if char.isprintable() else f"U+{ord(char):04X}"
@@ -215,6 +223,18 @@ def _punctuation(place: Place) -> Diagnostic | None:
             hint="delete the comma",
             fix=Fix(place.span(), "", sure=True),
         )
+    value = _VALUES.get(place.first_word) if len(place.partial) == 1 else None
+    begun = value.match(place.text, place.offset) if value and place.kind in ("COLON", "EQUALS") else None
+    if begun is not None:
+        sign = "a colon" if place.kind == "COLON" else "`=`"
+        between = Span(place.source, place.partial[0].end_pos or 0, begun.end() - 1)
+        return Diagnostic(
+            "syntax",
+            f"`{place.first_word}` stands without {sign}",
+            place.span(),
+            hint=f"delete {'the colon' if place.kind == 'COLON' else 'the  ='}",
+            fix=Fix(between, " ", sure=True),
+        )
     if place.kind == "COLON" and place.first_word in SECTION_WORDS:
         return Diagnostic(
             "reserved",
@@ -265,6 +285,15 @@ def _generic(place: Place) -> Diagnostic:
     if last is not None and last.type in ("PLUS", "MINUS", "TIMES", "DIVIDE", "FLOOR"):
         more = "; a call needs parentheses around it" if "FUNCTION" not in place.accepts else ""
         return _diagnose(place, f"`{last}` has nothing on its right", f"a number or a name{more}")
+    if place.at_start and place.text.startswith(("//", "/*"), place.offset):
+        whole = place.text.startswith("//", place.offset)
+        return Diagnostic(
+            "syntax",
+            "a comment begins with #",
+            place.span(2),
+            hint="write #, on each line of it",
+            fix=Fix(place.span(2), "#", sure=True) if whole else None,
+        )
     if place.at_start:
         return _diagnose(
             place,
