@@ -180,11 +180,16 @@ def _all(arrays: dict[str, np.ndarray]) -> np.ndarray:
     return np.concatenate([arrays[name].ravel() for name in sorted(arrays)])
 
 
+def model_of(case: Sums) -> Model:
+    """Return a checked model of the net of a case, with a loss that any output allows."""
+    settings = "train {\n  loss mse\n  optimizer sgd momentum=0.9\n}\n"
+    return Compiler.from_text(f"{case.spec}\n{settings}").model
+
+
 def sum_rows(python: str, match: str) -> Iterator[Row]:
     """Yield, for each array of each net of ``SUMS``, how far it is from float64."""
     for case in (c for c in SUMS if match in c.title):
-        settings = "train {\n  loss mse\n  optimizer sgd momentum=0.9\n}\n"
-        model = Compiler.from_text(f"{case.spec}\n{settings}").model
+        model = model_of(case)
         features = model.output_shape[0]
         net = Network(Compiler.of(model, Options(batch=case.batch, target="f32", exact=case.exact)))
         rng = np.random.default_rng(1)

@@ -55,6 +55,25 @@ def test_a_layer_that_mixes_channels_of_a_flat_image_is_refused(bench, tmp_path)
         bench("exchange").write_net(model, tmp_path)
 
 
+def test_outputs_that_are_flat_images_are_turned_as_peers_hold_them(bench):
+    parity = bench("parity")
+    model = Compiler.from_text("input 4x5x3\nconv 2 1x1\nflatten\n").model
+    y = np.arange(2 * 4 * 5 * 2, dtype=np.float32).reshape(2, 4, 5, 2)
+    gradient = np.arange(6, dtype=np.float32).reshape(1, 1, 3, 2)
+    turned = parity.as_peers_hold(model, {"y": y.reshape(2, -1), "conv.weight": gradient})
+    assert np.array_equal(turned["y"].reshape(2, 2, 4, 5), y.transpose(0, 3, 1, 2))
+    assert turned["conv.weight"].shape == (2, 3, 1, 1) and turned["conv.weight"][1, 2, 0, 0] == gradient[0, 0, 2, 1]
+
+
+def test_every_net_of_the_parity_script_is_a_checked_spec_that_has_what_is_shown(bench):
+    parity = bench("parity")
+    for case in parity.SUMS:
+        model = parity.model_of(case)
+        assert set(case.shows) <= {"y", *model.params}, case.title
+    error = parity.Error.of(np.array([1.0, 2.5], np.float32), np.array([1.0, 2.0]), 2.0)
+    assert error.most == 0.25 and error.rms == pytest.approx(0.25 / np.sqrt(2))
+
+
 @pytest.mark.parametrize(
     "found, agrees",
     [([1.0, 2.0], True), ([1.0, 2.0 + 1e-4], True), ([1.0, 2.1], False), ([1.0, np.nan], False), ([1.0], False)],
