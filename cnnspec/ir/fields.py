@@ -100,6 +100,7 @@ class Param:
 T = TypeVar("T", bound=type)
 
 
+@dataclass_transform(frozen_default=True, field_specifiers=(attr,))
 def declared(cls: T) -> T:
     """Make a class a frozen dataclass, whose objects are equal where their types and fields are.
 

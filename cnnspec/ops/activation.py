@@ -85,6 +85,11 @@ class ActivationGrad(Op):
         return dy
 
 
+def before_activation(b: Builder, activation: str, dy: Value, y: Value) -> Value:
+    """Return the gradient in front of a fused activation ("" for none), from dy behind it and the output y."""
+    return b.add(ActivationGrad(activation), dy, y) if activation else dy
+
+
 @layer("softmax")
 class Softmax(Op):
     """y[k] = e^x[k] / sum of e^x: numbers between 0 and 1 that add up to 1, over the channels.

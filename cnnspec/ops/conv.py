@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from ..errors import ShapeRuleError
-from ..ir.fields import Pair, Param, Shape, attr
+from ..ir.fields import Pair, Param, Shape, attr, declared
 from ..ir.graph import Builder, Node, Op, Results, Value, layer, op
-from .activation import ActivationGrad
+from .activation import before_activation
 from .reduce import ChannelSum
-from .shapes import image, resolve_padding, slide
+from .shapes import WindowGrad, require_image, resolve_padding, slide, weight_and_bias
 
 
 class Convolution(Op):
-    """What convolutions share: a window that slides over an image, a weight and an optional bias."""
+    """Base of convolutions: a window that slides over an image, a weight and an optional bias."""
 
     kernel_size: Pair
     stride: Pair
@@ -29,9 +29,23 @@ class Convolution(Op):
         (kh, kw), (dh, dw) = self.kernel_size, self.dilation
         return (dh * (kh - 1) + 1, dw * (kw - 1) + 1), self.stride
 
-    def linear_dy(self, b: Builder, node: Node, dy: Value) -> Value:
-        """Return the gradient before the fused activation."""
-        return b.add(ActivationGrad(self.activation), dy, node.output) if self.activation else dy
+    def gradients(self, x: Shape) -> tuple[Op, Op]:
+        """Return the ops of the gradients in the input and in the weight, for an input of this shape."""
+        raise NotImplementedError
+
+    def vjp(self, b: Builder, node: Node, dy: Value) -> list[Value | None]:
+        x, w = node.inputs[:2]
+        dz = before_activation(b, self.activation, dy, node.output)
+        input_grad, weight_grad = self.gradients(x.sample)
+        dx, dw = b.add(input_grad, dz, w), b.add(weight_grad, x, dz)
+        return [dx, dw, b.add(ChannelSum(), dz)] if self.bias else [dx, dw]
+
+
+@declared
+class ConvolutionGrad(WindowGrad):
+    """Base of the gradients of convolutions: the geometry of the forward convolution."""
+
+    dilation: Pair = attr("size")
 
 
 @layer("conv")
@@ -67,7 +81,7 @@ class Conv(Convolution):
     plus: bool = attr("hidden", "whether the last input is added before the activation; Winograd only", default=False)
 
     def infer(self, x: Shape) -> Shape:
-        c = image(x, "conv")[2]
+        c = require_image(x, "conv")[2]
         for what, channels in (("input", c), ("output", self.out_channels)):
             if channels % self.groups:
                 raise ShapeRuleError(
@@ -81,35 +95,23 @@ class Conv(Convolution):
 
     def params(self, x: Shape) -> tuple[Param, ...]:
         kh, kw = self.kernel_size
-        cg = x[2] // self.groups
-        fan_in = kh * kw * cg
-        weight = Param("weight", (kh, kw, cg, self.out_channels), "kaiming_uniform", fan_in, groups=self.groups)
-        bias = Param("bias", (self.out_channels,), "kaiming_uniform", fan_in)
-        return (weight, bias) if self.bias else (weight,)
+        inner = x[2] // self.groups
+        return weight_and_bias((kh, kw, inner, self.out_channels), kh * kw * inner, self.bias, self.groups)
 
     def macs(self, xs: tuple[Shape, ...], y: Shape) -> int:
         kh, kw = self.kernel_size
         return y[0] * y[1] * y[2] * kh * kw * (xs[0][2] // self.groups)
 
-    def vjp(self, b: Builder, node: Node, dy: Value) -> list[Value | None]:
-        x, w = node.inputs[:2]
-        dz = self.linear_dy(b, node, dy)
-        h, wd, c = x.sample
+    def gradients(self, x: Shape) -> tuple[Op, Op]:
         geometry = (self.kernel_size, self.stride, self.pads, self.dilation, self.groups)
-        dx = b.add(ConvInputGrad(*geometry, (h, wd, c)), dz, w)
-        dw = b.add(ConvWeightGrad(*geometry), x, dz)
-        return [dx, dw, b.add(ChannelSum(), dz)] if self.bias else [dx, dw]
+        return ConvInputGrad(*geometry, x), ConvWeightGrad(*geometry)
 
 
 @op("conv_input_grad")
-class ConvInputGrad(Op):
+class ConvInputGrad(ConvolutionGrad):
     """Gradient of a convolution in its input: dy, w -> dx, a convolution of dy with the flipped filters."""
 
     arity = 1
-    kernel_size: Pair = attr("size")
-    stride: Pair = attr("size")
-    padding: Pair = attr("size")
-    dilation: Pair = attr("size")
     groups: int = attr("int")
     input_shape: Shape = attr("size")
     algorithm: str = attr("hidden", "direct, overlap, winograd or winograd staged", default="direct")
@@ -119,14 +121,10 @@ class ConvInputGrad(Op):
 
 
 @op("conv_weight_grad")
-class ConvWeightGrad(Op):
+class ConvWeightGrad(ConvolutionGrad):
     """Gradient of a convolution in its weights: x, dy -> dw [kH, kW, C_in/groups, C_out]."""
 
     arity = 2
-    kernel_size: Pair = attr("size")
-    stride: Pair = attr("size")
-    padding: Pair = attr("size")
-    dilation: Pair = attr("size")
     groups: int = attr("int")
     algorithm: str = attr("hidden", default="direct")
 
@@ -160,37 +158,26 @@ class Depthwise(Convolution):
     activation: str = attr("hidden", "activation fused into the kernel", default="")
 
     def infer(self, x: Shape) -> Shape:
-        c = image(x, "depthwise")[2]
+        c = require_image(x, "depthwise")[2]
         h, w = slide(x, self.kernel_size, self.stride, self.pads, self.dilation)
         return h, w, c
 
     def params(self, x: Shape) -> tuple[Param, ...]:
         kh, kw = self.kernel_size
-        weight = Param("weight", (kh, kw, x[2]), "kaiming_uniform", kh * kw)
-        bias = Param("bias", (x[2],), "kaiming_uniform", kh * kw)
-        return (weight, bias) if self.bias else (weight,)
+        return weight_and_bias((kh, kw, x[2]), kh * kw, self.bias)
 
     def macs(self, xs: tuple[Shape, ...], y: Shape) -> int:
         return y[0] * y[1] * y[2] * self.kernel_size[0] * self.kernel_size[1]
 
-    def vjp(self, b: Builder, node: Node, dy: Value) -> list[Value | None]:
-        x, w = node.inputs[:2]
-        dz = self.linear_dy(b, node, dy)
-        h, wd, c = x.sample
+    def gradients(self, x: Shape) -> tuple[Op, Op]:
         geometry = (self.kernel_size, self.stride, self.pads, self.dilation)
-        dx = b.add(DepthwiseInputGrad(*geometry, (h, wd, c)), dz, w)
-        dw = b.add(DepthwiseWeightGrad(*geometry), x, dz)
-        return [dx, dw, b.add(ChannelSum(), dz)] if self.bias else [dx, dw]
+        return DepthwiseInputGrad(*geometry, x), DepthwiseWeightGrad(*geometry)
 
 
 @op("depthwise_input_grad")
-class DepthwiseInputGrad(Op):
+class DepthwiseInputGrad(ConvolutionGrad):
     """Gradient of a depthwise convolution in its input: dy, w -> dx, dy against the filter walked backwards."""
 
-    kernel_size: Pair = attr("size")
-    stride: Pair = attr("size")
-    padding: Pair = attr("size")
-    dilation: Pair = attr("size")
     input_shape: Shape = attr("size")
 
     def infer(self, dy: Shape) -> Shape:
@@ -198,25 +185,10 @@ class DepthwiseInputGrad(Op):
 
 
 @op("depthwise_weight_grad")
-class DepthwiseWeightGrad(Op):
+class DepthwiseWeightGrad(ConvolutionGrad):
     """Gradient of a depthwise convolution in its weights: x, dy -> dw [kH, kW, C]."""
 
     arity = 2
-    kernel_size: Pair = attr("size")
-    stride: Pair = attr("size")
-    padding: Pair = attr("size")
-    dilation: Pair = attr("size")
 
     def results(self, *inputs: Value) -> Results:
         return [((*self.kernel_size, inputs[0].sample[2]), "f32")]
-
-
-__all__ = [
-    "Conv",
-    "ConvInputGrad",
-    "ConvWeightGrad",
-    "Convolution",
-    "Depthwise",
-    "DepthwiseInputGrad",
-    "DepthwiseWeightGrad",
-]

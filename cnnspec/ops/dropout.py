@@ -12,8 +12,8 @@ from ..ir.graph import Builder, Node, Op, Value, layer, op
 class Dropout(Op):
     """While training, put each number to zero with probability ``rate`` and divide the others by 1 - rate.
 
-    Which ones is a function of seed, epoch, sample and layer alone, so any run can be replayed. In inference it does
-    nothing. Srivastava et al. 2014.
+    The numbers are chosen by a function of seed, epoch, sample and layer alone, so any run can be replayed. In
+    inference dropout does nothing. Srivastava et al. 2014.
     """
 
     rate: float = attr(
@@ -32,9 +32,9 @@ class Dropout(Op):
 
 @op("random_drop")
 class RandomDrop(Op):
-    """x, keys -> x with a share of it at zero; a sample's mask is a function of its key and ``stream``.
+    """x, keys [N, 1] -> x with a share of its numbers at zero; a sample's mask depends on its key and on ``stream``.
 
-    Linear in x, so its gradient is itself: the same mask applied to dy.
+    The op is linear in x, so its gradient applies the same mask to dy.
     """
 
     rate: float = attr("float")

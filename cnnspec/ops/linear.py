@@ -5,8 +5,9 @@ from __future__ import annotations
 from ..errors import ShapeRuleError
 from ..ir.fields import Param, Shape, attr, dims
 from ..ir.graph import Builder, Node, Op, Results, Value, layer, op
-from .activation import ActivationGrad
+from .activation import before_activation
 from .reduce import ChannelSum
+from .shapes import weight_and_bias
 
 
 @layer("dense")
@@ -32,16 +33,14 @@ class Dense(Op):
         return (self.units,)
 
     def params(self, x: Shape) -> tuple[Param, ...]:
-        weight = Param("weight", (x[0], self.units), "kaiming_uniform", x[0])
-        bias = Param("bias", (self.units,), "kaiming_uniform", x[0])
-        return (weight, bias) if self.bias else (weight,)
+        return weight_and_bias((x[0], self.units), x[0], self.bias)
 
     def macs(self, xs: tuple[Shape, ...], y: Shape) -> int:
         return xs[0][0] * y[0]
 
     def vjp(self, b: Builder, node: Node, dy: Value) -> list[Value | None]:
         x, w = node.inputs[:2]
-        dz = b.add(ActivationGrad(self.activation), dy, node.output) if self.activation else dy
+        dz = before_activation(b, self.activation, dy, node.output)
         dx = b.add(DenseInputGrad(x.sample[0]), dz, w)
         dw = b.add(DenseWeightGrad(), x, dz)
         return [dx, dw, b.add(ChannelSum(), dz)] if self.bias else [dx, dw]

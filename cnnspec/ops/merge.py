@@ -1,11 +1,11 @@
-"""Where branches meet: add, multiply, concat, and what their gradients need."""
+"""Where branches meet: add, multiply, concat, and the slices that their gradients are made of."""
 
 from __future__ import annotations
 
 from ..errors import ShapeRuleError
 from ..ir.fields import Shape, attr, dims
 from ..ir.graph import Builder, Node, Op, Results, Value, layer, op
-from .activation import ActivationGrad
+from .activation import before_activation
 from .reduce import SpatialSum
 
 
@@ -26,9 +26,7 @@ class Add(Op):
         return xs[0]
 
     def vjp(self, b: Builder, node: Node, dy: Value) -> list[Value | None]:
-        if self.activation:
-            dy = b.add(ActivationGrad(self.activation), dy, node.output)
-        return [dy] * len(node.inputs)
+        return [before_activation(b, self.activation, dy, node.output)] * len(node.inputs)
 
 
 @layer("multiply")

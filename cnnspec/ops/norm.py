@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from ..ir.fields import Param, Shape, attr
 from ..ir.graph import Builder, Node, Op, Results, Value, layer, op
-from .activation import BOUNDS, ActivationGrad
+from .activation import BOUNDS, before_activation
 
 
 @layer("bn")
@@ -51,8 +51,7 @@ class BatchNorm(Op):
 
     def vjp(self, b: Builder, node: Node, dy: Value) -> list[Value | None]:
         x, weight, bias, mean, var = node.inputs
-        if self.activation:
-            dy = b.add(ActivationGrad(self.activation), dy, node.output)
+        dy = before_activation(b, self.activation, dy, node.output)
         dbias, dweight = b.add_all(NormalizeSums(self.eps), dy, x, mean, var, weight, bias)
         return [b.add(BatchNormGrad(self.eps), dy, weight, var), dweight, dbias, None, None]
 
@@ -69,7 +68,7 @@ class BatchNormGrad(Op):
 
 @op("batch_stats")
 class BatchStats(Op):
-    """x -> mean [C], biased variance [C] over the whole batch; partial sums are merged in a fixed order."""
+    """x [N, H, W, C] -> mean [C], biased variance [C] over the batch; partial sums are merged in a fixed order."""
 
     def results(self, *inputs: Value) -> Results:
         c = inputs[0].sample[-1]
@@ -78,7 +77,10 @@ class BatchStats(Op):
 
 @op("running_update")
 class RunningUpdate(Op):
-    """running, batch -> (1 - momentum)*running + momentum*batch; ``spatial`` > 0 makes the variance unbiased."""
+    """running [C], batch [C] -> (1 - momentum)*running + momentum*batch.
+
+    ``spatial``: 0 for a mean; for a variance height * width, by which the batch's variance is made unbiased.
+    """
 
     arity = 2
     momentum: float = attr("float")
@@ -90,10 +92,10 @@ class RunningUpdate(Op):
 
 @op("normalize")
 class Normalize(Op):
-    """x, mean, var, weight, bias -> weight * (x - mean) / sqrt(var + eps) + bias.
+    """x [N, H, W, C], mean, var, weight, bias [C] -> weight * (x - mean) / sqrt(var + eps) + bias.
 
-    With ``plus`` (set when the gradients are there) a sixth input is added before the activation. The gradient in x
-    goes through mean and variance too, so these have none of their own.
+    With ``plus``, which a pass sets after differentiation, a sixth input [N, H, W, C] is added before the activation.
+    The gradient in x includes the paths through mean and variance, so mean and variance have no gradients of their own.
     """
 
     eps: float = attr("float")
@@ -106,8 +108,8 @@ class Normalize(Op):
     def vjp(self, b: Builder, node: Node, dy: Value) -> list[Value | None]:
         x, mean, var, weight, bias = node.inputs
         through = self.activation if self.activation in BOUNDS else ""
-        if self.activation and not through:
-            dy = b.add(ActivationGrad(self.activation), dy, node.output)
+        if not through:
+            dy = before_activation(b, self.activation, dy, node.output)
         dbias, dweight = b.add_all(NormalizeSums(self.eps, through), dy, x, mean, var, weight, bias)
         dx = b.add(NormalizeGrad(self.eps, through), dy, x, mean, var, weight, bias, dbias, dweight)
         return [dx, None, None, dweight, dbias]
@@ -115,9 +117,10 @@ class Normalize(Op):
 
 @op("renormalize")
 class Renormalize(Normalize):
-    """The same as normalize, once more in the backward pass, so that its output need not be kept until then.
+    """Normalize, computed again in the backward pass, so that the output of the forward pass need not be kept.
 
-    A sixth input is not read: the value (a gradient) that must have been made before, lest it be done too early.
+    The sixth input is not read. It is a gradient that must have been computed before: it keeps the scheduler from
+    moving the recomputation into the forward pass.
     """
 
 
@@ -125,8 +128,8 @@ class Renormalize(Normalize):
 class NormalizeSums(Op):
     """dy, x, mean, var, weight, bias -> sum of dy [C], sum of dy * xhat [C]: the gradients of bias and weight.
 
-    ``activation`` (relu, relu6): dy is the gradient behind it, which passes only where the normalised x, computed
-    again as forward did, is inside its bounds.
+    xhat = (x - mean) / sqrt(var + eps). With an ``activation`` that has bounds (relu, relu6), dy is the gradient behind
+    the activation: it counts only where weight * xhat + bias, computed again, lies inside the bounds.
     """
 
     arity = 2
@@ -142,9 +145,9 @@ class NormalizeSums(Op):
 class NormalizeGrad(Op):
     """Gradient of batch normalisation in its input, through mean and variance (Ioffe & Szegedy 2015, section 3).
 
-    dx = weight / sqrt(var + eps) * (dy - dbias/M - xhat * dweight/M), M = samples * height * width. Inputs are dy, x,
-    mean, var, weight, bias, dbias, dweight, and with ``plus`` another gradient that is added; ``activation`` as in
-    normalize_sums.
+    dx = weight / sqrt(var + eps) * (dy - dbias/M - xhat * dweight/M), with M = samples * height * width. The inputs are
+    dy, x, mean, var, weight, bias, dbias, dweight, and with ``plus`` another gradient, which is added to dx.
+    ``activation``: see normalize_sums.
     """
 
     eps: float = attr("float")
@@ -157,10 +160,11 @@ class NormalizeGrad(Op):
 
 @op("normalize_grad_early")
 class NormalizeGradEarly(Op):
-    """What of normalize_grad can be added before the sums over the batch are known, and these sums, in one sweep.
+    """First half of normalize_grad, in the sweep that computes the sums over the batch.
 
-    dy, x, mean, var, weight, bias, other -> other + weight / sqrt(var + eps) * dy, sum of dy [C], sum of dy * xhat
-    [C]; ``activation`` as in normalize_sums, but never none. The rest is B x + C: see normalize_grad_rest.
+    dy, x, mean, var, weight, bias, other -> other + A dy, sum of dy [C], sum of dy * xhat [C], with A = weight /
+    sqrt(var + eps). The second half adds B x + C, see normalize_grad_rest. ``activation``: see normalize_sums; it is
+    never empty.
     """
 
     plus: ClassVar[bool] = True
@@ -174,10 +178,10 @@ class NormalizeGradEarly(Op):
 
 @op("normalize_grad_rest")
 class NormalizeGradRest(Op):
-    """mean, var, weight, dbias, dweight -> A, B and C [3C] of each channel: dx = A dy + B x + C (normalize_grad).
+    """mean, var, weight, dbias, dweight [C] -> coefficients A, B and C [3C] of dx = A dy + B x + C (normalize_grad).
 
-    With a sixth input, the rests of other gradients of the same image, theirs from channel ``first`` on are added to B
-    and C. ``pixels``: height * width.
+    A sixth input holds the coefficients of other gradients of the same image. Its B and C from channel ``first`` on are
+    added to those computed here. ``pixels``: height * width.
     """
 
     eps: float = attr("float")
@@ -190,7 +194,10 @@ class NormalizeGradRest(Op):
 
 @op("normalize_grad_late")
 class NormalizeGradLate(Op):
-    """x, rest, early -> early + B x + C, with B and C from channel ``first`` of the rest on."""
+    """Second half of normalize_grad: x, coefficients, early -> early + B x + C.
+
+    B and C are those of the coefficients (normalize_grad_rest) from channel ``first`` on.
+    """
 
     plus: ClassVar[bool] = True
     first: int = attr("int")
@@ -201,7 +208,7 @@ class NormalizeGradLate(Op):
 
 @op("fold_batchnorm")
 class FoldBatchNorm(Op):
-    """w, bias?, weight, bias, mean, var -> filters and bias that do the normalisation as they convolve.
+    """w, b (with ``conv_bias``), weight, bias, mean, var -> w', b' of a convolution that normalises its output.
 
     w' = w * g, b' = (b - mean) * g + bias, with g = weight / sqrt(var + eps) for each output channel.
     """

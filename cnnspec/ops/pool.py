@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..errors import ShapeRuleError
 from ..ir.fields import Pair, Shape, attr
 from ..ir.graph import Builder, Node, Op, Results, Value, layer, op
-from .shapes import image, resolve_padding, slide
+from .shapes import WindowGrad, require_image, resolve_padding, slide
 
 
 class Pool(Op):
@@ -17,7 +17,7 @@ class Pool(Op):
 
     def geometry(self, x: Shape) -> tuple[Pair, Pair, Pair]:
         """Return kernel size, stride and padding for an input of this shape."""
-        h, w, _ = image(x, self.name)
+        h, w, _ = require_image(x, self.name)
         if self.kernel_size is None:
             return (h, w), (1, 1), (0, 0)
         pads = resolve_padding(self.padding, self.kernel_size)
@@ -91,13 +91,10 @@ class AvgPool(Pool):
 
 
 @op("maxpool_grad")
-class MaxPoolGrad(Op):
+class MaxPoolGrad(WindowGrad):
     """Gradient of max pooling: dy, index -> dx, each dy added where its maximum was."""
 
     arity = 2
-    kernel_size: Pair = attr("size")
-    stride: Pair = attr("size")
-    padding: Pair = attr("size")
     input_shape: Shape = attr("size")
 
     def infer(self, dy: Shape, index: Shape) -> Shape:
@@ -105,12 +102,9 @@ class MaxPoolGrad(Op):
 
 
 @op("avgpool_grad")
-class AvgPoolGrad(Op):
+class AvgPoolGrad(WindowGrad):
     """Gradient of average pooling: dy -> dx, each dy spread evenly over its window."""
 
-    kernel_size: Pair = attr("size")
-    stride: Pair = attr("size")
-    padding: Pair = attr("size")
     input_shape: Shape = attr("size")
 
     def infer(self, dy: Shape) -> Shape:

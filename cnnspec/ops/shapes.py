@@ -1,14 +1,15 @@
-"""Shape rules shared by ops: windows that slide, and what an input must look like."""
+"""Rules that ops share: windows that slide over images, weights with a bias."""
 
 from __future__ import annotations
 
 from ..errors import ShapeRuleError
-from ..ir.fields import Pair, Shape, dims
+from ..ir.fields import Pair, Param, Shape, attr, declared, dims
+from ..ir.graph import Op
 
 AXES = ("height", "width")
 
 
-def image(x: Shape, op: str) -> tuple[int, int, int]:
+def require_image(x: Shape, op: str) -> tuple[int, int, int]:
     """Return (H, W, C), or raise ShapeRuleError when the input has been flattened."""
     if len(x) != 3:
         raise ShapeRuleError(
@@ -50,3 +51,18 @@ def slide(x: Shape, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair = 
             )
         out.append((size + 2 * p - reach) // s + 1)
     return out[0], out[1]
+
+
+def weight_and_bias(shape: Shape, fan_in: int, bias: bool, groups: int = 1) -> tuple[Param, ...]:
+    """Return a weight whose last dimension counts the outputs, and a bias for each output where there is one."""
+    weight = Param("weight", shape, "kaiming_uniform", fan_in, groups=groups)
+    return (weight, Param("bias", shape[-1:], "kaiming_uniform", fan_in)) if bias else (weight,)
+
+
+@declared
+class WindowGrad(Op):
+    """Base of gradients of ops with a window that slides: its geometry."""
+
+    kernel_size: Pair = attr("size")
+    stride: Pair = attr("size")
+    padding: Pair = attr("size")
