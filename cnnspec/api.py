@@ -346,7 +346,7 @@ class Net(InTurn):
         -----
         DataWarning
             When pictures are light and those of the training were dark, or the reverse; when a picture is dark, or of
-            one colour, as it is read; when numbers go below 0, and those of the training did not.
+            one colour, as it is read; when numbers go below 0, and those of the training did not, or the reverse.
 
         Examples
         --------

@@ -94,7 +94,7 @@ def open_unpacked(path: Path | str, what: str) -> Iterator[tuple[IO[bytes], bool
     import gzip
     import zlib
 
-    with open_file(path, field=what, missing=f"the file of {what} is missing") as raw:
+    with open_file(path, field=what, missing="the file does not exist") as raw:
         zipped = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
         if not zipped:

@@ -18,7 +18,7 @@ from ..text import count
 from .data import normalizer_for
 from .data.decode import Findings, load_each
 from .data.image import decoding_of
-from .data.pixels import PICTURES, as_pixels, goes_below, white_as_trained
+from .data.pixels import PICTURES, as_pixels, goes_below, stays_above, white_as_trained
 from .evaluate import softmax
 from .trained import TrainedOn
 
@@ -136,7 +136,7 @@ def pixels_of(x: object, model: Model, trained: TrainedOn | None) -> tuple[np.nd
     """
     usual = trained.scale if trained is not None else None
     pixels, scale = as_pixels(x, model.input_shape, one=True, trained=usual)
-    if usual is None or not goes_below(scale, usual):
+    if usual is None or not (goes_below(scale, usual) or stays_above(scale, usual)):
         return pixels, scale.white, ""
     remark = f"x is {scale.text}, and the training's pixels were {usual.text}: are they made alike?"
     return pixels, scale.white, remark

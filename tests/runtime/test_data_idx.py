@@ -150,7 +150,7 @@ def test_wrong_magic_empty_and_missing(tmp_path):
     assert "empty" in refused(read_idx, file, (3,), "images").message
     file.write_bytes(b"\0\0\x08\x03\0\0")
     assert refused(read_idx, file, (3,), "images").expected == "16 bytes of header"
-    assert "missing" in refused(read_idx, tmp_path / "y", (3,), "images").message
+    assert "does not exist" in refused(read_idx, tmp_path / "y", (3,), "images").message
     assert "not a regular file" in refused(read_idx, tmp_path, (3,), "images").message
 
 

@@ -181,3 +181,20 @@ def test_a_table_larger_than_the_bound_and_a_line_without_end(
     monkeypatch.setattr(table, "LINE_NBYTES", 1000)
     (tmp_path / "t.csv.gz").write_bytes(gzip.compress(b"1," * 1_000_000))
     assert refused(tmp_path / "t.csv.gz").found == "a line of more than 1,000 bytes"
+
+
+def test_labels_in_the_last_column_come_with_the_mend(tmp_path: Path) -> None:
+    path = tmp_path / "last.csv"
+    path.write_text(text(X + (X == 0), header=None, at=12))
+    error = refused(path)
+    assert error.hint.startswith('label="-1"')
+    assert len(open_csv(path, label="-1").train) == 20
+
+
+def test_row_numbers_under_a_name_and_fields_between_spaces_are_seen(tmp_path: Path) -> None:
+    rows = text(header=None).splitlines()
+    path = tmp_path / "rows.csv"
+    path.write_text("\n".join(["id," + ",".join(HEADER), *(f"{i},{row}" for i, row in enumerate(rows))]))
+    assert "row numbers" in refused(path).hint
+    path.write_text(text(header=None, sep=" "))
+    assert "commas, semicolons or tabs" in refused(path).hint

@@ -236,3 +236,22 @@ def test_notes_on_the_folder_one_stands_in_name_it(tmp_path: Path, monkeypatch: 
     monkeypatch.chdir(tmp_path)
     [note] = pictures_below(Path())[1]
     assert note.startswith(".: left out 1 file")
+
+
+@pytest.mark.parametrize("around", [("a",), ("a", "b"), ("images",)])
+def test_folders_around_the_folder_are_named_down_to_the_classes(tmp_path: Path, around: tuple[str, ...]) -> None:
+    inner = tmp_path.joinpath(*around)
+    put(inner, *(("train/cat", "train/dog", "test/cat") if around == ("images",) else ("cat", "dog")))
+    if around == ("images",):
+        (tmp_path / "labels" / "train").mkdir(parents=True)
+    hint = refused(tmp_path).hint
+    assert hint.endswith(str(inner))
+    look(Path(hint.partition(": ")[2]))  # the mend mends
+
+
+def test_pictures_of_a_telephone_are_told_to_be_saved_as_jpeg(tmp_path: Path) -> None:
+    put(tmp_path, "cat", "dog")
+    for picture in (tmp_path / "dog").iterdir():
+        picture.rename(picture.with_suffix(".HEIC"))
+    with pytest.raises(DataError, match="HEIC is not read: save its pictures as JPEG"):
+        open_folder(tmp_path)

@@ -131,3 +131,14 @@ def test_floats_that_are_class_numbers_in_disguise_come_with_the_mend(y: np.ndar
     other = dataset_of_arrays(X, y + 0.5, input_shape=(2, 2, 1)).train
     with pytest.raises(DataError, match="loss mse"):
         target_dtype(model, other)
+
+
+@pytest.mark.parametrize("values", [(0, 10, 20, 30), (-3, -1, 1, 3)])
+def test_as_many_numbers_as_classes_are_numbered_by_the_mend(values: tuple[int, ...]) -> None:
+    y = np.array(values)[Y]
+    assert "numpy.unique(y_train, return_inverse=True)[1]" in refused(y).hint
+    dataset_of_arrays(X, np.unique(y, return_inverse=True)[1], input_shape=(2, 2, 1), classes=4)
+
+
+def test_floats_that_are_no_class_numbers_are_not_cut_by_the_mend() -> None:
+    assert "int64" not in refused(Y + 0.5).hint

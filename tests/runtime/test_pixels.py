@@ -270,3 +270,15 @@ def test_a_training_set_that_is_not_near_0_to_1_is_told() -> None:
     assert notes(X) == notes(X / 255) == notes(X > 9) == notes(X / 127.5 - 1) == ()
     assert "x_train / 255" in notes(X.astype(float))[0]
     assert "bytes of 0 and 1" in notes((X > 9).astype(np.uint8))[0]
+
+
+def test_bools_and_positive_floats_for_a_net_of_signed_ones() -> None:
+    trained = PixelScale(1.0, -1.0, 1.0, "float32")
+    assert "another scale" in str(refused(X > 127, trained=trained))
+    given = PixelScale(1.0, 0.0, 1.0, "float32")
+    assert white_as_trained(given, trained) == 1
+    assert pixels.stays_above(given, trained) and not pixels.stays_above(trained, given)
+
+
+def test_all_that_is_taken_is_named_where_a_dtype_is_not() -> None:
+    assert "integers from 0 to 255, bools" in str(refused(X.astype(str)))

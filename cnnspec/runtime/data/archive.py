@@ -176,7 +176,9 @@ def _header(member: IO[bytes], path: Path, name: str) -> tuple[tuple[int, ...], 
             field=name,
             expected="an array of numbers",
             found="dtype object" if dtype.hasobject else f"dtype {dtype}",
-            hint="stack the pictures: numpy.stack(list_of_arrays)" if dtype.hasobject else "",
+            hint="make one array of numbers: numpy.stack(list_of_arrays), or  .astype(numpy.int64)  for labels"
+            if dtype.hasobject
+            else "",
         )
     return tuple(map(int, shape)), "F" if fortran else "C", dtype, 8 + width + length
 

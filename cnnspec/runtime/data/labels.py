@@ -107,6 +107,8 @@ def class_numbers(
         hint = f"labels count from 0: ({field} + 1) // 2"
     elif low == np.iinfo(np.int64).min:
         hint = "a missing value (NaN) becomes this number as an integer; fill it in, or leave its sample out"
+    elif len(np.unique(labels)) == classes:
+        hint = f"number the classes: numpy.unique({field}, return_inverse=True)[1]"
     elif low < 0:
         hint = "labels count from 0"
     elif high < MOST_CLASSES:
@@ -131,6 +133,8 @@ def _hint(y: np.ndarray, field: str) -> str:
         if kind == "O" and y.size and all(isinstance(v, (int, np.integer)) for v in y.ravel()[:100]):
             return f"{field}.astype(numpy.int64)"
         return f"number the classes: numpy.unique({field}, return_inverse=True)[1]"
+    if kind == "f" and y.ndim == 1 and (y != np.floor(y)).any():
+        return f"{field}[:, None] if they are targets of loss mse"
     if kind == "f" and y.ndim == 1:
         return f"{field}.astype(numpy.int64) if they number classes, {field}[:, None] if they are targets of loss mse"
     if kind in "iub" and y.ndim == 2 and len(y):

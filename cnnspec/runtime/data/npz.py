@@ -72,14 +72,13 @@ def choose_arrays(names: Sequence[str], path: Path) -> dict[str, tuple[str, str]
         if part == "train" and images is None and labels is None:
             images, labels = (_first(by_name, forms) for forms in _WHOLE)
         if part == "train" and (images is None or labels is None):
-            unnamed = [name for name in names if name.startswith("arr_")]
             raise DataError(
                 "an array is missing",
                 path=path,
                 field="x_train" if images is None else "y_train",
                 expected="x_train and y_train, and optionally x_val, y_val, x_test and y_test",
                 found=", ".join(sorted(names)) or "no array",
-                hint="name the arrays: numpy.savez(FILE, x_train=x, y_train=y)" if unnamed else "",
+                hint="name the arrays: numpy.savez(FILE, x_train=x, y_train=y)",
             )
         if (images is None) != (labels is None):
             raise DataError(

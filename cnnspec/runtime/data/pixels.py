@@ -73,6 +73,7 @@ class PixelScale:
         return self.white == 1 and self.low >= 0 and 64 < self.high <= 255.5
 
 
+NUMBERS = "integers from 0 to 255, bools, or floats of 16 to 64 bits (used as they are)"
 PICTURES = PixelScale()  # what a picture file holds
 
 
@@ -114,7 +115,7 @@ def as_pixels(
             "the dtype is not one of images",
             path=path,
             field=field,
-            expected="uint8 (0 to 255), or float16, float32 or float64 (used as they are)",
+            expected=NUMBERS,
             found=str(x.dtype),
             hint=f"{field}{'.real' if x.dtype.kind == 'c' else ''}.astype(numpy.float32)" if floats else "",
         )
@@ -178,6 +179,8 @@ def white_as_trained(
             raise _other_scale(given, trained, path, field, mend)
         same = trained._are_bytes and not picture and given.high <= trained.high
         return trained.white if same else 255.0
+    if given.dtype == "bool" and not (trained._are_unit or trained._look_like_bytes):
+        raise _other_scale(given, trained, path, field, "make floats of them as those of the training were made")
     reach = max(abs(trained.low), abs(trained.high)) / trained.white
     if given._look_like_bytes and reach <= 8:
         raise _other_scale(given, trained, path, field, f"{field} / 255" if trained._are_unit else "")
@@ -193,11 +196,10 @@ def white_as_trained(
 
 def differs(given: PixelScale, trained: PixelScale, field: str) -> str:
     """Return a remark on two splits whose ranges differ although they may be meant so; "" where they do not."""
-    low, high = given.low / given.white, given.high / given.white
-    below, above = trained.low / trained.white, trained.high / trained.white
-    reach, usual = max(abs(low), abs(high)), max(abs(below), abs(above))
+    reach = max(abs(given.low), abs(given.high)) / given.white
+    usual = max(abs(trained.low), abs(trained.high)) / trained.white
     far = reach > 8 * usual or usual > 8 * reach
-    if far or (below < -0.2 and low >= 0) or goes_below(given, trained):
+    if far or stays_above(given, trained) or goes_below(given, trained):
         return f"{field} ({given.text}) and the training set ({trained.text}) differ in scale; are they made alike?"
     return ""
 
@@ -208,6 +210,11 @@ AS_IT_IS = "goes into the net as it is"  # in notes: that inputs are of another 
 def goes_below(given: PixelScale, trained: PixelScale) -> bool:
     """Return whether pixels go well below 0, and those of the training never did."""
     return trained.low >= 0 and given.low / given.white < -0.2
+
+
+def stays_above(given: PixelScale, trained: PixelScale) -> bool:
+    """Return whether pixels never go below 0, and those of the training went well below."""
+    return given.low >= 0 and trained.low / trained.white < -0.2
 
 
 def remark(scale: PixelScale, field: str, normalized: bool) -> str:
@@ -374,7 +381,7 @@ def _no_bytes(low: float, high: float, dtype: str, path: object, field: str) -> 
         "integers beyond 0 to 255 are no bytes, and which value is white is not known",
         path=path,
         field=field,
-        expected="integers from 0 to 255, bools, or floats (used as they are)",
+        expected=NUMBERS,
         found=f"{dtype} from {low:,} to {high:,}",
         hint=hint,
     )

@@ -43,6 +43,8 @@ def open_csv(settings: DataSettings, input_shape: Shape, classes: int | None, ba
         if name:
             path = named_path(base, name)
             pixels, labels, column = read_table(path, math.prod(input_shape), source.label, source.first)
+            if not source.label and classes:
+                _check_side(pixels, labels, range(source.first, source.first + classes), path, column)
             parts[part] = Part(_images(pixels, input_shape, source.transpose), labels, "pixels", column, path)
     notes = []
     if "test" not in parts:
@@ -107,6 +109,22 @@ def read_table(path: Path, count: int, label: str = "", first: int = 0) -> tuple
     kinds = {piece.dtype for piece in pixels}
     kind = next(dtype for dtype in map(np.dtype, (np.float32, np.int32, np.uint8)) if dtype in kinds)
     return np.concatenate(pixels, dtype=kind, casting="unsafe"), np.concatenate(labels), name
+
+
+def _check_side(pixels: np.ndarray, labels: np.ndarray, known: range, path: Path, column: str) -> None:
+    """Raise DataError where the labels are those of the last column, and not of the first."""
+    first, last = labels, pixels[:, -1]
+    if np.isin(first, known).all() or not np.isin(last, known).all() or len(np.unique(last)) < 2:
+        return
+    wrong = int(np.flatnonzero(~np.isin(first, known))[0])
+    raise DataError(
+        "the first column holds no class numbers, and the last one does",
+        path=path,
+        field=f"{column}[{wrong}]",
+        expected=f"{known[0]} to {known[-1]}",
+        found=str(first[wrong]),
+        hint='label="-1" behind the path names the last column',
+    )
 
 
 def _images(pixels: np.ndarray, input_shape: Shape, transpose: bool) -> np.ndarray:
@@ -191,7 +209,7 @@ def _column(header: Sequence[str] | None, found: int, label: str, count: int, pa
             field="columns",
             expected=f"{count + 1:,}: the label and {count:,} pixels",
             found=f"{found:,}",
-            hint=_columns_hint(header, found),
+            hint=_columns_hint(header, found, count),
         )
     if not label:
         return named[0] if named else 0
@@ -214,8 +232,10 @@ def _column(header: Sequence[str] | None, found: int, label: str, count: int, pa
     return column % found
 
 
-def _columns_hint(header: Sequence[str] | None, found: int) -> str:
-    if header and header[0] in ("", "Unnamed: 0"):
+def _columns_hint(header: Sequence[str] | None, found: int, count: int) -> str:
+    if found == 1:
+        return "fields are separated by commas, semicolons or tabs; only the first line may hold names"
+    if header and found == count + 2 and header[0].lower() in ("", "unnamed: 0", "id", "index"):
         return "the first column looks like row numbers; pandas leaves them out with to_csv(..., index=False)"
     for channels in (1, 3):
         side = math.isqrt((found - 1) // channels)

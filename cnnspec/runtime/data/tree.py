@@ -104,13 +104,16 @@ def check_filled(tree: Tree) -> None:
             _below(root / name, left)
             others = left.kinds.get(("file", "not named as an image"), [])
             found = f"{some(len(others), 'file')} of other kinds, such as {others[0].name}" if others else ""
+            mend = "put pictures of the class into it (JPEG, PNG, ...)"
+            if others and all(path.suffix.lower() in (".heic", ".heif") for path in others):
+                mend = "HEIC is not read: save its pictures as JPEG"
             raise DataError(
                 "the class folder holds no image",
                 path=root / name,
                 field="class",
                 expected="at least one image file",
                 found=found or "an empty folder",
-                hint=f"put pictures of the class into it (JPEG, PNG, ...), or move it out of {title_of(root)}",
+                hint=f"{mend}, or move it out of {title_of(root)}",
             )
 
 
@@ -296,6 +299,15 @@ def _check_no_parts_inside(class_folder: Path, folders: Sequence[Path]) -> None:
     inside = {part_of(folder.name): folder.name for folder in folders}
     if "train" in inside and ("val" in inside or "test" in inside):
         other = inside.get("test", inside.get("val"))
+        if _has_folders(class_folder / inside["train"]):  # a folder around it all, or images beside labels
+            raise DataError(
+                "the parts lie one folder deeper",
+                path=class_folder.parent,
+                field="folders",
+                expected=f"{inside['train']} and {other}, with one folder for each class",
+                found=f"{class_folder.name}/{inside['train']} and {class_folder.name}/{other}",
+                hint=f"name the folder inside: {class_folder}",
+            )
         raise DataError(
             "the parts lie inside the class folders",
             path=class_folder,
@@ -309,7 +321,7 @@ def _check_no_parts_inside(class_folder: Path, folders: Sequence[Path]) -> None:
 def _check_classes(train: _Part) -> None:
     names = list(train.classes)
     if len(names) < 2:
-        inner = train.inside[names[0]] if names else ()
+        deeper = _classes_below(train.class_folders)
         loose = f"{some(len(train.loose), 'picture')} and " if train.loose else ""
         raise DataError(
             "classes are folders, and there must be two or more",
@@ -317,8 +329,18 @@ def _check_classes(train: _Part) -> None:
             field="classes",
             expected="one folder for each class",
             found=loose + (", ".join(names) or "no folder"),
-            hint=f"the classes seem to be in the folder inside: {train.class_folders[0]}" if len(inner) > 1 else "",
+            hint=f"the classes seem to be in the folder inside: {deeper}" if deeper else "",
         )
+
+
+def _classes_below(folders: Sequence[Path]) -> Path | None:
+    """Return the first folder of two folders or more, where each folder around it holds but one, as archives do."""
+    while len(folders) == 1:
+        around = folders[0]
+        folders = _entries(around, _LeftOut(around))[0]
+        if len(folders) > 1:
+            return around
+    return None
 
 
 def _tell_classes(train: _Part, notes: list[str]) -> None:
