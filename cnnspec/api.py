@@ -20,19 +20,15 @@ from typing import TYPE_CHECKING, Any
 from .errors import DataError
 from .options import Options
 from .shown import compile_view, tell, training_view
-from .turns import InTurn
+from .weighted import WeightedSpec
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from .compiler import Compiler
     from .model.model import Model
-    from .runtime.data import Dataset, PixelScale
     from .runtime.evaluate import Evaluation
     from .runtime.events import Reporter, TrainResult
-    from .runtime.network import Network
     from .runtime.trace import Trace
-    from .runtime.trained import TrainedOn
 
 SPLITS = ("test", "val", "train")
 
@@ -91,93 +87,12 @@ def parse(text: str, *, exact: bool = False, **settings: object) -> Net:
     return Net(Compiler.from_text(text, texts_of(settings), options=Options(exact=exact)))
 
 
-class Net(InTurn):
+class Net(WeightedSpec):
     """A checked spec and, once it was trained or loaded, its weights.
 
     Made by :func:`load` and :func:`parse`. Weights that were neither trained nor loaded are the spec's
     initial ones, as its ``seed`` says.
     """
-
-    def __init__(self, compiler: Compiler) -> None:
-        super().__init__()
-        self._compiler = compiler
-        self.model: Model = compiler.model
-        self.base: Path | None = None  # where relative data paths start; the spec's folder when None
-        self._trained: TrainedOn | None = None  # what the weights were trained on
-        self._weights: dict[str, np.ndarray] | None = None  # None: the spec's initial ones
-        self._networks: dict[tuple[int, str], Network] = {}  # by batch size and dtype of targets
-
-    def __getstate__(self) -> dict[str, Any]:
-        """A copy, also one sent to another process, has the weights and makes its own plans."""
-        return {**self.__dict__, "_networks": {}, "turn": None}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        super().__init__()
-
-    def __repr__(self) -> str:
-        return f"<Net {self.model.source.name}: {len(self.model.layers)} layers, {self.params:,} parameters>"
-
-    # ---- looking --------------------------------------------------------------------------------
-    @property
-    def input_shape(self) -> tuple[int, ...]:
-        """Shape of one input sample, (H, W, C)."""
-        return self.model.input_shape
-
-    @property
-    def output_shape(self) -> tuple[int, ...]:
-        """Shape of one output sample, (F,) or (H, W, C)."""
-        return self.model.output_shape
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Names of the classes, in the order of the outputs, from the data the net was trained on.
-
-        Their numbers as texts before a training; empty where targets are numbers or the output is an image.
-
-        Examples
-        --------
-        >>> parse("input 4x4x1 -> flatten -> dense 3").class_names
-        ('0', '1', '2')
-        """
-        known = self._trained.class_names if self._trained is not None else ()
-        outputs = self.output_shape
-        if len(outputs) != 1 or (not known and (self._trained is not None or self.model.train.loss.word == "mse")):
-            return ()
-        return known if len(known) == outputs[0] else tuple(map(str, range(outputs[0])))
-
-    @property
-    def params(self) -> int:
-        """Number of trained parameters.
-
-        Examples
-        --------
-        >>> load("specs/lenet5.cnn").params
-        61706
-        """
-        return sum(p.size for p in self.model.params.values() if p.trainable)
-
-    def summary(self) -> str:
-        """Return the table that ``cnnspec summary`` prints.
-
-        Examples
-        --------
-        >>> print(parse("input 4x4x1 -> flatten -> dense 10").summary())
-        <text>: 4x4x1 -> 10
-        <BLANKLINE>
-        Layer      Output Shape  Param #  Mult-Adds  Sees  Line
-        flatten              16        -          -   1x1     1
-        dense                10      170        160   all     1
-        <BLANKLINE>
-        Total params  170
-        Mult-Adds     160 an image
-        Weights       680 B
-        Activations   104 B an image
-        """
-        from .summary_text import summary_table, summary_title, summary_totals
-
-        summary = self._compiler.summary
-        return "\n".join([summary_title(summary), "", *summary_table(summary, 80), "", *summary_totals(summary)])
 
     # ---- training -------------------------------------------------------------------------------
     def train(
@@ -233,12 +148,14 @@ class Net(InTurn):
         >>> result.test["test.accuracy"] > 0.8
         True
         """
-        from .runtime.data import data_of
+        from .runtime.data import data_of, dataset_for
         from .runtime.train import train
         from .runtime.trained import kept_names, other_scale, trained_on
 
         model = self._model_to_train(settings)
-        data = self._dataset(x, y, validation, test, model) if x is not None else data_of(model, self.base)
+        data = (
+            dataset_for(model, x, y, validation=validation, test=test) if x is not None else data_of(model, self.base)
+        )
         weights, before = (None, None) if restart else (self._weights, self._trained)
         record = kept_names(trained_on(data), before)
         remark = other_scale(record, before)
@@ -297,12 +214,12 @@ class Net(InTurn):
         >>> found.images, found.confusion.shape
         (359, (10, 10))
         """
-        from .runtime.data import data_of
+        from .runtime.data import data_of, dataset_for
         from .runtime.evaluate import evaluate, target_dtype
         from .runtime.trained import compare_data
 
         if x is not None:
-            data = self._dataset(x, y, None, None, trained=self._trained.scale if self._trained is not None else None)
+            data = dataset_for(self.model, x, y, trained=self._trained.scale if self._trained is not None else None)
             part: Any = data.train
             tell(*data.notes)
         else:
@@ -436,6 +353,7 @@ class Net(InTurn):
         import numpy as np
 
         from .runtime.answers import normalised, pixels_of
+        from .runtime.data import dataset_for
         from .runtime.evaluate import target_dtype
         from .runtime.trace import check_batch
 
@@ -446,7 +364,7 @@ class Net(InTurn):
             tell(remark)
             samples, targets = normalised(self.model, pixels, white), None
         else:
-            data = self._dataset(x, y, None, None, trained=self._trained.scale if self._trained is not None else None)
+            data = dataset_for(self.model, x, y, trained=self._trained.scale if self._trained is not None else None)
             check_batch(len(data.train), batch)
             tell(*data.notes)
             kind = target_dtype(self.model, data.train)
@@ -455,126 +373,7 @@ class Net(InTurn):
         with compile_view(progress) as view:
             return network.trace(samples, targets, names=names, training=training, progress=view)
 
-    # ---- weights --------------------------------------------------------------------------------
-    def weights(self) -> dict[str, np.ndarray]:
-        """Return copies of the parameters by name: ``conv1.weight`` [kH, kW, C_in, C_out], ``dense.bias`` [F], ...
-
-        The arrays are read-only, because a change of a copy would not reach the net: :meth:`set_weights` does.
-
-        Examples
-        --------
-        >>> {name: w.shape for name, w in parse("input 4x4x1 -> flatten -> dense 2").weights().items()}
-        {'dense.weight': (16, 2), 'dense.bias': (2,)}
-        """
-        copies = {name: value.copy() for name, value in self._parameters().items()}
-        for value in copies.values():
-            value.flags.writeable = False
-        return copies
-
-    def set_weights(self, weights: Mapping[str, np.ndarray]) -> Net:
-        """Take weights by name, with the names and shapes of :meth:`weights`, and return the net.
-
-        Raises
-        ------
-        DataError
-            When a parameter is missing, unknown, of another shape, not of floats or not finite; the net keeps the
-            weights it had.
-
-        Examples
-        --------
-        >>> net = parse("input 4x4x1 -> flatten -> dense 2")
-        >>> halved = {name: value / 2 for name, value in net.weights().items()}
-        >>> net.set_weights(halved).weights()["dense.weight"].shape
-        (16, 2)
-        """
-        import numpy as np
-
-        from .runtime.checkpoint import check_parameters
-        from .runtime.data.pixels import check_finite
-
-        if not isinstance(weights, Mapping):
-            found = type(weights).__name__
-            raise DataError("weights go by name", field="weights", expected="a dict, as weights() returns", found=found)
-        arrays = {name: np.asarray(value) for name, value in weights.items()}
-        check_parameters(None, arrays, self.model)
-        for name, value in arrays.items():
-            check_finite(value, None, name)
-        self._use({name: np.array(value, np.float32) for name, value in arrays.items()}, self._trained)
-        return self
-
-    def save(self, path: str | Path) -> None:
-        """Write the weights as a safetensors file.
-
-        Raises
-        ------
-        MachineError
-            When the file cannot be written; a file that was there is kept.
-
-        Examples
-        --------
-        >>> net = parse("input 4x4x1 -> flatten -> dense 2")
-        >>> net.save("weights.safetensors")
-        """
-        from .runtime.checkpoint import save_weights
-
-        trained = self._trained.as_dict() if self._trained is not None else None
-        save_weights(path, self.model, self._parameters(), trained)
-
-    def load(self, path: str | Path) -> Net:
-        """Take the weights of a safetensors file, and return the net.
-
-        Raises
-        ------
-        DataError
-            When the file is missing, damaged, or of another net: names the parameter that does not fit.
-
-        Warns
-        -----
-        DataWarning
-            When the spec normalises images otherwise than the training of the weights did.
-
-        Examples
-        --------
-        >>> net = parse("input 4x4x1 -> flatten -> dense 2")
-        >>> net.save("weights.safetensors")
-        >>> net.load("weights.safetensors")
-        <Net <text>: 2 layers, 34 parameters>
-        """
-        from .runtime.checkpoint import load_weights
-        from .runtime.trained import compare_spec, weights_used
-
-        trained = weights_used(Path(path)).trained
-        self._use(load_weights(path, self.model), trained)
-        tell(*compare_spec(trained, self.model))
-        return self
-
     # ---- inside ---------------------------------------------------------------------------------
-    def _use(self, weights: Mapping[str, np.ndarray], trained: TrainedOn | None) -> None:
-        with self.turn:  # networks are made, and weights replaced, by one thread at a time
-            self._weights, self._trained = dict(weights), trained
-            for network in self._networks.values():
-                network.load_parameters(self._weights)
-
-    def _parameters(self) -> Mapping[str, np.ndarray]:
-        """Return the weights that the net has: those it was given, else the spec's initial ones."""
-        from .runtime.initialize import initial_parameters
-
-        return self._weights if self._weights is not None else initial_parameters(self.model)
-
-    def _network(self, batch: int, target: str = "i32", progress: bool | None = None) -> Network:
-        """Return a network for inference with the current weights; one for each kind is kept."""
-        with self.turn:  # networks are made, and weights replaced, by one thread at a time
-            if (batch, target) not in self._networks:
-                from .runtime.network import Network
-
-                network = Network(self._compiler.with_options(batch=batch, target=target))
-                with compile_view(progress) as view:
-                    network.compile(view, training=False)
-                if self._weights is not None:
-                    network.load_parameters(self._weights)
-                self._networks[batch, target] = network
-            return self._networks[batch, target]
-
     def _model_to_train(self, settings: Mapping[str, object]) -> Model:
         """Return the model with settings of its ``train`` section changed."""
         if not settings:
@@ -592,38 +391,6 @@ class Net(InTurn):
                 hint="give them to cnnspec.load or cnnspec.parse",
             )
         return model
-
-    def _dataset(
-        self,
-        x: np.ndarray,
-        y: np.ndarray | None,
-        validation: tuple[np.ndarray, np.ndarray] | None,
-        test: tuple[np.ndarray, np.ndarray] | None,
-        model: Model | None = None,
-        trained: PixelScale | None = None,
-    ) -> Dataset:
-        from .runtime.data import dataset_of_arrays
-
-        if y is None:
-            raise DataError("x was given without y", field="y", expected="one label for each image")
-        model = model or self.model
-        settings = model.data
-        val = validation or (None, None)
-        tested = test or (None, None)
-        return dataset_of_arrays(
-            x,
-            y,
-            input_shape=self.input_shape,
-            classes=self.model.label_count,
-            x_val=val[0],
-            y_val=val[1],
-            x_test=tested[0],
-            y_test=tested[1],
-            val=settings.val if settings is not None and validation is None else 0.0,
-            normalize=settings.normalize if settings is not None else None,
-            seed=model.train.seed,
-            trained=trained,
-        )
 
 
 __all__ = ["Net", "load", "parse"]

@@ -190,7 +190,7 @@ def run_doctests(name: str, text_or_module: str | ModuleType) -> doctest.TestRes
     return runner.summarize(verbose=False)
 
 
-@pytest.mark.parametrize("module", ["cnnspec", "cnnspec.api", "cnnspec.compiler"])
+@pytest.mark.parametrize("module", ["cnnspec", "cnnspec.api", "cnnspec.weighted", "cnnspec.compiler"])
 def test_docstring_examples(module: str, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CNNSPEC_CACHE")
     results = run_doctests(module, import_module(module))
@@ -208,12 +208,12 @@ def test_python_examples_of_the_documentation(page: str, workplace: Path, monkey
 
 
 def test_every_public_name_of_the_front_has_an_example() -> None:
-    from cnnspec import api
+    from cnnspec import api, weighted
 
     public = [
         api.load,
         api.parse,
-        *(v for k, v in vars(api.Net).items() if callable(v) and not k.startswith("_")),
+        *(v for cls in (weighted.WeightedSpec, api.Net) for k, v in vars(cls).items() if callable(v) and k[0] != "_"),
     ]
     assert len(public) >= 8
     for function in public:

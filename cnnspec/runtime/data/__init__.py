@@ -89,6 +89,46 @@ def data_of(model: Model, base: Path | None = None) -> Dataset:
     )
 
 
+Arrays = tuple[object, object]
+
+
+def dataset_for(
+    model: Model,
+    x: object,
+    y: object,
+    *,
+    validation: Arrays | None = None,
+    test: Arrays | None = None,
+    trained: PixelScale | None = None,
+) -> Dataset:
+    """Return the data set of arrays, and of pairs (x, y) of them, as a spec reads them: :func:`dataset_of_arrays`.
+
+    Raises
+    ------
+    DataError
+        As :func:`dataset_of_arrays`, and where x comes without y.
+    """
+    if y is None:
+        raise DataError("x was given without y", field="y", expected="one label for each image")
+    settings = model.data
+    x_val, y_val = validation or (None, None)
+    x_test, y_test = test or (None, None)
+    return dataset_of_arrays(
+        x,
+        y,
+        input_shape=model.input_shape,
+        classes=model.label_count,
+        x_val=x_val,
+        y_val=y_val,
+        x_test=x_test,
+        y_test=y_test,
+        val=settings.val if settings is not None and validation is None else 0.0,
+        normalize=settings.normalize if settings is not None else None,
+        seed=model.train.seed,
+        trained=trained,
+    )
+
+
 __all__ = [
     "OPENERS",
     "ArraySplit",
@@ -100,6 +140,7 @@ __all__ = [
     "as_pixels",
     "batches",
     "data_of",
+    "dataset_for",
     "dataset_of_arrays",
     "epoch_order",
     "hold_out",
