@@ -21,6 +21,9 @@ import numpy as np
 
 from cnnspec.ir.fields import Shape
 from cnnspec.model.model import INPUT, Layer, Model
+from cnnspec.ops.activation import Activation
+from cnnspec.ops.dropout import Dropout
+from cnnspec.ops.reshape import Identity
 from cnnspec.runtime.initialize import initial
 
 from .nets import TIMED_RATE
@@ -110,7 +113,7 @@ def image_after(layer: Layer, before: Shape | None) -> Shape | None:
         return tuple(x) if len(x) == 3 and x[0] * x[1] > 1 and x[2] > 1 else before
     if kind == "dense" or before is None:
         return None
-    if kind in ("relu", "relu6", "leaky_relu", "tanh", "sigmoid", "dropout", "identity"):
+    if isinstance(layer.op, Activation | Dropout | Identity):
         return before
     raise NotImplementedError(f"{kind} between flatten and dense has no twin in the peers' layout")
 

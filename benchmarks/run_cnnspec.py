@@ -12,8 +12,8 @@ from cnnspec.compiler import Compiler
 from cnnspec.options import Options
 from cnnspec.runtime.network import Network
 
+from .batches import batches
 from .nets import NETS, TIMED_RATE, load_model
-from .worker import batches
 
 
 class Cnnspec:

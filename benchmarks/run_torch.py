@@ -19,7 +19,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .worker import batches
+from .batches import batches
 
 # Gradients of these ops do not need their own output, so what follows may overwrite it.
 OVERWRITABLE = ("conv", "depthwise", "dense", "bn")

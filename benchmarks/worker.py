@@ -26,7 +26,6 @@ from typing import Any, Protocol
 
 import numpy as np
 
-POOL = 4  # different batches that steps take in turn
 CHECKED_STEPS = 5
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
@@ -44,12 +43,6 @@ class Contender(Protocol):
 
     def variants(self) -> dict[str, Callable[[], object]]:
         """Return steps of the job's measure by name; each call is one step with the next batch."""
-
-
-def batches(shape: list[int], classes: int, batch: int, count: int = POOL) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return images float32[batch, H, W, C] and labels int64[batch], the same in every contender."""
-    rng = np.random.default_rng(batch)
-    return [(rng.standard_normal((batch, *shape), np.float32), rng.integers(0, classes, batch)) for _ in range(count)]
 
 
 def build(job: dict[str, Any]) -> Contender:

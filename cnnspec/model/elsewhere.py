@@ -103,7 +103,7 @@ def is_certain(word: str) -> bool:
 
 def is_no_layer_of_ours(word: str) -> bool:
     """Return whether a word names a known kind of layer that the language does not have."""
-    return _bare(word) in NO_LAYERS_OF_OURS
+    return _bare(word) in NO_LAYERS_OF_OURS and layer_elsewhere(word) is None
 
 
 def key_elsewhere(key: str) -> str | None:

@@ -8,6 +8,8 @@ import pytest
 
 from cnnspec.compiler import Compiler
 from cnnspec.errors import DataError, SpecError
+from cnnspec.model.elsewhere import is_no_layer_of_ours
+from cnnspec.ops import LAYERS
 from cnnspec.spec_file import decode, read_source
 
 HEAD = "input 28x28x1\n"  # line 1 of each spec below
@@ -304,3 +306,9 @@ def test_an_input_with_its_channels_first_is_recognised():
     with pytest.raises(SpecError, match="was  input 32x32x3  meant") as caught:
         Compiler.from_text("input 3x32x32\nconv 8 5x5 pad=none").model  # noqa: B018
     assert "channels come last" in str(caught.value)
+
+
+def test_a_layer_of_ours_is_not_taken_for_a_foreign_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert is_no_layer_of_ours("LayerNorm")
+    monkeypatch.setitem(LAYERS, "layernorm", LAYERS["bn"])
+    assert not is_no_layer_of_ours("LayerNorm")
