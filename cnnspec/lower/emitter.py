@@ -46,11 +46,11 @@ class Emitter(Values):
 
     def lower(self) -> None:
         """Let every node emit its calls."""
-        forward_ends = next((i for i, n in enumerate(self.graph.nodes) if n.op.name.endswith("_grad")), None)
-        for i, node in enumerate(self.graph.nodes):
+        loss = self.graph.outputs.get("loss")
+        for node in self.graph.nodes:
             self.layer = node.layer
-            self.backward = forward_ends is not None and i >= forward_ends
             lowering_of(node.op).emit(self, node, node.op)
+            self.backward |= self.training and loss in node.outputs
         self.layer = ""
 
     def _take(self, v: Value) -> None:
