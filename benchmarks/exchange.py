@@ -12,18 +12,25 @@ that each peer computes the same function with its own layout and its own kernel
 
 from __future__ import annotations
 
-import dataclasses
 import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cnnspec.ir.fields import Shape
+from cnnspec.by_type import ByType
+from cnnspec.ir.fields import Shape, attrs_of
 from cnnspec.model.model import INPUT, Layer, Model
-from cnnspec.ops.activation import Activation
+from cnnspec.ops.activation import Activation, Softmax
+from cnnspec.ops.conv import Conv, Depthwise
 from cnnspec.ops.dropout import Dropout
-from cnnspec.ops.reshape import Identity
+from cnnspec.ops.linear import Dense
+from cnnspec.ops.merge import Add, Concat, Multiply
+from cnnspec.ops.norm import BatchNorm
+from cnnspec.ops.pool import Pool
+from cnnspec.ops.reshape import Flatten, Identity
 from cnnspec.runtime.initialize import initial
 
 from .nets import TIMED_RATE
@@ -34,14 +41,11 @@ def write_net(model: Model, folder: Path, seed: int = 1) -> None:
     ours = initial_weights(model, seed)
     peers: dict[str, np.ndarray] = {}
     layers = []
-    image_of: dict[str, Shape | None] = {INPUT: None}  # of flat values that still are an image read pixel by pixel
-    for layer in model.layers:
-        before = next((image_of[i] for i in layer.inputs if image_of[i]), None)
+    for layer, twin in twins(model):
         for p in layer.params:
             name = f"{layer.name}.{p.name}"
-            peers[name] = for_peers(layer, p.name, ours[name], before)
-        image_of[layer.name] = image_after(layer, before)
-        layers.append(describe(layer))
+            peers[name] = np.ascontiguousarray(twin.order(p.name, ours[name]))
+        layers.append(describe(layer, twin))
     folder.mkdir(parents=True, exist_ok=True)
     save_arrays(folder / "ours.npz", ours)
     save_arrays(folder / "peers.npz", peers)
@@ -67,55 +71,112 @@ def initial_weights(model: Model, seed: int) -> dict[str, np.ndarray]:
     for layer in model.layers:
         for p in layer.params:
             value = initial(p, f"{layer.name}.{p.name}", seed)
-            if layer.op.name == "bn":
+            if isinstance(layer.op, BatchNorm):
                 middle = 1.0 if p.name in ("weight", "running_var") else 0.0
                 value = (middle + rng.uniform(-0.1, 0.1, p.shape)).astype(np.float32)
             weights[f"{layer.name}.{p.name}"] = value
     return weights
 
 
-def describe(layer: Layer) -> dict[str, Any]:
-    """Return a layer as JSON; paddings and windows as numbers, fields that are hidden in specs left out."""
+@dataclass(frozen=True)
+class Twin:
+    """A layer as the peers know it.
+
+    Attributes
+    ----------
+    attributes : what a spec may write of it; paddings and windows as numbers.
+    order : function of (name of a parameter, array) that returns the array in the peers' layout.
+    image : the image [H, W, C] that its flat output holds in another order than the peers'; None where there is none.
+    """
+
+    attributes: dict[str, Any]
+    order: Callable[[str, np.ndarray], np.ndarray] = lambda name, value: value
+    image: Shape | None = None
+
+
+# A function of (layer, image) for each kind of layer; ``image`` is the image that its flat input still is, or None.
+EXPORTS: ByType[Callable[[Layer, Shape | None], Twin]] = ByType("twin among the peers' layers")
+exports = EXPORTS.adds
+
+
+def fields(layer: Layer) -> dict[str, Any]:
+    """Return the fields of a layer that a spec may write."""
+    return {name: getattr(layer.op, name) for name, a in attrs_of(type(layer.op)).items() if a.kind != "hidden"}
+
+
+@exports(Conv, Depthwise)
+def convolution(layer: Layer, image: Shape | None) -> Twin:
+    """Filters: [kH, kW, C_in/groups, C_out] or [kH, kW, C] -> [C_out, C_in/groups, kH, kW]."""
     op: Any = layer.op
-    attributes = {f.name: getattr(op, f.name) for f in dataclasses.fields(op) if f.metadata["attr"].kind != "hidden"}
-    if op.name in ("conv", "depthwise"):
-        attributes["padding"] = op.pads
-    elif op.name in ("maxpool", "avgpool"):
-        attributes["kernel_size"], attributes["stride"], attributes["padding"] = op.geometry(layer.in_shapes[0])
+
+    def order(name: str, value: np.ndarray) -> np.ndarray:
+        if name != "weight":
+            return value
+        return value.transpose(3, 2, 0, 1) if value.ndim == 4 else value.transpose(2, 0, 1)[:, None]
+
+    return Twin(fields(layer) | {"padding": op.pads}, order)
+
+
+@exports(Dense)
+def dense(layer: Layer, image: Shape | None) -> Twin:
+    """Weights: [F_in, F_out] -> [F_out, F_in], the inputs in the peers' order of the image."""
+
+    def order(name: str, value: np.ndarray) -> np.ndarray:
+        if name != "weight":
+            return value
+        if image is not None:
+            value = value[np.arange(value.shape[0]).reshape(image).transpose(2, 0, 1).ravel()]
+        return value.T
+
+    return Twin(fields(layer), order)
+
+
+@exports(Pool)
+def pool(layer: Layer, image: Shape | None) -> Twin:
+    op: Any = layer.op
+    kernel, stride, padding = op.geometry(layer.in_shapes[0])
+    return Twin(fields(layer) | {"kernel_size": kernel, "stride": stride, "padding": padding})
+
+
+@exports(Flatten)
+def flatten(layer: Layer, image: Shape | None) -> Twin:
+    x = layer.in_shapes[0]
+    return Twin(fields(layer), image=tuple(x) if len(x) == 3 and x[0] * x[1] > 1 and x[2] > 1 else image)
+
+
+@exports(Activation, Dropout, Identity)
+def elementwise(layer: Layer, image: Shape | None) -> Twin:
+    return Twin(fields(layer), image=image)
+
+
+@exports(BatchNorm, Softmax, Add, Multiply, Concat)
+def of_channels(layer: Layer, image: Shape | None) -> Twin:
+    if image is not None:
+        raise NotImplementedError(f"{layer.op.name} between flatten and dense has no twin in the peers' layout")
+    return Twin(fields(layer))
+
+
+def twins(model: Model) -> Iterator[tuple[Layer, Twin]]:
+    """Yield the layers of a model in order, each with its twin."""
+    image_of: dict[str, Shape | None] = {INPUT: None}
+    for layer in model.layers:
+        before = next((image_of[i] for i in layer.inputs if image_of[i]), None)
+        twin = EXPORTS.of(layer.op)(layer, before)
+        image_of[layer.name] = twin.image
+        yield layer, twin
+
+
+def describe(layer: Layer, twin: Twin) -> dict[str, Any]:
+    """Return a layer as JSON."""
     return {
         "name": layer.name,
-        "kind": op.name,
+        "kind": layer.op.name,
         "inputs": list(layer.inputs),
         "in_shape": list(layer.in_shapes[0]),
         "out_shape": list(layer.out_shape),
-        "attributes": attributes,
+        "attributes": twin.attributes,
         "params": {p.name: f"{layer.name}.{p.name}" for p in layer.params},
     }
-
-
-def for_peers(layer: Layer, name: str, value: np.ndarray, image: Shape | None) -> np.ndarray:
-    """Return a parameter in the peers' layout; ``image`` is what the layer's flat input was, if it was one."""
-    if name == "weight" and layer.op.name == "conv":
-        value = value.transpose(3, 2, 0, 1)
-    elif name == "weight" and layer.op.name == "depthwise":
-        value = value.transpose(2, 0, 1)[:, None]
-    elif name == "weight" and layer.op.name == "dense":
-        if image is not None:
-            value = value[np.arange(value.shape[0]).reshape(image).transpose(2, 0, 1).ravel()]
-        value = value.T
-    return np.ascontiguousarray(value)
-
-
-def image_after(layer: Layer, before: Shape | None) -> Shape | None:
-    """Return which image a layer's flat output holds in another order than the peers', or None."""
-    kind, x = layer.op.name, layer.in_shapes[0]
-    if kind == "flatten":
-        return tuple(x) if len(x) == 3 and x[0] * x[1] > 1 and x[2] > 1 else before
-    if kind == "dense" or before is None:
-        return None
-    if isinstance(layer.op, Activation | Dropout | Identity):
-        return before
-    raise NotImplementedError(f"{kind} between flatten and dense has no twin in the peers' layout")
 
 
 def save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:

@@ -27,7 +27,7 @@ from cnnspec.model.model import Model
 from cnnspec.options import Options
 from cnnspec.runtime.network import Network
 
-from .exchange import for_peers, image_after, write_net
+from .exchange import twins, write_net
 from .nets import ROOT
 from .setting import PEERS, peers_python
 
@@ -109,15 +109,14 @@ def ask_torch(python: str, folder: Path, job: dict[str, object]) -> dict[str, di
 def as_peers_hold(model: Model, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return parameters and outputs ``y`` [n, F] in the order of the peers."""
     turned: dict[str, np.ndarray] = {}
-    image_of: dict[str, Shape | None] = {"input": None}
-    for layer in model.layers:
-        before = next((image_of[i] for i in layer.inputs if image_of[i]), None)
+    image: Shape | None = None
+    for layer, twin in twins(model):
         for p in layer.params:
             if (name := f"{layer.name}.{p.name}") in arrays:
-                turned[name] = for_peers(layer, p.name, arrays[name], before)
-        image_of[layer.name] = image_after(layer, before)
+                turned[name] = np.ascontiguousarray(twin.order(p.name, arrays[name]))
+        image = twin.image if layer.name == model.output else image
     if "y" in arrays:
-        image, y = image_of[model.output], arrays["y"]
+        y = arrays["y"]
         turned["y"] = y if image is None else y.reshape(-1, *image).transpose(0, 3, 1, 2).reshape(len(y), -1)
     return turned
 

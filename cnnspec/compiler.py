@@ -27,7 +27,7 @@ from .syntax.parser import parse
 
 if TYPE_CHECKING:
     from .ir.graph import Graph
-    from .plan.optimizer import Update
+    from .ir.optimizer import Optimizer
     from .plan.plan import Plan
 
 
@@ -150,9 +150,7 @@ class Compiler:
     @cached_property
     def plan(self) -> Plan:
         """The kernel calls of a training step."""
-        from .plan.optimizer import update_of
-
-        return self._plan(self.backward, update_of(self.model.train.optimizer))
+        return self._plan(self.backward, self.model.train.optimizer)
 
     @cached_property
     def inference_plan(self) -> Plan:
@@ -170,12 +168,12 @@ class Compiler:
 
         return self._plan(traced_graph(self.model, self.options, names=names, training=training, gradients=gradients))
 
-    def _plan(self, graph: Graph, update: Update | None = None) -> Plan:
+    def _plan(self, graph: Graph, optimizer: Optimizer | None = None) -> Plan:
         """Return the plan of a graph. All plans of a net have each parameter at the same place."""
         from .lower.compile import compile_plan
         from .lower.values import parameter_space
 
         places, _ = parameter_space(self.model.params, self.options.dtype)
         return compile_plan(
-            graph, batch=self.batch, dtype=self.options.dtype, update=update, parameters=places, given=("x",)
+            graph, batch=self.batch, dtype=self.options.dtype, optimizer=optimizer, parameters=places, given=("x",)
         )

@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Sequence
 
 from ..ir.fields import REQUIRED, Attr, attrs_of
+from ..ir.graph import Op
 from ..model.forms import format_default, signature, written
 from ..model.settings import SETTINGS
 from ..ops import LAYERS
@@ -20,11 +21,9 @@ def catalogue() -> dict[str, dict[str, type]]:
     return {"layers": dict(layers), **{statement: dict(words) for statement, words in SETTINGS.items()}}
 
 
-def _rank(cls: type) -> int:
-    """Layers are listed by family, as one learns them; a new family comes last."""
-    family = cls.__module__.rpartition(".")[2]
-    known = ("conv", "linear", "pool", "norm", "activation", "dropout", "reshape", "merge")
-    return known.index(family) if family in known else len(known)
+def _rank(cls: type[Op]) -> tuple[bool, ...]:
+    """Layers that multiply come first, then windows, then owners of arrays; those that join branches come last."""
+    return cls.arity != 1, cls.macs is Op.macs, cls.window is Op.window, cls.params is Op.params
 
 
 def first_sentence(cls: type, width: int) -> str:

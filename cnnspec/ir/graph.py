@@ -186,8 +186,8 @@ class Graph:
         return {v.name for v in (*self.outputs.values(), *self.updates.values())}
 
 
-# What the host writes into the input ``step`` before each step.
-STEP = {"inverse_batch": 0, "lr": 1, "correction1": 2, "correction2": 3}
+# What the host writes into the input ``step`` before each step; the optimizer's own numbers follow.
+STEP = {"inverse_batch": 0, "lr": 1}
 STEP_SIZE = 16
 
 

@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Sequence
 
+from ..by_type import import_modules
 from ..errors import MachineError
 from . import objects
 from .cache import find_kernel, use_cache
@@ -74,23 +75,7 @@ def _check_room(nbytes: int) -> None:
 def _compile(folder: str, names: Sequence[str], progress: Progress) -> None:
     estimate = Estimate(names)
     progress(0, len(names), estimate.left(0))  # before the compiler is imported, which takes its time too
-    from . import (  # noqa: F401  fills the registry
-        conv,
-        depthwise,
-        filters,
-        loss,
-        narrow,
-        norm,
-        optim,
-        overlap,
-        peak,
-        pointwise,
-        pool,
-        walk,
-        window,
-        winograd,
-        winograd_staged,
-    )
+    import_modules("cnnspec.kernels")  # fills the registry
     from ._jit import TEMPLATES, compile_kernel
 
     for name in names:

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ..ir.graph import Graph
+from ..ir.optimizer import Optimizer
 from ..plan.memory import find_lifetimes, place_arena, place_locals
-from ..plan.optimizer import Update
 from ..plan.plan import PARAM, SHARDS, SHARED, STATE, Buffer, KernelCall, Operand, Plan, Segment
 from ..plan.schedule import cut_by_size, schedule
 from ..plan.verify import verify_plan
@@ -21,7 +21,7 @@ def compile_plan(
     *,
     batch: int,
     dtype: str = "f32",
-    update: Update | None = None,
+    optimizer: Optimizer | None = None,
     parameters: Mapping[str, int] | None = None,
     given: Sequence[str] = (),
 ) -> Plan:
@@ -31,7 +31,7 @@ def compile_plan(
     ----------
     batch : most samples of a run.
     dtype : ``f32``, or ``f64`` for gradient checks.
-    update : the optimizer that ends each step; needs outputs ``grad:NAME`` in the graph.
+    optimizer : the one that ends each step; needs outputs ``grad:NAME`` in the graph.
     parameters : byte offset of each parameter, for plans that share them; laid out here when None.
     given : inputs that are copied from arrays of the caller; the others are written into the plan's own memory.
     """
@@ -50,10 +50,10 @@ def compile_plan(
     totals = Segment(1, emit.calls[len(calls) - len(emit.prologue) :])
     if known is not None:
         totals.calls += [replace(c, operands=(*c.operands, emit.whole(known))) for c in emit.epilogue]
-    updates = Segment(CHUNKS, _updates(emit, gradients, outputs["totals"], update) if update else [])
+    updates = Segment(CHUNKS, _updates(emit, gradients, outputs["totals"], optimizer) if optimizer else [])
     for b in outputs.values():
         b.pinned = True
-    if update is None:
+    if optimizer is None:
         for b, _ in gradients.values():
             b.pinned = True
     segments = cut_by_size(schedule(calls), -(-batch // SHARDS))
@@ -99,17 +99,17 @@ def _add_totals(emit: Emitter, graph: Graph) -> Buffer:
 
 
 def _updates(
-    emit: Emitter, gradients: dict[str, tuple[Buffer, int]], totals: Buffer, update: Update
+    emit: Emitter, gradients: dict[str, tuple[Buffer, int]], totals: Buffer, optimizer: Optimizer
 ) -> list[KernelCall]:
     """Return one call for each parameter, all cut into the same number of blocks, so that they share one segment."""
     calls = []
     for name, (gradient, number) in gradients.items():
         w = emit.buffers[name]
         block = w.elements // CHUNKS
-        states = [emit.state(f"{name}@{state}", w.elements) for state in update.states]
+        states = [emit.state(f"{name}@{state}", w.elements) for state in optimizer.states]
         calls.append(
             KernelCall(
-                f"{update.kernel}.{emit.dtype}",
+                f"{optimizer.kernel}.{emit.dtype}",
                 (
                     Operand(gradient, 0, block, block),
                     Operand(w, 0, block, block, True),
@@ -117,7 +117,7 @@ def _updates(
                     Operand(totals, 0, totals.elements),
                     Operand(emit.buffers["step"], 0, emit.buffers["step"].elements),
                 ),
-                (block, w.elements, number, *update.numbers),
+                (block, w.elements, number, *optimizer.numbers),
                 CHUNKS,
                 layer=name.rpartition(".")[0],
                 backward=True,

@@ -23,7 +23,7 @@ from ..plan.plan import (
     Operand,
 )
 from .cut import Cut
-from .registry import lowering_of
+from .registry import LOWERINGS
 from .values import Values, padded
 
 MAP_SPEED = 2  # numbers a nanosecond that a map reads and writes
@@ -49,7 +49,7 @@ class Emitter(Values):
         loss = self.graph.outputs.get("loss")
         for node in self.graph.nodes:
             self.layer = node.layer
-            lowering_of(node.op).emit(self, node, node.op)
+            LOWERINGS.of(node.op).emit(self, node, node.op)
             self.backward |= self.training and loss in node.outputs
         self.layer = ""
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from ..by_type import ByType
 from ..ir.fields import Pair
 from ..ir.graph import Node, Op
 
@@ -34,24 +35,14 @@ class Lowering:
     strided: bool = False
 
 
-LOWERINGS: dict[type[Op], Lowering] = {}
+LOWERINGS: ByType[Lowering] = ByType("lowering")
 
 
 def lowering(*ops: type[Op], halo: Halo = no_halo, strided: bool = False) -> Callable[[Emit], Emit]:
     """Register a function ``(emit, node, op)`` as the lowering of op types and of their subclasses without one."""
 
     def register(emit: Emit) -> Emit:
-        for op in ops:
-            assert op not in LOWERINGS, f"{op.__name__} has two lowerings"
-            LOWERINGS[op] = Lowering(emit, halo, strided)
+        LOWERINGS.put(Lowering(emit, halo, strided), *ops)
         return emit
 
     return register
-
-
-def lowering_of(op: Any) -> Lowering:
-    """Return the lowering of an op: its own type's, else that of the nearest base class."""
-    for cls in type(op).__mro__:
-        if cls in LOWERINGS:
-            return LOWERINGS[cls]
-    raise NotImplementedError(f"{op.name} has no lowering")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ..ir.graph import Graph, Node, Value
 from ..ops.activation import BOUNDS
-from .registry import lowering_of
+from .registry import LOWERINGS
 
 
 @dataclass(frozen=True)
@@ -66,4 +66,4 @@ def find_slices(graph: Graph) -> dict[str, Slice]:
 
 def _strided(node: Node) -> bool:
     """Functions that are no bounds run over whole rows of numbers, so they cannot."""
-    return lowering_of(node.op).strided and getattr(node.op, "activation", "") in ("", *BOUNDS)
+    return LOWERINGS.of(node.op).strided and getattr(node.op, "activation", "") in ("", *BOUNDS)

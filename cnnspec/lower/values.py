@@ -9,7 +9,7 @@ from ..ir.fields import Pair, Param
 from ..ir.graph import Graph, Value
 from ..layouts import ImageLayout, filter_layout
 from ..plan.plan import ALIGN, BATCHED, ITEM, PARAM, PARTIAL, SCRATCH, SHARDS, SHARED, STATE, Buffer, Operand
-from .registry import lowering_of
+from .registry import LOWERINGS
 from .slices import find_slices
 
 PAD = 256  # every parameter and channel vector is a multiple of this many elements
@@ -45,7 +45,7 @@ class Values:
     def _find_halos(self) -> dict[str, Pair]:
         halos: dict[str, Pair] = {}
         for node in self.graph.nodes:
-            for index, (h, w) in lowering_of(node.op).halo(node, node.op).items():
+            for index, (h, w) in LOWERINGS.of(node.op).halo(node, node.op).items():
                 name = self._root(node.inputs[index].name)
                 old = halos.get(name, (0, 0))
                 halos[name] = (max(h, old[0]), max(w, old[1]))

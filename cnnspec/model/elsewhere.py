@@ -71,8 +71,8 @@ WORDS_ELSEWHERE = {
     "randomseed": "seed",
 }
 AMBIGUOUS = {"norm", "skip", "shortcut"}  # may be another thing elsewhere
-# near in letters to a layer of ours, but another thing
-NO_LAYERS_OF_OURS = {
+# near in letters to a layer of ours, but another thing, unless it is a layer of ours by now
+LAYERS_OF_OTHERS = {
     "attention", "avgunpool", "celu", "convtranspose", "deconv", "elu", "embedding", "gelu", "glu", "groupnorm", "gru",
     "hardsigmoid", "hardswish", "hardtanh", "instancenorm", "lambda", "layernorm", "logsoftmax", "lstm", "maxunpool",
     "mish", "permute", "prelu", "reshape", "rnn", "selu", "silu", "softplus", "softsign", "swish", "upsample",
@@ -102,8 +102,8 @@ def is_certain(word: str) -> bool:
 
 
 def is_no_layer_of_ours(word: str) -> bool:
-    """Return whether a word names a known kind of layer that the language does not have."""
-    return _bare(word) in NO_LAYERS_OF_OURS and layer_elsewhere(word) is None
+    """Return whether a word names a known kind of layer that the language does not have (yet)."""
+    return layer_elsewhere(word) is None and _bare(word) in LAYERS_OF_OTHERS
 
 
 def key_elsewhere(key: str) -> str | None:

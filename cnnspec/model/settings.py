@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from ..ir.fields import attr, dataclass_transform, declared
+from ..ir.optimizer import Optimizer
 from ..source import Span
 
 T = TypeVar("T", bound=type)
@@ -49,18 +50,27 @@ class MeanSquaredError:
 
 # ---- optimizer ----------------------------------------------------------------------------------
 @setting("optimizer", "sgd")
-class SGD:
+class SGD(Optimizer):
     """Stochastic gradient descent: v = momentum*v + g + decay*w; w -= lr*v (Sutskever et al. 2013)."""
+
+    kernel, states = "sgd", ("velocity",)
 
     lr: float = attr("float", "learning rate", default=0.05, min=0)
     momentum: float = attr("float", "momentum in [0, 1)", default=0.0, min=0, max=0.9999)
     nesterov: bool = attr("bool", "look ahead: step by g + momentum*v", default=False)
     decay: float = attr("float", "weight decay, added to the gradient", default=0.0, min=0)
 
+    @property
+    def numbers(self) -> tuple[int | float, ...]:
+        return float(self.momentum), int(self.nesterov), float(self.decay)
+
 
 @setting("optimizer", "adam")
-class Adam:
+class Adam(Optimizer):
     """Adam (Kingma & Ba 2015, algorithm 1); decay is added to the gradient."""
+
+    kernel, states = "adam", ("mean", "square")
+    decoupled = False
 
     lr: float = attr("float", "learning rate", default=1e-3, min=0)
     beta1: float = attr("float", "decay of the mean gradient", default=0.9, min=0, max=0.999999)
@@ -68,10 +78,20 @@ class Adam:
     eps: float = attr("float", "added to the root", default=1e-8, min=0)
     decay: float = attr("float", "weight decay", default=0.0, min=0)
 
+    @property
+    def numbers(self) -> tuple[int | float, ...]:
+        return float(self.beta1), float(self.beta2), float(self.eps), float(self.decay), int(self.decoupled)
+
+    def step_numbers(self, step: int) -> tuple[float, ...]:
+        """Return what makes up for moments that begin at zero: 1 - beta^t of both."""
+        return 1.0 - self.beta1**step, 1.0 - self.beta2**step
+
 
 @setting("optimizer", "adamw")
 class AdamW(Adam):
     """Adam with decoupled weight decay: w -= lr*decay*w (Loshchilov & Hutter 2019)."""
+
+    decoupled = True
 
     decay: float = attr("float", "weight decay", default=0.01, min=0)
 
@@ -271,7 +291,7 @@ class TrainSettings:
     """The ``train`` section, defaults filled in. ``schedule`` follows ``warmup_epochs`` of linear rise."""
 
     loss: Any = field(default_factory=CrossEntropy)
-    optimizer: Any = field(default_factory=lambda: SGD(lr=0.05, momentum=0.9))
+    optimizer: Optimizer = field(default_factory=lambda: SGD(lr=0.05, momentum=0.9))
     schedule: Any = field(default_factory=Constant)
     warmup_epochs: int = 0
     epochs: int = 10

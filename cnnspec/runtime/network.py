@@ -13,7 +13,6 @@ from ..errors import DataError
 from ..ir.graph import STEP
 from ..kernels.effort import Progress
 from ..lower.values import parameter_size, parameter_space
-from ..plan.optimizer import step_numbers
 from ..plan.plan import STATE, Buffer, Plan
 from ..turns import InTurn, in_turn
 from .heard import load_kernels
@@ -107,8 +106,8 @@ class Network(InTurn):
         n = len(x)
         self._feed(self.training, x, target, epoch, sample_ids)
         step = self.training.view(self.training.plan.inputs["step"])[0]
-        for place, number in step_numbers(self.model.train.optimizer, lr, self.steps + 1, n).items():
-            step[place] = number
+        own = self.model.train.optimizer.step_numbers(self.steps + 1)
+        step[: 2 + len(own)] = (1.0 / n, lr, *own)
         self.training.run(n)
         self._prepared = False
         result = self._totals(self.training, n)

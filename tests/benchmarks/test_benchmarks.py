@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from cnnspec.compiler import Compiler
+from cnnspec.ir.graph import Op
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -72,6 +73,14 @@ def test_every_net_of_the_parity_script_is_a_checked_spec_that_has_what_is_shown
         assert set(case.shows) <= {"y", *model.params}, case.title
     error = parity.Error.of(np.array([1.0, 2.5], np.float32), np.array([1.0, 2.0]), 2.0)
     assert error.most == 0.25 and error.rms == pytest.approx(0.25 / np.sqrt(2))
+
+
+def test_every_layer_of_the_benchmark_has_a_twin_and_another_is_named(bench):
+    exports, nets = bench("exchange").EXPORTS, bench("nets")
+    ops = {type(layer.op) for name in nets.NETS for layer in nets.load_model(name).layers}
+    assert {cls for cls in ops if cls not in exports} == set()
+    with pytest.raises(NotImplementedError, match="strange has no twin among the peers' layers"):
+        exports.of(type("Strange", (Op,), {"name": "strange"})())
 
 
 @pytest.mark.parametrize(

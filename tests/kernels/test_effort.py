@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from pkgutil import iter_modules
-
-from cnnspec import kernels
+from cnnspec.by_type import import_modules
 from cnnspec.kernels._jit import TEMPLATES
 from cnnspec.kernels.effort import SECONDS, Estimate, seconds_of
 
@@ -13,8 +10,7 @@ NAMES = ["conv2d_weight_grad.16.f32", "fill.f32", "winograd_conv2d.16.f32", "cop
 
 
 def test_every_family_with_a_time_of_its_own_is_one_of_kernels() -> None:
-    for module in iter_modules(kernels.__path__):
-        import_module(f"cnnspec.kernels.{module.name}")  # registers its kernels
+    import_modules("cnnspec.kernels")  # registers its kernels
     families = {name.partition(".")[0] for name in TEMPLATES}
     assert set(SECONDS) <= families
 

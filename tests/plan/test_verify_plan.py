@@ -10,7 +10,8 @@ import pytest
 from cnnspec.autodiff import differentiate
 from cnnspec.compiler import Compiler
 from cnnspec.errors import InternalError
-from cnnspec.lower.compile import Update, compile_plan
+from cnnspec.lower.compile import compile_plan
+from cnnspec.model.settings import SGD
 from cnnspec.passes.build import build_graph
 from cnnspec.plan.plan import BATCH, BATCHED, KEPT, LOCAL, PARAM, SHARED, Buffer, KernelCall, Operand, Plan, Segment
 from cnnspec.plan.verify import verify_plan
@@ -21,7 +22,7 @@ TEXT = "input 8x8x3\nconv 8 3x3 -> bn -> tanh\nconv 8 3x3 -> tanh\nmaxpool 2\nfl
 @pytest.fixture
 def plan() -> Plan:
     graph = differentiate(build_graph(Compiler.from_text(TEXT).model, training=True))
-    return compile_plan(graph, batch=20, update=Update("sgd", ("velocity",), (0.9, 0, 0.0)))
+    return compile_plan(graph, batch=20, optimizer=SGD(momentum=0.9))
 
 
 def replace_operand(plan: Plan, fits: Callable[[Segment, KernelCall, Operand], bool], **changes: object) -> Operand:

@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
+from ...by_type import import_modules
 from ...errors import DataError
 from ...ir.fields import Shape
 from ...model.model import Model
 from ...model.settings import DataSettings, fitting_source
 from ..run_folder import base_of
 from .arrays import dataset_of_arrays
-from .digits import load_digits, open_digits
-from .folders import open_folders
+from .digits import load_digits
 from .image import load_image
 from .loader import Batch, batches, epoch_order
-from .mnist import open_fashion_mnist, open_idx, open_mnist
-from .npz import open_npz
 from .pixels import PixelScale, as_pixels, white_as_trained
+from .registry import READERS
 from .split import ArraySplit, Dataset, Normalizer, Split, hold_out, normalizer_for, with_validation
-from .table import open_csv
 
-Opener = Callable[[DataSettings, Shape, "int | None", Path], Dataset]
-
-OPENERS: dict[str, Opener] = {
-    "digits": open_digits,
-    "fashion_mnist": open_fashion_mnist,
-    "mnist": open_mnist,
-    "idx": open_idx,
-    "folders": open_folders,
-    "npz": open_npz,
-    "csv": open_csv,
-}
+import_modules(__name__)
 
 
 def open_data(
@@ -67,7 +54,7 @@ def open_data(
             expected="a source of images",
             hint=f"add  data {{ source {fitting_source(input_shape)} }}  or another: see  cnnspec layers source",
         )
-    opened = OPENERS[settings.source.word](settings, input_shape, classes, Path(base))
+    opened = READERS.of(settings.source)(settings, input_shape, classes, Path(base))
     return with_validation(opened, settings.val, seed)
 
 
@@ -130,7 +117,6 @@ def dataset_for(
 
 
 __all__ = [
-    "OPENERS",
     "ArraySplit",
     "Batch",
     "Dataset",

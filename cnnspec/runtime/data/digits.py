@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from ...ir.fields import Shape
-from ...model.settings import DataSettings
+from ...model.settings import DataSettings, Digits
 from .labels import class_numbers
 from .pixels import PixelScale
+from .registry import source
 from .split import ArraySplit, Dataset, check_image_shape, normalizer_for
 
 WHITE = 16.0  # the largest pixel value; it becomes 1
@@ -30,6 +31,7 @@ def load_digits() -> tuple[np.ndarray, np.ndarray]:
         return archive["images"][..., None], archive["labels"].astype(np.int32)
 
 
+@source(Digits)
 def open_digits(settings: DataSettings, input_shape: Shape, classes: int | None, base: Path) -> Dataset:
     """Open the digits. Sorted by class, then by their order in the source, every fifth is a test image.
 

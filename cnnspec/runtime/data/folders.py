@@ -13,12 +13,13 @@ import numpy as np
 
 from ...errors import DataError
 from ...ir.fields import Shape
-from ...model.settings import DataSettings
+from ...model.settings import DataSettings, Folders
 from ...reading import named_path
 from ...text import some
 from . import split as limits
 from .decode import Findings, check_all, decode_all
 from .image import Decoding, check_channels, decoding_of
+from .registry import source
 from .split import ArraySplit, Dataset, Normalizer, Split, normalizer_for
 from .tree import Classes, check_filled, look
 
@@ -60,6 +61,7 @@ class FolderSplit:
         return index, self.paths[index]
 
 
+@source(Folders)
 def open_folders(settings: DataSettings, input_shape: Shape, classes: int | None, base: Path) -> Dataset:
     """Open ``root/CLASS/*`` or ``root/train/CLASS/*`` with ``root/test/CLASS/*`` (and ``root/val/CLASS/*``).
 

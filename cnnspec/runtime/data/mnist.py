@@ -10,11 +10,12 @@ import numpy as np
 
 from ...errors import DataError
 from ...ir.fields import Shape
-from ...model.settings import DataSettings
+from ...model.settings import DataSettings, FashionMnist, Idx, Mnist
 from ...reading import named_path
 from .idx import read_idx
 from .labels import class_numbers, count_classes
 from .pixels import PixelScale, pieces, remark, value_range
+from .registry import source
 from .split import ArraySplit, Dataset, check_image_shape, normalizer_for
 
 FASHION_CLASSES = (
@@ -28,6 +29,7 @@ STORED_BY_COLUMN = "the pictures of EMNIST are stored column by column; transpos
 _QMNIST_COLUMNS = 8  # of its labels: the class, then who wrote it and where it is in NIST's collection
 
 
+@source(FashionMnist)
 def open_fashion_mnist(settings: DataSettings, input_shape: Shape, classes: int | None, base: Path) -> Dataset:
     """Open Fashion-MNIST (Xiao, Rasul, Vollgraf 2017)."""
     places = _places(settings.source.path, base, "fashion-mnist", DEBIAN_FASHION)
@@ -36,6 +38,7 @@ def open_fashion_mnist(settings: DataSettings, input_shape: Shape, classes: int 
     return _open("fashion_mnist", *found, settings, input_shape, classes, FASHION_CLASSES)
 
 
+@source(Mnist)
 def open_mnist(settings: DataSettings, input_shape: Shape, classes: int | None, base: Path) -> Dataset:
     """Open MNIST from the folder of the spec, or ``$CNNSPEC_DATA/mnist``."""
     places = _places(settings.source.path, base, "mnist", None)
@@ -44,6 +47,7 @@ def open_mnist(settings: DataSettings, input_shape: Shape, classes: int | None, 
     return _open("mnist", *found, settings, input_shape, classes, _DIGITS)
 
 
+@source(Idx)
 def open_idx(settings: DataSettings, input_shape: Shape, classes: int | None, base: Path) -> Dataset:
     """Open any data set in IDX files, of a folder or of what their names begin with; the test files may be absent."""
     named = named_path(base, settings.source.path)

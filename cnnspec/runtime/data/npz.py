@@ -7,10 +7,11 @@ from pathlib import Path
 
 from ...errors import DataError
 from ...ir.fields import Shape
-from ...model.settings import DataSettings
+from ...model.settings import DataSettings, Npz
 from ...reading import named_path
 from .archive import open_archive
 from .arrays import Part, dataset_of_parts
+from .registry import source
 from .split import Dataset
 
 # The first of a row is the name in the manual. Those of MedMNIST and of Keras's mnist.npz are among them; letters may
@@ -22,6 +23,7 @@ _LABELS = ("y_{}", "{}_labels", "{}_y", "labels_{}", "{}_targets", "targets_{}")
 _WHOLE = (("x", "images", "data"), ("y", "labels", "label", "targets", "target"))
 
 
+@source(Npz)
 def open_npz(settings: DataSettings, input_shape: Shape, classes: int | None, base: Path) -> Dataset:
     """Open an .npz file of x_train and y_train, perhaps of x_val, y_val, x_test and y_test too.
 

@@ -12,11 +12,12 @@ import numpy as np
 
 from ...errors import DataError, did_you_mean
 from ...ir.fields import Shape
-from ...model.settings import DataSettings
+from ...model.settings import Csv, DataSettings
 from ...reading import CHUNK, named_path, open_unpacked
 from . import split as limits
 from .arrays import Part, dataset_of_parts
 from .mnist import STORED_BY_COLUMN
+from .registry import source
 from .split import Dataset
 
 LINE_NBYTES = 16 << 20  # of one row
@@ -24,6 +25,7 @@ _SEPARATORS = ",;\t"
 _LABELS = ("label", "labels", "class", "target", "y")
 
 
+@source(Csv)
 def open_csv(settings: DataSettings, input_shape: Shape, classes: int | None, base: Path) -> Dataset:
     """Open a table to train on, and others to validate and to test on where they are named.
 
