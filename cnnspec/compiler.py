@@ -38,7 +38,7 @@ class Compiler:
     ----------
     source : the spec's text and name.
     settings : parameters and settings to change, by name, each as text: ``{"train.epochs": "3"}``.
-    options : what graphs and plans depend on beside the spec.
+    options : batch, dtype, kind of targets and algorithms of the graphs and plans.
 
     Examples
     --------

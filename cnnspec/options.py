@@ -1,4 +1,4 @@
-"""What a net's graphs and plans depend on beside its spec."""
+"""The settings of graphs and plans that no spec holds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A spec with weights: what can be looked at, saved and loaded, and asked for a network of any batch."""
+"""A spec with weights: it can be looked at, saved and loaded, and makes networks of any batch."""
 
 from __future__ import annotations
 

@@ -29,16 +29,16 @@ def command(target: Path, stage: str, batch: int | None, sets: tuple[str, ...], 
     """Print what the compiler makes of SPEC at one stage of its road.
 
     \b
-      ast             what was written, as a tree
+      ast             the text as a tree
       model           layers with names, typed arguments and shapes
       graph           the forward graph of a training step, as it was built
       inference       the forward graph after folding and fusing
       backward        the whole training step: loss, gradients, running statistics
       plan            its kernel calls on buffers of one arena
       inference-plan  the kernel calls of evaluation and prediction
-      diagnosis-plan  those that look for the layer where numbers are not finite
+      diagnosis-plan  the kernel calls that look for a layer whose numbers are not finite
 
-    The plans are those that run; targets are class numbers.
+    Training, evaluation and prediction run these very plans, where targets are class numbers.
 
     \b
       cnnspec dump net.cnn --stage model

@@ -76,7 +76,7 @@ class Network(InTurn):
         return self._runner(self.compiler.inference_plan)
 
     def _runner(self, plan: Plan) -> Runner:
-        """Return what runs a plan on the net's parameters."""
+        """Return a runner of a plan on the net's parameters."""
         return Runner(plan, self._memory, self.threads)
 
     @in_turn
@@ -192,9 +192,10 @@ class Network(InTurn):
     ) -> Trace:
         """Return activations of one batch, and with targets gradients of its mean loss. Changes no weight.
 
-        The numbers are the kernels' own. Where a layer is traced it is not fused with the next (its activation, the sum
-        behind it), and with targets in inference batch norms are not folded; elsewhere the kernels are those of a plain
-        run, and so are all bits of what they compute. Memory holds what is traced, twice, and what any run needs.
+        The numbers are the kernels' own. A traced layer is not fused with the next one: its activation runs alone, a
+        sum is added in a sweep of its own, a batch norm behind it is not folded into it. With targets in inference,
+        no batch norm is folded. All other kernels are the plain run's, and give the same bits for the same inputs.
+        Memory holds each traced array twice, and as much besides as the plain run.
 
         Parameters
         ----------
@@ -202,7 +203,7 @@ class Network(InTurn):
         target : class numbers int32[n], or float32[n, F] for mse.
         names : layers, ``input`` or trainable parameters to trace; all of them when None.
         training : with statistics of the batch and dropout, as in a step; else as in inference.
-        epoch, sample_ids : what dropout depends on, as in :meth:`train_step`.
+        epoch, sample_ids : they choose the numbers that dropout drops, as in :meth:`train_step`.
         progress : told of kernels that must be compiled.
 
         Raises
@@ -254,7 +255,7 @@ class Network(InTurn):
     def _run_once(
         self, plan: Plan, x: np.ndarray, target: np.ndarray | None, epoch: int, sample_ids: np.ndarray | None
     ) -> Runner:
-        """Run a plan without optimizer on one batch, and return the runner with what it left in memory."""
+        """Run a plan without optimizer on one batch, and return the runner, whose memory holds the results."""
         runner = self._runner(plan)
         self._feed(runner, x, target, epoch, sample_ids)
         runner.view(plan.inputs["step"])[0, STEP["inverse_batch"]] = 1 / len(x)

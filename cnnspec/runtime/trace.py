@@ -1,4 +1,4 @@
-"""What a net computed on one batch: activations of layers and gradients of the loss, as arrays by name."""
+"""Activations of layers and gradients of the loss on one batch, as arrays by name."""
 
 from __future__ import annotations
 

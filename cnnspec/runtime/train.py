@@ -87,23 +87,8 @@ def train(
         notes = _remarks(model, data, anew=folder is None and weights is None)
         exact = options.exact if folder is None else folder.exact
         options = replace(options, batch=None, target=target_dtype(model, data.train), exact=exact)
-        if make_network is None:
-            from .network import Network
-
-            make_network = Network
-        network = make_network(Compiler.of(model, options), threads=threads)
-        progress = Progress(
-            seed=model.train.seed, settings=train_settings(model.train, model.data), data=data.fingerprint
-        )
-        if weights is not None:
-            network.load_parameters(weights)
-            notes.append("training goes on from the weights that the net has; restart=True begins anew")
-        if folder is not None and resume is not None and is_unbegun(folder, resume):
-            notes.append("the run was stopped before its first checkpoint, and begins from its start")
-        elif folder is not None:
-            file = Path(str(resume)) if str(resume).endswith(".safetensors") else folder.last
-            progress = restore(file, model, network, progress, -(-len(data.train) // model.train.batch), notes)
-
+        network = (make_network or _network())(Compiler.of(model, options), threads=threads)
+        progress = _start(network, model, data, weights, folder, resume, notes)
         record = trained_on(data)
 
         def make_folder() -> RunFolder | None:
@@ -116,29 +101,52 @@ def train(
                 class_names=data.class_names,
                 data=record.pixels,
                 threads=threads,
-                exact=options.exact,
+                exact=exact,
                 held=held,
             )
             if weights is not None:
                 made.update_manifest(initial_weights=sha256_of_arrays(weights))
             return made
 
+        resumed, trained = resume is not None, record.as_dict()
         run = Run(
-            model,
-            data,
-            network,
-            progress,
-            make_folder,
-            reporter,
-            threads,
-            checkpoint_seconds,
-            resume is not None,
-            notes,
-            record.as_dict(),
+            model, data, network, progress, make_folder, reporter, threads, checkpoint_seconds, resumed, notes, trained
         )
         result = run.go(stop_after_steps)
         reporter.on_end(result)
         return result
+
+
+def _network() -> Callable[..., Any]:
+    from .network import Network
+
+    return Network
+
+
+def _start(
+    network: Any,
+    model: Model,
+    data: Dataset,
+    weights: Mapping[str, np.ndarray] | None,
+    folder: RunFolder | None,
+    resume: Path | str | None,
+    notes: list[str],
+) -> Progress:
+    """Give a network the weights to begin with, the optimizer's states too where a run goes on; return the progress.
+
+    Remarks on the start are added to ``notes``.
+    """
+    progress = Progress(seed=model.train.seed, settings=train_settings(model.train, model.data), data=data.fingerprint)
+    if weights is not None:
+        network.load_parameters(weights)
+        notes.append("training goes on from the weights that the net has; restart=True begins anew")
+    if folder is None or resume is None:
+        return progress
+    if is_unbegun(folder, resume):
+        notes.append("the run was stopped before its first checkpoint, and begins from its start")
+        return progress
+    file = Path(str(resume)) if str(resume).endswith(".safetensors") else folder.last
+    return restore(file, model, network, progress, -(-len(data.train) // model.train.batch), notes)
 
 
 def _remarks(model: Model, data: Dataset, *, anew: bool) -> list[str]:
