@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .ir.fields import dims
 from .text import as_tree, columns, count, short, size, table
 
 if TYPE_CHECKING:
@@ -66,8 +67,3 @@ def summary_totals(summary: Summary) -> list[str]:
         ("Activations", f"{size(summary.activation_bytes)} an image"),
     ]
     return [f"{title:<13} {text}" for title, text in lines]
-
-
-def dims(shape: tuple[int, ...]) -> str:
-    """Return a shape as users write it: ``28x28x16``."""
-    return "x".join(map(str, shape))

@@ -35,7 +35,7 @@ BELOW = {
     "ir": "errors",
     "ops": "by_type errors ir",
     "model": "errors source text syntax ir ops",
-    "summary_text": "text model",
+    "summary_text": "text ir model",
     "autodiff": "ir ops",
     "passes": "errors options layouts ir ops model autodiff",
     "plan": "errors layouts",

@@ -6,6 +6,7 @@ The declared fields drive checking, "did you mean", help and the printed graph.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -91,10 +92,7 @@ class Param:
     @property
     def size(self) -> int:
         """Number of elements."""
-        n = 1
-        for s in self.shape:
-            n *= s
-        return n
+        return math.prod(self.shape)
 
 
 T = TypeVar("T", bound=type)

@@ -6,6 +6,7 @@ in graphs (gradients, losses). See docs/adding-a-layer.md.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, TypeVar
@@ -41,10 +42,7 @@ class Value:
     @property
     def sample_size(self) -> int:
         """Elements of one sample (or of the whole value where there is no batch)."""
-        n = 1
-        for d in self.sample:
-            n *= d
-        return n
+        return math.prod(self.sample)
 
     def __str__(self) -> str:
         return f"%{self.name}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -194,9 +195,4 @@ def parameter_space(params: Mapping[str, Param], dtype: str = "f32") -> tuple[di
 def parameter_size(shape: Sequence[int], groups: int = 1) -> int:
     """Elements of a parameter in memory: panels where it has them, padded for blocks."""
     layout = filter_layout(tuple(shape), groups)
-    if layout is not None:
-        return padded(layout.size)
-    n = 1
-    for d in shape:
-        n *= d
-    return padded(n)
+    return padded(math.prod(shape) if layout is None else layout.size)

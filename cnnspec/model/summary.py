@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-from ..ir.fields import Pair, Shape, attrs_of
+from ..ir.fields import Pair, Shape, attrs_of, dims
 from .branches import padding_of
 from .forms import format_default, written
 from .model import INPUT, Layer, Model
@@ -120,9 +121,6 @@ def summarize(model: Model) -> Summary:
     rows = []
     for layer in model.layers:
         view = views[layer.name] = _view_of(layer, [views[name] for name in layer.inputs])
-        size = 1
-        for d in layer.out_shape:
-            size *= d
         rows.append(
             Row(
                 layer.name,
@@ -133,7 +131,7 @@ def summarize(model: Model) -> Summary:
                 layer.out_shape,
                 sum(p.size for p in layer.params if p.trainable),
                 layer.macs,
-                size * BYTES,
+                math.prod(layer.out_shape) * BYTES,
                 view.field,
                 describe_op(layer),
             )
@@ -178,7 +176,7 @@ def describe_op(layer: Layer) -> str:
         elif a.kind == "window" and value is None:
             words.append("global")
         elif a.positional:
-            words.append("x".join(map(str, value)) if isinstance(value, tuple) else format_default(value))
+            words.append(dims(value) if isinstance(value, tuple) else format_default(value))
         elif value is not None and value != a.default:
             words.append(f"{a.key}={format_default(value)}")
     return " ".join(words)

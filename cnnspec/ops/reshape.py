@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from ..ir.fields import Shape, attr
@@ -13,10 +14,7 @@ class Flatten(Op):
     """Read an image row by row, pixel by pixel, channel by channel, as one flat vector of H*W*C numbers."""
 
     def infer(self, x: Shape) -> Shape:
-        n = 1
-        for d in x:
-            n *= d
-        return (n,)
+        return (math.prod(x),)
 
     def vjp(self, b: Builder, node: Node, dy: Value) -> list[Value | None]:
         return [b.add(Reshape(node.inputs[0].sample), dy)]

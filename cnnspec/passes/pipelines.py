@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from ..autodiff import differentiate
 from ..errors import Diagnostic, SpecError
+from ..ir.fields import dims
 from ..ir.graph import Graph
 from ..model.model import Model
 from ..options import DEFAULT, Options
@@ -109,7 +110,7 @@ def traced_graph(
 
 def _no_loss(model: Model) -> Diagnostic:
     last = model.layer(model.output)
-    shape = "x".join(map(str, last.out_shape))
+    shape = dims(last.out_shape)
     return Diagnostic(
         "classes",
         f"the net ends in an image of {shape}, and a training step needs a flat vector",

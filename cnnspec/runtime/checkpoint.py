@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError, did_you_mean
+from ..ir.fields import dims
 from ..model.model import Model
-from .identity import net_lines, sha256_of_lines, shape_text
+from .identity import net_lines, sha256_of_lines
 from .state import Progress, progress_of
 from .tensors import KEY, PROOF, instead_of, read_tensors, read_text, write_tensors
 
@@ -157,7 +158,7 @@ def _count(path: Path, name: str, value: np.ndarray) -> np.ndarray:
             path=path,
             field=name,
             expected="one whole number, at least 0",
-            found=f"{value.dtype} {shape_text(value.shape)}" if value.shape else str(value),
+            found=f"{value.dtype} {dims(value.shape)}" if value.shape else str(value),
         )
     return value
 
@@ -235,7 +236,7 @@ def check_parameters(path: Path | None, parameters: Mapping[str, np.ndarray], mo
                 "a parameter is missing; the weights belong to another spec",
                 path=path,
                 field=name,
-                expected=shape_text(param.shape),
+                expected=dims(param.shape),
                 found=f"no such tensor (there is {near})" if near else "no such tensor",
             )
         value = parameters[name]
@@ -244,8 +245,8 @@ def check_parameters(path: Path | None, parameters: Mapping[str, np.ndarray], mo
                 "a parameter has another shape; the weights belong to another spec",
                 path=path,
                 field=name,
-                expected=shape_text(param.shape),
-                found=shape_text(value.shape),
+                expected=dims(param.shape),
+                found=dims(value.shape),
             )
         if value.dtype.kind != "f":
             raise DataError(

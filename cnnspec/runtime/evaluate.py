@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..errors import DataError
+from ..ir.fields import dims
 from ..model.model import Model
 from ..text import some
 from .data.loader import Batch, batches
@@ -105,7 +106,7 @@ def target_dtype(model: Model, split: Split) -> str:
             path=model.source.name,
             field="output",
             expected=some(found, "output"),
-            found="x".join(map(str, outputs)),
+            found=dims(outputs),
             hint=f"end the net in  dense {found}",
         )
     return "f32"

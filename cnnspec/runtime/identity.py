@@ -9,14 +9,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ..ir.fields import Shape, attrs_of
+from ..ir.fields import attrs_of, dims
 from ..model.model import Model
 from ..model.settings import DataSettings, TrainSettings
-
-
-def shape_text(shape: Shape | Sequence[int]) -> str:
-    """Return ``28x28x1`` for (28, 28, 1)."""
-    return "x".join(map(str, shape))
 
 
 def net_lines(model: Model) -> tuple[str, ...]:
@@ -25,7 +20,7 @@ def net_lines(model: Model) -> tuple[str, ...]:
     Two models with equal lines compute the same function of equal weights. Comments, names of blocks, the
     ``data`` and ``train`` sections do not enter.
     """
-    lines = [f"input {shape_text(model.input_shape)}"]
+    lines = [f"input {dims(model.input_shape)}"]
     for layer in model.layers:
         fields = [
             f"{a.key}={_plain(getattr(layer.op, name))}"
@@ -33,7 +28,7 @@ def net_lines(model: Model) -> tuple[str, ...]:
             if a.kind != "hidden"
         ]
         words = [f"{layer.name}:", layer.op.name, *fields]
-        lines.append(f"{' '.join(words)} of {', '.join(layer.inputs)} -> {shape_text(layer.out_shape)}")
+        lines.append(f"{' '.join(words)} of {', '.join(layer.inputs)} -> {dims(layer.out_shape)}")
     return tuple(lines)
 
 
@@ -86,5 +81,5 @@ def train_settings(settings: TrainSettings, data: DataSettings | None = None) ->
 def _plain(value: object) -> str:
     """Texts that do not depend on how a number was written: 1 and 1.0 differ, 0.10 and 0.1 do not."""
     if isinstance(value, tuple) and value and all(isinstance(v, int) for v in value):
-        return shape_text(value)
+        return dims(value)
     return str(value).replace("\n", " ")

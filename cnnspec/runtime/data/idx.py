@@ -15,6 +15,7 @@ from typing import IO
 import numpy as np
 
 from ...errors import DataError
+from ...ir.fields import dims
 from ...reading import CHUNK, check_room, open_unpacked
 from . import split as limits
 
@@ -97,7 +98,7 @@ def _read(stream: IO[bytes], path: Path, ndims: tuple[int, ...], what: str, size
 
 
 def _lies(path: Path, what: str, shape: tuple[int, ...], expected: int, found: str, surplus: bool) -> DataError:
-    promised = "x".join(map(str, shape))
+    promised = dims(shape)
     return DataError(
         "the file holds more than its header says" if surplus else "the header promises more than the file holds",
         path=path,

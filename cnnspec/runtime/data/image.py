@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import DataError, MachineError
-from ...ir.fields import Shape
+from ...ir.fields import Shape, dims
 from ...model.settings import DataSettings
 from ...reading import check_room, open_file
 from .levels import USUAL_WHITE, Decoding, UnknownLevels, UnreadableImage, in_bands, suggest_levels, to_bytes
@@ -85,7 +85,7 @@ def check_channels(input_shape: Shape, path: object) -> None:
             path=path,
             field="channels",
             expected="an input of HxWx1 or HxWx3",
-            found="x".join(map(str, input_shape)),
+            found=dims(input_shape),
         )
 
 

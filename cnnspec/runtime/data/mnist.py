@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import DataError
-from ...ir.fields import Shape
+from ...ir.fields import Shape, dims
 from ...model.settings import DataSettings, FashionMnist, Idx, Mnist
 from ...reading import named_path
 from .idx import read_idx
@@ -210,7 +210,7 @@ def _read_part(
                 path=files["labels"],
                 field="labels",
                 expected=f"N labels, or N x {_QMNIST_COLUMNS} with the class first",
-                found="x".join(map(str, labels.shape)),
+                found=dims(labels.shape),
             )
         labels = labels[:, 0]
     if len(images) != len(labels):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import DataError
-from ...ir.fields import Shape
+from ...ir.fields import Shape, dims
 
 PIECE_NBYTES = 16 << 20  # of an array looked at in one go: masks of all of it would double the memory
 _BLOCKS, _BLOCK = 512, 4096  # values of a mapped array that its range is taken from
@@ -319,7 +319,7 @@ def _with_axes(x: np.ndarray, input_shape: Shape, path: object, field: str, one:
         x = x[..., None]
     if x.shape[1:] == wanted:
         return x
-    size = "x".join(map(str, wanted))
+    size = dims(wanted)
     hint = _axes_hint(shape, wanted, field, one)
     if x.ndim != 1 + len(wanted):
         raise DataError(
@@ -330,7 +330,7 @@ def _with_axes(x: np.ndarray, input_shape: Shape, path: object, field: str, one:
             found=str(list(shape)),
             hint=hint,
         )
-    found = "x".join(map(str, x.shape[1:]))
+    found = dims(x.shape[1:])
     raise DataError(
         "the images do not have the size of the spec's input",
         path=path,

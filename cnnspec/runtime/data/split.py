@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from ...errors import DataError
-from ...ir.fields import Shape
+from ...ir.fields import Shape, dims
 from ...model.settings import Normalize
 from ...text import some
 from ..rng import keyed
@@ -273,7 +273,7 @@ def hold_out(split: Split, share: float, seed: int) -> tuple[Split, Split]:
 def check_image_shape(shape: Sequence[int], wanted: Shape, *, path: object) -> None:
     """Raise DataError when images [H, W, C] do not have the size of the spec's input."""
     if tuple(shape) != tuple(wanted):
-        found = "x".join(map(str, shape))
+        found = dims(shape)
         raise DataError(
             "the images do not have the size of the spec's input",
             path=path,
