@@ -13,30 +13,21 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ._jit import FASTMATH, I64, kernel, load_i64, store_i64
+from .run_state import (
+    CALL,
+    CALL_BYTES,
+    CLAIM,
+    MASK,
+    OPERAND,
+    OPERAND_BYTES,
+    POINTERS,
+    RUN,
+    SEGMENT,
+    SEGMENT_BYTES,
+    WORD,
+)
 
-# Columns of the tables. Segments: first call, last call, blocks (not above 0: samples), group, prepare, every shard.
-# Calls: address of the kernel, first operand, operands, address of the arguments, when (plan.py: ALWAYS, FIRST, LAST).
-# Operands: base, offset, bytes from sample to sample, from shard to shard, from thread to thread. All int64.
-SEGMENT, CALL, OPERAND = 6, 5, 5
-FIRST, LAST = 1, 2
-MASK = 128  # bytes of a set of cores
-POINTERS = 64  # words of a thread's row: the addresses of a call's operands
-CLAIM = 64  # bytes from one thread's word of claims to the next: a cache line
-
-# Words of a run's state.
-FIELDS = (
-    "segments", "count", "calls", "operands", "bases", "pointers", "spent", "calls_count",  # addresses and counts
-    "n", "shards", "prepare", "profile", "threads",  # samples; parts of a batch; flags; most threads
-    "run_parts", "parallel", "thread_number",  # addresses of walk.run_parts, GOMP_parallel, omp_get_thread_num
-    "get_core", "set_cores", "cores",  # addresses of sched_getcpu, sched_setaffinity; of a mask for each core; or 0
-    "claims",  # address of a word for each thread, CLAIM bytes apart: the next part of its run
-    "segment", "parts", "team", "core",  # what the team works on, and the core of its first thread
-)  # fmt: skip
-(
-    AT_SEGMENTS, COUNT, AT_CALLS, AT_OPERANDS, AT_BASES, AT_POINTERS, AT_SPENT, CALLS_COUNT, N, SHARDS, PREPARE,
-    PROFILE, THREADS, RUN_PARTS, PARALLEL, THREAD_NUMBER, GET_CORE, SET_CORES, CORES, CLAIMS, NOW_SEGMENT, NOW_PARTS,
-    NOW_TEAM, NOW_CORE,
-) = range(0, 8 * len(FIELDS), 8)  # fmt: skip
+FIRST, LAST = 1, 2  # plan.py: when a call runs
 STATE = types.void(types.int64)
 
 
@@ -119,12 +110,12 @@ def claim(typingctx: Any, address: Any) -> Any:
 @njit(fastmath=FASTMATH, error_model="numpy")
 def run_part(state, part, parts, thread):
     """Run one part of a segment: a shard of the batch, some samples at a time, or a block."""
-    segment = load_i64(state + NOW_SEGMENT)
-    first, last = load_i64(segment), load_i64(segment + 8)
-    blocks, group = load_i64(segment + 16), load_i64(segment + 24)
-    n, profile = load_i64(state + N), load_i64(state + PROFILE)
-    bases, row = load_i64(state + AT_BASES), load_i64(state + AT_POINTERS) + thread * POINTERS * 8
-    spent = load_i64(state + AT_SPENT) + thread * load_i64(state + CALLS_COUNT) * 8
+    segment = load_i64(state + RUN.now_segment)
+    first, last = load_i64(segment + SEGMENT.first_call), load_i64(segment + SEGMENT.end_call)
+    blocks, group = load_i64(segment + SEGMENT.blocks), load_i64(segment + SEGMENT.group)
+    n, profile = load_i64(state + RUN.n), load_i64(state + RUN.profile)
+    bases, row = load_i64(state + RUN.bases), load_i64(state + RUN.pointers) + thread * POINTERS * WORD
+    spent = load_i64(state + RUN.spent) + thread * load_i64(state + RUN.calls_count) * WORD
     start, end, step = 0, n, n
     if blocks <= 0:
         start, end, step = part * n // parts, (part + 1) * n // parts, group
@@ -132,8 +123,8 @@ def run_part(state, part, parts, thread):
     while start < end or begins:
         count = min(step, end - start)
         for c in range(first, last):
-            call = load_i64(state + AT_CALLS) + c * CALL * 8
-            when = load_i64(call + 32)
+            call = load_i64(state + RUN.calls) + c * CALL_BYTES
+            when = load_i64(call + CALL.when)
             if when == FIRST:
                 runs = begins
             elif when == LAST:
@@ -142,23 +133,24 @@ def run_part(state, part, parts, thread):
                 runs = count > 0
             if not runs:
                 continue
-            operand = load_i64(state + AT_OPERANDS) + load_i64(call + 8) * OPERAND * 8
-            for k in range(load_i64(call + 16)):
+            operand = load_i64(state + RUN.operands) + load_i64(call + CALL.first_operand) * OPERAND_BYTES
+            for k in range(load_i64(call + CALL.operands)):
                 address = (
-                    load_i64(bases + 8 * load_i64(operand))
-                    + load_i64(operand + 8)
-                    + start * load_i64(operand + 16)
-                    + part * load_i64(operand + 24)
-                    + thread * load_i64(operand + 32)
+                    load_i64(bases + WORD * load_i64(operand + OPERAND.base))
+                    + load_i64(operand + OPERAND.offset)
+                    + start * load_i64(operand + OPERAND.sample)
+                    + part * load_i64(operand + OPERAND.part)
+                    + thread * load_i64(operand + OPERAND.thread)
                 )
-                store_i64(row + 8 * k, address)
-                operand += OPERAND * 8
+                store_i64(row + WORD * k, address)
+                operand += OPERAND_BYTES
+            kernel_address, arguments = load_i64(call + CALL.kernel), load_i64(call + CALL.arguments)
             if profile != 0:
                 before = ticks()
-                call_kernel(load_i64(call), row, load_i64(call + 24), count)
-                store_i64(spent + 8 * c, load_i64(spent + 8 * c) + ticks() - before)
+                call_kernel(kernel_address, row, arguments, count)
+                store_i64(spent + WORD * c, load_i64(spent + WORD * c) + ticks() - before)
             else:
-                call_kernel(load_i64(call), row, load_i64(call + 24), count)
+                call_kernel(kernel_address, row, arguments, count)
         start += step
         begins = False
 
@@ -173,44 +165,59 @@ def run_parts(state):
     Systems wake a thread on the core of the one that wakes it. Where that would leave both on one core, while others
     idle, the thread moves away from it.
     """
-    thread = ask(load_i64(state + THREAD_NUMBER))
-    if thread > 0 and load_i64(state + GET_CORE) != 0:
-        core = ask(load_i64(state + GET_CORE))
-        if core == load_i64(state + NOW_CORE):
-            set_cores(load_i64(state + SET_CORES), load_i64(state + CORES) + core * MASK)
-    parts, team = load_i64(state + NOW_PARTS), load_i64(state + NOW_TEAM)
+    thread = ask(load_i64(state + RUN.thread_number))
+    if thread > 0 and load_i64(state + RUN.get_core) != 0:
+        core = ask(load_i64(state + RUN.get_core))
+        if core == load_i64(state + RUN.now_core):
+            set_cores(load_i64(state + RUN.set_cores), load_i64(state + RUN.cores) + core * MASK)
+    parts, team = load_i64(state + RUN.now_parts), load_i64(state + RUN.now_team)
+    first, count = load_i64(state + RUN.now_first), load_i64(state + RUN.now_count)
     for k in range(team):
         owner = (thread + k) % team
-        next_part = load_i64(state + CLAIMS) + owner * CLAIM
+        next_part = load_i64(state + RUN.claims) + owner * CLAIM
         part = claim(next_part)
-        while part < (owner + 1) * parts // team:
+        while part < first + (owner + 1) * count // team:
             run_part(state, part, parts, thread)
             part = claim(next_part)
 
 
 @kernel("walk", STATE)
 def walk(state):
-    """Run a plan on n samples. ``state``: the address of FIELDS, in that order."""
-    n, shards, threads = load_i64(state + N), load_i64(state + SHARDS), load_i64(state + THREADS)
-    for s in range(load_i64(state + COUNT)):
-        segment = load_i64(state + AT_SEGMENTS) + s * SEGMENT * 8
-        if load_i64(segment + 32) != 0 and load_i64(state + PREPARE) == 0:
+    """Run segments of a plan on n samples: block segments whole, those cut by samples in the shards asked for.
+
+    ``state``: the address of a RunState. Where all shards run, fewer samples than shards are one part each, unless
+    shards without samples have something to do. A range of shards is always cut as all ``shards`` are, so that a
+    sample belongs to the same shard in every segment.
+    """
+    n, shards, threads = load_i64(state + RUN.n), load_i64(state + RUN.shards), load_i64(state + RUN.threads)
+    first_shard, end_shard = load_i64(state + RUN.first_shard), load_i64(state + RUN.end_shard)
+    for s in range(load_i64(state + RUN.first_segment), load_i64(state + RUN.end_segment)):
+        segment = load_i64(state + RUN.segments) + s * SEGMENT_BYTES
+        if load_i64(segment + SEGMENT.prepare) != 0 and load_i64(state + RUN.prepare) == 0:
             continue
-        blocks = load_i64(segment + 16)
-        parts = blocks if blocks > 0 else shards if load_i64(segment + 40) != 0 else min(shards, n)
-        team = min(threads, parts)
-        store_i64(state + NOW_SEGMENT, segment)
+        parts = load_i64(segment + SEGMENT.blocks)
+        first, end = 0, parts
+        if parts <= 0:
+            parts, first, end = shards, first_shard, end_shard
+            if end - first == shards and load_i64(segment + SEGMENT.every_shard) == 0:
+                parts = min(shards, n)
+                end = parts
+        count = end - first
+        team = min(threads, count)
+        store_i64(state + RUN.now_segment, segment)
         if team <= 1:
-            for part in range(parts):
+            for part in range(first, end):
                 run_part(state, part, parts, 0)
         else:
-            store_i64(state + NOW_PARTS, parts)
-            store_i64(state + NOW_TEAM, team)
+            store_i64(state + RUN.now_parts, parts)
+            store_i64(state + RUN.now_first, first)
+            store_i64(state + RUN.now_count, count)
+            store_i64(state + RUN.now_team, team)
             for thread in range(team):
-                store_i64(load_i64(state + CLAIMS) + thread * CLAIM, thread * parts // team)
-            if load_i64(state + GET_CORE) != 0:
-                store_i64(state + NOW_CORE, ask(load_i64(state + GET_CORE)))
-            start_team(load_i64(state + PARALLEL), load_i64(state + RUN_PARTS), state, team)
+                store_i64(load_i64(state + RUN.claims) + thread * CLAIM, first + thread * count // team)
+            if load_i64(state + RUN.get_core) != 0:
+                store_i64(state + RUN.now_core, ask(load_i64(state + RUN.get_core)))
+            start_team(load_i64(state + RUN.parallel), load_i64(state + RUN.run_parts), state, team)
 
 
 @kernel("read_ticks", STATE)

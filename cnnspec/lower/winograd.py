@@ -204,7 +204,8 @@ def _to_tiles(
     for kind, count in enumerate(kinds):
         extent = 35 * plane + (parts - 1) * part + count * few
         offset = emit.batch * sum(kinds[:kind]) * few
-        places.append(replace(emit.whole(tiles, write=True), offset=offset, extent=extent, sample=count * few))
+        place = replace(emit.whole(tiles, write=True), offset=offset, extent=extent, sample=count * few)
+        places.append(replace(place, repeats=((36, plane), (parts, part))))
     targets = [place if place.sample else places[1] for place in places]  # there are always whole ones
     args = (ly.height, ly.width, source.image, source.row, source.pixel, channels, few, part, plane)
     emit.call(kernel, [image, *targets, emit.workspace(SQUARE)], args)

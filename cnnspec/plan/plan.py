@@ -63,8 +63,9 @@ class Buffer:
 class Operand:
     """What a call reads or writes: a buffer from ``offset`` on, ``extent`` elements of it (one sample, one block).
 
-    ``block`` is how many elements further each block (or shard) of a block segment starts; ``sample``, how many each
-    sample of a batch segment does in a shared buffer, where samples need not lie one behind the other.
+    ``block`` is how many elements further each block (or shard) of a block segment starts. ``sample`` is how many
+    elements further each sample of a batch segment starts in a shared buffer. There a sample's elements lie in pieces
+    of ``sample`` elements; ``repeats`` says how many pieces, as nested (count, elements from one to the next).
     """
 
     buffer: Buffer
@@ -73,6 +74,7 @@ class Operand:
     block: int = 0
     write: bool = False
     sample: int = 0
+    repeats: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)

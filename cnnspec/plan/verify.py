@@ -59,6 +59,8 @@ def _inside(plan: Plan, segment: Segment, call: KernelCall, o: Operand) -> None:
             f"invalid plan: {call.kernel} of layer {call.layer or '-'} touches elements {o.offset} to {end} of "
             f"{o.buffer.name}, which has {o.buffer.elements}; please report this"
         )
+    if o.sample and o.extent > o.sample + sum((count - 1) * far for count, far in o.repeats):
+        raise InternalError(f"invalid plan: pieces of a sample of {o.buffer.name} are missing; please report this")
     shared = o.buffer.kind not in (BATCHED, *OF_THREAD, PARTIAL) and not o.sample
     if segment.by_sample and o.write and shared:
         raise InternalError(f"invalid plan: shards of {call.kernel} all write {o.buffer.name}; please report this")

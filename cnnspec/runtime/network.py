@@ -103,12 +103,33 @@ class Network(InTurn):
 
         Where the loss is not finite, no weight changes.
         """
-        n = len(x)
+        self.begin_step(x, target, lr=lr, sample_ids=sample_ids, epoch=epoch)
+        self.training.run(len(x))
+        return self.end_step(len(x))
+
+    @in_turn
+    def begin_step(
+        self,
+        x: np.ndarray,
+        target: np.ndarray,
+        *,
+        lr: float,
+        sample_ids: np.ndarray | None = None,
+        epoch: int = 0,
+    ) -> None:
+        """Set the inputs of a step, whose plan then runs whole (:meth:`train_step`), or in shares of several processes.
+
+        For a share (``training.share``) arguments are as in :meth:`train_step`: arrays of the whole batch, of which
+        only the samples of the own shards are read.
+        """
         self._feed(self.training, x, target, epoch, sample_ids)
         step = self.training.view(self.training.plan.inputs["step"])[0]
         own = self.model.train.optimizer.step_numbers(self.steps + 1)
-        step[: 2 + len(own)] = (1.0 / n, lr, *own)
-        self.training.run(n)
+        step[: 2 + len(own)] = (1.0 / len(x), lr, *own)
+
+    @in_turn
+    def end_step(self, n: int) -> StepResult:
+        """Return what a step on ``n`` samples gave, when its plan has run."""
         self._prepared = False
         result = self._totals(self.training, n)
         if np.isfinite(result.loss):

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from ..errors import MachineError
 from ..kernels import load
 from ..kernels.effort import Progress
+from ..kernels.run_state import CLAIM, POINTERS, WORD, CallRow, OperandRow, RunState, SegmentRow
+from ..plan.exchange import Exchange, exchanges
 from ..plan.plan import (
     BATCH,
     BATCHED,
@@ -32,8 +36,6 @@ from . import threads
 
 NUMPY = {"f32": np.float32, "f64": np.float64, "i32": np.int32, "i64": np.int64, "u8": np.uint8}
 ARENA, PARAMETERS, WORKSPACE, STATES, CALLERS = range(5)
-POINTERS, CLAIM = 64, 8  # words of a thread's rows of addresses and of claims, as kernels/walk.py has them
-N, PREPARE, PROFILE, THREADS = 8, 10, 11, 12  # places in the state of a run, kernels/walk.py: FIELDS
 SLACK = 1024  # bytes behind each memory: vectors may read (never write) a little past the end
 
 
@@ -70,6 +72,25 @@ def bits(value: int | float) -> int:
 WALKERS = ("walk", "walk.run_parts")  # the kernels that call the others
 
 
+class State(ctypes.Structure):
+    """The memory of a RunState, which the walker reads."""
+
+    _fields_ = [(name, ctypes.c_int64) for name in RunState._fields]
+
+
+def _table(rows: list[Any], row: Any) -> np.ndarray:
+    """Return rows as int64[rows, fields]."""
+    return np.array(rows, np.int64).reshape(-1, len(row._fields))
+
+
+def _ends(chosen: range | None, count: int) -> tuple[int, int]:
+    """Return first and end of a range of ``count`` things, all of them when None."""
+    if chosen is None:
+        return 0, count
+    assert chosen.step == 1 and 0 <= chosen.start <= chosen.stop <= count
+    return chosen.start, chosen.stop
+
+
 class Runner:
     """One plan, ready to run.
 
@@ -97,6 +118,7 @@ class Runner:
         self.shards = SHARDS if adds_up else max(SHARDS, self.threading.count)  # no order of sums to keep
         self._takes = any(b.kind == GIVEN for b in plan.buffers.values())
         self._given: np.ndarray | None = None
+        self._chosen: tuple[range | None, range | None] = None, None
         self._walk: Callable[..., None] | None = None
         self._images: dict[str, np.ndarray] = {}
 
@@ -105,52 +127,57 @@ class Runner:
         if self._walk is not None:
             return
         addresses = load.load_kernels(self.plan.kernels, progress)
-        calls: list[list[int]] = []
-        operands: list[list[int]] = []
-        segments: list[list[int]] = []
+        calls: list[CallRow] = []
+        operands: list[OperandRow] = []
+        segments: list[SegmentRow] = []
         arguments: list[int] = []
-        places = []
-        position = 0
+        starts = []
         for segment in self.plan.segments:
-            first = position
+            first = len(calls)
             for call in segment.calls:
-                places.append(len(arguments))
+                starts.append(len(arguments))
                 arguments.extend(bits(a) for a in call.args)
-                calls.append([addresses[call.kernel], len(operands), len(call.operands), 0, call.when])
+                calls.append(CallRow(addresses[call.kernel], len(operands), len(call.operands), 0, call.when))
                 operands.extend(self._operand(segment.domain, call, o) for o in call.operands)
-                position += 1
             flags = int(segment.prepare), int(segment.every_shard)
-            segments.append([first, position, segment.domain, segment.group, *flags])
+            segments.append(SegmentRow(first, len(calls), segment.domain, segment.group, *flags))
         self._arguments = np.array(arguments or [0], np.int64)
-        self._calls = np.array(calls, np.int64).reshape(-1, 5)
-        self._calls[:, 3] = self._arguments.ctypes.data + 8 * np.array(places, np.int64)
-        self._operands = np.array(operands, np.int64).reshape(-1, 5)
-        self._segments = np.array(segments, np.int64).reshape(-1, 6)
+        self._calls = _table(calls, CallRow)
+        places = self._arguments.ctypes.data + WORD * np.array(starts, np.int64)
+        self._calls[:, CallRow._fields.index("arguments")] = places
+        self._operands, self._segments = _table(operands, OperandRow), _table(segments, SegmentRow)
         memories = (self.arena, self.parameters, self.workspace, self.states)
         self._bases = np.array([*(m.ctypes.data for m in memories), 0], np.int64)
         self._pointers = np.zeros((self.threading.count, POINTERS), np.int64)
-        self._claims = np.zeros((self.threading.count, CLAIM), np.int64)
+        self._claims = np.zeros((self.threading.count, CLAIM // WORD), np.int64)
         self.spent = np.zeros((self.threading.count, max(1, len(calls))), np.int64)
         walkers = load.load_kernels(WALKERS)
-        words = [
-                self._segments.ctypes.data, len(segments), self._calls.ctypes.data, self._operands.ctypes.data,
-                self._bases.ctypes.data, self._pointers.ctypes.data, self.spent.ctypes.data, self.spent.shape[1],
-                0, self.shards, 0, 0, self.threading.count,
-                walkers["walk.run_parts"], *self.threading.entries, self._claims.ctypes.data, 0, 0, 0, 0,
-        ]  # fmt: skip
-        self._state = (ctypes.c_int64 * len(words))(*words)
+        self._state = State(
+            segments=self._segments.ctypes.data,
+            calls=self._calls.ctypes.data,
+            operands=self._operands.ctypes.data,
+            bases=self._bases.ctypes.data,
+            pointers=self._pointers.ctypes.data,
+            spent=self.spent.ctypes.data,
+            calls_count=self.spent.shape[1],
+            threads=self.threading.count,
+            claims=self._claims.ctypes.data,
+            run_parts=walkers["walk.run_parts"],
+            **self.threading.entries._asdict(),
+        )
+        self._choose(None, None)
         self._place = ctypes.c_void_p(ctypes.addressof(self._state))
         self._walk = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(walkers["walk"])
 
-    def _operand(self, domain: int, call: KernelCall, o: Operand) -> list[int]:
+    def _operand(self, domain: int, call: KernelCall, o: Operand) -> OperandRow:
         b = o.buffer
         item = ITEM[b.dtype]
         own = b.kind in OF_THREAD
         base = WORKSPACE if own else {PARAM: PARAMETERS, STATE: STATES, GIVEN: CALLERS}.get(b.kind, ARENA)
         sample = o.sample * item or (b.nbytes if b.kind == BATCHED and domain <= BATCH else 0)
-        shard = b.nbytes if b.kind == PARTIAL and not o.block else o.block * item
+        part = b.nbytes if b.kind == PARTIAL and not o.block else o.block * item
         thread = self.plan.workspace if own else 0
-        return [base, b.offset + o.offset * item, sample, shard, thread]
+        return OperandRow(base, b.offset + o.offset * item, sample, part, thread)
 
     def give(self, x: np.ndarray | None) -> None:
         """Let the coming runs read the caller's samples [n, H, W, C], which must not change until the next are given.
@@ -159,20 +186,75 @@ class Runner:
         """
         self._given = None if x is None else np.require(x, NUMPY[self.plan.dtype], ["C", "A"])
 
-    def run(self, n: int, *, prepare: bool = True, profile: bool = False) -> None:
-        """Run the plan on the first ``n`` samples of its inputs. ``prepare``: also what depends on parameters alone."""
+    def run(
+        self,
+        n: int,
+        *,
+        prepare: bool = True,
+        profile: bool = False,
+        segments: range | None = None,
+        shards: range | None = None,
+    ) -> None:
+        """Run the plan, or a part of it, on the first ``n`` samples of its inputs.
+
+        Parameters
+        ----------
+        n : samples of the whole batch, also where only some shards run.
+        prepare : also run the segments that depend on parameters alone.
+        profile : count the ticks of each call.
+        segments : the segments to run; all of them when None.
+        shards : the shards to run in segments that are cut by samples; all of them when None. Segments that are cut
+            into blocks run whole.
+        """
         if self._walk is None:
             self.compile()
         assert self._walk is not None and 0 < n <= self.plan.batch
         if self._takes:
             assert self._given is not None and n <= len(self._given)
             self._bases[CALLERS] = self._given.ctypes.data
-        self._state[N], self._state[PREPARE], self._state[PROFILE] = n, prepare, profile
+        state = self._state
+        state.n, state.prepare, state.profile = n, prepare, profile
+        if (segments, shards) != self._chosen:
+            self._choose(segments, shards)
         if self.threading.count > 1:
             if not threads.Team.started:
                 threads.Team.start(self.threading.count)
-            self._state[THREADS] = 1 if threads.Team.lost else self.threading.count
+            state.threads = 1 if threads.Team.lost else self.threading.count
         self._walk(self._place)
+
+    def _choose(self, segments: range | None, shards: range | None) -> None:
+        """Let the coming runs be of these segments and shards."""
+        state = self._state
+        state.first_segment, state.end_segment = _ends(segments, len(self.plan.segments))
+        state.shards = self.shards if shards is None else SHARDS
+        state.first_shard, state.end_shard = _ends(shards, state.shards)
+        self._chosen = segments, shards
+
+    @cached_property
+    def _exchanges(self) -> list[tuple[Exchange, ...]]:
+        return exchanges(self.plan)
+
+    def share(self, n: int, shards: range, *, prepare: bool = True) -> Iterator[tuple[Exchange, ...]]:
+        """Run one rank's share of the plan, up to each barrier at which ranks exchange; the last ends the plan.
+
+        At each barrier the rank must get from every other rank the parts of that rank's shards (:meth:`part`), before
+        it goes on. All ranks meet at the same barriers. They have the same parameters, states, ``n`` and inputs without
+        a batch; of inputs with a batch, a rank needs the samples of its own shards. All bits are then those of a run
+        by one process.
+        """
+        start = 0
+        for end, needed in enumerate(self._exchanges):
+            if needed:
+                self.run(n, prepare=prepare, segments=range(start, end), shards=shards)
+                yield needed
+                start = end
+        self.run(n, prepare=prepare, segments=range(start, len(self.plan.segments)), shards=shards)
+
+    def part(self, exchange: Exchange, n: int, shards: range) -> np.ndarray:
+        """Return the part of some shards in a buffer to exchange, as an array that shares its memory."""
+        offset, shape, strides = exchange.part(n, shards)
+        flat = self.view(exchange.buffer).reshape(-1)
+        return np.lib.stride_tricks.as_strided(flat[offset:], shape, [s * flat.itemsize for s in strides])
 
     def view(self, buffer: Buffer) -> np.ndarray:
         """Return a buffer as an array [copies, elements] that shares its memory; not one that lies elsewhere."""

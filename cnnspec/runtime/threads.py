@@ -9,23 +9,36 @@ import ctypes
 import functools
 import os
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import MachineError
+from ..kernels.run_state import MASK
+
+
+class Entries(NamedTuple):
+    """Addresses that the walker calls or reads; 0 where there is no such thing."""
+
+    parallel: int = 0  # GOMP_parallel
+    thread_number: int = 0  # omp_get_thread_num
+    get_core: int = 0  # sched_getcpu
+    set_cores: int = 0  # sched_setaffinity
+    cores: int = 0  # a table with, for each core, the other cores this process may use
+
+
+NO_ENTRIES = Entries()
 
 
 @dataclass(frozen=True)
 class Threading:
     """What runs the shards: ``layer`` is ``OpenMP`` or ``one thread``; ``count`` threads; ``note`` says what is amiss.
 
-    ``entries`` are the addresses of GOMP_parallel, omp_get_thread_num, sched_getcpu, sched_setaffinity, and of a table
-    with, for each core, the other cores this process may use; 0 where there is no such thing.
+    ``entries`` are for the walker.
     """
 
     layer: str
     count: int
     note: str = ""
-    entries: tuple[int, int, int, int, int] = (0, 0, 0, 0, 0)
+    entries: Entries = NO_ENTRIES
 
 
 def available_cores() -> int:
@@ -74,7 +87,6 @@ def threads_of_environment() -> int | None:
 
 
 MOST = 256  # threads
-MASK = 128  # bytes of a set of cores, as kernels/walk.py has it
 
 _kept: list[Any] = []  # tables whose addresses are known to threads
 
@@ -98,7 +110,7 @@ def choose(threads: int | None = None) -> Threading:
     count = max(1, min(wanted, MOST))
     started = startable(count)
     note = "" if started == count else f"the system starts {started} of {count} threads: see  ulimit -u, ulimit -v"
-    return Threading("OpenMP" if started > 1 else "one thread", started, note, (*found, *_affinity()))
+    return Threading("OpenMP" if started > 1 else "one thread", started, note, Entries(*found, *_affinity()))
 
 
 @functools.cache

@@ -67,6 +67,20 @@ def test_the_last_sample_outside_a_shared_buffer() -> None:
         verify_plan(with_samples(0))
 
 
+def test_pieces_of_a_sample_in_a_shared_buffer() -> None:
+    """Ranks exchange these pieces: none may be missing."""
+    shared = Buffer("tiles", "f32", 20 * 4 + 3 * 100, SHARED, offset=0)
+
+    def with_pieces(*repeats: tuple[int, int]) -> Plan:
+        call = KernelCall("fill.f32", (Operand(shared, 0, 304, 0, True, 4, repeats),), (16, 0.0), BATCH)
+        return Plan(20, "f32", [Segment(BATCH, [call])], {"tiles": shared}, {}, shared.nbytes, 0, {}, {})
+
+    verify_plan(with_pieces((4, 100)))
+    verify_plan(with_pieces((2, 200), (2, 100)))
+    with pytest.raises(InternalError, match="pieces of a sample of tiles are missing"):
+        verify_plan(with_pieces((3, 100)))
+
+
 def test_what_a_shard_keeps_stays_in_its_segment() -> None:
     """Another thread may run the shard in the next segment."""
     kept = Buffer("sums", "f32", 64, KEPT, offset=0)
