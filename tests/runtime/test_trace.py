@@ -12,6 +12,8 @@ import cnnspec
 from cnnspec.compiler import Compiler
 from cnnspec.errors import DataError, SpecError
 from cnnspec.model.model import Model
+from cnnspec.ops import LAYERS
+from cnnspec.ops.activation import Activation
 from cnnspec.runtime.network import Network
 
 SPEC = """input 8x9x3
@@ -92,25 +94,20 @@ def test_activations_are_those_of_the_reference_net(training: bool, with_target:
         assert (found.gradients, found.loss) == ({}, None)
 
 
-@pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("loss", ["cross_entropy", "mse"])
-def test_gradients_are_differences_of_the_reference_loss(loss: str, training: bool) -> None:
-    """Of every parameter, of every pixel and of every layer's output, each along a random direction."""
-    network = network_of(MSE, target="f32") if loss == "mse" else network_of()
+def check_gradients(network: Network, x: np.ndarray, y: np.ndarray, training: bool) -> None:
+    """Hold every gradient of a trace against a difference of the reference loss along a random direction."""
     model, params = network.model, network.parameters()
-    x, y = batch_of(model)
-    y = np.random.default_rng(3).standard_normal((N, 5)) if loss == "mse" else y
     found = network.trace(x, y, training=training)
     trained = [name for name, p in model.params.items() if p.trainable]
     assert list(found.gradients) == ["input", *(layer.name for layer in model.layers), *trained]
     rng = np.random.default_rng(4)
     step = 1e-6
-    same = ("identity",)  # hands on its input, whose gradient it has
+    same = {layer.name: layer.inputs[0] for layer in model.layers if layer.op.name == "identity"}
     for name, gradient in found.gradients.items():
-        value = params.get(name, found.activations.get(name))
+        value = params[name] if name in params else found.activations[name]
         assert gradient.shape == value.shape
-        if name in same:
-            assert np.array_equal(gradient, found.gradients[model.layer(name).inputs[0]])
+        if name in same:  # it hands its input on, and has the gradient of its input
+            assert np.array_equal(gradient, found.gradients[same[name]])
             continue
         direction = rng.standard_normal(value.shape) * (value != 0)  # where a pooled window is all zeros, any may be it
         losses = []
@@ -120,6 +117,34 @@ def test_gradients_are_differences_of_the_reference_loss(loss: str, training: bo
         difference, exact = (losses[0] - losses[1]) / (2 * step), float((gradient * direction).sum())
         size = max(abs(difference), abs(exact), 1e-3)
         assert abs(difference - exact) / size < 1e-6, f"gradient in {name}: {exact} is not {difference}"
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("loss", ["cross_entropy", "mse"])
+def test_gradients_are_differences_of_the_reference_loss(loss: str, training: bool) -> None:
+    """Of every parameter, of every pixel and of every layer's output."""
+    network = network_of(MSE, target="f32") if loss == "mse" else network_of()
+    x, y = batch_of(network.model)
+    y = np.random.default_rng(3).standard_normal((N, 5)) if loss == "mse" else y
+    check_gradients(network, x, y, training)
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("activation", sorted(n for n, op in LAYERS.items() if issubclass(op, Activation)))
+def test_gradients_behind_every_activation(activation: str, training: bool) -> None:
+    """Also where it is fused with convolution, batch norm or a sum because nobody names it."""
+    text = (
+        f"input 5x4x2\nconv 3 3x3 -> bn -> {activation}\nresidual {{\ndepthwise 3x3 -> {activation}\n}}\n{activation}\n"
+        f"avgpool 2 stride=1 -> bn -> {activation}\nflatten -> dense 6 -> {activation} -> dense 3\n"
+    )
+    network = network_of(text)
+    x, y = batch_of(network.model)
+    check_gradients(network, x, y, training)
+    every = network.trace(x, y, training=training)
+    trained = [name for name, p in network.model.params.items() if p.trainable]
+    fused = network.trace(x, y, names=["input", *trained], training=training)
+    for name in fused.gradients:
+        assert np.abs(fused.gradients[name] - every.gradients[name]).max() < 1e-12, name
 
 
 def test_named_ones_alone_are_bit_for_bit_those_of_a_plain_run() -> None:
