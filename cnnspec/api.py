@@ -317,7 +317,7 @@ class Net(WeightedSpec):
         x: np.ndarray,
         y: np.ndarray | None = None,
         *,
-        names: Collection[str] | None = None,
+        names: Collection[str] | str | None = None,
         training: bool = False,
         progress: bool | None = None,
     ) -> Trace:

@@ -205,7 +205,7 @@ class Network(InTurn):
         x: np.ndarray,
         target: np.ndarray | None = None,
         *,
-        names: Collection[str] | None = None,
+        names: Collection[str] | str | None = None,
         training: bool = False,
         epoch: int = 0,
         sample_ids: np.ndarray | None = None,

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from ..errors import DataError, did_you_mean
 from ..model.model import INPUT, Model
+from ..text import some
 from .pack import unpack
 from .runner import Runner
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Trace:
     """The arrays of one batch of n samples.
 
@@ -26,9 +27,13 @@ class Trace:
     loss : mean loss over the batch; None without targets.
     """
 
-    activations: dict[str, np.ndarray] = field(default_factory=dict)
-    gradients: dict[str, np.ndarray] = field(default_factory=dict)
-    loss: float | None = None
+    activations: dict[str, np.ndarray]
+    gradients: dict[str, np.ndarray]
+    loss: float | None
+
+    def __repr__(self) -> str:
+        loss = "" if self.loss is None else f", loss {self.loss:.4f}"
+        return f"<Trace: {some(len(self.activations), 'activation')}, {some(len(self.gradients), 'gradient')}{loss}>"
 
 
 def check_batch(samples: int, batch: int) -> None:
@@ -43,8 +48,8 @@ def check_batch(samples: int, batch: int) -> None:
         )
 
 
-def names_to_trace(model: Model, names: Collection[str] | None, gradients: bool) -> tuple[str, ...]:
-    """Return the layers, ``input`` and trainable parameters to trace: all of them when None.
+def names_to_trace(model: Model, names: Collection[str] | str | None, gradients: bool) -> tuple[str, ...]:
+    """Return the layers, ``input`` and trainable parameters to trace: all of them when None, one of a text.
 
     Raises
     ------
@@ -55,6 +60,7 @@ def names_to_trace(model: Model, names: Collection[str] | None, gradients: bool)
     params = [name for name, p in model.params.items() if p.trainable]
     if names is None:
         return (*layers, *(params if gradients else ()))
+    names = [names] if isinstance(names, str) else [str(name) for name in names]
     for name in names:
         if name in params and not gradients:
             raise DataError(

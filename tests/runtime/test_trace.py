@@ -286,6 +286,10 @@ def test_python_traces_pixels_as_training_reads_them() -> None:
         "conv.weight": (3, 3, 1, 3),
         "input": (5, 4, 4, 1),
     }
+    assert repr(found) == f"<Trace: 1 activation, 2 gradients, loss {found.loss:.4f}>"
+    assert list(net.trace(x, names="conv").activations) == ["conv"]
+    with pytest.raises(DataError, match="differ in length"):
+        net.trace(x, y[:2])
     with pytest.raises(DataError, match="at most 3, the batch of the spec"):
         cnnspec.parse("input 4x4x1\nflatten -> dense 2\n", batch=3).trace(x)
     assert len(cnnspec.parse("input 4x4x1\nflatten -> dense 2\n", batch=5).trace(x).activations) == 3
