@@ -159,7 +159,7 @@ def print_confusion(confusion: np.ndarray, names: Sequence[str]) -> None:
     """Print the matrix of true and predicted classes where there is room for it, and its largest errors."""
     lines = confusion_table(confusion, names, render.width())
     if lines is None:
-        render.say(f"a matrix of {len(names)} classes is too wide to show here; --json prints it", "dim")
+        render.say(f"a matrix of {len(names)} classes is too wide to show here; --json prints it", "dim", hang=0)
     else:
         render.print_table(lines, dim=r"(?<= )\.(?= )")
     wrong = [

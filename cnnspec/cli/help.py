@@ -176,7 +176,7 @@ def exactly(query: str) -> list[Topic]:
 
 def translated(query: str) -> str | None:
     """Return what a word of another library is called here: ``dense`` for ``Linear``."""
-    ours = layer_elsewhere(query) or word_elsewhere(query) or key_elsewhere(query)
+    ours = layer_elsewhere(query) or word_elsewhere(query.replace(" ", "")) or key_elsewhere(query)
     return None if ours == query else ours
 
 
@@ -232,7 +232,8 @@ def command(topic: tuple[str, ...]) -> int:
     if not hits:
         near = did_you_mean(query, [t.name for t in topics()])
         raise click.UsageError(
-            f"nothing is known of {query!r}: " + (f"did you mean {near!r}?" if near else "cnnspec help")
+            f"no topic has this name or holds this word: {query!r}; "
+            + (f"did you mean {near!r}?" if near else "cnnspec help  lists the topics")
         )
     render.show(f"Nothing has this name; it is spoken of in {len(hits)} topic{'s' if len(hits) != 1 else ''}:")
     print_topics(hits[:20])

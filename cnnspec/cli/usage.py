@@ -10,6 +10,7 @@ from shlex import quote
 import click
 
 from ..errors import LONGEST_LINE, brief
+from ..model.elsewhere import word_elsewhere
 from ..text import visible
 
 
@@ -24,9 +25,25 @@ def usage_of(error: click.ClickException) -> str:
         words, message = "\n".join(map(brief, words.split("\n"))), brief(message)
     if isinstance(error, click.MissingParameter):
         return words + what_is_there(error)
+    if isinstance(error, click.NoSuchOption):
+        meant = option_of_setting(error)
+        return words.removesuffix(message) + f"No such option {error.option_name!r}. {meant}" if meant else words
     if words.endswith(f": {message}"):
         words = words.removesuffix(message) + visible(numbers_in_words(message))
     return words
+
+
+def option_of_setting(error: click.NoSuchOption) -> str:
+    """Return what says the same as an option that is named like a setting: ``--optimizer adam``; else ""."""
+    from ..model.overrides import settings_named
+
+    names = {opt for param in error.ctx.command.params for opt in param.opts} if error.ctx is not None else set()
+    word = error.option_name.lstrip("-").replace("-", "_")
+    paths = settings_named(word) or settings_named(word_elsewhere(word) or "")
+    if "--set" not in names or len(paths) != 1:
+        return ""
+    short = "--" + paths[0].rpartition(".")[2]
+    return f"It is {short} here." if short in names else f"A setting is changed by --set {paths[0]}=..."
 
 
 def numbers_in_words(message: str) -> str:

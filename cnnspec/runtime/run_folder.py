@@ -259,11 +259,13 @@ def open_run_folder(path: Path | str) -> RunFolder:
     for name in (SPEC, MANIFEST):
         if not (path / name).exists():
             there = sorted(p.name for p in path.iterdir())[:8]
+            runs = sorted(p.parent for p in path.glob(f"*/{MANIFEST}"))
             raise DataError(
                 "this is not a run folder",
                 path=path,
                 expected=f"{SPEC}, {MANIFEST} and {LAST}",
                 found=f"no {name}; there is {', '.join(there) or 'nothing'}",
+                hint=f"name one of the runs in it: {', '.join(map(str, runs[-3:]))}" if runs else "",
             )
     return RunFolder(path)
 

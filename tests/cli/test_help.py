@@ -113,6 +113,10 @@ def test_the_list_names_every_topic_in_80_columns(cli: Run) -> None:
     assert max(map(len, out.splitlines())) <= 80
 
 
+def test_two_words_of_other_libraries_lead_to_ours(cli: Run) -> None:
+    assert cli("help", "early", "stopping").out.startswith("early stopping is called stop here.")
+
+
 def test_what_nobody_knows(cli: Run) -> None:
     result = cli("help", "residaul")
     assert result.code == 2

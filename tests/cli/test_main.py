@@ -169,3 +169,19 @@ def test_ctrl_c_while_modules_are_loaded_prints_no_traceback(tmp_path: Path) -> 
     command = [sys.executable, "-m", "cnnspec", "--help"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "\ninterrupted\n")
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ("--learning-rate", "It is --lr here."),
+        ("--batch-size", "It is --batch here."),
+        ("--optimizer", "--set train.optimizer=..."),
+        ("--momentum", "--set train.optimizer.momentum=..."),
+        ("--epoch", "Did you mean '--epochs'?"),
+    ],
+)
+def test_an_option_that_is_a_setting_is_led_to_it(cli: Callable[..., Any], option: str, told: str) -> None:
+    result = cli("train", "net.cnn", option, "1")
+    assert (result.code, result.out) == (2, "")
+    assert told in result.err
