@@ -17,7 +17,11 @@ def read_source(path: Path) -> Source:
     if os.path.isdir(path):
         raise DataError("this is a folder, not a spec", path=path, hint="name a .cnn file")
     if not os.path.exists(path) and os.access(path.parent, os.X_OK):
-        raise DataError("there is no such file", path=path, hint=_other_specs(path))
+        raise DataError(
+            "there is no such file",
+            path=path,
+            hint="standard input is /dev/stdin" if name == "-" else _other_specs(path),
+        )
     with open_file(path, missing="there is no such file", pipe=True) as file:
         data = file.read(MAX_BYTES + 1)
         size = max(len(data), os.fstat(file.fileno()).st_size)  # a pipe has no size of its own

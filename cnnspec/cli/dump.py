@@ -36,7 +36,7 @@ def command(target: Path, stage: str, batch: int | None, sets: tuple[str, ...], 
       backward        the whole training step: loss, gradients, running statistics
       plan            its kernel calls on buffers of one arena
       inference-plan  the kernel calls of evaluation and prediction
-      diagnosis-plan  the kernel calls that look for a layer whose numbers are not finite
+      diagnosis-plan  the kernel calls that look for numbers that are not finite
 
     Training, evaluation and prediction run these very plans, where targets are class numbers.
 

@@ -185,3 +185,7 @@ def test_an_option_that_is_a_setting_is_led_to_it(cli: Callable[..., Any], optio
     result = cli("train", "net.cnn", option, "1")
     assert (result.code, result.out) == (2, "")
     assert told in result.err
+
+
+def test_a_dash_is_led_to_standard_input(cli: Callable[..., Any]) -> None:
+    assert "standard input is /dev/stdin" in cli("check", "-").err
