@@ -107,7 +107,6 @@ class Network(InTurn):
         self.training.run(len(x))
         return self.end_step(len(x))
 
-    @in_turn
     def begin_step(
         self,
         x: np.ndarray,
@@ -120,14 +119,14 @@ class Network(InTurn):
         """Set the inputs of a step, whose plan then runs whole (:meth:`train_step`), or in shares of several processes.
 
         For a share (``training.share``) arguments are as in :meth:`train_step`: arrays of the whole batch, of which
-        only the samples of the own shards are read.
+        only the samples of the own shards are read. Whoever lets threads share the net holds ``turn`` from here to
+        :meth:`end_step`.
         """
         self._feed(self.training, x, target, epoch, sample_ids)
         step = self.training.view(self.training.plan.inputs["step"])[0]
         own = self.model.train.optimizer.step_numbers(self.steps + 1)
         step[: 2 + len(own)] = (1.0 / len(x), lr, *own)
 
-    @in_turn
     def end_step(self, n: int) -> StepResult:
         """Return what a step on ``n`` samples gave, when its plan has run."""
         self._prepared = False
