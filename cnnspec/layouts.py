@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .abi.constants import OVERLAP_PIXELS
+
 # Relative speed of a tile by panel width: narrow panels load more per multiplication.
 _SPEED = {32: 1.0, 16: 0.95, 8: 0.85}
-OVERLAP_PIXELS = (5, 10)  # least and most pixels of a tile; kernels/overlap.py
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from cnnspec.abi import STEP
 from cnnspec.autodiff import differentiate
 from cnnspec.ir.fields import Shape
-from cnnspec.ir.graph import STEP, STEP_SIZE, Builder, Graph, Op, ParamValue, Value
+from cnnspec.ir.graph import STEP_SIZE, Builder, Graph, Op, ParamValue, Value
 from cnnspec.lower.compile import compile_plan
 from cnnspec.ops.loss import Loss, MeanSquaredErrorLoss
 from cnnspec.ops.reshape import Flatten
@@ -92,7 +93,7 @@ class Run:
     def run(self, n: int, arrays: Mapping[str, np.ndarray] | None = None) -> Run:
         """Run the first ``n`` samples, after setting arrays."""
         self.set({"step": np.array([1 / n])} if any(v.name == "step" for v in self.graph.inputs) else {})
-        assert STEP["inverse_batch"] == 0
+        assert STEP.inverse_batch == 0
         self.set(arrays or {})
         self.runner.run(n)
         return self

@@ -184,9 +184,7 @@ class Graph:
         return {v.name for v in (*self.outputs.values(), *self.updates.values())}
 
 
-# What the host writes into the input ``step`` before each step; the optimizer's own numbers follow.
-STEP = {"inverse_batch": 0, "lr": 1}
-STEP_SIZE = 16
+STEP_SIZE = 16  # elements of the input ``step``
 
 
 class Builder:
@@ -202,7 +200,7 @@ class Builder:
 
     @property
     def step(self) -> Value:
-        """Numbers of this very step, set by the host: see STEP."""
+        """Numbers of this very step, set by the host: see Step in cnnspec/abi/constants.py."""
         return self.inputs["step"]
 
     @property

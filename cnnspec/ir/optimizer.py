@@ -20,9 +20,9 @@ class Optimizer:
     lr: float
 
     @property
-    def numbers(self) -> tuple[int | float, ...]:
-        """Arguments of the kernel that are the same in every step, in its order."""
-        return ()
+    def numbers(self) -> dict[str, int | float]:
+        """Arguments of the kernel, by name, that are the same in every step."""
+        return {}
 
     def step_numbers(self, step: int) -> tuple[float, ...]:
         """Return the numbers of step 1, 2, ... that the kernel reads behind the learning rate."""

@@ -1,8 +1,10 @@
 """How kernels are made: intrinsics on addresses, the one signature, variants of a template.
 
 A kernel takes three things: ``p``, the addresses of its operands; ``a``, a row of int64 arguments; ``n``, how many
-samples to work on. It allocates nothing, checks nothing and knows nothing of shards: the plan's verifier has proved
-that every operand lies inside its buffer. Float arguments are the bits of a float64 in an int64.
+samples to work on. It reads them by the names of its signature in cnnspec/abi: ``p[P.x]``, ``a[A.x_row_stride]``. P and
+A are bound for each kernel; as constants they cost nothing. It allocates nothing, checks nothing and knows nothing of
+shards: the plan's verifier has proved that every operand lies inside its buffer. Float arguments are the bits of a
+float64 in an int64.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ from llvmlite import ir
 from numba import cfunc, types
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+from ..abi import signature_of
 
 I64 = ir.IntType(64)
 SIGNATURE = types.void(types.CPointer(types.int64), types.CPointer(types.int64), types.int64)
@@ -36,6 +40,8 @@ def kernel(
     name: str, signature: Any = SIGNATURE, **bindings: Any
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Register a template as the kernel ``name``, with globals bound to the given objects."""
+    if signature is SIGNATURE:
+        bindings["P"], bindings["A"] = signature_of(name).places()
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
         assert name not in TEMPLATES, f"kernel {name!r} is registered twice"

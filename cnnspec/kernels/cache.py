@@ -1,7 +1,8 @@
 """Where compiled kernels are kept: one folder for each state of their sources and of the compiler.
 
 An edit must never leave old machine code in use, nor one machine run the code of another. The folder's name therefore
-holds a hash of all kernel sources, of numba, llvmlite and Python, of the CPU, and of the settings that change code.
+holds a hash of all kernel sources and of cnnspec/abi, of numba, llvmlite and Python, of the CPU, and of the settings
+that change code.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ _to_read: str | None = None  # the cache folder, where it may be read but not wr
 def cache_dir() -> Path:
     """Return the folder of the kernels of this very version, CPU and compiler. It need not exist."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    kernels = Path(__file__).parent
+    for path in sorted([*kernels.glob("*.py"), *(kernels.parent / "abi").glob("*.py")]):
         digest.update(path.read_bytes())
     for package in ("numba", "llvmlite"):
         digest.update(importlib.metadata.version(package).encode())

@@ -5,42 +5,41 @@ Filters lie in panels: [groups][C_out/width][kH][kW*C_in][width], padded with ze
 
 from __future__ import annotations
 
+from ..abi.constants import COPIED_ROWS, DEEP, FAR_BYTES
 from ._jit import as_float, kernel, stack, store_i64
 from .activate import activate_f32, activate_f64
 from .machine import host
 from .tile import START_ADD, START_BIAS, START_ZERO, make_pack, make_tile, shape_of
 
 WIDTHS = (8, 16, 32)
-# In weight gradients: numbers of a panel of dy that are copied side by side, half of the first-level cache; panels at a
-# time; rows of x copied at a time, a multiple of the rows of every tile; bytes between pixels from which on they are
-# (lower/weight_grad.py knows the last two). The copies lie on the stack: 152 KiB of float32, 450 of float64 at most.
-BLOCK, PANELS, CHUNK, FAR = 4096, 8, 48, 512
-TILES = 32  # whose rows are found together, once for all panels
-# Products that are added up before they are added to the rest, in kernels for sums of more than twice as many
-# (lower/tile.py): thousands in one register lose digits, and filters of a part stay in the cache for all rows.
-DEEP = 384
+# The weight gradient copies dy and x to the stack: 152 KiB of float32, 450 of float64 at most.
+BLOCK = 4096  # elements of one panel of dy that are copied side by side: half of the first-level cache
+PANELS = 8  # panels of dy that are copied together
+TILES = 32  # register tiles whose row addresses are found together, once for all panels of filters
 
 # Bound for each variant by kernel(): the tile, its rows and width, the element's bytes, type and activation.
-tile = ROWS = WIDTH = SIZE = T = stacked = activate = pack = packs = pack_rows = packs_rows = TABLE = PIXELS = None
-NARROW = IN_PARTS = None
+P = A = tile = ROWS = WIDTH = SIZE = T = stacked = activate = pack = packs = pack_rows = packs_rows = TABLE = None
+PIXELS = NARROW = IN_PARTS = None
 
 
 def conv2d(p, a, n):
     """Forward: p = x, w, bias, y. Also input gradients (x = dy, flipped filters) and dense layers (a 1x1 image)."""
-    x, w, bias, y = p[0], p[1], p[2], p[3]
-    out_h, out_w = a[0], a[1]
+    x, w, bias, y = p[P.x], p[P.w], p[P.bias], p[P.y]
+    out_h, out_w = a[A.out_height], a[A.out_width]
     # from one output position's window to the next
-    x_image, x_row, x_pixel = a[2] * SIZE, a[3] * SIZE, a[4] * SIZE
-    y_image, y_row, y_pixel = a[5] * SIZE, a[6] * SIZE, a[7] * SIZE
-    taps_h, tap_row, taps_w, tap_pixel, inner = a[8], a[9] * SIZE, a[10], a[11] * SIZE, a[12]
-    groups, x_group, w_group, y_group = a[13], a[14] * SIZE, a[15] * SIZE, a[16] * SIZE
+    x_sample, x_row, x_pixel = a[A.x_sample_stride] * SIZE, a[A.x_row_stride] * SIZE, a[A.x_pixel_stride] * SIZE
+    y_sample, y_row, y_pixel = a[A.y_sample_stride] * SIZE, a[A.y_row_stride] * SIZE, a[A.y_pixel_stride] * SIZE
+    taps_h, tap_row, taps_w = a[A.kernel_height], a[A.tap_row_stride] * SIZE, a[A.kernel_width]
+    tap_pixel, inner = a[A.tap_pixel_stride] * SIZE, a[A.in_channels]
+    groups, x_group, w_group = a[A.groups], a[A.x_group_stride] * SIZE, a[A.w_group_stride] * SIZE
+    y_group = a[A.y_group_stride] * SIZE
     # output channels of a group; how sums start; from panel to panel
-    channels, start, panel = a[17], a[18], a[19] * SIZE
-    code, param, low, high = a[20], T(as_float(a[21])), T(as_float(a[22])), T(as_float(a[23]))
+    channels, start, panel = a[A.out_channels], a[A.start], a[A.w_panel_stride] * SIZE
+    code, param, low, high = a[A.activation], T(as_float(a[A.parameter])), T(as_float(a[A.low])), T(as_float(a[A.high]))
     total = n * out_h * out_w
     step = WIDTH * SIZE
     x_wrap, y_wrap = x_row - out_w * x_pixel, y_row - out_w * y_pixel
-    x_next, y_next = x_image - out_h * x_row, y_image - out_h * y_row
+    x_next, y_next = x_sample - out_h * x_row, y_sample - out_h * y_row
     parts, high_part, deep = 1, taps_h, inner  # and the filter rows and input channels of a part
     if IN_PARTS and taps_h * taps_w * inner > 2 * DEEP:
         high_part = max(1, DEEP // (taps_w * inner))
@@ -94,7 +93,7 @@ def conv2d(p, a, n):
         for image in range(n):
             for h in range(out_h):
                 for run in range(runs):
-                    store_i64(rows, y + image * y_image + h * y_row + run * y_pixel)
+                    store_i64(rows, y + image * y_sample + h * y_row + run * y_pixel)
                     activate(rows, 1, length, code, param)
 
 
@@ -106,13 +105,15 @@ def conv2d_weight_grad(p, a, n):
     are copied side by side first, and x where pixels are far apart: both would fall into few sets of the caches.
     With NARROW, for few input channels of one group, rows are those of all taps.
     """
-    x, dy, dw = p[0], p[1], p[2]
-    out_h, out_w = a[0], a[1]
-    x_image, x_row, x_pixel = a[2] * SIZE, a[3] * SIZE, a[4] * SIZE
-    y_image, y_row, y_pixel = a[5] * SIZE, a[6] * SIZE, a[7] * SIZE
-    taps_h, tap_row, taps_w, tap_pixel, inner = a[8], a[9] * SIZE, a[10], a[11] * SIZE, a[12]
-    groups, x_group, w_group, y_group = a[13], a[14] * SIZE, a[15] * SIZE, a[16] * SIZE
-    channels, first, panel, rows = a[17], a[18], a[19] * SIZE, a[20]
+    x, dy, dw = p[P.x], p[P.dy], p[P.dw]
+    out_h, out_w = a[A.out_height], a[A.out_width]
+    x_sample, x_row, x_pixel = a[A.x_sample_stride] * SIZE, a[A.x_row_stride] * SIZE, a[A.x_pixel_stride] * SIZE
+    y_sample, y_row, y_pixel = a[A.dy_sample_stride] * SIZE, a[A.dy_row_stride] * SIZE, a[A.dy_pixel_stride] * SIZE
+    taps_h, tap_row, taps_w = a[A.kernel_height], a[A.tap_row_stride] * SIZE, a[A.kernel_width]
+    tap_pixel, inner = a[A.tap_pixel_stride] * SIZE, a[A.in_channels]
+    groups, x_group, w_group = a[A.groups], a[A.x_group_stride] * SIZE, a[A.dw_group_stride] * SIZE
+    y_group = a[A.dy_group_stride] * SIZE
+    channels, first, panel, rows = a[A.out_channels], a[A.start], a[A.dw_panel_stride] * SIZE, a[A.rows]
     step = WIDTH * SIZE
     packed, packed_rows, table = packs(), packs_rows(), stacked()
     across = min(out_w, PIXELS)
@@ -125,8 +126,8 @@ def conv2d_weight_grad(p, a, n):
             for w in range(0, out_w, across):
                 pixels = min(across, out_w - w)
                 start = first if image + h + w == 0 else START_ADD
-                x_at = x + image * x_image + h * x_row + w * x_pixel
-                y_at = dy + image * y_image + h * y_row + w * y_pixel
+                x_at = x + image * x_sample + h * x_row + w * x_pixel
+                y_at = dy + image * y_sample + h * y_row + w * y_pixel
                 length, near, far = pixels, x_pixel, lines  # of the innermost loop: as long as can be
                 if pixels == 1:
                     near = x_row
@@ -134,15 +135,15 @@ def conv2d_weight_grad(p, a, n):
                     length, far = lines * pixels, 1
                 outer = samples
                 if length == 1:
-                    length, near, outer = samples, x_image, 1
+                    length, near, outer = samples, x_sample, 1
                 each = samples * lines * pixels
-                copy_rows = not NARROW and near >= FAR
+                copy_rows = not NARROW and near >= FAR_BYTES
                 for g in range(groups):
                     for k0 in range(0, channels, PANELS * WIDTH):
                         some = min(PANELS * WIDTH, channels - k0)
                         for k in range(0, some, WIDTH):
                             pack((
-                                y_at + g * y_group + (k0 + k) * SIZE, y_image, y_row, y_pixel,
+                                y_at + g * y_group + (k0 + k) * SIZE, y_sample, y_row, y_pixel,
                                 samples, lines, pixels, packed + k // WIDTH * each * step,
                             ))  # fmt: skip
                         if NARROW:  # a tile's rows run through all taps and channels, so that few are idle
@@ -155,7 +156,7 @@ def conv2d_weight_grad(p, a, n):
                                     store_i64(table + 8 * m, x_at + from_x)
                                     store_i64(table + 8 * (ROWS + m), dw_at + row * step)
                                 tile(
-                                    table, packed, outer, x_image, lines * pixels * step, far, x_row, pixels * step,
+                                    table, packed, outer, x_sample, lines * pixels * step, far, x_row, pixels * step,
                                     length, near, step, start, 0, table + 8 * ROWS, 0, 0, channels - k0,
                                     T(float("-inf")), T(float("inf")),
                                 )  # fmt: skip
@@ -163,23 +164,23 @@ def conv2d_weight_grad(p, a, n):
                         for place in range(taps_h * taps_w):
                             from_x = g * x_group + place // taps_w * tap_row + place % taps_w * tap_pixel
                             dw_at = dw + g * w_group + k0 // WIDTH * panel + place * inner * step
-                            for i0 in range(0, rows, CHUNK):
+                            for i0 in range(0, rows, COPIED_ROWS):
                                 x_i = x_at + from_x + i0 * SIZE
                                 if copy_rows:
-                                    pack_rows((x_i, x_image, x_row, x_pixel, samples, lines, pixels, packed_rows))
+                                    pack_rows((x_i, x_sample, x_row, x_pixel, samples, lines, pixels, packed_rows))
                                 for k in range(0, some, WIDTH):
-                                    for i in range(0, min(CHUNK, rows - i0), ROWS):
+                                    for i in range(0, min(COPIED_ROWS, rows - i0), ROWS):
                                         b_at = packed + k // WIDTH * each * step
                                         out = dw_at + k // WIDTH * panel + (i0 + i) * step
                                         if copy_rows:
                                             tile(
                                                 packed_rows + i * SIZE, b_at, 1, 0, 0, 1, 0, 0,
-                                                each, CHUNK * SIZE, step, start, 0, out, step, rows - i0 - i,
+                                                each, COPIED_ROWS * SIZE, step, start, 0, out, step, rows - i0 - i,
                                                 channels - k0 - k, T(float("-inf")), T(float("inf")),
                                             )  # fmt: skip
                                         else:
                                             tile(
-                                                x_i + i * SIZE, b_at, outer, x_image, lines * pixels * step,
+                                                x_i + i * SIZE, b_at, outer, x_sample, lines * pixels * step,
                                                 far, x_row, pixels * step, length, near, step, start, 0,
                                                 out, step, rows - i0 - i, channels - k0 - k,
                                                 T(float("-inf")), T(float("inf")),
@@ -210,7 +211,8 @@ def _register() -> None:
                     f"conv2d_weight_grad{suffix}.{width}.f{bits}", **common, NARROW=narrow, PANELS=panels,
                     PIXELS=BLOCK // width, stacked=stack(2 * rows),
                     pack=make_pack(machine, width, bits), packs=stack(panels * BLOCK * bits // 64),
-                    pack_rows=make_pack(machine, CHUNK, bits), packs_rows=stack(BLOCK // width * CHUNK * bits // 64),
+                    pack_rows=make_pack(machine, COPIED_ROWS, bits),
+                    packs_rows=stack(BLOCK // width * COPIED_ROWS * bits // 64),
                     tile=make_tile(machine, width, bits, unit_rows=not narrow),
                 )(conv2d_weight_grad)  # fmt: skip
 

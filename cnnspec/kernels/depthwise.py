@@ -22,7 +22,7 @@ from .vectors import Access, Vectors
 PIXELS = 4  # outputs at a time
 
 # Bound for each element type by register().
-T = SIZE = LANES = LINE = four = products = activate = stacked = None
+P = A = T = SIZE = LANES = LINE = four = products = activate = stacked = None
 
 
 def make_four(machine: Machine, bits: int) -> Any:
@@ -78,20 +78,22 @@ def make_four(machine: Machine, bits: int) -> Any:
 def depthwise(p, a, n):
     """p = x, w, b, y; a = height, width, channels, x strides (from output to output), tap strides, y strides, taps,
     filter strides, code, parameter, bounds."""
-    height, width, channels = a[0], a[1], a[2]
-    x_step, y_step = a[5] * SIZE, a[10] * SIZE
-    row, column, w_row, w_column = a[6] * SIZE, a[7] * SIZE, a[13] * SIZE, a[14] * SIZE
-    code, param, low, high = a[15], T(as_float(a[16])), T(as_float(a[17])), T(as_float(a[18]))
+    height, width, channels = a[A.out_height], a[A.out_width], a[A.channels]
+    x_step, y_step = a[A.x_pixel_stride] * SIZE, a[A.y_pixel_stride] * SIZE
+    row, column, w_row = a[A.tap_row_stride] * SIZE, a[A.tap_pixel_stride] * SIZE, a[A.w_row_stride] * SIZE
+    w_column = a[A.w_pixel_stride] * SIZE
+    code, param, low, high = a[A.activation], T(as_float(a[A.parameter])), T(as_float(a[A.low])), T(as_float(a[A.high]))
     for i in range(n):
         for h in range(height):
-            x = p[0] + (i * a[3] + h * a[4]) * SIZE
-            y = p[3] + (i * a[8] + h * a[9]) * SIZE
+            x = p[P.x] + (i * a[A.x_sample_stride] + h * a[A.x_row_stride]) * SIZE
+            y = p[P.y] + (i * a[A.y_sample_stride] + h * a[A.y_row_stride]) * SIZE
             for v in range(0, width, PIXELS):
                 for c in range(0, channels, LANES):
                     at_c = c * SIZE
                     four((
-                        x + v * x_step + at_c, x_step, row, column, p[1] + at_c, w_row, w_column, a[11], a[12],
-                        p[2] + at_c, y + v * y_step + at_c, y_step, width - v, channels - c,
+                        x + v * x_step + at_c, x_step, row, column, p[P.w] + at_c, w_row, w_column,
+                        a[A.kernel_height], a[A.kernel_width],
+                        p[P.bias] + at_c, y + v * y_step + at_c, y_step, width - v, channels - c,
                     ), low, high)  # fmt: skip
             if code > 2:
                 table = stacked()
@@ -101,17 +103,19 @@ def depthwise(p, a, n):
 
 def depthwise_weight_grad(p, a, n):
     """p = x, dy, dw; a = height, width, channels of dy, x strides, dy strides, kernel, stride, dilation."""
-    channels = a[2]
-    x_row, x_pixel = a[4] * SIZE, a[5] * SIZE
-    for r in range(a[9]):
-        for s in range(a[10]):
+    channels = a[A.channels]
+    x_row, x_pixel = a[A.x_row_stride] * SIZE, a[A.x_pixel_stride] * SIZE
+    for r in range(a[A.kernel_height]):
+        for s in range(a[A.kernel_width]):
             for c in range(0, channels, LINE):
                 at_c = c * SIZE
                 products((
-                    n, a[0], a[1], min(LINE, channels - c),
-                    p[0] + at_c + r * a[13] * x_row + s * a[14] * x_pixel, a[3] * SIZE, a[11] * x_row, a[12] * x_pixel,
-                    p[1] + at_c, a[6] * SIZE, a[7] * SIZE, a[8] * SIZE,
-                    p[2] + at_c + (r * a[10] + s) * channels * SIZE,
+                    n, a[A.out_height], a[A.out_width], min(LINE, channels - c),
+                    p[P.x] + at_c + r * a[A.dilation_height] * x_row + s * a[A.dilation_width] * x_pixel,
+                    a[A.x_sample_stride] * SIZE, a[A.stride_height] * x_row, a[A.stride_width] * x_pixel,
+                    p[P.dy] + at_c,
+                    a[A.dy_sample_stride] * SIZE, a[A.dy_row_stride] * SIZE, a[A.dy_pixel_stride] * SIZE,
+                    p[P.dw] + at_c + (r * a[A.kernel_width] + s) * channels * SIZE,
                 ), T(0), T(0))  # fmt: skip
 
 

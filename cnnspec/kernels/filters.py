@@ -7,7 +7,7 @@ from .pointwise import register
 from .product import make_transpose
 from .sweep import lanes_of
 
-at = T = SIZE = LANES = transpose = None
+P = A = at = T = SIZE = LANES = transpose = None
 
 
 def flip_filters(p, a, n):
@@ -17,10 +17,12 @@ def flip_filters(p, a, n):
     of the rows, and of the columns; then width, panels, panel and group of the result. Squares of whole vectors are
     turned over in registers.
     """
-    w, out = at(p[0]), at(p[1])
-    groups, taps_w, inner, channels, width, panel, group = a[0], a[1], a[2], a[3], a[4], a[5], a[6]
-    r0, r_step, rs, s0, s_step, ss = a[7], a[8], a[9], a[10], a[11], a[12]
-    width2, panels2, panel2, group2 = a[13], a[14], a[15], a[16]
+    w, out = at(p[P.w]), at(p[P.flipped])
+    groups, taps_w, inner, channels = a[A.groups], a[A.w_kernel_width], a[A.in_channels], a[A.out_channels]
+    width, panel, group = a[A.w_panel_width], a[A.w_panel_stride], a[A.w_group_stride]
+    r0, r_step, rs, s0, s_step = a[A.first_row], a[A.row_step], a[A.rows], a[A.first_column], a[A.column_step]
+    ss = a[A.columns]
+    width2, panels2, panel2, group2 = a[A.panel_width], a[A.panels], a[A.panel_stride], a[A.group_stride]
     squares = channels // LANES * LANES if width % LANES == 0 and width2 % LANES == 0 else 0
     for g in range(groups):
         for q in range(panels2):
@@ -34,7 +36,9 @@ def flip_filters(p, a, n):
                         for k in range(0, whole, LANES):
                             source = g * group + k // width * panel + (row * inner + c) * width + k % width
                             target = to + k * width2 + j
-                            transpose((p[0] + source * SIZE, width * SIZE, p[1] + target * SIZE, width2 * SIZE))
+                            transpose(
+                                (p[P.w] + source * SIZE, width * SIZE, p[P.flipped] + target * SIZE, width2 * SIZE)
+                            )
                         for k in range(whole, channels):
                             source = g * group + k // width * panel + row * inner * width + k % width
                             for i in range(c, min(c + LANES, (q + 1) * width2)):

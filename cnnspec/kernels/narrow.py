@@ -19,23 +19,22 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from ..abi.constants import NARROW_PITCHES, NARROW_PIXELS, WINDOW_ROWS
 from ._jit import I64, as_float, kernel
 from .machine import Machine, host
 from .tile import START_ADD, START_BIAS, shape_of
 from .vectors import Access, Vectors
 
 WIDTHS = (8, 16)
-PITCHES = (1, 2, 3, 4, 6)  # numbers from one output pixel's window to the next
-PIXELS = range(8, 17)  # of a run, forward
-MOST_ROWS = 28  # of a tile in the weight gradient
+LEAST, MOST = NARROW_PIXELS
 
 # Bound for each variant by kernel(): the tile, its rows, width, the element's bytes and type.
-tile = RUN = WIDTH = SIZE = T = None
+P = A = tile = RUN = WIDTH = SIZE = T = None
 
 
 def budget(machine: Machine, vectors: int) -> int:
     """Return how many rows of sums the registers hold beside one row of filters."""
-    return max(1, (MOST_ROWS if machine.registers >= 32 else 14 if vectors == 1 else 12) // vectors)
+    return max(1, (WINDOW_ROWS if machine.registers >= 32 else 14 if vectors == 1 else 12) // vectors)
 
 
 def make_run_tile(machine: Machine, width: int, bits: int, runs: int, run: int, pitch: int) -> Any:
@@ -134,20 +133,20 @@ def make_run_tile(machine: Machine, width: int, bits: int, runs: int, run: int, 
 
 def conv2d_narrow(p, a, n):
     """The same as conv2d, for one group, rows of at least RUN pixels and activations that are bounds or none."""
-    x, w, bias, y = p[0], p[1], p[2], p[3]
-    out_h, out_w = a[0], a[1]
-    x_image, x_row, x_pixel = a[2] * SIZE, a[3] * SIZE, a[4] * SIZE
-    y_image, y_row, y_pixel = a[5] * SIZE, a[6] * SIZE, a[7] * SIZE
-    taps_h, tap_row, inner = a[8], a[9] * SIZE, a[12]
-    channels, start, panel = a[17], a[18], a[19] * SIZE
-    low, high = T(as_float(a[22])), T(as_float(a[23]))
+    x, w, bias, y = p[P.x], p[P.w], p[P.bias], p[P.y]
+    out_h, out_w = a[A.out_height], a[A.out_width]
+    x_sample, x_row, x_pixel = a[A.x_sample_stride] * SIZE, a[A.x_row_stride] * SIZE, a[A.x_pixel_stride] * SIZE
+    y_sample, y_row, y_pixel = a[A.y_sample_stride] * SIZE, a[A.y_row_stride] * SIZE, a[A.y_pixel_stride] * SIZE
+    taps_h, tap_row, inner = a[A.kernel_height], a[A.tap_row_stride] * SIZE, a[A.in_channels]
+    channels, start, panel = a[A.out_channels], a[A.start], a[A.w_panel_stride] * SIZE
+    low, high = T(as_float(a[A.low])), T(as_float(a[A.high]))
     step = WIDTH * SIZE
     for i in range(n):
         for h in range(out_h):
             for t in range(0, out_w, RUN):
                 first = min(t, out_w - RUN)  # the last run begins early instead of ending late
-                x_at = x + i * x_image + h * x_row + first * x_pixel
-                y_at = y + i * y_image + h * y_row + first * y_pixel
+                x_at = x + i * x_sample + h * x_row + first * x_pixel
+                y_at = y + i * y_sample + h * y_row + first * y_pixel
                 for k in range(0, channels, WIDTH):
                     tile(
                         (
@@ -161,18 +160,18 @@ def conv2d_narrow(p, a, n):
 
 def conv2d_weight_grad_window(p, a, n):
     """The same as conv2d_weight_grad_narrow, filter rows of RUN numbers at a time."""
-    x, dy, dw = p[0], p[1], p[2]
-    out_h, out_w = a[0], a[1]
-    x_image, x_row, x_pixel = a[2] * SIZE, a[3] * SIZE, a[4] * SIZE
-    y_image, y_row, y_pixel = a[5] * SIZE, a[6] * SIZE, a[7] * SIZE
-    tap_row = a[9] * SIZE
-    channels, start, panel = a[17], a[18], a[19] * SIZE
+    x, dy, dw = p[P.x], p[P.dy], p[P.dw]
+    out_h, out_w = a[A.out_height], a[A.out_width]
+    x_sample, x_row, x_pixel = a[A.x_sample_stride] * SIZE, a[A.x_row_stride] * SIZE, a[A.x_pixel_stride] * SIZE
+    y_sample, y_row, y_pixel = a[A.dy_sample_stride] * SIZE, a[A.dy_row_stride] * SIZE, a[A.dy_pixel_stride] * SIZE
+    tap_row = a[A.tap_row_stride] * SIZE
+    channels, start, panel = a[A.out_channels], a[A.start], a[A.dw_panel_stride] * SIZE
     step = WIDTH * SIZE
     for k in range(0, channels, WIDTH):
         tile(
             (
                 x, tap_row, dy + k * SIZE,
-                n, x_image, y_image, out_h, x_row, y_row, out_w, x_pixel, y_pixel,
+                n, x_sample, y_sample, out_h, x_row, y_row, out_w, x_pixel, y_pixel,
                 start, 0, dw + k // WIDTH * panel, RUN * step, step, channels - k,
             ),
             T(float("-inf")), T(float("inf")),
@@ -187,15 +186,15 @@ def _register() -> None:
         for width in WIDTHS:
             most = budget(machine, shape_of(machine, width, bits)[1])
             common = {"WIDTH": width, "SIZE": bits // 8, "T": number}
-            for pixels in PIXELS if width == WIDTHS[0] else ():  # wider tiles do not wait for addresses
+            for pixels in range(LEAST, MOST + 1) if width == WIDTHS[0] else ():  # wider tiles do not wait for addresses
                 run = min(pixels, most)
-                for pitch in PITCHES:
+                for pitch in NARROW_PITCHES:
                     made = make_run_tile(machine, width, bits, 1, run, pitch)
                     kernel(f"conv2d_narrow.{width}.{pixels}.{pitch}.f{bits}", **common, RUN=run, tile=made)(
                         conv2d_narrow
                     )
-            for taps in range(1, MOST_ROWS + 1):
-                for run in range(1, MOST_ROWS // taps + 1):
+            for taps in range(1, WINDOW_ROWS + 1):
+                for run in range(1, WINDOW_ROWS // taps + 1):
                     made = make_run_tile(machine, width, bits, taps, run, 1)
                     kernel(
                         f"conv2d_weight_grad_window.{width}.{taps}x{run}.f{bits}",

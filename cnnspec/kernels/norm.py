@@ -20,7 +20,7 @@ from .pointwise import register
 from .sweep import line_of, make_sweep
 
 # Bound for each element type by register().
-at = T = SIZE = LINE = add_up = deviations = scale_shift = pair_sums = mix = run = stacked = None
+P = A = at = T = SIZE = LINE = add_up = deviations = scale_shift = pair_sums = mix = run = stacked = None
 PLUS = MASKED = NOBIAS = False  # True in the kernels with this word in their name
 SOME = 8192  # pixels whose mean is taken before they are added to others in float64; few images have more
 RUN = 32  # samples that are added up first, where a sample is one pixel
@@ -28,9 +28,9 @@ RUN = 32  # samples that are added up first, where a sample is one pixel
 
 def batch_stats(p, a, n):
     """p = x, partial; a = height, width, channels, x strides, size. Two sweeps: the mean, then squared deviations."""
-    part = at(p[1])
-    height, width, channels, size = a[0], a[1], a[2], a[6]
-    image, row, pixel = a[3] * SIZE, a[4] * SIZE, a[5] * SIZE
+    part = at(p[P.partial])
+    height, width, channels, size = a[A.height], a[A.width], a[A.channels], a[A.padded_channels]
+    image, row, pixel = a[A.x_sample_stride] * SIZE, a[A.x_row_stride] * SIZE, a[A.x_pixel_stride] * SIZE
     count = T(n * height * width)
     before = part[2 * size]
     after = before + count
@@ -49,7 +49,7 @@ def batch_stats(p, a, n):
             for h in range(0, height, rows):
                 for k in range(LINE):
                     total[k] = T(0)
-                x = p[0] + i * image + h * row + c * SIZE
+                x = p[P.x] + i * image + h * row + c * SIZE
                 add_up(
                     (min(images, n - i), min(rows, height - h), width, valid, x, image, row, pixel, sums), T(0), T(0)
                 )
@@ -57,7 +57,7 @@ def batch_stats(p, a, n):
                     exact_total[k] += float(total[k])
         for k in range(LINE):
             mean[k] = T(exact_total[k] / float(count))
-        deviations((n, height, width, valid, p[0] + c * SIZE, image, row, pixel, means, squares), T(0), T(0))
+        deviations((n, height, width, valid, p[P.x] + c * SIZE, image, row, pixel, means, squares), T(0), T(0))
         for k in range(valid):
             delta = mean[k] - part[c + k]
             part[c + k] += delta * count / after
@@ -67,11 +67,11 @@ def batch_stats(p, a, n):
 
 def merge_stats(p, a, n):
     """p = partials, mean, var; a = channels, size, elements of a partial, shards. Merged in the shards' order."""
-    part, mean, var = at(p[0]), at(p[1]), at(p[2])
-    size, stride = a[1], a[2]
-    for c in range(a[0]):
+    part, mean, var = at(p[P.partial]), at(p[P.mean]), at(p[P.var])
+    size, stride = a[A.padded_channels], a[A.shard_stride]
+    for c in range(a[A.channels]):
         m, squares, count = 0.0, 0.0, 0.0
-        for s in range(a[3]):
+        for s in range(a[A.shards]):
             more = float(part[s * stride + 2 * size])
             if more > 0:
                 delta = float(part[s * stride + c]) - m
@@ -87,24 +87,24 @@ def running_update(p, a, n):
 
     Where the loss is not finite, what runs stays as it was, as weights do.
     """
-    batch, running, totals = at(p[0]), at(p[1]), at(p[2])
+    batch, running, totals = at(p[P.batch]), at(p[P.running]), at(p[P.totals])
     if not math.isfinite(totals[0]):
         return
-    momentum, pixels = as_float(a[2]), a[1]
+    momentum, pixels = as_float(a[A.momentum]), a[A.pixels]
     factor = 1.0
     if pixels > 0 and n * pixels > 1:
         factor = n * pixels / (n * pixels - 1.0)
-    for c in range(a[0]):
+    for c in range(a[A.channels]):
         running[c] = T((1.0 - momentum) * running[c] + momentum * factor * batch[c])
 
 
 def normalize_affine(p, a, n):
     """p = mean, var, weight, bias, affine; affine = scale [size], shift [size]; a = channels, size, eps."""
-    mean, var, weight, bias, out = at(p[0]), at(p[1]), at(p[2]), at(p[3]), at(p[4])
-    for c in range(a[0]):
-        scale = weight[c] / T(math.sqrt(var[c] + as_float(a[2])))
+    mean, var, weight, bias, out = at(p[P.mean]), at(p[P.var]), at(p[P.weight]), at(p[P.bias]), at(p[P.scale_shift])
+    for c in range(a[A.channels]):
+        scale = weight[c] / T(math.sqrt(var[c] + as_float(a[A.eps])))
         out[c] = scale
-        out[a[1] + c] = bias[c] - mean[c] * scale
+        out[a[A.padded_channels] + c] = bias[c] - mean[c] * scale
 
 
 def affine(p, a, n):
@@ -113,16 +113,22 @@ def affine(p, a, n):
 
     With PLUS p ends in another image, a in its strides: y = f(x * scale + shift + other), where f is only its bounds.
     """
-    y, code, param = at(p[2]), a[10], T(as_float(a[11]))
-    images = (n, a[0], a[1], a[2], p[0], a[3] * SIZE, a[4] * SIZE, a[5] * SIZE)
-    other = (p[3], a[14] * SIZE, a[15] * SIZE, a[16] * SIZE) if PLUS else ()
+    y, code, param = at(p[P.y]), a[A.activation], T(as_float(a[A.parameter]))
+    images = (
+        n, a[A.height], a[A.width], a[A.channels],
+        p[P.x], a[A.x_sample_stride] * SIZE, a[A.x_row_stride] * SIZE, a[A.x_pixel_stride] * SIZE,
+    )  # fmt: skip
+    addend = () if not PLUS else (
+        p[P.addend], a[A.addend_sample_stride] * SIZE, a[A.addend_row_stride] * SIZE, a[A.addend_pixel_stride] * SIZE,
+    )  # fmt: skip
     scale_shift((
-        *images, *other, p[2], a[6] * SIZE, a[7] * SIZE, a[8] * SIZE, p[1], p[1] + a[9] * SIZE,
-    ), T(as_float(a[12])), T(as_float(a[13])))  # fmt: skip
+        *images, *addend, p[P.y], a[A.y_sample_stride] * SIZE, a[A.y_row_stride] * SIZE, a[A.y_pixel_stride] * SIZE,
+        p[P.scale_shift], p[P.scale_shift] + a[A.padded_channels] * SIZE,
+    ), T(as_float(a[A.low])), T(as_float(a[A.high])))  # fmt: skip
     if not PLUS and code > 2:
         for i in range(n):
-            for h in range(a[0]):
-                run(y, i * a[6] + h * a[7], a[1] * a[2], code, param)
+            for h in range(a[A.height]):
+                run(y, i * a[A.y_sample_stride] + h * a[A.y_row_stride], a[A.width] * a[A.channels], code, param)
 
 
 def normalize_sums(p, a, n):
@@ -132,49 +138,56 @@ def normalize_sums(p, a, n):
     With MASKED p goes on with scale and shift, a with a bound: dy counts only where 0 < x * scale + shift < bound. With
     PLUS besides, p ends in two more images, a in their strides: total = other + scale * dy.
     """
-    size = a[9] * SIZE
+    size = a[A.padded_channels] * SIZE
     images = (
-        n, a[0], a[1], a[2],
-        p[0], a[3] * SIZE, a[4] * SIZE, a[5] * SIZE, p[1], a[6] * SIZE, a[7] * SIZE, a[8] * SIZE,
+        n, a[A.height], a[A.width], a[A.channels],
+        p[P.dy], a[A.dy_sample_stride] * SIZE, a[A.dy_row_stride] * SIZE, a[A.dy_pixel_stride] * SIZE,
+        p[P.x], a[A.x_sample_stride] * SIZE, a[A.x_row_stride] * SIZE, a[A.x_pixel_stride] * SIZE,
     )  # fmt: skip
-    other = (p[5], a[11] * SIZE, a[12] * SIZE, a[13] * SIZE) if PLUS else ()
-    total = (p[6], a[14] * SIZE, a[15] * SIZE, a[16] * SIZE) if PLUS else ()
-    constants = (p[2], p[4], p[4] + size) if MASKED else (p[2],)
-    numbers = (*images, *other, *total, *constants, p[3], p[3] + size)
-    pair_sums(numbers, T(0), T(as_float(a[10])) if MASKED else T(0))
+    addend = () if not PLUS else (
+        p[P.addend], a[A.addend_sample_stride] * SIZE, a[A.addend_row_stride] * SIZE, a[A.addend_pixel_stride] * SIZE,
+    )  # fmt: skip
+    total = () if not PLUS else (
+        p[P.total], a[A.total_sample_stride] * SIZE, a[A.total_row_stride] * SIZE, a[A.total_pixel_stride] * SIZE,
+    )  # fmt: skip
+    constants = (p[P.mean], p[P.scale_shift], p[P.scale_shift] + size) if MASKED else (p[P.mean],)
+    numbers = (*images, *addend, *total, *constants, p[P.partial], p[P.partial] + size)
+    pair_sums(numbers, T(0), T(as_float(a[A.bound])) if MASKED else T(0))
 
 
 def channel_sum(p, a, n):
     """p = dy, db; db += sum over samples and pixels: a = height, width, channels, dy strides."""
-    samples, height, width, image, row, pixel = n, a[0], a[1], a[3] * SIZE, a[4] * SIZE, a[5] * SIZE
+    samples, height, width, image = n, a[A.height], a[A.width], a[A.dy_sample_stride] * SIZE
+    row, pixel = a[A.dy_row_stride] * SIZE, a[A.dy_pixel_stride] * SIZE
     rest = 0
     if height * width == 1:  # samples are the pixels of some rows, and of a shorter one
         samples, height, width, rest = 1, n // RUN, RUN, n % RUN
         row, pixel = RUN * image, image
     if samples * height > 0:
-        add_up((samples, height, width, a[2], p[0], image, row, pixel, p[1]), T(0), T(0))
+        add_up((samples, height, width, a[A.channels], p[P.dy], image, row, pixel, p[P.db]), T(0), T(0))
     if rest > 0:
-        add_up((1, 1, rest, a[2], p[0] + height * row, image, row, pixel, p[1]), T(0), T(0))
+        add_up((1, 1, rest, a[A.channels], p[P.dy] + height * row, image, row, pixel, p[P.db]), T(0), T(0))
 
 
 def merge_sums(p, a, n):
     """p = partials, var, dbias, dweight; a = channels, size, elements of a partial, shards, eps."""
-    part, var, dbias, dweight = at(p[0]), at(p[1]), at(p[2]), at(p[3])
-    for c in range(a[0]):
+    part, var, dbias, dweight = at(p[P.partial]), at(p[P.var]), at(p[P.dbias]), at(p[P.dweight])
+    for c in range(a[A.channels]):
         first, second = 0.0, 0.0
-        for s in range(a[3]):
-            first += float(part[s * a[2] + c])
-            second += float(part[s * a[2] + a[1] + c])
+        for s in range(a[A.shards]):
+            first += float(part[s * a[A.shard_stride] + c])
+            second += float(part[s * a[A.shard_stride] + a[A.padded_channels] + c])
         dbias[c] = T(first)
-        dweight[c] = T(second / math.sqrt(var[c] + as_float(a[4])))
+        dweight[c] = T(second / math.sqrt(var[c] + as_float(a[A.eps])))
 
 
 def normalize_factors(p, a, n):
     """p = mean, var, weight, dbias, dweight, factors; dx = A dy + B x + C: a = channels, size, pixels, eps."""
-    mean, var, weight, dbias, dweight, out = at(p[0]), at(p[1]), at(p[2]), at(p[3]), at(p[4]), at(p[5])
-    size, count = a[1], float(n * a[2])
-    for c in range(a[0]):
-        r = 1.0 / math.sqrt(var[c] + as_float(a[3]))
+    mean, var, weight, dbias, dweight = at(p[P.mean]), at(p[P.var]), at(p[P.weight]), at(p[P.dbias]), at(p[P.dweight])
+    out = at(p[P.coefficients])
+    size, count = a[A.padded_channels], float(n * a[A.pixels])
+    for c in range(a[A.channels]):
+        r = 1.0 / math.sqrt(var[c] + as_float(a[A.eps]))
         scale = weight[c] * r
         slope = -scale * r * dweight[c] / count
         out[c] = T(scale)
@@ -185,10 +198,10 @@ def normalize_factors(p, a, n):
 def add_factors(p, a, n):
     """p = more, factors; B and C of factors += those of channel ``first`` on of more: a = channels, size, first, size
     of more."""
-    more, out = at(p[0]), at(p[1])
-    for c in range(a[0]):
-        out[a[1] + c] += more[a[3] + a[2] + c]
-        out[2 * a[1] + c] += more[2 * a[3] + a[2] + c]
+    more, out = at(p[P.more]), at(p[P.coefficients])
+    for c in range(a[A.channels]):
+        out[a[A.padded_channels] + c] += more[a[A.more_padded_channels] + a[A.first] + c]
+        out[2 * a[A.padded_channels] + c] += more[2 * a[A.more_padded_channels] + a[A.first] + c]
 
 
 def affine2(p, a, n):
@@ -197,17 +210,20 @@ def affine2(p, a, n):
     With MASKED p goes on with scale and shift, a with a bound: dy counts only where 0 < x * scale + shift < bound. With
     PLUS p ends in another gradient, a in its strides: dx = A dy + B x + C + other.
     """
-    size = a[12] * SIZE
+    size = a[A.padded_channels] * SIZE
     images = (
-        n, a[0], a[1], a[2],
-        p[0], a[3] * SIZE, a[4] * SIZE, a[5] * SIZE, p[1], a[6] * SIZE, a[7] * SIZE, a[8] * SIZE,
+        n, a[A.height], a[A.width], a[A.channels],
+        p[P.dy], a[A.dy_sample_stride] * SIZE, a[A.dy_row_stride] * SIZE, a[A.dy_pixel_stride] * SIZE,
+        p[P.x], a[A.x_sample_stride] * SIZE, a[A.x_row_stride] * SIZE, a[A.x_pixel_stride] * SIZE,
     )  # fmt: skip
-    i, k = (5, 14) if MASKED else (4, 13)
-    other = (p[i], a[k] * SIZE, a[k + 1] * SIZE, a[k + 2] * SIZE) if PLUS else ()
-    made = (p[3], a[9] * SIZE, a[10] * SIZE, a[11] * SIZE)
-    mask = (p[4], p[4] + size) if MASKED else ()
-    numbers = (*images, *other, *made, *mask, p[2], p[2] + size, p[2] + 2 * size)
-    mix(numbers, T(0), T(as_float(a[13])) if MASKED else T(0))
+    addend = () if not PLUS else (
+        p[P.addend], a[A.addend_sample_stride] * SIZE, a[A.addend_row_stride] * SIZE, a[A.addend_pixel_stride] * SIZE,
+    )  # fmt: skip
+    made = (p[P.dx], a[A.dx_sample_stride] * SIZE, a[A.dx_row_stride] * SIZE, a[A.dx_pixel_stride] * SIZE)
+    mask = (p[P.scale_shift], p[P.scale_shift] + size) if MASKED else ()
+    factors = p[P.coefficients]
+    numbers = (*images, *addend, *made, *mask, factors, factors + size, factors + 2 * size)
+    mix(numbers, T(0), T(as_float(a[A.bound])) if MASKED else T(0))
 
 
 def fold_batchnorm(p, a, n):
@@ -215,14 +231,15 @@ def fold_batchnorm(p, a, n):
 
     With NOBIAS the filters have no bias, and p lacks b.
     """
-    k = 1 if NOBIAS else 2
-    w, b, weight, bias, mean, var = at(p[0]), at(p[1]), at(p[k]), at(p[k + 1]), at(p[k + 2]), at(p[k + 3])
-    w2, b2 = at(p[k + 4]), at(p[k + 5])
-    groups, rows, width, panel, group, channels = a[0], a[2], a[3], a[4], a[5], a[6]
+    w, weight, bias, mean, var = at(p[P.w]), at(p[P.weight]), at(p[P.bias]), at(p[P.mean]), at(p[P.var])
+    w2, b2 = at(p[P.folded_w]), at(p[P.folded_b])
+    b = mean if NOBIAS else at(p[P.b])
+    groups, rows, width, panel, group = a[A.groups], a[A.rows], a[A.panel_width], a[A.panel_stride], a[A.group_stride]
+    channels = a[A.channels]
     for g in range(groups):
         for k in range(channels):
             c = g * channels + k
-            scale = weight[c] / T(math.sqrt(var[c] + as_float(a[7])))
+            scale = weight[c] / T(math.sqrt(var[c] + as_float(a[A.eps])))
             start = g * group + k // width * panel + k % width
             for i in range(rows):
                 w2[start + i * width] = w[start + i * width] * scale

@@ -13,12 +13,13 @@ import math
 
 from numba import njit
 
+from ..abi import STEP
 from ._jit import as_float, stack
 from .pointwise import register
 
 CHUNK = 256  # numbers whose gradients are added up before they are used: loops of one thing each, which make vectors
 
-at = T = stacked = None
+P = A = at = T = stacked = None
 
 
 @njit(inline="always")
@@ -39,10 +40,10 @@ def decayed(x, factor, rest, more):
 
 def sgd(p, a, n):
     """States: velocity. Hyperparameters: momentum, nesterov, decay. v = m v + g + decay w; w -= lr (g + m v or v)."""
-    g, w, v, totals, step = at(p[0]), at(p[1]), at(p[2]), at(p[3]), at(p[4])
-    count, far, copies, nesterov = a[0], a[1], a[2], a[4] != 0
-    momentum, decay, lr = T(as_float(a[3])), T(as_float(a[5])), step[1]
-    rest = T(as_float(a[3]) - float(momentum))
+    g, w, v, totals, step = at(p[P.gradients]), at(p[P.w]), at(p[P.velocity]), at(p[P.totals]), at(p[P.step])
+    count, far, copies, nesterov = a[A.elements], a[A.copy_stride], a[A.copies], a[A.nesterov] != 0
+    momentum, decay, lr = T(as_float(a[A.momentum])), T(as_float(a[A.decay])), step[STEP.lr]
+    rest = T(as_float(a[A.momentum]) - float(momentum))
     if not math.isfinite(totals[0]):
         return
     sums = at(stacked())
@@ -64,12 +65,14 @@ def sgd(p, a, n):
 
 def adam(p, a, n):
     """States: mean, square. Hyperparameters: beta1, beta2, eps, decay, decoupled. step: 1/N, lr, 1 - beta^t (twice)."""
-    g, w, m, v, totals, step = at(p[0]), at(p[1]), at(p[2]), at(p[3]), at(p[4]), at(p[5])
-    count, far, copies, decoupled = a[0], a[1], a[2], a[7] != 0
-    beta1, beta2, eps, decay = T(as_float(a[3])), T(as_float(a[4])), T(as_float(a[5])), T(as_float(a[6]))
-    rest1, rest2 = T(as_float(a[3]) - float(beta1)), T(as_float(a[4]) - float(beta2))
-    share1, share2 = T(1.0 - as_float(a[3])), T(1.0 - as_float(a[4]))
-    lr, correction1, correction2 = step[1], step[2], step[3]
+    g, w, m, v, totals = at(p[P.gradients]), at(p[P.w]), at(p[P.mean]), at(p[P.square]), at(p[P.totals])
+    step = at(p[P.step])
+    count, far, copies, decoupled = a[A.elements], a[A.copy_stride], a[A.copies], a[A.decoupled] != 0
+    beta1, beta2, eps = T(as_float(a[A.beta1])), T(as_float(a[A.beta2])), T(as_float(a[A.eps]))
+    decay = T(as_float(a[A.decay]))
+    rest1, rest2 = T(as_float(a[A.beta1]) - float(beta1)), T(as_float(a[A.beta2]) - float(beta2))
+    share1, share2 = T(1.0 - as_float(a[A.beta1])), T(1.0 - as_float(a[A.beta2]))
+    lr, correction1, correction2 = step[STEP.lr], step[STEP.own], step[STEP.own + 1]
     if not math.isfinite(totals[0]):
         return
     sums = at(stacked())

@@ -18,17 +18,19 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from ..abi.constants import OVERLAP_PIXELS
 from ._jit import kernel, stack, store_i64
 from .machine import Machine, host
 from .sweep import lanes_of
 from .tile import START_ZERO, make_tile, shape_of
 from .vectors import Vectors
 
-WIDTHS, PIXELS = (8, 16, 32), (5, 6, 7, 8, 9, 10)
+WIDTHS = (8, 16, 32)
+LEAST, MOST = OVERLAP_PIXELS
 
 # Bound for each variant by kernel(): the tile, its rows and columns, the width of a panel, the element's bytes and
 # type; the sum and its lanes.
-tile = ROWS = COLUMNS = WIDTH = SIZE = T = stacked = add_windows = LANES = None
+P = A = tile = ROWS = COLUMNS = WIDTH = SIZE = T = stacked = add_windows = LANES = None
 
 
 def make_add_windows(machine: Machine, bits: int) -> Any:
@@ -63,11 +65,12 @@ def conv2d_overlap(p, a, n):
     dy's channels, dx's channels, panels. Filters are [panels][taps_h, last row first][dy's channels][WIDTH], a panel's
     width running over (tap, channel). windows: two rows of dy_w windows and a vector beyond.
     """
-    dy, filters, dx, windows = p[0], p[1], p[2], p[3]
-    height, width, dy_h, dy_w = a[0], a[1], a[2], a[3]
-    y_image, y_row, y_pixel = a[4] * SIZE, a[5] * SIZE, a[6] * SIZE
-    x_image, x_row, x_pixel = a[7] * SIZE, a[8] * SIZE, a[9] * SIZE
-    taps_h, taps_w, pad_h, pad_w, inner, channels, panels = a[10], a[11], a[12], a[13], a[14], a[15], a[16]
+    dy, filters, dx, windows = p[P.dy], p[P.filters], p[P.dx], p[P.windows]
+    height, width, dy_h, dy_w = a[A.height], a[A.width], a[A.dy_height], a[A.dy_width]
+    y_sample, y_row, y_pixel = a[A.dy_sample_stride] * SIZE, a[A.dy_row_stride] * SIZE, a[A.dy_pixel_stride] * SIZE
+    x_sample, x_row, x_pixel = a[A.dx_sample_stride] * SIZE, a[A.dx_row_stride] * SIZE, a[A.dx_pixel_stride] * SIZE
+    taps_h, taps_w, pad_h, pad_w = a[A.kernel_height], a[A.kernel_width], a[A.padding_height], a[A.padding_width]
+    inner, channels, panels = a[A.dy_channels], a[A.dx_channels], a[A.panels]
     step = WIDTH * SIZE
     tap = inner * step
     window = panels * step
@@ -80,7 +83,7 @@ def conv2d_overlap(p, a, n):
             if h < height:
                 top = h + pad_h - taps_h + 1  # row of dy that the last row of the filter meets
                 first, last = max(0, top), min(dy_h, h + pad_h + 1)
-                y_at = dy + i * y_image + first * y_row
+                y_at = dy + i * y_sample + first * y_row
                 z = windows + (h & 1) * dy_w * window
                 for t in range(0, dy_w, ROWS):
                     for k in range(0, panels * WIDTH, COLUMNS):
@@ -95,7 +98,7 @@ def conv2d_overlap(p, a, n):
                         )  # fmt: skip
             if h > 0:
                 z = windows + (h - 1 & 1) * dy_w * window
-                x_at = dx + i * x_image + (h - 1) * x_row
+                x_at = dx + i * x_sample + (h - 1) * x_row
                 for x in range(width):
                     more = LANES if in_order and x < width - 1 else 0
                     q = x + pad_w
@@ -117,7 +120,7 @@ def _register() -> None:
             columns = width if machine.registers >= 32 else min(width, 2 * lanes_of(machine, bits))
             vectors = shape_of(machine, columns, bits)[1]
             limit = max(1, (24 if machine.registers >= 32 else 12) // vectors)  # sums that fit beside the filters
-            for pixels in PIXELS:
+            for pixels in range(LEAST, MOST + 1):
                 rows = -(-pixels // -(-pixels // limit))  # so that tiles share the pixels evenly
                 kernel(
                     f"conv2d_overlap.{width}.{pixels}.f{bits}", ROWS=rows, COLUMNS=columns, WIDTH=width,

@@ -9,31 +9,32 @@ from ._jit import as_float, f32_at, f64_at, i64_at, kernel
 from .activate import apply_f32, apply_f64, slope_f32, slope_f64
 
 # Bound for each element type by register(): how to read an address, the type, activation functions.
-at = T = apply = slope = None
+P = A = at = T = apply = slope = None
 
 
 def fill(p, a, n):
     """p = y; a = count, value."""
-    y, value = at(p[0]), T(as_float(a[1]))
-    for i in range(a[0]):
+    y, value = at(p[P.y]), T(as_float(a[A.value]))
+    for i in range(a[A.elements]):
         y[i] = value
 
 
 def fill_pixels(p, a, n):
     """p = y; zeros in every pixel of a grid: a = height, width, channels, image, row, pixel."""
-    y = at(p[0])
+    y = at(p[P.y])
     for i in range(n):
-        for h in range(a[0]):
-            for w in range(a[1]):
-                start = i * a[3] + h * a[4] + w * a[5]
-                for c in range(a[2]):
+        for h in range(a[A.height]):
+            for w in range(a[A.width]):
+                start = i * a[A.y_sample_stride] + h * a[A.y_row_stride] + w * a[A.y_pixel_stride]
+                for c in range(a[A.channels]):
                     y[start + c] = T(0)
 
 
 def clear_halo(p, a, n):
     """p = y from the first number of its halo on; a = image, row, height, halo rows, halo columns * channels."""
-    y = at(p[0])
-    image, row, height, above, left = a[0], a[1], a[2], a[3], a[4]
+    y = at(p[P.y])
+    image, row, height, above = a[A.y_sample_stride], a[A.y_row_stride], a[A.height], a[A.halo_rows]
+    left = a[A.halo_elements]
     for i in range(n):
         start = i * image
         for k in range(above * row):
@@ -52,85 +53,93 @@ def clear_halo(p, a, n):
 
 def activation(p, a, n):
     """p = x, y; y = f(x): a = rows, inner, x_image, x_row, y_image, y_row, code, parameter."""
-    x, y = at(p[0]), at(p[1])
-    code, param = a[6], T(as_float(a[7]))
+    x, y = at(p[P.x]), at(p[P.y])
+    code, param = a[A.activation], T(as_float(a[A.parameter]))
     for i in range(n):
-        for h in range(a[0]):
-            from_x, to_y = i * a[2] + h * a[3], i * a[4] + h * a[5]
-            for k in range(a[1]):
+        for h in range(a[A.rows]):
+            from_x = i * a[A.x_sample_stride] + h * a[A.x_row_stride]
+            to_y = i * a[A.y_sample_stride] + h * a[A.y_row_stride]
+            for k in range(a[A.row_elements]):
                 y[to_y + k] = apply(code, x[from_x + k], param)
 
 
 def activation_grad(p, a, n):
     """p = dy, y, dx; dx = dy * f'(y): strides of dy, y and dx, code, parameter."""
-    dy, y, dx = at(p[0]), at(p[1]), at(p[2])
-    code, param = a[8], T(as_float(a[9]))
+    dy, y, dx = at(p[P.dy]), at(p[P.y]), at(p[P.dx])
+    code, param = a[A.activation], T(as_float(a[A.parameter]))
     for i in range(n):
-        for h in range(a[0]):
-            d, f, to = i * a[2] + h * a[3], i * a[4] + h * a[5], i * a[6] + h * a[7]
-            for k in range(a[1]):
+        for h in range(a[A.rows]):
+            d, f = i * a[A.dy_sample_stride] + h * a[A.dy_row_stride], i * a[A.y_sample_stride] + h * a[A.y_row_stride]
+            to = i * a[A.dx_sample_stride] + h * a[A.dx_row_stride]
+            for k in range(a[A.row_elements]):
                 dx[to + k] = dy[d + k] * slope(code, y[f + k], param)
 
 
 def relu_grad__plus(p, a, n):
     """p = dy, y, other, dx; dx = (dy + other) * f'(y), f relu: strides of dy, y, other and dx."""
-    dy, y, other, dx = at(p[0]), at(p[1]), at(p[2]), at(p[3])
+    dy, y, other, dx = at(p[P.dy]), at(p[P.y]), at(p[P.addend]), at(p[P.dx])
     for i in range(n):
-        for h in range(a[0]):
-            d, f, g, to = i * a[2] + h * a[3], i * a[4] + h * a[5], i * a[6] + h * a[7], i * a[8] + h * a[9]
-            for k in range(a[1]):
+        for h in range(a[A.rows]):
+            d, f = i * a[A.dy_sample_stride] + h * a[A.dy_row_stride], i * a[A.y_sample_stride] + h * a[A.y_row_stride]
+            g = i * a[A.addend_sample_stride] + h * a[A.addend_row_stride]
+            to = i * a[A.dx_sample_stride] + h * a[A.dx_row_stride]
+            for k in range(a[A.row_elements]):
                 dx[to + k] = (dy[d + k] + other[g + k]) * slope(1, y[f + k], T(0))
 
 
 def add(p, a, n):
     """p = x, z, y; y = f(x + z): strides of x, z and y, code, parameter."""
-    x, z, y = at(p[0]), at(p[1]), at(p[2])
-    code, param = a[8], T(as_float(a[9]))
+    x, z, y = at(p[P.x]), at(p[P.z]), at(p[P.y])
+    code, param = a[A.activation], T(as_float(a[A.parameter]))
     for i in range(n):
-        for h in range(a[0]):
-            f, g, to = i * a[2] + h * a[3], i * a[4] + h * a[5], i * a[6] + h * a[7]
-            for k in range(a[1]):
+        for h in range(a[A.rows]):
+            f, g = i * a[A.x_sample_stride] + h * a[A.x_row_stride], i * a[A.z_sample_stride] + h * a[A.z_row_stride]
+            to = i * a[A.y_sample_stride] + h * a[A.y_row_stride]
+            for k in range(a[A.row_elements]):
                 y[to + k] = apply(code, x[f + k] + z[g + k], param)
 
 
 def multiply(p, a, n):
     """p = x, z, y; y = x * z."""
-    x, z, y = at(p[0]), at(p[1]), at(p[2])
+    x, z, y = at(p[P.x]), at(p[P.z]), at(p[P.y])
     for i in range(n):
-        for h in range(a[0]):
-            f, g, to = i * a[2] + h * a[3], i * a[4] + h * a[5], i * a[6] + h * a[7]
-            for k in range(a[1]):
+        for h in range(a[A.rows]):
+            f, g = i * a[A.x_sample_stride] + h * a[A.x_row_stride], i * a[A.z_sample_stride] + h * a[A.z_row_stride]
+            to = i * a[A.y_sample_stride] + h * a[A.y_row_stride]
+            for k in range(a[A.row_elements]):
                 y[to + k] = x[f + k] * z[g + k]
 
 
 def scale_channels(p, a, n):
     """p = x, z, y; y = x * z, z one number a channel: a = height, width, channels, x strides, z image, y strides."""
-    x, z, y = at(p[0]), at(p[1]), at(p[2])
+    x, z, y = at(p[P.x]), at(p[P.z]), at(p[P.y])
     for i in range(n):
-        g = i * a[6]
-        for h in range(a[0]):
-            for w in range(a[1]):
-                f, to = i * a[3] + h * a[4] + w * a[5], i * a[7] + h * a[8] + w * a[9]
-                for c in range(a[2]):
+        g = i * a[A.z_sample_stride]
+        for h in range(a[A.height]):
+            for w in range(a[A.width]):
+                f = i * a[A.x_sample_stride] + h * a[A.x_row_stride] + w * a[A.x_pixel_stride]
+                to = i * a[A.y_sample_stride] + h * a[A.y_row_stride] + w * a[A.y_pixel_stride]
+                for c in range(a[A.channels]):
                     y[to + c] = x[f + c] * z[g + c]
 
 
 def copy(p, a, n):
     """p = x, y; a = height, width, channels, x strides, y strides."""
-    x, y = at(p[0]), at(p[1])
+    x, y = at(p[P.x]), at(p[P.y])
     for i in range(n):
-        for h in range(a[0]):
-            for w in range(a[1]):
-                f, to = i * a[3] + h * a[4] + w * a[5], i * a[6] + h * a[7] + w * a[8]
-                for c in range(a[2]):
+        for h in range(a[A.height]):
+            for w in range(a[A.width]):
+                f = i * a[A.x_sample_stride] + h * a[A.x_row_stride] + w * a[A.x_pixel_stride]
+                to = i * a[A.y_sample_stride] + h * a[A.y_row_stride] + w * a[A.y_pixel_stride]
+                for c in range(a[A.channels]):
                     y[to + c] = x[f + c]
 
 
 def join(p, a, n):
     """p = x, y; one vector into a longer one, once for all samples: a = where it starts there, count."""
-    x, y = at(p[0]), at(p[1])
-    for k in range(a[1]):
-        y[a[0] + k] = x[k]
+    x, y = at(p[P.x]), at(p[P.y])
+    for k in range(a[A.elements]):
+        y[a[A.start] + k] = x[k]
 
 
 def random_drop(p, a, n):
@@ -139,23 +148,23 @@ def random_drop(p, a, n):
     The random number of element j is a mix of the sample's key, the stream and j (the finaliser of SplitMix64, Steele
     et al. 2014), so the mask depends on nothing else.
     """
-    x, keys, y = at(p[0]), i64_at(p[1]), at(p[2])
-    rate = as_float(a[7])
+    x, keys, y = at(p[P.x]), i64_at(p[P.keys]), at(p[P.y])
+    rate = as_float(a[A.rate])
     keep = T(1.0 / (1.0 - rate))
     limit = rate * 9007199254740992.0  # 2^53
     for i in range(n):
-        key = keys[i * a[6]] ^ (a[8] * 0x632BE59BD9B4E019)
+        key = keys[i * a[A.keys_sample_stride]] ^ (a[A.stream] * 0x632BE59BD9B4E019)
         j = 0
-        for h in range(a[0]):
-            f, to = i * a[2] + h * a[3], i * a[4] + h * a[5]
-            for k in range(a[1]):
+        for h in range(a[A.rows]):
+            f, to = i * a[A.x_sample_stride] + h * a[A.x_row_stride], i * a[A.y_sample_stride] + h * a[A.y_row_stride]
+            for k in range(a[A.row_elements]):
                 z = key + (j + k + 1) * -7046029254386353131
                 z = (z ^ ((z >> 30) & 0x3FFFFFFFF)) * -4658895280553007687
                 z = (z ^ ((z >> 27) & 0x1FFFFFFFFF)) * -7723592293110705685
                 z = z ^ ((z >> 31) & 0x1FFFFFFFF)
                 u = (z >> 11) & 0x1FFFFFFFFFFFFF
                 y[to + k] = x[f + k] * keep if u >= limit else T(0)
-            j += a[1]
+            j += a[A.row_elements]
 
 
 def register(*templates, flags=(), **more):

@@ -16,15 +16,15 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from ..abi.constants import POOL_NARROW
 from ._jit import I64, kernel, u8_at
 from .machine import Machine, host
 from .pointwise import register
 from .sweep import lanes_of
 from .vectors import BYTE, I32, Access, Vectors
 
-at = T = SIZE = LANES = INDEX = best_of_four = best_of_window = spread_to_four = sum_of_window = None
+P = A = at = T = SIZE = LANES = INDEX = best_of_four = best_of_window = spread_to_four = sum_of_window = None
 
-NARROW = 8  # channels
 FEW = 16  # pixels of a window up to which a mean is taken number by number
 RUN = 32  # pixels that are added up before they are added to the rest in float64
 
@@ -175,16 +175,19 @@ def make_sum_of_window(machine: Machine, bits: int) -> Any:
 
 def maxpool__2x2(p, a, n):
     """The same as maxpool for windows of 2x2 side by side, without padding, on sizes that are even."""
-    channels, out_h, out_w = a[2], a[3], a[4]
-    x_image, x_row, x_pixel = a[11] * SIZE, a[12] * SIZE, a[13] * SIZE
-    y_image, y_row, y_pixel = a[14] * SIZE, a[15] * SIZE, a[16] * SIZE
-    index_image, index_row, index_pixel = (a[17], a[18], a[19]) if INDEX else (0, 0, channels)
+    channels, out_h, out_w = a[A.channels], a[A.out_height], a[A.out_width]
+    x_sample, x_row, x_pixel = a[A.x_sample_stride] * SIZE, a[A.x_row_stride] * SIZE, a[A.x_pixel_stride] * SIZE
+    y_sample, y_row, y_pixel = a[A.y_sample_stride] * SIZE, a[A.y_row_stride] * SIZE, a[A.y_pixel_stride] * SIZE
+    index_sample, index_row, index_pixel = 0, 0, channels
+    if INDEX:
+        index_sample, index_row = a[A.indices_sample_stride], a[A.indices_row_stride]
+        index_pixel = a[A.indices_pixel_stride]
     in_order = y_pixel == channels * SIZE and index_pixel == channels and -channels % LANES <= channels
     for i in range(n):
         for h in range(out_h):
-            x = p[0] + i * x_image + 2 * h * x_row
-            y = p[1] + i * y_image + h * y_row
-            index = p[2] + i * index_image + h * index_row if INDEX else 0
+            x = p[P.x] + i * x_sample + 2 * h * x_row
+            y = p[P.y] + i * y_sample + h * y_row
+            index = p[P.indices] + i * index_sample + h * index_row if INDEX else 0
             for w in range(out_w):
                 more = LANES if in_order and w < out_w - 1 else 0
                 for c in range(0, channels, LANES):
@@ -197,16 +200,17 @@ def maxpool__2x2(p, a, n):
 
 def maxpool_grad__2x2(p, a, n):
     """The same as maxpool_grad for windows of 2x2 side by side: each dx is written once."""
-    channels, out_h, out_w = a[2], a[3], a[4]
-    dy_image, dy_row, dy_pixel = a[11] * SIZE, a[12] * SIZE, a[13] * SIZE
-    index_image, index_row, index_pixel = a[14], a[15], a[16]
-    dx_image, dx_row, dx_pixel = a[17] * SIZE, a[18] * SIZE, a[19] * SIZE
+    channels, out_h, out_w = a[A.channels], a[A.out_height], a[A.out_width]
+    dy_sample, dy_row, dy_pixel = a[A.dy_sample_stride] * SIZE, a[A.dy_row_stride] * SIZE, a[A.dy_pixel_stride] * SIZE
+    index_sample, index_row = a[A.indices_sample_stride], a[A.indices_row_stride]
+    index_pixel = a[A.indices_pixel_stride]
+    dx_sample, dx_row, dx_pixel = a[A.dx_sample_stride] * SIZE, a[A.dx_row_stride] * SIZE, a[A.dx_pixel_stride] * SIZE
     in_order = dx_pixel == channels * SIZE and channels <= LANES <= 2 * channels  # one vector a pixel: two are written
     for i in range(n):
         for h in range(out_h):
-            dy = p[0] + i * dy_image + h * dy_row
-            index = p[1] + i * index_image + h * index_row
-            dx = p[2] + i * dx_image + 2 * h * dx_row
+            dy = p[P.dy] + i * dy_sample + h * dy_row
+            index = p[P.indices] + i * index_sample + h * index_row
+            dx = p[P.dx] + i * dx_sample + 2 * h * dx_row
             for w in range(out_w):
                 more = LANES if in_order and w < out_w - 1 else 0
                 for c in range(0, channels, LANES):
@@ -219,18 +223,22 @@ def maxpool_grad__2x2(p, a, n):
 
 def maxpool(p, a, n):
     """p = x, y, index (a byte: which place of the window, row by row; only with INDEX). A NaN wins: it must be seen."""
-    height, width, channels, out_h, out_w, window_h, window_w = a[0], a[1], a[2], a[3], a[4], a[5], a[6]
-    x_row, x_pixel = a[12] * SIZE, a[13] * SIZE
+    height, width, channels, out_h, out_w = a[A.height], a[A.width], a[A.channels], a[A.out_height], a[A.out_width]
+    window_h, window_w = a[A.kernel_height], a[A.kernel_width]
+    x_row, x_pixel = a[A.x_row_stride] * SIZE, a[A.x_pixel_stride] * SIZE
     for i in range(n):
         for oh in range(out_h):
-            top = oh * a[7] - a[9]
+            top = oh * a[A.stride_height] - a[A.padding_height]
             r0, r1 = max(0, -top), min(window_h, height - top)
             for ow in range(out_w):
-                left = ow * a[8] - a[10]
+                left = ow * a[A.stride_width] - a[A.padding_width]
                 s0, s1 = max(0, -left), min(window_w, width - left)
-                x = p[0] + i * a[11] * SIZE + (top + r0) * x_row + (left + s0) * x_pixel
-                y = p[1] + (i * a[14] + oh * a[15] + ow * a[16]) * SIZE
-                index = p[2] + i * a[17] + oh * a[18] + ow * a[19] if INDEX else 0
+                x = p[P.x] + i * a[A.x_sample_stride] * SIZE + (top + r0) * x_row + (left + s0) * x_pixel
+                y = p[P.y] + (i * a[A.y_sample_stride] + oh * a[A.y_row_stride] + ow * a[A.y_pixel_stride]) * SIZE
+                index = 0
+                if INDEX:
+                    index = p[P.indices] + i * a[A.indices_sample_stride] + oh * a[A.indices_row_stride]
+                    index += ow * a[A.indices_pixel_stride]
                 for c in range(0, channels, LANES):
                     best_of_window((
                         x + c * SIZE, x_row, x_pixel, r1 - r0, s1 - s0, y + c * SIZE, index + c,
@@ -240,46 +248,48 @@ def maxpool(p, a, n):
 
 def maxpool_grad(p, a, n):
     """p = dy, index, dx."""
-    dy, index, dx = at(p[0]), u8_at(p[1]), at(p[2])
-    height, width, channels, out_h, out_w = a[0], a[1], a[2], a[3], a[4]
+    dy, index, dx = at(p[P.dy]), u8_at(p[P.indices]), at(p[P.dx])
+    height, width, channels, out_h, out_w = a[A.height], a[A.width], a[A.channels], a[A.out_height], a[A.out_width]
     for i in range(n):
         for h in range(height):
             for w in range(width):
-                to = i * a[17] + h * a[18] + w * a[19]
+                to = i * a[A.dx_sample_stride] + h * a[A.dx_row_stride] + w * a[A.dx_pixel_stride]
                 for c in range(channels):
                     dx[to + c] = T(0)
         for oh in range(out_h):
             for ow in range(out_w):
-                f = i * a[11] + oh * a[12] + ow * a[13]
-                mark = i * a[14] + oh * a[15] + ow * a[16]
-                top, left = oh * a[7] - a[9], ow * a[8] - a[10]
-                for r in range(max(0, -top), min(a[5], height - top)):
-                    for s in range(max(0, -left), min(a[6], width - left)):
-                        to = i * a[17] + (top + r) * a[18] + (left + s) * a[19]
-                        place = r * a[6] + s
+                f = i * a[A.dy_sample_stride] + oh * a[A.dy_row_stride] + ow * a[A.dy_pixel_stride]
+                mark = i * a[A.indices_sample_stride] + oh * a[A.indices_row_stride] + ow * a[A.indices_pixel_stride]
+                top, left = oh * a[A.stride_height] - a[A.padding_height], ow * a[A.stride_width] - a[A.padding_width]
+                for r in range(max(0, -top), min(a[A.kernel_height], height - top)):
+                    for s in range(max(0, -left), min(a[A.kernel_width], width - left)):
+                        to = i * a[A.dx_sample_stride] + (top + r) * a[A.dx_row_stride]
+                        to += (left + s) * a[A.dx_pixel_stride]
+                        place = r * a[A.kernel_width] + s
                         for c in range(channels):
                             dx[to + c] += dy[f + c] if index[mark + c] == place else T(0)
 
 
 def avgpool(p, a, n):
     """p = x, y; each window is divided by the pixels it holds."""
-    x, y = at(p[0]), at(p[1])
-    height, width, channels, out_h, out_w = a[0], a[1], a[2], a[3], a[4]
-    x_row, x_pixel = a[12] * SIZE, a[13] * SIZE
+    x, y = at(p[P.x]), at(p[P.y])
+    height, width, channels, out_h, out_w = a[A.height], a[A.width], a[A.channels], a[A.out_height], a[A.out_width]
+    x_row, x_pixel = a[A.x_row_stride] * SIZE, a[A.x_pixel_stride] * SIZE
     for i in range(n):
         for oh in range(out_h):
             for ow in range(out_w):
-                to = i * a[14] + oh * a[15] + ow * a[16]
-                top, left = oh * a[7] - a[9], ow * a[8] - a[10]
-                r0, r1 = max(0, -top), min(a[5], height - top)
-                s0, s1 = max(0, -left), min(a[6], width - left)
+                to = i * a[A.y_sample_stride] + oh * a[A.y_row_stride] + ow * a[A.y_pixel_stride]
+                top, left = oh * a[A.stride_height] - a[A.padding_height], ow * a[A.stride_width] - a[A.padding_width]
+                r0, r1 = max(0, -top), min(a[A.kernel_height], height - top)
+                s0, s1 = max(0, -left), min(a[A.kernel_width], width - left)
                 if (r1 - r0) * (s1 - s0) > FEW:
-                    corner = p[0] + (i * a[11] + (top + r0) * a[12] + (left + s0) * a[13]) * SIZE
+                    corner = i * a[A.x_sample_stride] + (top + r0) * a[A.x_row_stride]
+                    corner = p[P.x] + (corner + (left + s0) * a[A.x_pixel_stride]) * SIZE
                     share = 1.0 / float((r1 - r0) * (s1 - s0))
                     for c in range(0, channels, LANES):
                         at_c = c * SIZE
                         sum_of_window(
-                            (corner + at_c, x_row, x_pixel, r1 - r0, s1 - s0, p[1] + to * SIZE + at_c, channels - c),
+                            (corner + at_c, x_row, x_pixel, r1 - r0, s1 - s0, p[P.y] + to * SIZE + at_c, channels - c),
                             share,
                         )
                     continue
@@ -287,7 +297,7 @@ def avgpool(p, a, n):
                     y[to + c] = T(0)
                 for r in range(r0, r1):
                     for s in range(s0, s1):
-                        f = i * a[11] + (top + r) * a[12] + (left + s) * a[13]
+                        f = i * a[A.x_sample_stride] + (top + r) * a[A.x_row_stride] + (left + s) * a[A.x_pixel_stride]
                         for c in range(channels):
                             y[to + c] += x[f + c]
                 share = T(1) / T((r1 - r0) * (s1 - s0))
@@ -298,37 +308,39 @@ def avgpool(p, a, n):
 def spatial_sum(p, a, n):
     """p = x, y; y = sum of x over the image: a = height, width, channels, x strides, y image."""
     for i in range(n):
-        for c in range(0, a[2], LANES):
-            x, y = p[0] + (i * a[3] + c) * SIZE, p[1] + (i * a[6] + c) * SIZE
-            sum_of_window((x, a[4] * SIZE, a[5] * SIZE, a[0], a[1], y, a[2] - c), 1.0)
+        for c in range(0, a[A.channels], LANES):
+            x, y = p[P.x] + (i * a[A.x_sample_stride] + c) * SIZE, p[P.y] + (i * a[A.y_sample_stride] + c) * SIZE
+            x_row, x_pixel = a[A.x_row_stride] * SIZE, a[A.x_pixel_stride] * SIZE
+            sum_of_window((x, x_row, x_pixel, a[A.height], a[A.width], y, a[A.channels] - c), 1.0)
 
 
 def avgpool_grad(p, a, n):
     """p = dy, dx."""
-    dy, dx = at(p[0]), at(p[1])
-    height, width, channels, out_h, out_w = a[0], a[1], a[2], a[3], a[4]
+    dy, dx = at(p[P.dy]), at(p[P.dx])
+    height, width, channels, out_h, out_w = a[A.height], a[A.width], a[A.channels], a[A.out_height], a[A.out_width]
     for i in range(n):
         for h in range(height):
             for w in range(width):
-                to = i * a[14] + h * a[15] + w * a[16]
+                to = i * a[A.dx_sample_stride] + h * a[A.dx_row_stride] + w * a[A.dx_pixel_stride]
                 for c in range(channels):
                     dx[to + c] = T(0)
         for oh in range(out_h):
             for ow in range(out_w):
-                f = i * a[11] + oh * a[12] + ow * a[13]
-                top, left = oh * a[7] - a[9], ow * a[8] - a[10]
-                r0, r1 = max(0, -top), min(a[5], height - top)
-                s0, s1 = max(0, -left), min(a[6], width - left)
+                f = i * a[A.dy_sample_stride] + oh * a[A.dy_row_stride] + ow * a[A.dy_pixel_stride]
+                top, left = oh * a[A.stride_height] - a[A.padding_height], ow * a[A.stride_width] - a[A.padding_width]
+                r0, r1 = max(0, -top), min(a[A.kernel_height], height - top)
+                s0, s1 = max(0, -left), min(a[A.kernel_width], width - left)
                 share = T(1) / T((r1 - r0) * (s1 - s0))
                 for r in range(r0, r1):
                     for s in range(s0, s1):
-                        to = i * a[14] + (top + r) * a[15] + (left + s) * a[16]
+                        to = i * a[A.dx_sample_stride] + (top + r) * a[A.dx_row_stride]
+                        to += (left + s) * a[A.dx_pixel_stride]
                         for c in range(channels):
                             dx[to + c] += dy[f + c] * share
 
 
 def _register() -> None:
-    """Register the kernels, those of 2x2 windows also for at most ``NARROW`` channels.
+    """Register the kernels, those of 2x2 windows also for at most ``POOL_NARROW`` channels.
 
     A wide vector on a narrow pixel is no slower to reckon with, but nearly each of its loads crosses a cache line.
     Where no gradient asks which place won (``values``), it is not recorded.
@@ -344,10 +356,10 @@ def _register() -> None:
             best = make_best_of_window(machine, bits, wide, indexed)
             common = {"SIZE": bits // 8, "INDEX": indexed}
             kernel(f"maxpool{suffix}.f{bits}", LANES=wide, best_of_window=best, **common)(maxpool)
-            for narrow, lanes in (("", wide), (".narrow", min(NARROW, wide))):
+            for narrow, lanes in (("", wide), (".narrow", min(POOL_NARROW, wide))):
                 four = make_best_of_four(machine, bits, lanes, indexed)
                 kernel(f"maxpool.2x2{narrow}{suffix}.f{bits}", LANES=lanes, best_of_four=four, **common)(maxpool__2x2)
-        for narrow, lanes in (("", wide), (".narrow", min(NARROW, wide))):
+        for narrow, lanes in (("", wide), (".narrow", min(POOL_NARROW, wide))):
             spread = make_spread_to_four(machine, bits, lanes)
             kernel(
                 f"maxpool_grad.2x2{narrow}.f{bits}", LANES=lanes, SIZE=bits // 8, spread_to_four=spread

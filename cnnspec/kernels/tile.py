@@ -16,6 +16,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from ..abi import Start
+from ..abi.constants import MOST_TILE_ROWS
 from ._jit import I64
 from .machine import Machine
 from .vectors import Access, Vectors
@@ -29,10 +31,10 @@ def shape_of(machine: Machine, width: int, bits: int) -> tuple[int, int, int]:
     lanes = min(machine.vector_bytes * 8 // bits, width)
     vectors = width // lanes
     budget = 16 if machine.registers >= 32 else 12
-    return max(1, min(8, budget // vectors)), vectors, lanes
+    return max(1, min(MOST_TILE_ROWS, budget // vectors)), vectors, lanes
 
 
-START_ZERO, START_BIAS, START_ADD = 0, 1, 2
+START_ZERO, START_BIAS, START_ADD = (int(start) for start in Start)
 
 
 def make_tile(machine: Machine, width: int, bits: int, *, unit_rows: bool, rows: int = 0) -> Any:

@@ -12,6 +12,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from ..abi import When
 from ._jit import FASTMATH, I64, kernel, load_i64, store_i64
 from .run_state import (
     CALL,
@@ -27,7 +28,7 @@ from .run_state import (
     WORD,
 )
 
-FIRST, LAST = 1, 2  # plan.py: when a call runs
+FIRST, LAST = int(When.FIRST), int(When.LAST)
 STATE = types.void(types.int64)
 
 

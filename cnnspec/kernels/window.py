@@ -19,6 +19,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from ..abi.constants import DEPTHWISE_STRIDES, DEPTHWISE_TAPS
 from ._jit import I64, as_float, ask_to_write, kernel, stack, store_i64
 from .activate import activate_f32, activate_f64
 from .machine import Machine, host
@@ -27,10 +28,9 @@ from .vectors import Access, Vectors
 
 PIXELS = 4  # outputs at a time
 BLOCK, AREA = 16, 64  # pixels of a row, and of some rows, that go through all channels: the cache holds what they see
-TAPS, STRIDES = (1, 2, 3), (1, 2)
 
 # Bound for each variant by kernel().
-T = SIZE = LANES = STRIDE = outputs = gradients = activate = stacked = None
+P = A = T = SIZE = LANES = STRIDE = outputs = gradients = activate = stacked = None
 
 
 def make_outputs(machine: Machine, bits: int, taps: tuple[int, int], stride: int) -> Any:
@@ -168,23 +168,25 @@ def _each_output(
 
 def depthwise_window(p, a, n):
     """The same as depthwise, where outputs are as far apart as taps, or STRIDE times as far."""
-    height, width, channels = a[0], a[1], a[2]
-    x_step, y_row, y_step = a[5] * SIZE, a[9] * SIZE, a[10] * SIZE
-    row, column, w_row, w_column = a[6] * SIZE, a[7] * SIZE, a[13] * SIZE, a[14] * SIZE
-    code, param, low, high = a[15], T(as_float(a[16])), T(as_float(a[17])), T(as_float(a[18]))
+    height, width, channels = a[A.out_height], a[A.out_width], a[A.channels]
+    x_step, y_row, y_step = a[A.x_pixel_stride] * SIZE, a[A.y_row_stride] * SIZE, a[A.y_pixel_stride] * SIZE
+    row, column, w_row = a[A.tap_row_stride] * SIZE, a[A.tap_pixel_stride] * SIZE, a[A.w_row_stride] * SIZE
+    w_column = a[A.w_pixel_stride] * SIZE
+    code, param, low, high = a[A.activation], T(as_float(a[A.parameter])), T(as_float(a[A.low])), T(as_float(a[A.high]))
     across = min(width, BLOCK)
     down = min(height, AREA // across) if STRIDE == 1 else 1
     ahead = across * y_step if across < width else down * y_row
     for i in range(n):
         for h in range(0, height, down):
-            x = p[0] + (i * a[3] + h * a[4]) * SIZE
-            y = p[3] + (i * a[8] + h * a[9]) * SIZE
+            x = p[P.x] + (i * a[A.x_sample_stride] + h * a[A.x_row_stride]) * SIZE
+            y = p[P.y] + (i * a[A.y_sample_stride] + h * a[A.y_row_stride]) * SIZE
             some = min(down, height - h)
             for v in range(0, width, across):
                 for c in range(0, channels, LANES):
                     at_c = c * SIZE
                     outputs((
-                        x + v * x_step + at_c, a[4] * SIZE, row, column, p[1] + at_c, w_row, w_column, p[2] + at_c,
+                        x + v * x_step + at_c, a[A.x_row_stride] * SIZE, row, column, p[P.w] + at_c, w_row, w_column,
+                        p[P.bias] + at_c,
                         y + v * y_step + at_c, y_row, y_step, ahead, some, min(across, width - v), channels - c,
                     ), low, high)  # fmt: skip
             if code > 2:
@@ -196,21 +198,22 @@ def depthwise_window(p, a, n):
 
 def depthwise_weight_grad_window(p, a, n):
     """The same as depthwise_weight_grad, of a filter of fixed size and stride without dilation."""
-    height, width, channels = a[0], a[1], a[2]
-    x_image, x_row, x_pixel = a[3] * SIZE, a[4] * SIZE, a[5] * SIZE
-    y_image, y_row, y_pixel = a[6] * SIZE, a[7] * SIZE, a[8] * SIZE
-    w_row, w_column = a[10] * channels * SIZE, channels * SIZE
+    height, width, channels = a[A.out_height], a[A.out_width], a[A.channels]
+    x_sample, x_row, x_pixel = a[A.x_sample_stride] * SIZE, a[A.x_row_stride] * SIZE, a[A.x_pixel_stride] * SIZE
+    y_sample, y_row, y_pixel = a[A.dy_sample_stride] * SIZE, a[A.dy_row_stride] * SIZE, a[A.dy_pixel_stride] * SIZE
+    w_row, w_column = a[A.kernel_width] * channels * SIZE, channels * SIZE
     across = min(width, BLOCK)
     down = min(height, AREA // across) if STRIDE == 1 else 1
     for i in range(n):
         for h in range(0, height, down):
-            x = p[0] + i * x_image + h * a[11] * x_row
-            dy = p[1] + i * y_image + h * y_row
+            x = p[P.x] + i * x_sample + h * a[A.stride_height] * x_row
+            dy = p[P.dy] + i * y_sample + h * y_row
             for v in range(0, width, across):
                 for c in range(0, channels, LANES):
                     at_c = c * SIZE
                     gradients((
-                        x + v * a[12] * x_pixel + at_c, a[11] * x_row, x_row, x_pixel, p[2] + at_c, w_row, w_column,
+                        x + v * a[A.stride_width] * x_pixel + at_c, a[A.stride_height] * x_row, x_row, x_pixel,
+                        p[P.dw] + at_c, w_row, w_column,
                         dy + v * y_pixel + at_c, y_row, y_pixel, min(down, height - h), min(across, width - v),
                         channels - c,
                     ))  # fmt: skip
@@ -222,8 +225,8 @@ def _register() -> None:
     machine = host()
     sides = ((32, numba.float32, activate_f32), (64, numba.float64, activate_f64))
     for bits, number, act in sides:
-        for taps in [(r, s) for r in TAPS for s in TAPS]:
-            for stride in STRIDES:
+        for taps in [(r, s) for r in DEPTHWISE_TAPS for s in DEPTHWISE_TAPS]:
+            for stride in DEPTHWISE_STRIDES:
                 common = {"SIZE": bits // 8, "LANES": lanes_of(machine, bits), "STRIDE": stride, "T": number}
                 name = f"{taps[0]}x{taps[1]}.{stride}.f{bits}"
                 made = make_outputs(machine, bits, taps, stride)

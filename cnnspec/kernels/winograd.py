@@ -18,7 +18,7 @@ from .transform import make_copy_edge, make_transforms
 
 # Bound for each variant by kernel().
 product_even = product_unit = transform_in = transform_out = transform_dy = transform_filter = transform_back = None
-transform_out_plus = PLUS = WIDTH = ROWS = SIZE = LANES = T = at = stacked = activate = copy_edge = None
+P = A = transform_out_plus = PLUS = WIDTH = ROWS = SIZE = LANES = T = at = stacked = activate = copy_edge = None
 
 
 def winograd_filter(p, a, n):
@@ -26,13 +26,13 @@ def winograd_filter(p, a, n):
 
     a = panels, channels, rows, plane of u.
     """
-    panels, channels, rows, plane = a[0], a[1], a[2], a[3] * SIZE
+    panels, channels, rows, plane = a[A.panels], a[A.in_channels], a[A.rows], a[A.u_plane_stride] * SIZE
     step = WIDTH * SIZE
     for q in range(panels):
         for c in range(rows):
             for k in range(0, WIDTH, LANES):
-                x = p[0] + (q * 9 * channels + c) * step + k * SIZE
-                y = p[1] + (q * channels + c) * step + k * SIZE
+                x = p[P.w] + (q * 9 * channels + c) * step + k * SIZE
+                y = p[P.u] + (q * channels + c) * step + k * SIZE
                 transform_filter((x, 3 * channels * step, channels * step, y, 6 * plane, plane, 0, 0), T(0), T(0))
 
 
@@ -41,13 +41,14 @@ def winograd_conv2d(p, a, n):
     v and m, function, plane of u, whether y is to be asked for while tiles are multiplied.
 
     With PLUS p ends in an image that is added before the function, and a in its strides."""
-    x, u, bias, y, v, m, edge = p[0], p[1], p[2], p[3], p[4], p[5], p[6]
-    out_h, out_w = a[0], a[1]
-    x_image, x_row, x_pixel = a[2] * SIZE, a[3] * SIZE, a[4] * SIZE
-    y_image, y_row, y_pixel = a[5] * SIZE, a[6] * SIZE, a[7] * SIZE
-    inner, channels, most, v_plane, m_plane = a[8], a[9], a[10], a[11] * SIZE, a[12] * SIZE
-    code, param, low, high = a[13], T(as_float(a[14])), T(as_float(a[15])), T(as_float(a[16]))
-    u_plane, ask = a[17] * SIZE, a[18] != 0
+    x, u, bias, y, v, m, edge = p[P.x], p[P.u], p[P.bias], p[P.y], p[P.v], p[P.m], p[P.edge]
+    out_h, out_w = a[A.out_height], a[A.out_width]
+    x_sample, x_row, x_pixel = a[A.x_sample_stride] * SIZE, a[A.x_row_stride] * SIZE, a[A.x_pixel_stride] * SIZE
+    y_sample, y_row, y_pixel = a[A.y_sample_stride] * SIZE, a[A.y_row_stride] * SIZE, a[A.y_pixel_stride] * SIZE
+    inner, channels, most, v_plane = a[A.in_channels], a[A.out_channels], a[A.tiles], a[A.v_plane_stride] * SIZE
+    m_plane = a[A.m_plane_stride] * SIZE
+    code, param, low, high = a[A.activation], T(as_float(a[A.parameter])), T(as_float(a[A.low])), T(as_float(a[A.high]))
+    u_plane, ask = a[A.u_plane_stride] * SIZE, a[A.prefetch] != 0
     across = (out_w + 3) // 4
     each = (out_h + 3) // 4 * across
     total = n * each
@@ -60,7 +61,7 @@ def winograd_conv2d(p, a, n):
         count = min(block, total - first)
         for t in range(count):
             i, h, w = (first + t) // each, (first + t) % each // across * 4, (first + t) % across * 4
-            start, row, pixel = x + i * x_image + h * x_row + w * x_pixel, x_row, x_pixel
+            start, row, pixel = x + i * x_sample + h * x_row + w * x_pixel, x_row, x_pixel
             if h + 4 > out_h or w + 4 > out_w:
                 copy_edge(start, x_row, x_pixel, edge, min(6, out_h + 2 - h), min(6, out_w + 2 - w), 6, inner)
                 start, row, pixel = edge, 6 * inner * SIZE, inner * SIZE
@@ -70,7 +71,7 @@ def winograd_conv2d(p, a, n):
         for e in range(36):
             if ask:
                 for t in range(first + e * count // 36, first + (e + 1) * count // 36):
-                    to = y + t // each * y_image + t % each // across * 4 * y_row + t % across * 4 * y_pixel
+                    to = y + t // each * y_sample + t % each // across * 4 * y_row + t % across * 4 * y_pixel
                     for r in range(4):
                         for s in range(4):
                             for b in range(0, channels * SIZE, 64):
@@ -83,10 +84,11 @@ def winograd_conv2d(p, a, n):
                 ))  # fmt: skip
         for t in range(count):
             i, h, w = (first + t) // each, (first + t) % each // across * 4, (first + t) % across * 4
-            start, row, pixel = y + i * y_image + h * y_row + w * y_pixel, y_row, y_pixel
+            start, row, pixel = y + i * y_sample + h * y_row + w * y_pixel, y_row, y_pixel
             whole = h + 4 <= out_h and w + 4 <= out_w
             if PLUS:
-                added, added_row, added_pixel = p[7] + i * a[19] * SIZE, a[20] * SIZE, a[21] * SIZE
+                added, added_row = p[P.addend] + i * a[A.addend_sample_stride] * SIZE, a[A.addend_row_stride] * SIZE
+                added_pixel = a[A.addend_pixel_stride] * SIZE
                 added += h * added_row + w * added_pixel
             if not whole:
                 start, row, pixel = edge, 4 * channels * SIZE, channels * SIZE
@@ -118,7 +120,7 @@ def winograd_conv2d(p, a, n):
                 for r in range(min(4, out_h - h)):
                     for s in range(min(4, out_w - w)):
                         source = at(edge + (r * 4 + s) * channels * SIZE)
-                        target = at(y + i * y_image + (h + r) * y_row + (w + s) * y_pixel)
+                        target = at(y + i * y_sample + (h + r) * y_row + (w + s) * y_pixel)
                         for k in range(channels):
                             target[k] = source[k]
 
@@ -130,12 +132,13 @@ def winograd_weight_grad(p, a, n):
     time, plane of du. Channels are so few that v stays in the cache beside z, while du passes through it once for each
     block of tiles.
     """
-    x, dy, du, v, z, edge = p[0], p[1], p[2], p[3], p[4], p[5]
-    out_h, out_w = a[0], a[1]
-    x_image, x_row, x_pixel = a[2] * SIZE, a[3] * SIZE, a[4] * SIZE
-    y_image, y_row, y_pixel = a[5] * SIZE, a[6] * SIZE, a[7] * SIZE
-    inner, channels, block, v_plane, z_plane, few = a[8], a[9], a[10], a[11] * SIZE, a[12] * SIZE, a[13]
-    du_plane = a[14] * SIZE
+    x, dy, du, v, z, edge = p[P.x], p[P.dy], p[P.du], p[P.v], p[P.z], p[P.edge]
+    out_h, out_w = a[A.out_height], a[A.out_width]
+    x_sample, x_row, x_pixel = a[A.x_sample_stride] * SIZE, a[A.x_row_stride] * SIZE, a[A.x_pixel_stride] * SIZE
+    y_sample, y_row, y_pixel = a[A.dy_sample_stride] * SIZE, a[A.dy_row_stride] * SIZE, a[A.dy_pixel_stride] * SIZE
+    inner, channels, block, v_plane = a[A.in_channels], a[A.out_channels], a[A.tiles], a[A.v_plane_stride] * SIZE
+    z_plane, few = a[A.z_plane_stride] * SIZE, a[A.chunk_channels]
+    du_plane = a[A.du_plane_stride] * SIZE
     across = (out_w + 3) // 4
     each = (out_h + 3) // 4 * across
     total = n * each
@@ -144,7 +147,7 @@ def winograd_weight_grad(p, a, n):
         count = min(block, total - first)
         for t in range(count):
             i, h, w = (first + t) // each, (first + t) % each // across * 4, (first + t) % across * 4
-            start, row, pixel = dy + i * y_image + h * y_row + w * y_pixel, y_row, y_pixel
+            start, row, pixel = dy + i * y_sample + h * y_row + w * y_pixel, y_row, y_pixel
             if h + 4 > out_h or w + 4 > out_w:
                 copy_edge(start, y_row, y_pixel, edge, min(4, out_h - h), min(4, out_w - w), 4, channels)
                 start, row, pixel = edge, 4 * channels * SIZE, channels * SIZE
@@ -155,7 +158,7 @@ def winograd_weight_grad(p, a, n):
             some = min(few, inner - c0)
             for t in range(count):
                 i, h, w = (first + t) // each, (first + t) % each // across * 4, (first + t) % across * 4
-                start = x + i * x_image + h * x_row + w * x_pixel + c0 * SIZE
+                start = x + i * x_sample + h * x_row + w * x_pixel + c0 * SIZE
                 row, pixel = x_row, x_pixel
                 if h + 4 > out_h or w + 4 > out_w:
                     copy_edge(start, x_row, x_pixel, edge, min(6, out_h + 2 - h), min(6, out_w + 2 - w), 6, some)
@@ -173,16 +176,16 @@ def winograd_weight_grad(p, a, n):
 
 def winograd_weight_back(p, a, n):
     """p = du, dw: G' du G, the gradient of one shard: a = panels, input channels, filters, plane of du."""
-    panels, channels, filters, plane = a[0], a[1], a[2], a[3] * SIZE
+    panels, channels, filters, plane = a[A.panels], a[A.in_channels], a[A.out_channels], a[A.du_plane_stride] * SIZE
     step = WIDTH * SIZE
     for q in range(panels):
         for c in range(channels):
             for k in range(0, WIDTH, LANES):
-                x = p[0] + (q * channels + c) * step + k * SIZE
-                y = p[1] + (q * 9 * channels + c) * step + k * SIZE
+                x = p[P.du] + (q * channels + c) * step + k * SIZE
+                y = p[P.dw] + (q * 9 * channels + c) * step + k * SIZE
                 transform_back((x, 6 * plane, plane, y, 3 * channels * step, channels * step, 0, 0), T(0), T(0))
             for r in range(9):
-                y = at(p[1] + ((q * 9 + r) * channels + c) * step)
+                y = at(p[P.dw] + ((q * 9 + r) * channels + c) * step)
                 for k in range(filters - q * WIDTH, WIDTH):
                     y[k] = T(0)
 

@@ -28,7 +28,7 @@ TILES = 96  # of a weight gradient that are multiplied together
 # Bound for each variant by kernel().
 product_even = product_unit = transform = transform_out = transform_out_plus = transform_filter = transform_back = None
 line = line_out = line_end = line_end_plus = turn_over = stacked = activate = None
-TURNED = PLUS = MORE = WIDTH = SIZE = LANES = T = None
+P = A = TURNED = PLUS = MORE = WIDTH = SIZE = LANES = T = None
 
 
 @njit
@@ -85,8 +85,9 @@ def winograd_tiles(p, a, n):
     a = height and width of y, strides of x, channels, channels of a part; from part to part of v, from plane to plane.
     A square of x has MORE numbers a side than one of y, two or none.
     """
-    out_h, out_w, channels, few, part, plane = a[0], a[1], a[5], a[6], a[7] * SIZE, a[8] * SIZE
-    row, pixel, square, vector = a[3] * SIZE, a[4] * SIZE, p[5], LANES * SIZE
+    out_h, out_w, channels, few = a[A.out_height], a[A.out_width], a[A.channels], a[A.part_channels]
+    part, plane = a[A.part_stride] * SIZE, a[A.plane_stride] * SIZE
+    row, pixel, square, vector = a[A.x_row_stride] * SIZE, a[A.x_pixel_stride] * SIZE, p[P.square], LANES * SIZE
     starts = borders(out_h, out_w)
     for i in range(n):
         for kind in range(4):
@@ -94,7 +95,8 @@ def winograd_tiles(p, a, n):
             for t in range(each):
                 _, h, w = find(starts[kind] + t, 1, out_h, out_w)
                 height, width = min(4, out_h - h), min(4, out_w - w)
-                start, to = p[0] + i * a[2] * SIZE + h * row + w * pixel, p[1 + kind] + (i * each + t) * few * SIZE
+                start = p[P.x] + i * a[A.x_sample_stride] * SIZE + h * row + w * pixel
+                to = p[P.right + kind] + (i * each + t) * few * SIZE
                 for c in range(0, channels, LANES):
                     x, v = start + c * SIZE, to + c // few * part + c % few * SIZE
                     if kind == 1:
@@ -116,11 +118,13 @@ def winograd_panel(p, a, n):
     convolution, to be turned over; then a ends in the width and elements of their panels, and the rows of a tap. With
     PLUS p ends in an image that is added before the function, and a in its strides.
     """
-    v, w, bias, y, u, m, turned, square = p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7]
-    out_h, out_w, batch, v_plane, v_part = a[0], a[1], a[2], a[3] * SIZE, a[4] * SIZE
-    y_image, y_row, y_pixel = a[5] * SIZE, a[6] * SIZE, a[7] * SIZE
-    inner, block, few, u_plane, m_plane = a[8], a[9], a[10], a[11] * SIZE, a[12] * SIZE
-    code, param, low, high = a[13], T(as_float(a[14])), T(as_float(a[15])), T(as_float(a[16]))
+    v, w, bias, y, u, m, turned, square = p[P.v], p[P.w], p[P.bias], p[P.y], p[P.u], p[P.m], p[P.turned], p[P.square]
+    out_h, out_w, batch, v_plane = a[A.out_height], a[A.out_width], a[A.batch], a[A.v_plane_stride] * SIZE
+    v_part = a[A.v_part_stride] * SIZE
+    y_image, y_row, y_pixel = a[A.y_sample_stride] * SIZE, a[A.y_row_stride] * SIZE, a[A.y_pixel_stride] * SIZE
+    inner, block, few, u_plane = a[A.in_channels], a[A.tiles], a[A.part_channels], a[A.u_plane_stride] * SIZE
+    m_plane = a[A.m_plane_stride] * SIZE
+    code, param, low, high = a[A.activation], T(as_float(a[A.parameter])), T(as_float(a[A.low])), T(as_float(a[A.high]))
     total = n * ((out_h + 3) // 4) * ((out_w + 3) // 4)
     step, v_tile, vector = WIDTH * SIZE, few * SIZE, LANES * SIZE
     table = stacked()
@@ -131,7 +135,7 @@ def winograd_panel(p, a, n):
             source, tap = w + c0 * step, inner * step
             if TURNED:
                 source, tap = turned, some * step
-                turn_over(w, turned, c0, some, a[17], a[18] * SIZE, a[19])
+                turn_over(w, turned, c0, some, a[A.w_panel_width], a[A.w_panel_stride] * SIZE, a[A.w_rows])
             for c in range(some):
                 for k in range(0, step, vector):
                     at_k = c * step + k
@@ -152,8 +156,8 @@ def winograd_panel(p, a, n):
             height, width = min(4, out_h - h), min(4, out_w - w_at)
             corner = y + i * y_image + h * y_row + w_at * y_pixel
             if PLUS:
-                added_row, added_pixel = a[18] * SIZE, a[19] * SIZE
-                added = p[8] + i * a[17] * SIZE + h * added_row + w_at * added_pixel
+                added_row, added_pixel = a[A.addend_row_stride] * SIZE, a[A.addend_pixel_stride] * SIZE
+                added = p[P.addend] + i * a[A.addend_sample_stride] * SIZE + h * added_row + w_at * added_pixel
             for k in range(0, step, vector):
                 source, to, shift = m + t * step + k, corner + k, bias + k
                 if height == 4 and width == 4:
@@ -193,9 +197,10 @@ def winograd_weight_panel(p, a, n):
     a = height and width of y, batch of the plan, v plane, v part, z plane, input channels, input channels of a part,
     plane of du. A part of z is a panel.
     """
-    v, z, dw, du = p[0], p[1], p[2], p[3]
-    out_h, out_w, batch, v_plane, v_part, z_plane = a[0], a[1], a[2], a[3] * SIZE, a[4] * SIZE, a[5] * SIZE
-    inner, few, plane = a[6], a[7], a[8] * SIZE
+    v, z, dw, du = p[P.v], p[P.z], p[P.dw], p[P.du]
+    out_h, out_w, batch, v_plane = a[A.out_height], a[A.out_width], a[A.batch], a[A.v_plane_stride] * SIZE
+    v_part, z_plane = a[A.v_part_stride] * SIZE, a[A.z_plane_stride] * SIZE
+    inner, few, plane = a[A.in_channels], a[A.part_channels], a[A.du_plane_stride] * SIZE
     step, v_tile = WIDTH * SIZE, few * SIZE
     for c0 in range(0, inner, few):
         some = min(few, inner - c0)

@@ -49,7 +49,7 @@ def compile_plan(
         known = outputs["totals"] = _add_totals(emit, graph)
     totals = Segment(1, emit.calls[len(calls) - len(emit.prologue) :])
     if known is not None:
-        totals.calls += [replace(c, operands=(*c.operands, emit.whole(known))) for c in emit.epilogue]
+        totals.calls += [made(emit.whole(known)) for made in emit.epilogue]
     updates = Segment(CHUNKS, _updates(emit, gradients, outputs["totals"], optimizer) if optimizer else [])
     for b in outputs.values():
         b.pinned = True
@@ -93,8 +93,9 @@ def _add_totals(emit: Emitter, graph: Graph) -> Buffer:
     """Emit the sum of losses and hits, one number each for the host."""
     loss, correct = graph.outputs["loss"], graph.outputs["correct"]
     totals = emit.scratch("totals", 64, SHARED)
-    operands = [emit.image(loss), emit.image(correct), emit.whole(totals, write=True)]
-    emit.call("finish_loss", operands, (emit.layout(loss).image, emit.layout(correct).image), 1)
+    operands = {"loss": emit.image(loss), "correct": emit.image(correct), "totals": emit.whole(totals, write=True)}
+    args = dict(loss_sample_stride=emit.layout(loss).image, correct_sample_stride=emit.layout(correct).image)
+    emit.call("finish_loss", operands, args, 1)
     return totals
 
 
@@ -106,23 +107,17 @@ def _updates(
     for name, (gradient, number) in gradients.items():
         w = emit.buffers[name]
         block = w.elements // CHUNKS
-        states = [emit.state(f"{name}@{state}", w.elements) for state in optimizer.states]
-        calls.append(
-            KernelCall(
-                f"{optimizer.kernel}.{emit.dtype}",
-                (
-                    Operand(gradient, 0, block, block),
-                    Operand(w, 0, block, block, True),
-                    *(Operand(s, 0, block, block, True) for s in states),
-                    Operand(totals, 0, totals.elements),
-                    Operand(emit.buffers["step"], 0, emit.buffers["step"].elements),
-                ),
-                (block, w.elements, number, *optimizer.numbers),
-                CHUNKS,
-                layer=name.rpartition(".")[0],
-                backward=True,
-            )
+        states = {state: emit.state(f"{name}@{state}", w.elements) for state in optimizer.states}
+        operands = dict(
+            gradients=Operand(gradient, 0, block, block),
+            w=Operand(w, 0, block, block, True),
+            **{state: Operand(b, 0, block, block, True) for state, b in states.items()},
+            totals=emit.whole(totals),
+            step=emit.whole(emit.buffers["step"]),
         )
+        args = dict(elements=block, copy_stride=w.elements, copies=number, **optimizer.numbers)
+        call = emit.made(optimizer.kernel, operands, args, CHUNKS)
+        calls.append(replace(call, layer=name.rpartition(".")[0], backward=True))
     return calls
 
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ..abi import Start
 from ..ir.fields import Pair
 from ..ir.graph import Node
 from ..layouts import FilterLayout, filter_layout
-from ..ops.activation import fused_args
 from ..ops.conv import Conv, ConvInputGrad
 from .cut import Cut
 from .emitter import Emitter
 from .flip import flip
+from .functions import function_of
 from .narrow import narrow_conv
 from .overlap import lower_overlap
 from .phases import phase_halo, phases_of
 from .registry import lowering
-from .tile import BIAS, CHANNELS, ZERO, conv2d_of, taps_of
+from .tile import conv2d_of, filters_of, taps_of
+from .values import strides_of
 from .winograd import lower_winograd, lower_winograd_staged
 
 
@@ -24,7 +26,7 @@ from .winograd import lower_winograd, lower_winograd_staged
 def lower_conv(emit: Emitter, node: Node, op: Conv) -> None:
     """y = act(w * x + b)."""
     x, w, *bias = node.inputs
-    plus = bias.pop() if op.plus else None
+    addend = bias.pop() if op.plus else None
     lx, ly = emit.layout(x), emit.layout(node.output)
     layout = filter_layout(w.sample, op.groups)
     assert layout is not None
@@ -32,32 +34,33 @@ def lower_conv(emit: Emitter, node: Node, op: Conv) -> None:
     if op.algorithm == "winograd staged":
         flops = 2 * op.macs((x.sample,), node.output.sample)
         image = emit.image(x, at=start)
-        lower_winograd_staged(emit, image, lx, w, bias, node, layout, op.activation, flops, plus=plus)
+        lower_winograd_staged(emit, image, lx, w, bias, node, layout, op.activation, flops, addend=addend)
         return
     if op.algorithm == "winograd":
         flops = 2 * op.macs((x.sample,), node.output.sample)
         image = emit.image(x, at=start)
-        lower_winograd(emit, image, lx, emit.whole(w), bias, node, layout, op.activation, flops, plus)
+        lower_winograd(emit, image, lx, emit.whole(w), bias, node, layout, op.activation, flops, addend)
         return
-    args = (
-        ly.height, ly.width,
-        lx.image, op.stride[0] * lx.row, op.stride[1] * lx.pixel,
-        *emit.strides(node.output),
-        *taps_of(layout, op.dilation, lx.row, lx.pixel, op.groups),
-        op.groups, layout.inner, layout.group_size, layout.channels,
-        layout.channels, BIAS if bias else ZERO, layout.panel_size, *fused_args(op.activation),
-    )  # fmt: skip
-    operands = [
-        emit.image(x, at=start),
-        emit.whole(w),
-        emit.whole(bias[0] if bias else w),
-        emit.image(node.output, write=True),
-    ]
+    args = dict(
+        out_height=ly.height,
+        out_width=ly.width,
+        **strides_of("x", lx.image, op.stride[0] * lx.row, op.stride[1] * lx.pixel),
+        **emit.strides(y=node.output),
+        **taps_of(layout, op.dilation, lx.row, lx.pixel, op.groups),
+        **filters_of(layout, Start.BIAS if bias else Start.ZERO),
+        **function_of(op.activation),
+    )
+    operands = dict(
+        x=emit.image(x, at=start),
+        w=emit.whole(w),
+        bias=emit.whole(bias[0] if bias else w),
+        y=emit.image(node.output, write=True),
+    )
     if op.groups == 1 and layout.size > lx.image + ly.image:  # each block then reads its own filters, and all of x
-        steps = (0, layout.panel_size // layout.width, int(bool(bias)), 1)
-        cut = Cut(CHANNELS, layout.channels, layout.width, steps, 50)
+        steps = {"w": layout.panel_size // layout.width, "bias": int(bool(bias)), "y": 1}
+        cut = Cut("out_channels", layout.channels, layout.width, steps, 50)
     else:
-        cut = Cut(0, ly.height, 1, (op.stride[0] * lx.row, 0, 0, ly.row), 100)
+        cut = Cut("out_height", ly.height, 1, {"x": op.stride[0] * lx.row, "y": ly.row}, 100)
     flops = 2 * op.macs((x.sample,), node.output.sample)
     whole = lx.pixel == layout.inner  # not a slice of a wider image
     narrow = narrow_conv(op, layout, lx.pixel * op.stride[1], ly.width) if whole else ""
@@ -86,9 +89,10 @@ def lower_input_grad(emit: Emitter, node: Node, op: ConvInputGrad) -> None:
     for ph, pw in phases_of(op.input_shape, op.kernel_size, op.stride, op.padding, op.dilation):
         at = lx.origin + ph.first * lx.row + pw.first * lx.pixel
         target = emit.image(node.output, at=at, write=True)
-        steps = (lx.image, op.stride[0] * lx.row, op.stride[1] * lx.pixel)
+        steps = strides_of("y", lx.image, op.stride[0] * lx.row, op.stride[1] * lx.pixel)
         if not ph.taps or not pw.taps:
-            emit.call("fill_pixels", [target], (ph.count, pw.count, lx.channels, *steps))
+            pixels = dict(height=ph.count, width=pw.count, channels=lx.channels, **steps)
+            emit.call("fill_pixels", {"y": target}, pixels)
             continue
         flipped = FilterLayout(op.groups, ph.taps, pw.taps, source.channels, source.inner)
         start = ly.origin + ph.start * ly.row + pw.start * ly.pixel
@@ -101,11 +105,15 @@ def lower_input_grad(emit: Emitter, node: Node, op: ConvInputGrad) -> None:
         if op.algorithm == "winograd":
             lower_winograd(emit, emit.image(dy, at=start), ly, emit.whole(filters), [], node, flipped, "", flops)
             continue
-        args = (
-            ph.count, pw.count, *emit.strides(dy), *steps,
-            *taps_of(flipped, (ph.dilation, pw.dilation), ly.row, ly.pixel, op.groups),
-            op.groups, flipped.inner, flipped.group_size, flipped.channels,
-            flipped.channels, ZERO, flipped.panel_size, *fused_args(""),
-        )  # fmt: skip
-        operands = [emit.image(dy, at=start), emit.whole(filters), emit.whole(filters), target]
+        args = dict(
+            out_height=ph.count,
+            out_width=pw.count,
+            **emit.strides(x=dy),
+            **steps,
+            **taps_of(flipped, (ph.dilation, pw.dilation), ly.row, ly.pixel, op.groups),
+            **filters_of(flipped, Start.ZERO),
+            **function_of(""),
+        )
+        panels = emit.whole(filters)
+        operands = dict(x=emit.image(dy, at=start), w=panels, bias=panels, y=target)
         emit.call(conv2d_of(flipped), operands, args, flops=flops)

@@ -7,6 +7,7 @@ from ..ops.merge import Concat, Join, Slice
 from ..ops.reshape import Flatten, Reshape
 from .emitter import Emitter
 from .registry import lowering
+from .values import strides_of
 
 
 @lowering(Concat, strided=True)
@@ -27,19 +28,20 @@ def lower_slice(emit: Emitter, node: Node, op: Slice) -> None:
 def _copy_channels(emit: Emitter, source: Value, target: Value, start: int, to: int, count: int) -> None:
     """Copy ``count`` channels from channel ``start`` of one value to channel ``to`` of another."""
     x, y = emit.layout(source), emit.layout(target)
-    operands = [
-        emit.image(source, at=x.origin + start, extent=x.image - x.origin - start),
-        emit.image(target, at=y.origin + to, extent=y.image - y.origin - to, write=True),
-    ]
-    emit.call("copy", operands, (x.height, x.width, count, *emit.strides(source), *emit.strides(target)))
+    operands = dict(
+        x=emit.image(source, at=x.origin + start, extent=x.image - x.origin - start),
+        y=emit.image(target, at=y.origin + to, extent=y.image - y.origin - to, write=True),
+    )
+    strides = emit.strides(x=source, y=target)
+    emit.call("copy", operands, dict(height=x.height, width=x.width, channels=count, **strides))
 
 
 @lowering(Join)
 def lower_join(emit: Emitter, node: Node, op: Join) -> None:
     start = 0
     for v in node.inputs:  # a call each: the operands of one are limited
-        operands = [emit.whole(v), emit.whole(node.output, write=True)]
-        emit.call("join", operands, (start, v.sample_size), 1)
+        operands = dict(x=emit.whole(v), y=emit.whole(node.output, write=True))
+        emit.call("join", operands, dict(start=start, elements=v.sample_size), 1)
         start += v.sample_size
 
 
@@ -50,9 +52,11 @@ def lower_reshape(emit: Emitter, node: Node, op: Flatten | Reshape) -> None:
     if emit.layout(x).halo == emit.halo(y) == (0, 0):
         emit.alias(y, x)
         return
-    a, b = (x, y) if len(x.sample) == 3 else (y, x)  # a is the image
-    layout = emit.layout(a)
-    flat = (emit.layout(b).image, layout.width * layout.channels, layout.channels)
-    strides = {a.name: emit.strides(a), b.name: flat}
-    args = (layout.height, layout.width, layout.channels, *strides[x.name], *strides[y.name])
-    emit.call("copy", [emit.image(x), emit.image(y, write=True)], args)
+    names = ("x", "y") if len(x.sample) == 3 else ("y", "x")  # of the image, and of the vector
+    image, flat = (emit.layout({"x": x, "y": y}[name]) for name in names)
+    args = dict(
+        height=image.height, width=image.width, channels=image.channels,
+        **strides_of(names[0], image.image, image.row, image.pixel),
+        **strides_of(names[1], flat.image, image.width * image.channels, image.channels),
+    )  # fmt: skip
+    emit.call("copy", dict(x=emit.image(x), y=emit.image(y, write=True)), args)

@@ -5,7 +5,7 @@ The blocks depend on the call alone, never on the threads, so the bits of a resu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ..plan.plan import Operand
@@ -25,17 +25,17 @@ class Cut:
 
     Attributes
     ----------
-    place : which argument counts the rows (or channels) that are shared out.
+    argument : name of the argument that counts the rows (or channels) that are shared out.
     size : that argument.
     unit : rows that must stay together.
-    steps : for each operand, elements from one row to the next; 0 for what all blocks share.
+    steps : by operand, elements from one row to the next; operands that are not named are shared by all blocks.
     speed : GFLOP/s that the kernel reaches, roughly.
     """
 
-    place: int
+    argument: str
     size: int
     unit: int
-    steps: tuple[int, ...]
+    steps: Mapping[str, int]
     speed: int = 100
 
     def blocks(self, flops: int) -> int:
@@ -45,14 +45,15 @@ class Cut:
             return 1
         return max(b for b in range(1, worthwhile(flops, self.speed) + 1) if units % b == 0)
 
-    def shorten(self, args: Sequence[int | float], blocks: int) -> list[int | float]:
+    def shorten(self, args: Mapping[str, int | float], blocks: int) -> dict[str, int | float]:
         """Return the arguments of one block."""
-        return [*args[: self.place], self.size // blocks, *args[self.place + 1 :]]
+        return {**args, self.argument: self.size // blocks}
 
-    def apply(self, operands: Sequence[Operand], blocks: int) -> list[Operand]:
+    def apply(self, operands: Mapping[str, Operand], blocks: int) -> dict[str, Operand]:
         """Return the operands, each with its distance from block to block."""
-        cut = []
-        for o, step in zip(operands, (*self.steps, *[0] * len(operands)), strict=False):
-            far = step * (self.size // blocks)
-            cut.append(replace(o, block=far, extent=o.extent - far * (blocks - 1)) if far else o)
+        cut = dict(operands)
+        for name, step in self.steps.items():
+            far, o = step * (self.size // blocks), operands[name]
+            if far:
+                cut[name] = replace(o, block=far, extent=o.extent - far * (blocks - 1))
         return cut

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
+from ..abi import Start
 from ..ir.graph import Node
 from ..layouts import FilterLayout, filter_layout
-from ..ops.activation import fused_args
 from ..ops.linear import Dense, DenseInputGrad
 from ..plan.plan import WIDE, Operand
 from .cut import Cut, worthwhile
 from .emitter import Emitter
 from .flip import flip
+from .functions import function_of
 from .registry import lowering
-from .tile import ADD, BIAS, CHANNELS, FUNCTION, INNER, START, ZERO, conv2d_of, dense_args
+from .tile import conv2d_of, dense_args
 
 APART_BYTES = 512 * 1024  # dense weights from here on multiply all samples panel by panel
 MOST_PANELS = 32  # blocks of them
@@ -27,19 +29,23 @@ def lower_dense(emit: Emitter, node: Node, op: Dense) -> None:
     x, w, *bias = node.inputs
     layout = filter_layout(w.sample)
     assert layout is not None
-    start = BIAS if bias else ZERO
+    start = Start.BIAS if bias else Start.ZERO
     args = dense_args(emit.layout(x).image, emit.layout(node.output).image, layout, start)
-    operands = [
-        emit.image(x),
-        emit.whole(w),
-        emit.whole(bias[0] if bias else w),
-        emit.image(node.output, write=True),
-    ]
-    _emit_dense(emit, layout, operands, (*args, *fused_args(op.activation)), shared_bias=not bias)
+    operands = dict(
+        x=emit.image(x),
+        w=emit.whole(w),
+        bias=emit.whole(bias[0] if bias else w),
+        y=emit.image(node.output, write=True),
+    )
+    _emit_dense(emit, layout, operands, {**args, **function_of(op.activation)}, shared_bias=not bias)
 
 
 def _emit_dense(
-    emit: Emitter, layout: FilterLayout, operands: list[Operand], args: tuple[int | float, ...], shared_bias: bool
+    emit: Emitter,
+    layout: FilterLayout,
+    operands: Mapping[str, Operand],
+    args: Mapping[str, int | float],
+    shared_bias: bool,
 ) -> None:
     """Emit the product, its rows the samples of a shard; or, where weights are large, all samples panel by panel.
 
@@ -60,22 +66,23 @@ def _emit_dense(
         return
     done = blocks * each * width
     rest = layout.channels - done
-    steps = (0, layout.panel_size // width, 0 if shared_bias else 1, 1)
-    cut = Cut(CHANNELS, done, width, steps, DENSE_SPEED)
+    steps = {"x": 0, "w": layout.panel_size // width, "bias": 0 if shared_bias else 1, "y": 1}
+    cut = Cut("out_channels", done, width, steps, DENSE_SPEED)
     for first in range(0, layout.inner, depth):
         some = min(depth, layout.inner - first)
-        x, w, bias, y = operands
-        part = [_from(x, first), _from(w, first * width), bias, y]
-        start = ADD if first else args[START]
-        numbers = [*args[:INNER], some, *args[INNER + 1 : START], start, *args[START + 1 : FUNCTION]]
-        numbers += args[FUNCTION:] if first + some == layout.inner else fused_args("")
+        part = {**operands, "x": _from(operands["x"], first), "w": _from(operands["w"], first * width)}
+        numbers = {**args, "in_channels": some}
+        if first:
+            numbers["start"] = Start.ADD
+        if first + some < layout.inner:
+            numbers |= function_of("")
         share = flops * some // layout.inner
-        mine = [replace(o, extent=o.extent - rest * step) for o, step in zip(part, steps, strict=True)]
+        mine = {name: replace(o, extent=o.extent - rest * steps[name]) for name, o in part.items()}
         mine, shortened = cut.apply(mine, blocks), cut.shorten(numbers, blocks)
         emit.call(kernel, mine, shortened, blocks, flops=share * done // layout.channels)
         if rest:
-            mine = [_from(o, done * step) for o, step in zip(part, steps, strict=True)]
-            numbers[CHANNELS] = rest
+            mine = {name: _from(o, done * steps[name]) for name, o in part.items()}
+            numbers["out_channels"] = rest
             emit.call(kernel, mine, numbers, WIDE, flops=share * rest // layout.channels)
 
 
@@ -98,9 +105,7 @@ def lower_dense_input_grad(emit: Emitter, node: Node, op: DenseInputGrad) -> Non
     assert source is not None
     flipped = FilterLayout(1, 1, 1, source.channels, source.inner)
     filters = flip(emit, w, source, flipped, (0, 1), (0, 1), dy)
-    args = (
-        *dense_args(emit.layout(dy).image, emit.layout(node.output).image, flipped, ZERO),
-        *fused_args(""),
-    )
-    operands = [emit.image(dy), emit.whole(filters), emit.whole(filters), emit.image(node.output, write=True)]
-    _emit_dense(emit, flipped, operands, args, shared_bias=True)
+    args = dense_args(emit.layout(dy).image, emit.layout(node.output).image, flipped, Start.ZERO)
+    panels = emit.whole(filters)
+    operands = dict(x=emit.image(dy), w=panels, bias=panels, y=emit.image(node.output, write=True))
+    _emit_dense(emit, flipped, operands, {**args, **function_of("")}, shared_bias=True)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ..abi.constants import DEPTHWISE_STRIDES, DEPTHWISE_TAPS
 from ..ir.fields import Pair
 from ..ir.graph import Node
-from ..ops.activation import fused_args
 from ..ops.conv import Depthwise, DepthwiseInputGrad, DepthwiseWeightGrad
 from .cut import Cut
 from .emitter import Emitter
+from .functions import function_of
 from .phases import phase_halo, phases_of
 from .registry import lowering
-from .values import parameter_size
-
-MOST_TAPS, MOST_STRIDE = 3, 2  # kernels/window.py
+from .values import parameter_size, strides_of
 
 
 @lowering(Depthwise, halo=lambda node, op: {0: op.pads})
@@ -23,23 +22,34 @@ def lower_depthwise(emit: Emitter, node: Node, op: Depthwise) -> None:
     x, w, *bias = node.inputs
     lx, ly = emit.layout(x), emit.layout(node.output)
     start = lx.origin - op.pads[0] * lx.row - op.pads[1] * lx.channels
-    args = (
-        ly.height, ly.width, ly.channels,
-        lx.image, op.stride[0] * lx.row, op.stride[1] * lx.channels,
-        op.dilation[0] * lx.row, op.dilation[1] * lx.channels,
-        *emit.strides(node.output),
-        *op.kernel_size, op.kernel_size[1] * ly.channels, ly.channels, *fused_args(op.activation),
-    )  # fmt: skip
-    shift = emit.whole(bias[0] if bias else emit.zeros(ly.channels))
-    operands = [emit.image(x, at=start), emit.whole(w), shift, emit.image(node.output, write=True)]
-    cut = Cut(0, ly.height, 1, (op.stride[0] * lx.row, 0, 0, ly.row), 30)
+    args = dict(
+        out_height=ly.height,
+        out_width=ly.width,
+        channels=ly.channels,
+        **strides_of("x", lx.image, op.stride[0] * lx.row, op.stride[1] * lx.channels),
+        tap_row_stride=op.dilation[0] * lx.row,
+        tap_pixel_stride=op.dilation[1] * lx.channels,
+        **emit.strides(y=node.output),
+        kernel_height=op.kernel_size[0],
+        kernel_width=op.kernel_size[1],
+        w_row_stride=op.kernel_size[1] * ly.channels,
+        w_pixel_stride=ly.channels,
+        **function_of(op.activation),
+    )
+    operands = dict(
+        x=emit.image(x, at=start),
+        w=emit.whole(w),
+        bias=emit.whole(bias[0] if bias else emit.zeros(ly.channels)),
+        y=emit.image(node.output, write=True),
+    )
+    cut = Cut("out_height", ly.height, 1, {"x": op.stride[0] * lx.row, "y": ly.row}, 30)
     name = f"depthwise{_window(op.kernel_size, op.stride, op.dilation)}"
     emit.call(name, operands, args, flops=2 * op.macs((x.sample,), node.output.sample), cut=cut)
 
 
 def _window(taps: Pair, stride: Pair, dilation: Pair) -> str:
     """Return the ending of the kernel's name for filters that fit the registers (kernels/window.py), "" for others."""
-    if max(taps) <= MOST_TAPS and stride[1] <= MOST_STRIDE and dilation[1] == 1:
+    if max(taps) <= max(DEPTHWISE_TAPS) and stride[1] <= max(DEPTHWISE_STRIDES) and dilation[1] == 1:
         return f"_window.{taps[0]}x{taps[1]}.{stride[1]}"
     return ""
 
@@ -61,18 +71,28 @@ def lower_depthwise_input_grad(emit: Emitter, node: Node, op: DepthwiseInputGrad
     for ph, pw in phases_of(op.input_shape, op.kernel_size, op.stride, op.padding, op.dilation):
         at = lx.origin + ph.first * lx.row + pw.first * channels
         target = emit.image(dx, at=at, write=True)
-        steps = (lx.image, op.stride[0] * lx.row, op.stride[1] * channels)
+        steps = strides_of("y", lx.image, op.stride[0] * lx.row, op.stride[1] * channels)
         if not ph.taps or not pw.taps:
-            emit.call("fill_pixels", [target], (ph.count, pw.count, channels, *steps))
+            emit.call("fill_pixels", {"y": target}, dict(height=ph.count, width=pw.count, channels=channels, **steps))
             continue
         start = ly.origin + ph.start * ly.row + pw.start * channels
         last = (ph.tap + (ph.taps - 1) * ph.tap_step) * columns + pw.tap + (pw.taps - 1) * pw.tap_step
-        args = (
-            ph.count, pw.count, channels,
-            ly.image, ly.row, channels, ph.dilation * ly.row, pw.dilation * channels, *steps,
-            ph.taps, pw.taps, -ph.tap_step * columns * channels, -pw.tap_step * channels, *fused_args(""),
-        )  # fmt: skip
-        operands = [emit.image(dy, at=start), emit.from_element(w, last * channels, channels), zeros, target]
+        args = dict(
+            out_height=ph.count,
+            out_width=pw.count,
+            channels=channels,
+            **strides_of("x", ly.image, ly.row, channels),
+            tap_row_stride=ph.dilation * ly.row,
+            tap_pixel_stride=pw.dilation * channels,
+            **steps,
+            kernel_height=ph.taps,
+            kernel_width=pw.taps,
+            w_row_stride=-ph.tap_step * columns * channels,
+            w_pixel_stride=-pw.tap_step * channels,
+            **function_of(""),
+        )
+        filters = emit.from_element(w, last * channels, channels)
+        operands = dict(x=emit.image(dy, at=start), w=filters, bias=zeros, y=target)
         name = f"depthwise{_window((ph.taps, pw.taps), (1, 1), (ph.dilation, pw.dilation))}"
         emit.call(name, operands, args, flops=2 * ph.count * pw.count * channels * ph.taps * pw.taps)
 
@@ -84,12 +104,15 @@ def lower_depthwise_weight_grad(emit: Emitter, node: Node, op: DepthwiseWeightGr
     lx, ly = emit.layout(x), emit.layout(dy)
     start = lx.origin - op.padding[0] * lx.row - op.padding[1] * lx.channels
     total = emit.gradient(node.output, parameter_size(node.output.sample))
-    args = (
-        ly.height, ly.width, ly.channels, lx.image, lx.row, lx.channels, *emit.strides(dy),
-        *op.kernel_size, *op.stride, *op.dilation,
+    args = dict(
+        out_height=ly.height, out_width=ly.width, channels=ly.channels,
+        **strides_of("x", lx.image, lx.row, lx.channels), **emit.strides(dy=dy),
+        kernel_height=op.kernel_size[0], kernel_width=op.kernel_size[1],
+        stride_height=op.stride[0], stride_width=op.stride[1],
+        dilation_height=op.dilation[0], dilation_width=op.dilation[1],
     )  # fmt: skip
     flops = 2 * ly.height * ly.width * ly.channels * op.kernel_size[0] * op.kernel_size[1]
-    operands = [emit.image(x, at=start), emit.image(dy), emit.whole(total, write=True)]
+    operands = dict(x=emit.image(x, at=start), dy=emit.image(dy), dw=emit.whole(total, write=True))
     single = op.dilation[0] == 1  # rows of taps side by side
     name = f"depthwise_weight_grad{_window(op.kernel_size, op.stride, op.dilation) if single else ''}"
     emit.call(name, operands, args, flops=flops)

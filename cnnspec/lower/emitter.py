@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
+from ..abi import When, pack
 from ..ir.graph import Graph, Value
 from ..layouts import ImageLayout
 from ..plan.plan import (
-    ALWAYS,
     BATCH,
     BATCHED,
-    FIRST,
     GIVEN,
     KEPT,
-    LAST,
     PARTIAL,
     SCRATCH,
     SHARED,
@@ -24,7 +23,7 @@ from ..plan.plan import (
 )
 from .cut import Cut
 from .registry import LOWERINGS
-from .values import Values, padded
+from .values import Values, padded, strides_of
 
 MAP_SPEED = 2  # numbers a nanosecond that a map reads and writes
 
@@ -36,7 +35,7 @@ class Emitter(Values):
         super().__init__(graph, dtype, batch, given)
         self.calls: list[KernelCall] = []
         self.prologue: list[KernelCall] = []
-        self.epilogue: list[KernelCall] = []  # when the loss is known; its totals become their last operand
+        self.epilogue: list[Callable[[Operand], KernelCall]] = []  # from the loss's totals, once they are known
         self.layer = ""
         self.backward = False
         self._cleared: set[str] = set()
@@ -62,60 +61,82 @@ class Emitter(Values):
         if self.buffers[v.name].pinned:  # its halo is as it was from the start
             self._cleared.add(v.name)
         self.layer = "input"
-        operands = [Operand(source, 0, v.sample_size, sample=v.sample_size), self.image(v, write=True)]
-        cut = Cut(0, layout.height, 1, (row, layout.row), MAP_SPEED)
-        args = (layout.height, 1, row, v.sample_size, row, 0, layout.image, layout.row, 0)
+        operands = {
+            "x": Operand(source, 0, v.sample_size, sample=v.sample_size),
+            "y": self.image(v, write=True),
+        }
+        cut = Cut("height", layout.height, 1, {"x": row, "y": layout.row}, MAP_SPEED)
+        args = dict(
+            height=layout.height, width=1, channels=row,
+            **strides_of("x", v.sample_size, row, 0), **strides_of("y", layout.image, layout.row, 0),
+        )  # fmt: skip
         self.call("copy", operands, args, cut=cut, work=v.sample_size)
         self.layer = ""
 
     # ---- calls ------------------------------------------------------------------------------------
-    def _kernel(self, name: str) -> str:
-        return f"{name}.{self.dtype}"
+    def made(
+        self,
+        kernel: str,
+        operands: Mapping[str, Operand],
+        args: Mapping[str, int | float],
+        domain: int,
+        flops: int = 0,
+        waits: tuple[Buffer, ...] = (),
+        when: When = When.ALWAYS,
+    ) -> KernelCall:
+        """Return a call of the node in work; InternalError unless operands and arguments have the kernel's names."""
+        name = f"{kernel}.{self.dtype}"
+        return KernelCall(name, *pack(name, operands, args), domain, self.layer, self.backward, flops, waits, when)
 
     def call(
         self,
         kernel: str,
-        operands: Sequence[Operand],
-        args: Sequence[int | float] = (),
+        operands: Mapping[str, Operand],
+        args: Mapping[str, int | float],
         domain: int = BATCH,
         flops: int = 0,
         waits: tuple[Buffer, ...] = (),
         cut: Cut | None = None,
         work: int = 0,
-        when: int = ALWAYS,
+        when: When = When.ALWAYS,
     ) -> None:
         """Append a call; before they are first written, buffers with a halo are cleared around, partial ones wholly.
 
         ``waits``: buffers that are not read, but must have been written before. ``cut``: how one image may be shared
         among threads; done where it is worth the barrier, for so many ``flops`` or other ``work``.
         """
-        for o in operands:
+        for o in operands.values():
             layout = self.layouts.get(o.buffer.name)
             if o.write and layout and layout.halo != (0, 0) and o.buffer.name not in self._cleared:
-                self._clear_halo(o.buffer, layout, (*waits, *(r.buffer for r in operands if not r.write)))
+                self._clear_halo(o.buffer, layout, (*waits, *_read(operands)))
         blocks = cut.blocks(flops or work) if cut and self.one_image else 1
         if cut and blocks > 1:
             operands, args, domain = cut.apply(operands, blocks), cut.shorten(args, blocks), blocks
-        elif domain == BATCH and all(self._is_vector(o.buffer) for o in operands):
+        elif domain == BATCH and all(self._is_vector(o.buffer) for o in operands.values()):
             domain = WIDE
-        for o in operands:
-            if o.write and o.buffer.kind in (PARTIAL, KEPT) and when != LAST and o.buffer.name not in self._cleared:
-                self._clear_partial(o.buffer, domain, (*waits, *(r.buffer for r in operands if not r.write)))
-        made = self._kernel(kernel), tuple(operands), tuple(args)
-        self.calls.append(KernelCall(*made, domain, self.layer, self.backward, flops, waits, when))
+        for o in operands.values():
+            adds_up = o.write and o.buffer.kind in (PARTIAL, KEPT) and when != When.LAST
+            if adds_up and o.buffer.name not in self._cleared:
+                self._clear_partial(o.buffer, domain, (*waits, *_read(operands)))
+        self.calls.append(self.made(kernel, operands, args, domain, flops, waits, when))
 
-    def after_loss(self, kernel: str, operands: Sequence[Operand], args: Sequence[int | float]) -> None:
-        """Append a call that comes when the loss is known and leaves all as it is where that is not finite."""
-        self.epilogue.append(KernelCall(self._kernel(kernel), tuple(operands), tuple(args), 1, self.layer))
+    def after_loss(self, kernel: str, operands: Mapping[str, Operand], args: Mapping[str, int | float]) -> None:
+        """Append a call that comes when the loss is known, and leaves all as it is where its ``totals`` are not finite.
+
+        ``totals`` is the operand that it gets then.
+        """
+        layer = self.layer
+
+        def made(totals: Operand) -> KernelCall:
+            return replace(self.made(kernel, {**operands, "totals": totals}, args, 1), layer=layer, backward=False)
+
+        self.epilogue.append(made)
 
     def _clear_partial(self, buffer: Buffer, domain: int, waits: tuple[Buffer, ...]) -> None:
         """Emit zeros where each shard adds up, no earlier than the call that does: its memory is not held for long."""
         self._cleared.add(buffer.name)
-        operand, args = Operand(buffer, 0, buffer.elements, 0, True), (buffer.elements, 0.0)
-        kernel = self._kernel("fill")
-        self.calls.append(
-            KernelCall(kernel, (operand,), args, domain, self.layer, self.backward, waits=waits, when=FIRST)
-        )
+        operands, args = _zeros(buffer)
+        self.calls.append(self.made("fill", operands, args, domain, waits=waits, when=When.FIRST))
 
     def _is_vector(self, b: Buffer) -> bool:
         """Whether a buffer holds one pixel a sample (or no samples): too little to go a few samples at a time."""
@@ -128,19 +149,33 @@ class Emitter(Values):
         The plan of one image has memory for all, and each segment counts: there they are written once for all runs.
         """
         self._cleared.add(buffer.name)
-        args = (layout.image, layout.row, layout.height, layout.halo[0], layout.halo[1] * layout.pixel)
-        operand = Operand(buffer, 0, layout.image, 0, True)
-        kernel = self._kernel("clear_halo")
+        args = dict(
+            y_sample_stride=layout.image, y_row_stride=layout.row, height=layout.height,
+            halo_rows=layout.halo[0], halo_elements=layout.halo[1] * layout.pixel,
+        )  # fmt: skip
+        operands = {"y": Operand(buffer, 0, layout.image, 0, True)}
         if self.one_image and not self.training:
-            self.prologue.append(KernelCall(kernel, (operand,), args, 1))
+            self._prepare("clear_halo", operands, args)
         else:
-            self.calls.append(KernelCall(kernel, (operand,), args, BATCH, self.layer, self.backward, waits=waits))
+            self.calls.append(self.made("clear_halo", operands, args, BATCH, waits=waits))
+
+    def _prepare(self, kernel: str, operands: Mapping[str, Operand], args: Mapping[str, int | float]) -> None:
+        """Append a call to those that come before all layers."""
+        self.prologue.append(replace(self.made(kernel, operands, args, 1), layer="", backward=False))
 
     def zeros(self, elements: int) -> Buffer:
         """Return a buffer of zeros, for what may be left out: the bias of a layer that has none."""
         name = f"zeros{padded(elements)}"
         if name not in self.buffers:
             b = self._new(name, self.dtype, padded(elements), SHARED)
-            operand = Operand(b, 0, b.elements, 0, True)
-            self.prologue.append(KernelCall(self._kernel("fill"), (operand,), (b.elements, 0.0), 1))
+            self._prepare("fill", *_zeros(b))
         return self.buffers[name]
+
+
+def _zeros(b: Buffer) -> tuple[dict[str, Operand], dict[str, int | float]]:
+    """Return operands and arguments of the call that fills a buffer with zeros."""
+    return {"y": Operand(b, 0, b.elements, 0, True)}, {"elements": b.elements, "value": 0.0}
+
+
+def _read(operands: Mapping[str, Operand]) -> list[Buffer]:
+    return [o.buffer for o in operands.values() if not o.write]

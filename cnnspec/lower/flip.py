@@ -27,15 +27,17 @@ def flip(
     panels = flipped.panels // blocks
     step = panels * flipped.width * source.width
     reach = source.size - (blocks - 1) * step
-    args = (
-        source.groups, source.taps_w, source.inner, source.channels, source.width, source.panel_size, source.group_size,
-        *rows, flipped.taps_h, *columns, flipped.taps_w,
-        flipped.width, panels, flipped.panel_size, flipped.group_size,
+    args = dict(
+        groups=source.groups, w_kernel_width=source.taps_w, in_channels=source.inner, out_channels=source.channels,
+        w_panel_width=source.width, w_panel_stride=source.panel_size, w_group_stride=source.group_size,
+        first_row=rows[0], row_step=rows[1], rows=flipped.taps_h,
+        first_column=columns[0], column_step=columns[1], columns=flipped.taps_w,
+        panel_width=flipped.width, panels=panels, panel_stride=flipped.panel_size, group_stride=flipped.group_size,
     )  # fmt: skip
-    operands = [
-        replace(emit.whole(w), block=step if even else 0, extent=reach),
-        emit.part(filters, panels * flipped.panel_size if even else 0, flipped.size // blocks),
-    ]
+    operands = dict(
+        w=replace(emit.whole(w), block=step if even else 0, extent=reach),
+        flipped=emit.part(filters, panels * flipped.panel_size if even else 0, flipped.size // blocks),
+    )
     waits = (emit.buffer(dy),) if 4 * flipped.size >= LARGE_BYTES else ()
     emit.call("flip_filters", operands, args, domain=blocks, waits=waits)
     return filters

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..ir.graph import Node
 from ..ops.activation import Softmax, SoftmaxGrad
 from ..ops.loss import CrossEntropyGrad, CrossEntropyLoss, MeanSquaredErrorGrad, MeanSquaredErrorLoss
@@ -11,23 +13,29 @@ from .registry import lowering
 
 @lowering(Softmax, SoftmaxGrad)
 def lower_softmax(emit: Emitter, node: Node, op: Softmax | SoftmaxGrad) -> None:
-    _emit_vectors(emit, op.name, node)
+    names = ("x", "y") if op.name == "softmax" else ("dy", "y", "dx")
+    _emit_vectors(emit, op.name, node, names)
 
 
 @lowering(CrossEntropyLoss, CrossEntropyGrad)
 def lower_cross_entropy(emit: Emitter, node: Node, op: CrossEntropyLoss | CrossEntropyGrad) -> None:
-    _emit_vectors(emit, op.name, node, op.smooth)
+    names = ("step", "dx") if op.name.endswith("_grad") else ("loss", "correct")
+    _emit_vectors(emit, op.name, node, ("logits", "label", *names), smooth=op.smooth)
 
 
 @lowering(MeanSquaredErrorLoss, MeanSquaredErrorGrad)
 def lower_mean_squared_error(emit: Emitter, node: Node, op: MeanSquaredErrorLoss | MeanSquaredErrorGrad) -> None:
     """Emit the loss or its gradient; class numbers as targets stand for one-hot vectors."""
-    _emit_vectors(emit, f"{op.name}.onehot" if node.inputs[1].dtype == "i32" else op.name, node)
+    names = ("step", "dx") if op.name.endswith("_grad") else ("loss", "correct")
+    kernel = f"{op.name}.onehot" if node.inputs[1].dtype == "i32" else op.name
+    _emit_vectors(emit, kernel, node, ("y", "target", *names))
 
 
-def _emit_vectors(emit: Emitter, kernel: str, node: Node, *args: float) -> None:
-    """Emit a kernel that works vector by vector."""
-    operands = [emit.image(v) if v.has_batch else emit.whole(v) for v in node.inputs]
-    operands += [emit.image(v, write=True) for v in node.outputs]
-    strides = [emit.layout(v).image if v.has_batch else 0 for v in (*node.inputs, *node.outputs)]
-    emit.call(kernel, operands, (node.inputs[0].sample_size, *strides, *args))
+def _emit_vectors(emit: Emitter, kernel: str, node: Node, names: Sequence[str], **args: float) -> None:
+    """Emit a kernel that works vector by vector; ``names`` of its operands, inputs first."""
+    values = dict(zip(names, (*node.inputs, *node.outputs), strict=True))
+    strides = {f"{name}_sample_stride": emit.layout(v).image if v.has_batch else 0 for name, v in values.items()}
+    operands = {
+        name: emit.image(v, write=v in node.outputs) if v.has_batch else emit.whole(v) for name, v in values.items()
+    }
+    emit.call(kernel, operands, dict(features=node.inputs[0].sample_size, **strides, **args))

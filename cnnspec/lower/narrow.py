@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
+from ..abi.constants import NARROW_PITCHES, NARROW_PIXELS, WINDOW_ROWS
 from ..layouts import FilterLayout
 from ..ops.activation import BOUNDS
 from ..ops.conv import Conv, ConvWeightGrad
-
-PITCHES = (1, 2, 3, 4, 6)  # numbers from one output pixel's window to the next; kernels/narrow.py
-PIXELS = (8, 16)  # least and most of a run
-MOST_ROWS = 28  # of a tile in the weight gradient
 
 
 def narrow_conv(op: Conv, layout: FilterLayout, pitch: int, out_w: int) -> str:
@@ -16,9 +13,9 @@ def narrow_conv(op: Conv, layout: FilterLayout, pitch: int, out_w: int) -> str:
 
     From 16 filters on the general tile no longer waits for addresses, and is as fast.
     """
-    least, most = PIXELS
+    least, most = NARROW_PIXELS
     fits = op.groups == 1 and op.dilation == (1, 1) and op.activation in ("", *BOUNDS)
-    if not fits or layout.width > 8 or pitch not in PITCHES or out_w < least:
+    if not fits or layout.width > 8 or pitch not in NARROW_PITCHES or out_w < least:
         return ""
     run = -(-out_w // -(-out_w // most))
     return f"conv2d_narrow.{layout.width}.{run}.{pitch}"
@@ -27,6 +24,6 @@ def narrow_conv(op: Conv, layout: FilterLayout, pitch: int, out_w: int) -> str:
 def narrow_weight_grad(op: ConvWeightGrad, layout: FilterLayout) -> str:
     """Return the kernel for the weight gradient of filters that fit a tile whole, "" for others."""
     run = layout.taps_w * layout.inner
-    if op.dilation != (1, 1) or layout.width > 16 or run * layout.taps_h > MOST_ROWS:
+    if op.dilation != (1, 1) or layout.width > 16 or run * layout.taps_h > WINDOW_ROWS:
         return ""
     return f"conv2d_weight_grad_window.{layout.width}.{layout.taps_h}x{run}"

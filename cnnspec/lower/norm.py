@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ..ir.graph import Node, Value
-from ..layouts import filter_layout
-from ..ops.activation import BOUNDS, fused_args
+from ..layouts import ImageLayout, filter_layout
+from ..ops.activation import BOUNDS
 from ..ops.norm import (
     BatchNorm,
     BatchNormGrad,
@@ -24,6 +24,7 @@ from ..ops.norm import (
 )
 from ..plan.plan import SHARDS, Buffer, Operand
 from .emitter import Emitter
+from .functions import function_of
 from .registry import lowering
 from .values import padded
 
@@ -35,17 +36,23 @@ def lower_batch_stats(emit: Emitter, node: Node, op: BatchStats) -> None:
     layout = emit.layout(x)
     size = padded(layout.channels)
     partial = emit.partial("stats", 2 * size + 1)
-    args = (layout.height, layout.width, layout.channels, *emit.strides(x), size)
-    emit.call("batch_stats", [emit.image(x), emit.whole(partial, write=True)], args)
-    merged = [emit.whole(partial), *(emit.whole(v, write=True) for v in node.outputs)]
-    emit.call("merge_stats", merged, (layout.channels, size, partial.elements, SHARDS), 1)
+    args = dict(**_size(layout), **emit.strides(x=x), padded_channels=size)
+    emit.call("batch_stats", dict(x=emit.image(x), partial=emit.whole(partial, write=True)), args)
+    mean, var = (emit.whole(v, write=True) for v in node.outputs)
+    shards = dict(channels=layout.channels, padded_channels=size, shard_stride=partial.elements, shards=SHARDS)
+    emit.call("merge_stats", dict(partial=emit.whole(partial), mean=mean, var=var), shards, 1)
+
+
+def _size(layout: ImageLayout) -> dict[str, int]:
+    return dict(height=layout.height, width=layout.width, channels=layout.channels)
 
 
 @lowering(RunningUpdate)
 def lower_running_update(emit: Emitter, node: Node, op: RunningUpdate) -> None:
     running, batch = node.inputs
-    operands = [emit.whole(batch), emit.whole(running, write=True)]
-    emit.after_loss("running_update", operands, (running.sample_size, op.spatial, op.momentum))
+    operands = dict(batch=emit.whole(batch), running=emit.whole(running, write=True))
+    args = dict(channels=running.sample_size, pixels=op.spatial, momentum=op.momentum)
+    emit.after_loss("running_update", operands, args)
 
 
 def _scale_shift(emit: Emitter, channel: Sequence[Value], eps: float) -> Buffer:
@@ -53,8 +60,9 @@ def _scale_shift(emit: Emitter, channel: Sequence[Value], eps: float) -> Buffer:
     size = channel[0].sample_size
     affine, is_new = emit.once(f"affine:{':'.join(v.name for v in channel)}", 2 * padded(size))
     if is_new:
-        operands = [emit.whole(v) for v in channel] + [emit.whole(affine, write=True)]
-        emit.call("normalize_affine", operands, (size, padded(size), eps), 1)
+        mean, var, weight, bias = (emit.whole(v) for v in channel)
+        operands = dict(mean=mean, var=var, weight=weight, bias=bias, scale_shift=emit.whole(affine, write=True))
+        emit.call("normalize_affine", operands, dict(channels=size, padded_channels=padded(size), eps=eps), 1)
     return affine
 
 
@@ -74,7 +82,7 @@ def lower_batch_norm_grad(emit: Emitter, node: Node, op: BatchNormGrad) -> None:
 
 @lowering(Normalize, strided=True)
 def lower_normalize(emit: Emitter, node: Node, op: Normalize) -> None:
-    _emit_normalize(emit, node, op, node.inputs[1:5], plus=node.inputs[5:])
+    _emit_normalize(emit, node, op, node.inputs[1:5], addend=node.inputs[5] if op.plus else None)
 
 
 @lowering(Renormalize, strided=True)
@@ -89,19 +97,32 @@ def _emit_normalize(
     op: BatchNorm | Normalize,
     channel: Sequence[Value],
     *,
-    plus: Sequence[Value] = (),
+    addend: Value | None = None,
     after: Value | None = None,
 ) -> None:
-    """Emit scale and shift from mean, var, weight and bias, once, then y = f(x * scale + shift, plus another)."""
+    """Emit scale and shift from mean, var, weight and bias, once, then y = f(x * scale + shift + addend)."""
     x, y = node.inputs[0], node.output
     layout = emit.layout(x)
     affine = _scale_shift(emit, channel, op.eps)
-    args = (layout.height, layout.width, layout.channels, *emit.strides(x), *emit.strides(y))
-    operands = [emit.image(x), emit.whole(affine), emit.image(y, write=True), *(emit.image(v) for v in plus)]
-    more = [n for v in plus for n in emit.strides(v)]
+    args = dict(
+        **_size(layout),
+        **emit.strides(x=x, y=y, **_given(addend=addend)),
+        padded_channels=padded(layout.channels),
+        **function_of(op.activation),
+    )
+    operands = dict(
+        x=emit.image(x),
+        scale_shift=emit.whole(affine),
+        y=emit.image(y, write=True),
+        **{name: emit.image(v) for name, v in _given(addend=addend).items()},
+    )
     waits = (emit.buffer(after),) if after else ()
-    kernel = "affine.plus" if plus else "affine"
-    emit.call(kernel, operands, (*args, padded(layout.channels), *fused_args(op.activation), *more), waits=waits)
+    emit.call("affine.plus" if addend else "affine", operands, args, waits=waits)
+
+
+def _given(**values: Value | None) -> dict[str, Value]:
+    """Return the values that there are."""
+    return {name: v for name, v in values.items() if v is not None}
 
 
 @lowering(NormalizeSums, strided=True)
@@ -110,32 +131,40 @@ def lower_normalize_sums(emit: Emitter, node: Node, op: NormalizeSums) -> None:
     dy, x, *channel = node.inputs
     partial, operands, args = _sums(emit, dy, x, channel[0])
     masked, mask, bound = _masked(emit, channel, op)
-    emit.call(f"normalize_sums{masked}", [*operands, *mask], (*args, *bound))
+    emit.call(f"normalize_sums{masked}", dict(**operands, **mask), dict(**args, **bound))
     _merge_sums(emit, partial, channel[1], node.outputs, op.eps)
 
 
-def _sums(emit: Emitter, dy: Value, x: Value, mean: Value) -> tuple[Buffer, list[Operand], tuple[int, ...]]:
-    """Return partial sums, and the operands and arguments with which every kernel that adds to them begins."""
+def _sums(emit: Emitter, dy: Value, x: Value, mean: Value) -> tuple[Buffer, dict[str, Operand], dict[str, int]]:
+    """Return partial sums [2][padded channels], and the operands and arguments of every kernel that adds to them."""
     layout = emit.layout(x)
     size = padded(layout.channels)
     partial = emit.partial("sums", 2 * size)
-    args = (layout.height, layout.width, layout.channels, *emit.strides(dy), *emit.strides(x), size)
-    return partial, [emit.image(dy), emit.image(x), emit.whole(mean), emit.whole(partial, write=True)], args
+    args = dict(**_size(layout), **emit.strides(dy=dy, x=x), padded_channels=size)
+    operands = dict(
+        dy=emit.image(dy), x=emit.image(x), mean=emit.whole(mean), partial=emit.whole(partial, write=True)
+    )  # fmt: skip
+    return partial, operands, args
 
 
 def _merge_sums(emit: Emitter, partial: Buffer, var: Value, totals: Sequence[Value], eps: float) -> None:
     channels = var.sample_size
-    operands = [emit.whole(partial), emit.whole(var), *(emit.whole(v, write=True) for v in totals)]
-    emit.call("merge_sums", operands, (channels, padded(channels), partial.elements, SHARDS, eps), 1)
+    dbias, dweight = (emit.whole(v, write=True) for v in totals)
+    operands = dict(partial=emit.whole(partial), var=emit.whole(var), dbias=dbias, dweight=dweight)
+    args = dict(
+        channels=channels, padded_channels=padded(channels), shard_stride=partial.elements, shards=SHARDS, eps=eps
+    )  # fmt: skip
+    emit.call("merge_sums", operands, args, 1)
 
 
 def _masked(
     emit: Emitter, channel: Sequence[Value], op: NormalizeSums | NormalizeGrad | NormalizeGradEarly
-) -> tuple[str, list[Operand], tuple[float, ...]]:
-    """Return name, operands and arguments of a kernel that lets dy pass only inside the activation's bounds."""
+) -> tuple[str, dict[str, Operand], dict[str, float]]:
+    """Return the word, operand and argument of a kernel that lets dy pass only inside the activation's bounds."""
     if not op.activation:
-        return "", [], ()
-    return ".masked", [emit.whole(_scale_shift(emit, channel, op.eps))], (BOUNDS[op.activation][1],)
+        return "", {}, {}
+    scale_shift = emit.whole(_scale_shift(emit, channel, op.eps))
+    return ".masked", {"scale_shift": scale_shift}, {"bound": BOUNDS[op.activation][1]}
 
 
 @lowering(NormalizeGrad, strided=True)
@@ -145,23 +174,31 @@ def lower_normalize_grad(emit: Emitter, node: Node, op: NormalizeGrad) -> None:
     layout = emit.layout(x)
     size = padded(layout.channels)
     factors = emit.scratch("factors", 3 * size)
+    addend = _given(addend=plus[0] if plus else None)
     _find_factors(emit, (mean, var, weight, dbias, dweight), factors, layout.height * layout.width, op.eps)
-    args = (
-        layout.height, layout.width, layout.channels,
-        *emit.strides(dy), *emit.strides(x), *emit.strides(node.output), size,
-    )  # fmt: skip
     masked, mask, bound = _masked(emit, (mean, var, weight, bias), op)
-    operands = [emit.image(dy), emit.image(x), emit.whole(factors), emit.image(node.output, write=True)]
-    more = [n for v in plus for n in emit.strides(v)]
-    kernel = f"affine2{masked}{'.plus' if plus else ''}"
-    emit.call(kernel, [*operands, *mask, *(emit.image(v) for v in plus)], (*args, *bound, *more))
+    operands = dict(
+        dy=emit.image(dy),
+        x=emit.image(x),
+        coefficients=emit.whole(factors),
+        dx=emit.image(node.output, write=True),
+        **mask,
+        **{name: emit.image(v) for name, v in addend.items()},
+    )
+    args = dict(
+        **_size(layout), **emit.strides(dy=dy, x=x, dx=node.output, **addend), padded_channels=size, **bound
+    )  # fmt: skip
+    emit.call(f"affine2{masked}{'.plus' if plus else ''}", operands, args)
 
 
 def _find_factors(emit: Emitter, channel: Sequence[Value], factors: Buffer, pixels: int, eps: float) -> None:
     """Emit A, B and C of each channel, [size] each."""
-    operands = [emit.whole(v) for v in channel] + [emit.whole(factors, write=True)]
+    names = ("mean", "var", "weight", "dbias", "dweight")
+    operands = {name: emit.whole(v) for name, v in zip(names, channel, strict=True)}
+    operands["coefficients"] = emit.whole(factors, write=True)
     channels = channel[0].sample_size
-    emit.call("normalize_factors", operands, (channels, padded(channels), pixels, eps), 1)
+    args = dict(channels=channels, padded_channels=padded(channels), pixels=pixels, eps=eps)
+    emit.call("normalize_factors", operands, args, 1)
 
 
 @lowering(NormalizeGradEarly, strided=True)
@@ -171,9 +208,9 @@ def lower_normalize_grad_early(emit: Emitter, node: Node, op: NormalizeGradEarly
     total, *sums = node.outputs
     partial, operands, args = _sums(emit, dy, x, channel[0])
     masked, mask, bound = _masked(emit, channel, op)
-    operands += [*mask, emit.image(other), emit.image(total, write=True)]
-    more = (*emit.strides(other), *emit.strides(total))
-    emit.call(f"normalize_sums{masked}.plus", operands, (*args, *bound, *more))
+    operands |= dict(**mask, addend=emit.image(other), total=emit.image(total, write=True))
+    strides = emit.strides(addend=other, total=total)
+    emit.call(f"normalize_sums{masked}.plus", operands, dict(**args, **bound, **strides))
     _merge_sums(emit, partial, channel[1], sums, op.eps)
 
 
@@ -187,8 +224,11 @@ def lower_normalize_grad_rest(emit: Emitter, node: Node, op: NormalizeGradRest) 
     _find_factors(emit, channel, factors, op.pixels, op.eps)
     for v in more:
         size = padded(v.sample_size // 3)
-        operands = [emit.whole(v), emit.whole(factors, write=True)]
-        emit.call("add_factors", operands, (channels, padded(channels), op.first, size), 1)
+        operands = dict(more=emit.whole(v), coefficients=emit.whole(factors, write=True))
+        args = dict(
+            channels=channels, padded_channels=padded(channels), first=op.first, more_padded_channels=size
+        )  # fmt: skip
+        emit.call("add_factors", operands, args, 1)
 
 
 @lowering(NormalizeGradLate, strided=True)
@@ -197,26 +237,32 @@ def lower_normalize_grad_late(emit: Emitter, node: Node, op: NormalizeGradLate) 
     x, rest, early = node.inputs
     layout, size = emit.layout(x), padded(rest.sample_size // 3)
     factors = emit.from_element(rest, size + op.first, 2 * size - op.first)
-    strides = (*emit.strides(x), *emit.strides(node.output))
-    operands = [emit.image(x), factors, emit.image(node.output, write=True), emit.image(early)]
-    args = (layout.height, layout.width, layout.channels, *strides, size, *fused_args(""), *emit.strides(early))
-    emit.call("affine.plus", operands, args)
+    operands = dict(
+        x=emit.image(x), scale_shift=factors, y=emit.image(node.output, write=True), addend=emit.image(early)
+    )  # fmt: skip
+    strides = emit.strides(x=x, y=node.output, addend=early)
+    emit.call("affine.plus", operands, dict(**_size(layout), **strides, padded_channels=size, **function_of("")))
 
 
 @lowering(FoldBatchNorm)
 def lower_fold_batchnorm(emit: Emitter, node: Node, op: FoldBatchNorm) -> None:
-    weight, *rest = node.inputs
-    bias = rest.pop(0) if op.conv_bias else None
+    weight = node.inputs[0]
     lay = filter_layout(weight.sample, op.groups)
     channels = weight.sample[-1]
-    if lay is None:  # depthwise: plain [kH * kW, C]
-        args: tuple[int, ...] = (1, 1, weight.sample_size // channels, channels, channels, 0, channels)
+    if lay is None:  # depthwise: plain [kH * kW, C], as one panel
+        args = dict(
+            groups=1, panels=1, rows=weight.sample_size // channels,
+            panel_width=channels, panel_stride=channels, group_stride=0, channels=channels,
+        )  # fmt: skip
     else:
-        rows = lay.panel_size // lay.width
-        args = (lay.groups, lay.panels, rows, lay.width, lay.panel_size, lay.group_size, lay.channels)
+        args = dict(
+            groups=lay.groups, panels=lay.panels, rows=lay.panel_size // lay.width,
+            panel_width=lay.width, panel_stride=lay.panel_size, group_stride=lay.group_size, channels=lay.channels,
+        )  # fmt: skip
     folded = emit.buffer(node.outputs[0])
     folded.elements = emit.buffer(weight).elements
-    operands = [emit.whole(weight), *(emit.whole(v) for v in ([bias] if bias else []))]
-    operands += [emit.whole(v) for v in rest] + [emit.whole(v, write=True) for v in node.outputs]
-    name = "fold_batchnorm" if bias else "fold_batchnorm.nobias"
-    emit.call(name, operands, (*args, op.eps), 1)
+    names = ("w", *(["b"] if op.conv_bias else []), "weight", "bias", "mean", "var")
+    operands = {name: emit.whole(v) for name, v in zip(names, node.inputs, strict=True)}
+    for name, v in zip(("folded_w", "folded_b"), node.outputs, strict=True):
+        operands[name] = emit.whole(v, write=True)
+    emit.call("fold_batchnorm" if op.conv_bias else "fold_batchnorm.nobias", operands, dict(**args, eps=op.eps), 1)

@@ -2,43 +2,49 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
 
-from ..ir.graph import Node
-from ..ops.activation import Activation, ActivationGrad, activation_args
+from ..ir.graph import Node, Value
+from ..ops.activation import Activation, ActivationGrad
 from ..ops.dropout import RandomDrop
 from ..ops.merge import Add, Multiply
 from .cut import Cut
 from .emitter import MAP_SPEED, Emitter
+from .functions import activation_of
 from .registry import lowering
 
 
-def emit_map(emit: Emitter, kernel: str, node: Node, *args: int | float) -> None:
-    """Emit a kernel that works number by number on values of one shape, in the longest rows there are."""
-    values = [*node.inputs, node.output]
-    layouts = [emit.layout(v) for v in values]
-    first = layouts[0]
-    if all(x.halo == (0, 0) for x in layouts) and not emit.one_image:
+def emit_map(emit: Emitter, kernel: str, args: Mapping[str, int | float], *, out: str, **values: Value) -> None:
+    """Emit a kernel that works number by number on values of one shape, in the longest rows there are.
+
+    ``values``: by the names of the kernel's operands; ``out``: the one that it writes.
+    """
+    layouts = {name: emit.layout(v) for name, v in values.items()}
+    first = layouts[out]
+    if all(x.halo == (0, 0) for x in layouts.values()) and not emit.one_image:
         rows, inner = 1, first.height * first.width * first.channels
     else:
         rows, inner = first.height, first.width * first.channels
-    cut = Cut(0, rows, 1, tuple(layout.row for layout in layouts), MAP_SPEED)
-    strides = [n for x in layouts for n in (x.image, x.row)]
-    operands = [emit.image(v) for v in node.inputs] + [emit.image(node.output, write=True)]
-    emit.call(kernel, operands, (rows, inner, *strides, *args), cut=cut, work=rows * inner)
+    cut = Cut("rows", rows, 1, {name: x.row for name, x in layouts.items()}, MAP_SPEED)
+    strides = {f"{name}_sample_stride": x.image for name, x in layouts.items()}
+    strides |= {f"{name}_row_stride": x.row for name, x in layouts.items()}
+    operands = {name: emit.image(v, write=name == out) for name, v in values.items()}
+    args = dict(rows=rows, row_elements=inner, **strides, **args)
+    emit.call(kernel, operands, args, cut=cut, work=rows * inner)
 
 
 @lowering(Activation)
 def lower_activation(emit: Emitter, node: Node, op: Activation) -> None:
-    emit_map(emit, "activation", node, *activation_args(op.kind))
+    emit_map(emit, "activation", activation_of(op.kind), out="y", x=node.inputs[0], y=node.output)
 
 
 @lowering(ActivationGrad)
 def lower_activation_grad(emit: Emitter, node: Node, op: ActivationGrad) -> None:
+    dy, y, *addend = node.inputs
     if op.plus:
-        emit_map(emit, f"{op.kind}_grad.plus", node)
+        emit_map(emit, f"{op.kind}_grad.plus", {}, out="dx", dy=dy, y=y, addend=addend[0], dx=node.output)
     else:
-        emit_map(emit, "activation_grad", node, *activation_args(op.kind))
+        emit_map(emit, "activation_grad", activation_of(op.kind), out="dx", dy=dy, y=y, dx=node.output)
 
 
 @lowering(Add)
@@ -46,8 +52,8 @@ def lower_add(emit: Emitter, node: Node, op: Add) -> None:
     """Emit the sum of two or more values, pair by pair; the last applies the activation."""
     total, *others = node.inputs
     for other in others:
-        activation = activation_args(op.activation if other is others[-1] else "")
-        emit_map(emit, "add", replace(node, inputs=(total, other)), *activation)
+        activation = activation_of(op.activation if other is others[-1] else "")
+        emit_map(emit, "add", activation, out="y", x=total, z=other, y=node.output)
         total = node.output
 
 
@@ -55,20 +61,24 @@ def lower_add(emit: Emitter, node: Node, op: Add) -> None:
 def lower_multiply(emit: Emitter, node: Node, op: Multiply) -> None:
     a, b = node.inputs
     if a.sample == b.sample:
-        emit_map(emit, "multiply", node)
+        emit_map(emit, "multiply", {}, out="y", x=a, z=b, y=node.output)
         return
     if a.sample_size < b.sample_size:
         a, b = b, a
     x = emit.layout(a)
-    args = (x.height, x.width, x.channels, *emit.strides(a), emit.layout(b).image, *emit.strides(node.output))
-    emit.call("scale_channels", [emit.image(a), emit.image(b), emit.image(node.output, write=True)], args)
+    strides = dict(**emit.strides(x=a, y=node.output), z_sample_stride=emit.layout(b).image)
+    operands = dict(x=emit.image(a), z=emit.image(b), y=emit.image(node.output, write=True))
+    emit.call("scale_channels", operands, dict(height=x.height, width=x.width, channels=x.channels, **strides))
 
 
 @lowering(RandomDrop)
 def lower_random_drop(emit: Emitter, node: Node, op: RandomDrop) -> None:
     x, keys = node.inputs
-    layout = emit.layout(x)
-    strides = (*emit.strides(x)[:2], *emit.strides(node.output)[:2], emit.layout(keys).image)
-    operands = [emit.image(x), emit.image(keys), emit.image(node.output, write=True)]
-    args = (layout.height, layout.width * layout.channels, *strides, op.rate, op.stream)
+    lx, ly = emit.layout(x), emit.layout(node.output)
+    operands = dict(x=emit.image(x), keys=emit.image(keys), y=emit.image(node.output, write=True))
+    args = dict(
+        rows=lx.height, row_elements=lx.width * lx.channels,
+        x_sample_stride=lx.image, x_row_stride=lx.row, y_sample_stride=ly.image, y_row_stride=ly.row,
+        keys_sample_stride=emit.layout(keys).image, rate=op.rate, stream=op.stream,
+    )  # fmt: skip
     emit.call("random_drop", operands, args)

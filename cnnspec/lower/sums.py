@@ -13,8 +13,11 @@ from .values import padded
 def lower_spatial_sum(emit: Emitter, node: Node, op: SpatialSum) -> None:
     x, y = node.inputs[0], node.output
     layout = emit.layout(x)
-    args = (layout.height, layout.width, layout.channels, *emit.strides(x), emit.layout(y).image)
-    emit.call("spatial_sum", [emit.image(x), emit.image(y, write=True)], args)
+    args = dict(
+        height=layout.height, width=layout.width, channels=layout.channels,
+        **emit.strides(x=x), y_sample_stride=emit.layout(y).image,
+    )  # fmt: skip
+    emit.call("spatial_sum", dict(x=emit.image(x), y=emit.image(y, write=True)), args)
 
 
 @lowering(ChannelSum)
@@ -23,5 +26,5 @@ def lower_channel_sum(emit: Emitter, node: Node, op: ChannelSum) -> None:
     dy = node.inputs[0]
     layout = emit.layout(dy)
     total = emit.gradient(node.output, padded(layout.channels))
-    args = (layout.height, layout.width, layout.channels, *emit.strides(dy))
-    emit.call("channel_sum", [emit.image(dy), emit.whole(total, write=True)], args)
+    args = dict(height=layout.height, width=layout.width, channels=layout.channels, **emit.strides(dy=dy))
+    emit.call("channel_sum", dict(dy=emit.image(dy), db=emit.whole(total, write=True)), args)

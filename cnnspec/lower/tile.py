@@ -7,30 +7,57 @@ stride), weight gradients (the same tile with the roles of pixel and channel exc
 
 from __future__ import annotations
 
+from ..abi import Start
+from ..abi.constants import DEEP
 from ..ir.fields import Pair
 from ..layouts import FilterLayout
-
-ZERO, BIAS, ADD = 0, 1, 2  # how the sums of a tile start; kernels/tile.py
-X_PIXEL, INNER, CHANNELS, START, FUNCTION = 4, 12, 17, 18, 20  # places in the arguments of conv2d
-MOST_PRODUCTS = 768  # that are added up in a register; more are in parts: twice DEEP of kernels/conv.py
+from .values import strides_of
 
 
 def conv2d_of(layout: FilterLayout, inner: int = 0) -> str:
     """Return the kernel for filters of this layout, or for so many input channels of them."""
-    deep = "_deep" if layout.taps_h * layout.taps_w * (inner or layout.inner) > MOST_PRODUCTS else ""
+    deep = "_deep" if layout.taps_h * layout.taps_w * (inner or layout.inner) > 2 * DEEP else ""
     return f"conv2d{deep}.{layout.width}"
 
 
-def taps_of(layout: FilterLayout, dilation: Pair, row: int, pixel: int, groups: int) -> tuple[int, ...]:
-    """Return taps_h, tap_row, taps_w, tap_pixel, inner: filter rows are one run where nothing lies between."""
-    if dilation[1] == 1 and groups == 1 and (layout.taps_w == 1 or pixel == layout.inner):
-        return layout.taps_h, dilation[0] * row, 1, 0, layout.taps_w * layout.inner
-    return layout.taps_h, dilation[0] * row, layout.taps_w, dilation[1] * pixel, layout.inner
+def taps_of(layout: FilterLayout, dilation: Pair, row: int, pixel: int, groups: int) -> dict[str, int]:
+    """Return the arguments of a window's taps: a row of the filter is one run where nothing lies between its taps.
+
+    ``row``, ``pixel``: strides of the image, in elements.
+    """
+    run = dilation[1] == 1 and groups == 1 and (layout.taps_w == 1 or pixel == layout.inner)
+    return dict(
+        kernel_height=layout.taps_h,
+        tap_row_stride=dilation[0] * row,
+        kernel_width=1 if run else layout.taps_w,
+        tap_pixel_stride=0 if run else dilation[1] * pixel,
+        in_channels=layout.taps_w * layout.inner if run else layout.inner,
+    )
 
 
-def dense_args(x_image: int, y_image: int, layout: FilterLayout, start: int) -> tuple[int, ...]:
-    """Return the arguments for samples of one pixel each, up to ``start`` and the size of a panel."""
-    return (
-        1, 1, x_image, 0, 0, y_image, 0, 0, 1, 0, 1, 0, layout.inner,
-        1, 0, 0, 0, layout.channels, start, layout.panel_size,
-    )  # fmt: skip
+def filters_of(layout: FilterLayout, start: Start, w: str = "w", y: str = "y") -> dict[str, int]:
+    """Return the arguments of the filters ``w`` of a convolution, and how its sums start."""
+    return {
+        "groups": layout.groups,
+        "x_group_stride": layout.inner,
+        f"{w}_group_stride": layout.group_size,
+        f"{y}_group_stride": layout.channels,
+        "out_channels": layout.channels,
+        "start": start,
+        f"{w}_panel_stride": layout.panel_size,
+    }
+
+
+def dense_args(
+    x_sample: int, y_sample: int, layout: FilterLayout, start: Start, w: str = "w", y: str = "y"
+) -> dict[str, int]:
+    """Return the arguments of a convolution of one pixel, with weights ``w`` [in_channels, out_channels]."""
+    return {
+        "out_height": 1,
+        "out_width": 1,
+        **strides_of("x", x_sample, 0, 0),
+        **strides_of(y, y_sample, 0, 0),
+        **taps_of(layout, (1, 1), 0, 0, 1),
+        **filters_of(layout, start, w, y),
+        **{f"{operand}_group_stride": 0 for operand in ("x", w, y)},  # there is one group
+    }

@@ -151,10 +151,13 @@ class Values:
         """How many copies of a gradient there are to add up."""
         return self._copies.get(name, 1)
 
-    def strides(self, v: Value) -> tuple[int, int, int]:
-        """Elements from one sample, row and pixel to the next."""
-        layout = self.layout(v)
-        return layout.image, layout.row, layout.pixel
+    def strides(self, **operands: Value) -> dict[str, int]:
+        """Return the arguments x_sample_stride, x_row_stride and x_pixel_stride of each operand x."""
+        found: dict[str, int] = {}
+        for name, v in operands.items():
+            layout = self.layout(v)
+            found |= strides_of(name, layout.image, layout.row, layout.pixel)
+        return found
 
     # ---- operands ---------------------------------------------------------------------------------
     def image(self, v: Value, *, write: bool = False, at: int | None = None, extent: int = 0) -> Operand:
@@ -176,6 +179,11 @@ class Values:
     def from_element(self, v: Value, start: int, extent: int) -> Operand:
         """Return a value without a batch from one of its elements on, or backwards from there."""
         return Operand(self.buffer(v), start, extent)
+
+
+def strides_of(operand: str, sample: int, row: int, pixel: int) -> dict[str, int]:
+    """Return the arguments that hold these strides of an operand."""
+    return {f"{operand}_sample_stride": sample, f"{operand}_row_stride": row, f"{operand}_pixel_stride": pixel}
 
 
 def padded(n: int) -> int:

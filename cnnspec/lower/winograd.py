@@ -8,19 +8,19 @@ them and transforms back. Transformed filters, four times as large, are then nev
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from ..abi import When
+from ..abi.constants import MOST_TILE_ROWS
 from ..ir.graph import Node, Value
 from ..layouts import FilterLayout, ImageLayout
-from ..ops.activation import fused_args
-from ..plan.plan import KEPT, LAST, Buffer, Operand
+from ..plan.plan import KEPT, Buffer, Operand
 from .cut import Cut
 from .emitter import Emitter
-from .values import parameter_size
+from .functions import function_of
+from .values import parameter_size, strides_of
 
-CHANNELS = 9  # place in the arguments of winograd_conv2d
-ROWS = 8  # most of a register tile; kernels/tile.py
 TILE_BYTES = 600 * 1024  # of transformed tiles at a time: they stay in the second-level cache
 MOST_TILES = 64
 STAGED_TILES = 128  # the same in stages, where filters are transformed anew for each such block
@@ -55,10 +55,10 @@ def _waits_for_memory(emit: Emitter, y: ImageLayout) -> bool:
     return emit.training and y.channels <= FEW_OUTPUTS and y.pixel == y.channels
 
 
-def _workspace(emit: Emitter, inner: int, channels: int, planes: tuple[int, int]) -> list[Operand]:
-    """Return the operands that hold transformed tiles of both sides and one square of pixels at the border."""
-    sizes = (36 * planes[0], 36 * planes[1], 36 * max(inner, channels))
-    return [emit.workspace(size) for size in sizes]
+def _workspace(emit: Emitter, other: str, inner: int, channels: int, planes: tuple[int, int]) -> dict[str, Operand]:
+    """Return the operands that hold transformed tiles v of x and of the other side, and one square at the border."""
+    sizes = {"v": 36 * planes[0], other: 36 * planes[1], "edge": 36 * max(inner, channels)}
+    return {name: emit.workspace(size) for name, size in sizes.items()}
 
 
 def lower_winograd(
@@ -71,36 +71,54 @@ def lower_winograd(
     layout: FilterLayout,
     activation: str,
     flops: int,
-    plus: Value | None = None,
+    addend: Value | None = None,
 ) -> None:
-    """Emit the transform of the filters, once, and the convolution on transformed tiles; ``plus`` is added to it."""
+    """Emit the transform of the filters, once, and the convolution on transformed tiles; ``addend`` is added to it."""
     inner, channels, panels = layout.inner, layout.channels, layout.panels
     ly = emit.layout(node.output)
     plane = panels * inner * layout.width + GAP
     filters = emit.scratch("winograd", 36 * plane)
     blocks = _blocks(inner)
     block = inner // blocks * layout.width
-    transform = [
-        replace(w, block=block, extent=layout.size - (blocks - 1) * block),
-        emit.part(filters, block, 36 * plane - (blocks - 1) * block),
-    ]
-    emit.call(f"winograd_filter.{layout.width}", transform, (panels, inner, inner // blocks, plane), domain=blocks)
+    transform = dict(
+        w=replace(w, block=block, extent=layout.size - (blocks - 1) * block),
+        u=emit.part(filters, block, 36 * plane - (blocks - 1) * block),
+    )
+    sizes = dict(panels=panels, in_channels=inner, rows=inner // blocks, u_plane_stride=plane)
+    emit.call(f"winograd_filter.{layout.width}", transform, sizes, domain=blocks)
     tiles, *planes = _tiles(inner, panels * layout.width)
-    args = (
-        ly.height, ly.width, lx.image, lx.row, lx.pixel, *emit.strides(node.output), inner, channels, tiles, *planes,
-        *fused_args(activation), plane, int(_waits_for_memory(emit, ly)), *(emit.strides(plus) if plus else ()),
-    )  # fmt: skip
-    shift = emit.whole(bias[0] if bias else emit.zeros(channels))
-    operands = [x, emit.whole(filters), shift, emit.image(node.output, write=True)]
-    operands += _workspace(emit, inner, panels * layout.width, (planes[0], planes[1]))
-    operands += [emit.image(plus)] if plus else []
-    rows = 4 * -(-ROWS // -(-ly.width // 4))  # fewer tiles than a register tile has rows would leave some idle
+    args = dict(
+        out_height=ly.height,
+        out_width=ly.width,
+        **strides_of("x", lx.image, lx.row, lx.pixel),
+        **emit.strides(y=node.output),
+        in_channels=inner,
+        out_channels=channels,
+        tiles=tiles,
+        v_plane_stride=planes[0],
+        m_plane_stride=planes[1],
+        **function_of(activation),
+        u_plane_stride=plane,
+        prefetch=int(_waits_for_memory(emit, ly)),
+        **(emit.strides(addend=addend) if addend else {}),
+    )
+    operands = dict(
+        x=x,
+        u=emit.whole(filters),
+        bias=emit.whole(bias[0] if bias else emit.zeros(channels)),
+        y=emit.image(node.output, write=True),
+        **_workspace(emit, "m", inner, panels * layout.width, (planes[0], planes[1])),
+        **({"addend": emit.image(addend)} if addend else {}),
+    )
+    added = {"addend"} & operands.keys()
+    rows = 4 * -(-MOST_TILE_ROWS // -(-ly.width // 4))  # fewer tiles than a register tile has rows leave some idle
     if panels > 1 and (ly.height % rows or plane > lx.image):  # each block then transforms x, and reads its own filters
-        cut = Cut(CHANNELS, channels, layout.width, (0, inner, int(bool(bias)), 1, 0, 0, 0, 1), 300)
+        steps = {"u": inner, "bias": int(bool(bias)), "y": 1, **dict.fromkeys(added, 1)}
+        cut = Cut("out_channels", channels, layout.width, steps, 300)
     else:
-        down = emit.layout(plus).row if plus else 0
-        cut = Cut(0, ly.height, rows, (lx.row, 0, 0, ly.row, 0, 0, 0, down), 300)
-    emit.call(f"winograd_conv2d{'.plus' if plus else ''}.{layout.width}", operands, args, flops=flops, cut=cut)
+        steps = {"x": lx.row, "y": ly.row, **({"addend": emit.layout(addend).row} if addend else {})}
+        cut = Cut("out_height", ly.height, rows, steps, 300)
+    emit.call(f"winograd_conv2d{'.plus' if addend else ''}.{layout.width}", operands, args, flops=flops, cut=cut)
 
 
 def lower_winograd_staged(
@@ -114,9 +132,9 @@ def lower_winograd_staged(
     activation: str,
     flops: int,
     turned: FilterLayout | None = None,
-    plus: Value | None = None,
+    addend: Value | None = None,
 ) -> None:
-    """Emit the transform of all tiles, then their products with one panel of filters a block; ``plus`` is added.
+    """Emit the transform of all tiles, then their products with one panel of filters a block; ``addend`` is added.
 
     ``layout``: of the filters that convolve; ``turned``: of those that w holds, where they are to be turned over.
     """
@@ -128,30 +146,42 @@ def lower_winograd_staged(
     step = width * turned.width if turned else layout.panel_size
     size = turned.size if turned else layout.size
     planes = few * width + GAP, tiles * width + GAP
-    args = (
-        ly.height, ly.width, emit.batch, plane, part, *emit.strides(node.output), inner, tiles, few, *planes,
-        *fused_args(activation), *((turned.width, turned.panel_size, turned.inner) if turned else ()),
-        *(emit.strides(plus) if plus else ()),
-    )  # fmt: skip
-    operands = [
-        emit.whole(v),
-        replace(emit.whole(w), block=step, extent=size - (panels - 1) * step),
-        replace(emit.whole(bias[0] if bias else emit.zeros(layout.channels)), block=width, extent=width),
-        replace(y, block=width, extent=y.extent - (panels - 1) * width),
-        *(
-            emit.workspace(size)
-            for size in (36 * planes[0], 36 * planes[1], 9 * few * width if turned else GAP, SQUARE)
-        ),
-    ]
-    if plus:
-        added = emit.image(plus)
-        operands.append(replace(added, block=width, extent=added.extent - (panels - 1) * width))
-    name = f"winograd_panel{'_turned' if turned else '.plus' if plus else ''}.{width}"
+    args = dict(
+        out_height=ly.height,
+        out_width=ly.width,
+        batch=emit.batch,
+        v_plane_stride=plane,
+        v_part_stride=part,
+        **emit.strides(y=node.output),
+        in_channels=inner,
+        tiles=tiles,
+        part_channels=few,
+        u_plane_stride=planes[0],
+        m_plane_stride=planes[1],
+        **function_of(activation),
+    )
+    if turned:
+        args |= dict(w_panel_width=turned.width, w_panel_stride=turned.panel_size, w_rows=turned.inner)
+    operands = dict(
+        v=emit.whole(v),
+        w=replace(emit.whole(w), block=step, extent=size - (panels - 1) * step),
+        bias=replace(emit.whole(bias[0] if bias else emit.zeros(layout.channels)), block=width, extent=width),
+        y=replace(y, block=width, extent=y.extent - (panels - 1) * width),
+        u=emit.workspace(36 * planes[0]),
+        m=emit.workspace(36 * planes[1]),
+        turned=emit.workspace(9 * few * width if turned else GAP),
+        square=emit.workspace(SQUARE),
+    )
+    if addend:
+        added = emit.image(addend)
+        operands["addend"] = replace(added, block=width, extent=added.extent - (panels - 1) * width)
+        args |= emit.strides(addend=addend)
+    name = f"winograd_panel{'_turned' if turned else '.plus' if addend else ''}.{width}"
     emit.call(name, operands, args, domain=panels, flops=flops)
 
 
 def lower_winograd_weight_grad(
-    emit: Emitter, operands: Sequence[Operand], node: Node, lx: ImageLayout, layout: FilterLayout, flops: int
+    emit: Emitter, operands: Mapping[str, Operand], node: Node, lx: ImageLayout, layout: FilterLayout, flops: int
 ) -> None:
     """Emit the sums of products of transformed tiles and their way back to filters."""
     inner, channels, panels, width = layout.inner, layout.channels, layout.panels, layout.width
@@ -159,31 +189,38 @@ def lower_winograd_weight_grad(
     ly = emit.layout(dy)
     if getattr(node.op, "algorithm", "") == "winograd staged":
         few = min(inner, FEW)
-        v, v_part, v_plane = _to_tiles(emit, "winograd_input", operands[0], lx, ly, inner, few)
-        z, z_part, z_plane = _to_tiles(emit, "winograd_dy", operands[1], ly, ly, channels, width)
+        v, v_part, v_plane = _to_tiles(emit, "winograd_input", operands["x"], lx, ly, inner, few)
+        z, z_part, z_plane = _to_tiles(emit, "winograd_dy", operands["dy"], ly, ly, channels, width)
         plane = few * width + GAP
-        staged = ly.height, ly.width, emit.batch, v_plane, v_part, z_plane, inner, few, plane
+        staged = dict(
+            out_height=ly.height, out_width=ly.width, batch=emit.batch, v_plane_stride=v_plane, v_part_stride=v_part,
+            z_plane_stride=z_plane, in_channels=inner, part_channels=few, du_plane_stride=plane,
+        )  # fmt: skip
         total = emit.buffer(node.output)
-        calls = [
-            emit.whole(v),
-            replace(emit.whole(z), block=z_part, extent=z.elements - (panels - 1) * z_part),
-            emit.part(total, layout.panel_size, layout.panel_size),
-            emit.workspace(36 * plane),
-        ]
-        emit.call(f"winograd_weight_panel.{width}", calls, staged, domain=panels, flops=flops)
+        tiles = dict(
+            v=emit.whole(v),
+            z=replace(emit.whole(z), block=z_part, extent=z.elements - (panels - 1) * z_part),
+            dw=emit.part(total, layout.panel_size, layout.panel_size),
+            du=emit.workspace(36 * plane),
+        )
+        emit.call(f"winograd_weight_panel.{width}", tiles, staged, domain=panels, flops=flops)
         return
     plane = panels * inner * width + GAP
     total = emit.partial("winograd", 36 * plane, kind=KEPT)
-    tiles, few = _gradient_tiles(inner, channels)
-    planes = tiles * few + GAP, tiles * channels + GAP
-    args = (
-        ly.height, ly.width, lx.image, lx.row, lx.pixel, *emit.strides(dy), inner, channels, tiles, *planes, few, plane,
+    most, few = _gradient_tiles(inner, channels)
+    planes = most * few + GAP, most * channels + GAP
+    args = dict(
+        out_height=ly.height, out_width=ly.width,
+        **strides_of("x", lx.image, lx.row, lx.pixel), **emit.strides(dy=dy),
+        in_channels=inner, out_channels=channels, tiles=most, v_plane_stride=planes[0], z_plane_stride=planes[1],
+        chunk_channels=few, du_plane_stride=plane,
     )  # fmt: skip
-    calls = [*operands, emit.whole(total, write=True), *_workspace(emit, few, channels, planes)]
-    emit.call(f"winograd_weight_grad.{width}", calls, args, flops=flops)
+    sums = dict(**operands, du=emit.whole(total, write=True), **_workspace(emit, "z", few, channels, planes))
+    emit.call(f"winograd_weight_grad.{width}", sums, args, flops=flops)
     gradient = emit.gradient(node.output, parameter_size(node.output.sample))
-    back = [emit.whole(total), emit.whole(gradient, write=True)]
-    emit.call(f"winograd_weight_back.{width}", back, (panels, inner, channels, plane), when=LAST)
+    back = dict(du=emit.whole(total), dw=emit.whole(gradient, write=True))
+    sizes = dict(panels=panels, in_channels=inner, out_channels=channels, du_plane_stride=plane)
+    emit.call(f"winograd_weight_back.{width}", back, sizes, when=When.LAST)
 
 
 def _to_tiles(
@@ -207,6 +244,10 @@ def _to_tiles(
         place = replace(emit.whole(tiles, write=True), offset=offset, extent=extent, sample=count * few)
         places.append(replace(place, repeats=((36, plane), (parts, part))))
     targets = [place if place.sample else places[1] for place in places]  # there are always whole ones
-    args = (ly.height, ly.width, source.image, source.row, source.pixel, channels, few, part, plane)
-    emit.call(kernel, [image, *targets, emit.workspace(SQUARE)], args)
+    operands = dict(zip(("right", "whole", "bottom", "corner"), targets, strict=True))
+    args = dict(
+        out_height=ly.height, out_width=ly.width, **strides_of("x", source.image, source.row, source.pixel),
+        channels=channels, part_channels=few, part_stride=part, plane_stride=plane,
+    )  # fmt: skip
+    emit.call(kernel, dict(x=image, **operands, square=emit.workspace(SQUARE)), args)
     return tiles, part, plane

@@ -61,8 +61,8 @@ class SGD(Optimizer):
     decay: float = attr("float", "weight decay, added to the gradient", default=0.0, min=0)
 
     @property
-    def numbers(self) -> tuple[int | float, ...]:
-        return float(self.momentum), int(self.nesterov), float(self.decay)
+    def numbers(self) -> dict[str, int | float]:
+        return {"momentum": float(self.momentum), "nesterov": int(self.nesterov), "decay": float(self.decay)}
 
 
 @setting("optimizer", "adam")
@@ -79,8 +79,9 @@ class Adam(Optimizer):
     decay: float = attr("float", "weight decay", default=0.0, min=0)
 
     @property
-    def numbers(self) -> tuple[int | float, ...]:
-        return float(self.beta1), float(self.beta2), float(self.eps), float(self.decay), int(self.decoupled)
+    def numbers(self) -> dict[str, int | float]:
+        floats = {name: float(getattr(self, name)) for name in ("beta1", "beta2", "eps", "decay")}
+        return {**floats, "decoupled": int(self.decoupled)}
 
     def step_numbers(self, step: int) -> tuple[float, ...]:
         """Return what makes up for moments that begin at zero: 1 - beta^t of both."""

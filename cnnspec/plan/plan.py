@@ -11,7 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
 
+from ..abi import When, signature_of
 from ..layouts import ImageLayout
 
 SHARDS = 8  # fixed: the order of all sums follows from it; plans without sums may be cut finer (runtime/runner.py)
@@ -21,10 +24,6 @@ CACHE_BYTES = 512 * 1024  # what a group may touch: half of the second-level cac
 # Domains of calls: cut by samples, a few at a time; cut by samples, a whole shard at a time (dense layers, whose rows
 # are samples); n > 0: n blocks.
 BATCH, WIDE = 0, -1
-
-# When a call of a batch segment runs: for every group of samples, or for each shard once, before its first group or
-# behind its last.
-ALWAYS, FIRST, LAST = 0, 1, 2
 
 ITEM = {"f32": 4, "f64": 8, "i32": 4, "i64": 8, "u8": 1}
 
@@ -79,17 +78,20 @@ class Operand:
 
 @dataclass(frozen=True)
 class KernelCall:
-    """One call of a kernel. ``domain`` is BATCH or a number of blocks; ``backward`` is for reports only."""
+    """One call of a kernel. ``domain`` is BATCH or a number of blocks; ``backward`` is for reports only.
+
+    ``operands`` and ``args`` are namedtuples with the names of the kernel's signature (cnnspec/abi/kernels.py).
+    """
 
     kernel: str
     operands: tuple[Operand, ...]
-    args: tuple[int | float, ...]
+    args: Any
     domain: int
     layer: str = ""
     backward: bool = False
     flops: int = 0  # for one sample
     waits: tuple[Buffer, ...] = ()  # not read, but what must be made before
-    when: int = ALWAYS
+    when: When = When.ALWAYS
 
     @property
     def reads(self) -> Iterator[Buffer]:
@@ -117,7 +119,7 @@ class Segment:
     @property
     def every_shard(self) -> bool:
         """Whether shards run even without samples: what they would add up is then zero."""
-        return any(c.when != ALWAYS for c in self.calls)
+        return any(c.when != When.ALWAYS for c in self.calls)
 
 
 @dataclass
@@ -167,16 +169,28 @@ class Plan:
         for i, s in enumerate(self.segments):
             cut = f"batch shards={SHARDS} group={s.group}" if s.by_sample else f"blocks={s.domain}"
             lines.append(f"segment {i} {cut}{' prepare' if s.prepare else ''}")
-            for c in s.calls:
-                reads = " ".join(_show(o) for o in c.operands if not o.write)
-                writes = " ".join(_show(o) for o in c.operands if o.write)
-                args = " ".join(f"{a:g}" if isinstance(a, float) else str(a) for a in c.args)
-                when = ("", " first", " last")[c.when]
-                lines.append(f"  {writes} = {c.kernel} {reads} [{args}]{when}{f'  ; {c.layer}' if c.layer else ''}")
+            lines += [_line(c) for c in s.calls]
         return "\n".join(lines) + "\n"
+
+
+def _line(c: KernelCall) -> str:
+    """Return a call as one line: WRITTEN = KERNEL READ [ARGUMENTS], each by its name in the kernel's signature."""
+    signature = signature_of(c.kernel)
+    operands = [(f"{field.name}:{_show(o)}", o) for field, o in zip(signature.operands, c.operands, strict=True)]
+    reads = " ".join(text for text, o in operands if not o.write)
+    writes = " ".join(text for text, o in operands if o.write)
+    args = " ".join(f"{field.name}={_number(a)}" for field, a in zip(signature.arguments, c.args, strict=True))
+    when = "" if c.when == When.ALWAYS else f" {c.when.name.lower()}"
+    return f"  {writes} = {c.kernel} {reads} [{args}]{when}{f'  ; {c.layer}' if c.layer else ''}"
 
 
 def _show(o: Operand) -> str:
     where = f"{o.buffer.kind}@{o.buffer.offset}" if o.buffer.offset >= 0 else o.buffer.kind
     inside = f"+{o.offset}" if o.offset else ""
     return f"{o.buffer.name}({where}{inside})"
+
+
+def _number(a: int | float) -> str:
+    if isinstance(a, IntEnum):
+        return a.name.lower()
+    return f"{a:g}" if isinstance(a, float) else str(a)

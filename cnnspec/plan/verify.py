@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..abi import signature_of
 from ..errors import InternalError
 from .memory import copies
 from .plan import (
@@ -24,9 +25,10 @@ from .schedule import dependences
 
 
 def verify_plan(plan: Plan) -> None:
-    """Raise InternalError unless operands lie inside their buffers, live buffers lie apart, and order is kept."""
+    """Raise InternalError unless calls fit their kernels, operands lie inside their buffers, and order is kept."""
     for segment in plan.segments:
         for call in segment.calls:
+            _fits(plan, call)
             for operand in call.operands:
                 _inside(plan, segment, call, operand)
     _evenly_spaced(plan)
@@ -45,6 +47,33 @@ def verify_plan(plan: Plan) -> None:
 def _memory(b: Buffer) -> str:
     """The memory a buffer lies in: workspace (as LOCAL), parameters, states, the caller's, or the arena (as "")."""
     return LOCAL if b.kind in OF_THREAD else b.kind if b.kind in (PARAM, STATE, GIVEN) else ""
+
+
+def _fits(plan: Plan, call: KernelCall) -> None:
+    """Raise InternalError unless a call's operands and arguments have the names and kinds of its kernel's signature."""
+    signature = signature_of(call.kernel)
+    for what, expected, found in (
+        ("operands", signature.operands, call.operands),
+        ("arguments", signature.arguments, call.args),
+    ):
+        names, wanted = getattr(found, "_fields", ()), tuple(field.name for field in expected)
+        if names != wanted:
+            raise InternalError(
+                f"invalid plan: the {what} of {call.kernel} are {' '.join(names) or 'not named'}, not "
+                f"{' '.join(wanted)}; please report this"
+            )
+    for field, o in zip(signature.operands, call.operands, strict=True):
+        if o.write != field.write or o.buffer.dtype != (field.kind or plan.dtype):
+            raise InternalError(
+                f"invalid plan: {call.kernel} {'writes' if field.write else 'reads'} {field.name} as "
+                f"{field.kind or plan.dtype}, and {o.buffer.name} of {o.buffer.dtype} is "
+                f"{'written' if o.write else 'read'}; please report this"
+            )
+    for field, a in zip(signature.arguments, call.args, strict=True):
+        if isinstance(a, float) != (field.kind == "float"):
+            raise InternalError(
+                f"invalid plan: {field.name} of {call.kernel} is {field.kind or 'whole'}, not {a!r}; please report this"
+            )
 
 
 def _inside(plan: Plan, segment: Segment, call: KernelCall, o: Operand) -> None:

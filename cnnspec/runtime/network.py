@@ -8,9 +8,9 @@ from functools import cached_property
 
 import numpy as np
 
+from ..abi import STEP
 from ..compiler import Compiler
 from ..errors import DataError
-from ..ir.graph import STEP
 from ..kernels.effort import Progress
 from ..lower.values import parameter_size, parameter_space
 from ..plan.plan import STATE, Buffer, Plan
@@ -125,7 +125,8 @@ class Network(InTurn):
         self._feed(self.training, x, target, epoch, sample_ids)
         step = self.training.view(self.training.plan.inputs["step"])[0]
         own = self.model.train.optimizer.step_numbers(self.steps + 1)
-        step[: 2 + len(own)] = (1.0 / len(x), lr, *own)
+        step[STEP.inverse_batch], step[STEP.lr] = 1.0 / len(x), lr
+        step[STEP.own : STEP.own + len(own)] = own
 
     def end_step(self, n: int) -> StepResult:
         """Return what a step on ``n`` samples gave, when its plan has run."""
@@ -278,7 +279,7 @@ class Network(InTurn):
         """Run a plan without optimizer on one batch, and return the runner, whose memory holds the results."""
         runner = self._runner(plan)
         self._feed(runner, x, target, epoch, sample_ids)
-        runner.view(plan.inputs["step"])[0, STEP["inverse_batch"]] = 1 / len(x)
+        runner.view(plan.inputs["step"])[0, STEP.inverse_batch] = 1 / len(x)
         runner.run(len(x))
         return runner
 

@@ -39,7 +39,7 @@ def test_filters_that_outweigh_the_image_are_shared_out() -> None:
     """Each block has its own filters, by Winograd and directly; a thousand classes leave a panel and a part."""
     model = Compiler.from_text(HEAD + NETS["filters"] + "dense 1000\ndense classes\n").model
     segments = Network(Compiler.of(model, Options(batch=1))).inference.plan.segments
-    cut = {(s.domain, c.kernel.split(".")[0], c.args[9 if "winograd" in c.kernel else 17]) for s in segments
+    cut = {(s.domain, c.kernel.split(".")[0], c.args.out_channels) for s in segments
            for c in s.calls if c.kernel.startswith(("winograd_conv2d", "conv2d")) and s.domain > 1}  # fmt: skip
     assert {(3, "winograd_conv2d", 32), (5, "conv2d_deep", 32), (5, "conv2d", 96), (6, "conv2d_row", 160)} <= cut
 
@@ -47,23 +47,23 @@ def test_filters_that_outweigh_the_image_are_shared_out() -> None:
 def test_pooling_is_shared_out_by_channels() -> None:
     model = Compiler.from_text(HEAD + NETS["pools"] + "dense classes\n").model
     segments = Network(Compiler.of(model, Options(batch=1))).inference.plan.segments
-    cut = {(c.kernel, s.domain, c.args[2]) for s in segments for c in s.calls if "pool" in c.kernel}
+    cut = {(c.kernel, s.domain, c.args.channels) for s in segments for c in s.calls if "pool" in c.kernel}
     assert cut == {("maxpool.values.f32", 4, 16), ("avgpool.f32", 2, 32)}
 
 
 def test_blocks_are_equal_and_worth_a_barrier() -> None:
     block = int(100_000 * WORTH)  # operations at 100 GFLOP/s
-    rows = Cut(0, 28, 4, (100, 0, 50))
+    rows = Cut("height", 28, 4, {"x": 100, "y": 50})
     assert [rows.blocks(flops) for flops in (0, block, 2 * block, 7 * block, 100 * block)] == [1, 1, 1, 7, 7]
-    assert Cut(0, 28, 4, (), speed=300).blocks(7 * block) == 1  # a faster kernel needs more work
-    assert Cut(0, 30, 4, ()).blocks(100 * block) == 1  # four rows must stay together
-    assert Cut(0, 64, 1, ()).blocks(100 * block) == MOST
+    assert Cut("height", 28, 4, {}, speed=300).blocks(7 * block) == 1  # a faster kernel needs more work
+    assert Cut("height", 30, 4, {}).blocks(100 * block) == 1  # four rows must stay together
+    assert Cut("height", 64, 1, {}).blocks(100 * block) == MOST
 
 
 def test_blocks_share_an_operand_out_exactly() -> None:
-    x, w, y = (
-        Operand(Buffer(n, "f32", 5000, "batched"), 7, extent) for n, extent in zip("xwy", (3000, 90, 1400), strict=True)
-    )
-    cut = Cut(0, 28, 4, (100, 0, 50)).apply((x, w, y), 7)
-    assert [(o.block, o.extent) for o in cut] == [(400, 600), (0, 90), (200, 200)]
-    assert Cut(1, 28, 4, ()).shorten((9, 28, 3), 7) == [9, 4, 3]
+    extents = {"x": 3000, "w": 90, "y": 1400}
+    operands = {name: Operand(Buffer(name, "f32", 5000, "batched"), 7, n) for name, n in extents.items()}
+    cut = Cut("height", 28, 4, {"x": 100, "y": 50})
+    shared = {name: (o.block, o.extent) for name, o in cut.apply(operands, 7).items()}
+    assert shared == {"x": (400, 600), "w": (0, 90), "y": (200, 200)}
+    assert cut.shorten({"channels": 9, "height": 28, "width": 3}, 7) == {"channels": 9, "height": 4, "width": 3}

@@ -128,7 +128,7 @@ def test_a_batch_is_its_samples_one_by_one(op: Op, shape: tuple[int, ...], n: in
 def test_large_dense_weights_are_read_once() -> None:
     """Panel by panel, with all samples: 23 whole panels in as many blocks, and what is left of one for each shard."""
     calls = [c for s in plan(Dense(750), (1100,), batch=64).segments for c in s.calls if c.kernel.startswith("conv2d.")]
-    assert [(c.domain, c.args[17]) for c in calls if not c.backward] == [(23, 32), (WIDE, 14)] * 2
+    assert [(c.domain, c.args.out_channels) for c in calls if not c.backward] == [(23, 32), (WIDE, 14)] * 2
     small = [c for s in plan(Dense(75), (1100,), batch=64).segments for c in s.calls if c.kernel.startswith("conv2d.")]
     assert {c.domain for c in small} == {WIDE}
 

@@ -108,7 +108,7 @@ def test_in_stages_it_is_convolution(size: tuple[int, int], inner: int, channels
     ):
         for kind, place in enumerate(call.operands[1:5]):
             if ends[kind + 1] > ends[kind]:  # the plan's places are those that kernels read
-                few = call.args[6]
+                few = call.args.part_channels
                 assert (place.offset, place.sample) == (n * ends[kind] * few, (ends[kind + 1] - ends[kind]) * few)
     for some in (n, 25, 5):  # the kinds of squares lie side by side in a full batch alone
         part = {name: a[:some] if name in ("x0", "target") else a for name, a in arrays.items()}

@@ -87,11 +87,11 @@ def test_a_part_is_read_in_place_after_the_call_that_writes_it() -> None:
         calls = [c for c in segment.calls if not c.kernel.startswith("fill")]
         for before, call in pairwise(calls):
             if call.kernel.startswith("batch_stats"):
-                channels, pixel = call.args[2], call.args[5]
+                channels, pixel = call.args.channels, call.args.x_pixel_stride
                 assert (channels, pixel) in {(16, 64), (12, 64)}
                 written = [o for o in before.operands if o.write]
                 assert (written[0].buffer, written[0].offset) == (call.operands[0].buffer, call.operands[0].offset)
-    read = [c.args[2] for s in segments for c in s.calls if c.kernel.startswith("batch_stats")]
+    read = [c.args.channels for s in segments for c in s.calls if c.kernel.startswith("batch_stats")]
     assert read == [16, 12, 12, 12, 12]
 
 

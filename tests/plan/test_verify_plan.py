@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from cnnspec.abi import pack
 from cnnspec.autodiff import differentiate
 from cnnspec.compiler import Compiler
 from cnnspec.errors import InternalError
@@ -25,6 +26,11 @@ def plan() -> Plan:
     return compile_plan(graph, batch=20, optimizer=SGD(momentum=0.9))
 
 
+def fill(operand: Operand, domain: int) -> KernelCall:
+    """Return a call that fills an operand with zeros."""
+    return KernelCall("fill.f32", *pack("fill.f32", {"y": operand}, {"elements": operand.extent, "value": 0.0}), domain)
+
+
 def replace_operand(plan: Plan, fits: Callable[[Segment, KernelCall, Operand], bool], **changes: object) -> Operand:
     """Change the first operand that fits, in place."""
     for segment in plan.segments:
@@ -32,7 +38,7 @@ def replace_operand(plan: Plan, fits: Callable[[Segment, KernelCall, Operand], b
             for j, o in enumerate(call.operands):
                 if fits(segment, call, o):
                     new = dataclasses.replace(o, **changes)  # type: ignore[arg-type]
-                    operands = (*call.operands[:j], new, *call.operands[j + 1 :])
+                    operands = call.operands._replace(**{call.operands._fields[j]: new})
                     segment.calls[i] = dataclasses.replace(call, operands=operands)
                     return o
     raise AssertionError("no operand fits")
@@ -40,6 +46,50 @@ def replace_operand(plan: Plan, fits: Callable[[Segment, KernelCall, Operand], b
 
 def test_a_plan_as_compiled_passes(plan: Plan) -> None:
     verify_plan(plan)
+
+
+def replace_call(plan: Plan, family: str, **changes: object) -> None:
+    """Change the first call of a kernel, in place."""
+    segment, i = next((s, i) for s in plan.segments for i, c in enumerate(s.calls) if c.kernel.startswith(f"{family}."))
+    segment.calls[i] = dataclasses.replace(segment.calls[i], **changes)  # type: ignore[arg-type]
+
+
+def call_of(plan: Plan, family: str) -> KernelCall:
+    return next(c for s in plan.segments for c in s.calls if c.kernel.startswith(f"{family}."))
+
+
+def test_arguments_of_another_kernel(plan: Plan) -> None:
+    replace_call(plan, "maxpool", args=call_of(plan, "maxpool_grad").args)
+    with pytest.raises(InternalError, match=r"the arguments of maxpool\.2x2.* are height .* not height"):
+        verify_plan(plan)
+
+
+def test_operands_without_names(plan: Plan) -> None:
+    replace_call(plan, "maxpool", operands=tuple(call_of(plan, "maxpool").operands))
+    with pytest.raises(InternalError, match=r"the operands of maxpool\.2x2.* are not named, not x y"):
+        verify_plan(plan)
+
+
+def test_an_operand_that_is_read_where_the_kernel_writes(plan: Plan) -> None:
+    operands = call_of(plan, "maxpool").operands
+    replace_call(plan, "maxpool", operands=operands._replace(y=dataclasses.replace(operands.y, write=False)))
+    with pytest.raises(InternalError, match=r"maxpool\.2x2.* writes y as f32, and .* is read"):
+        verify_plan(plan)
+
+
+def test_an_operand_of_another_type(plan: Plan) -> None:
+    operands = call_of(plan, "maxpool").operands
+    replace_call(plan, "maxpool", operands=operands._replace(indices=operands.y))
+    with pytest.raises(InternalError, match=r"maxpool\.2x2.* writes indices as u8, and .* of f32"):
+        verify_plan(plan)
+
+
+@pytest.mark.parametrize(("name", "value"), [("momentum", 1), ("nesterov", 1.0)])
+def test_an_argument_of_another_type(plan: Plan, name: str, value: float) -> None:
+    """A float is passed by its bits, so a whole number in its place would be another number."""
+    replace_call(plan, "sgd", args=call_of(plan, "sgd").args._replace(**{name: value}))
+    with pytest.raises(InternalError, match=f"{name} of sgd.f32 is (float|whole), not {value}"):
+        verify_plan(plan)
 
 
 @pytest.mark.parametrize("write", [False, True])
@@ -57,7 +107,7 @@ def test_the_last_sample_outside_a_shared_buffer() -> None:
     shared = Buffer("tiles", "f32", 20 * 16 + 4, SHARED, offset=0)
 
     def with_samples(distance: int) -> Plan:
-        call = KernelCall("fill.f32", (Operand(shared, 4, 16, 0, True, distance),), (16, 0.0), BATCH)
+        call = fill(Operand(shared, 4, 16, 0, True, distance), BATCH)
         return Plan(20, "f32", [Segment(BATCH, [call])], {"tiles": shared}, {}, shared.nbytes, 0, {}, {})
 
     verify_plan(with_samples(16))
@@ -84,7 +134,7 @@ def test_pieces_of_a_sample_in_a_shared_buffer() -> None:
 def test_what_a_shard_keeps_stays_in_its_segment() -> None:
     """Another thread may run the shard in the next segment."""
     kept = Buffer("sums", "f32", 64, KEPT, offset=0)
-    calls = [KernelCall("fill.f32", (Operand(kept, 0, 64, 0, True),), (64, 0.0), BATCH) for _ in range(2)]
+    calls = [fill(Operand(kept, 0, 64, 0, True), BATCH) for _ in range(2)]
 
     def with_segments(*segments: Segment) -> Plan:
         return Plan(20, "f32", list(segments), {"sums": kept}, {}, 0, kept.nbytes, {}, {})
@@ -142,8 +192,9 @@ def test_blocks_that_need_a_barrier(plan: Plan) -> None:
     b = Buffer("extra", "f32", 64, SHARED, offset=plan.arena, first=0, last=10**6)
     plan.buffers["extra"] = b
     plan.arena += b.nbytes
-    write = KernelCall("fill.f32", (Operand(b, 0, 64, 0, True),), (64, 0.0), 8)
-    read = KernelCall("fill.f32", (Operand(b, 0, 64),), (64, 0.0), 8)
+    write = fill(Operand(b, 0, 64, 0, True), 8)
+    both = {"x": Operand(b, 0, 64), "y": Operand(b, 0, 64, 0, True)}
+    read = KernelCall("join.f32", *pack("join.f32", both, {"start": 0, "elements": 64}), 8)
     plan.segments.append(Segment(8, [write]))
     plan.segments.append(Segment(8, [read]))
     verify_plan(plan)
