@@ -11,7 +11,8 @@ from running import Run
 from cnnspec.compiler import Compiler
 from cnnspec.model.model import Model
 from cnnspec.options import Options
-from cnnspec.runtime.network import Network, training_graph
+from cnnspec.passes.pipelines import training_graph
+from cnnspec.runtime.network import Network
 
 Step = Callable[[np.ndarray, np.ndarray, dict[str, np.ndarray], int, float], np.ndarray]
 
