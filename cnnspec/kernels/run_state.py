@@ -32,7 +32,7 @@ class CallRow(NamedTuple):
     first_operand: int
     operands: int  # count
     arguments: int  # address
-    when: int  # plan.py: ALWAYS, FIRST, LAST
+    when: int  # a When
 
 
 class OperandRow(NamedTuple):

@@ -79,17 +79,19 @@ def test_a_folder_that_will_not_do_is_replaced_by_a_temporary_one(
 
 
 def test_the_name_follows_the_sources(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """An edit in any kernel file, even one that numba would not notice, gives another folder."""
-    copy = tmp_path / "kernels"
-    shutil.copytree(Path(cache.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    """An edit in any file of kernels or abi, even one that numba would not notice, gives another folder."""
+    package = Path(cache.__file__).parents[1]
+    for folder in ("kernels", "abi"):
+        shutil.copytree(package / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    sources = sorted(tmp_path.glob("*/*.py"))
     name = cache.cache_dir().name
-    monkeypatch.setattr(cache, "__file__", str(copy / "cache.py"))
+    monkeypatch.setattr(cache, "__file__", str(tmp_path / "kernels" / "cache.py"))
     assert cache.cache_dir().name == name, "the place of the sources does not matter"
     seen = {name}
-    for path in sorted(copy.glob("*.py")):
+    for path in sources:
         path.write_text(path.read_text(encoding="utf-8") + "# edited\n", encoding="utf-8")
         seen.add(cache.cache_dir().name)
-    assert len(seen) == 1 + len(list(copy.glob("*.py")))
+    assert len(seen) == 1 + len(sources)
 
 
 def test_the_name_follows_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -122,7 +122,7 @@ def test_pieces_of_a_sample_in_a_shared_buffer() -> None:
     shared = Buffer("tiles", "f32", 20 * 4 + 3 * 100, SHARED, offset=0)
 
     def with_pieces(*repeats: tuple[int, int]) -> Plan:
-        call = KernelCall("fill.f32", (Operand(shared, 0, 304, 0, True, 4, repeats),), (16, 0.0), BATCH)
+        call = fill(Operand(shared, 0, 304, 0, True, 4, repeats), BATCH)
         return Plan(20, "f32", [Segment(BATCH, [call])], {"tiles": shared}, {}, shared.nbytes, 0, {}, {})
 
     verify_plan(with_pieces((4, 100)))
