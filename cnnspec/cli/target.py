@@ -39,7 +39,8 @@ def threads_option(f: F) -> F:
 def exact_option(f: F) -> F:
     """Add ``--exact``, handed to the command as ``options``."""
     text = (
-        "Convolutions as they are written: no Winograd, which is faster and rounds a little more, and no other order."
+        "Compute convolutions directly and in the order of the spec, without Winograd's algorithm, which is faster "
+        "and rounds a little more."
     )
     return click.option("--exact", "options", is_flag=True, callback=lambda _, __, on: Options(exact=on), help=text)(f)
 
