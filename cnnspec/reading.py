@@ -120,6 +120,17 @@ def read_bytes(path: Path | str, limit: int, *, field: str = "", missing: str = 
     return content
 
 
+def read_up_to(stream: IO[bytes], nbytes: int) -> bytearray:
+    """Return what a stream holds, ``nbytes`` + 1 at most: one more than is wanted tells that the stream is longer.
+
+    Memory grows with the content, whatever a header promises.
+    """
+    content = bytearray()
+    while piece := stream.read(min(CHUNK, nbytes + 1 - len(content))):
+        content += piece
+    return content
+
+
 def read_text(path: Path | str, limit: int, *, field: str = "") -> str:
     """Return the text of a UTF-8 file of at most ``limit`` bytes; DataError as :func:`open_file`."""
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 # What moves the cursor, colours, hides or turns text around, or cannot be written: controls (C0, DEL, C1), invisible
@@ -162,6 +162,12 @@ def plain(x: float) -> str:
 def some(n: int, thing: str) -> str:
     """Return how many there are of a thing: ``1 epoch``, ``1,200 steps``, ``10 classes``."""
     return f"{count(n)} {thing}{'' if n == 1 else 'es' if thing.endswith('s') else 's'}"
+
+
+def listed(names: Iterable[str], most: int = 8) -> str:
+    """Return names side by side, and how many more there are beyond ``most``: ``cat, dog and 12 more``."""
+    shown = list(names)
+    return ", ".join(shown[:most]) + (f" and {count(len(shown) - most)} more" if len(shown) > most else "")
 
 
 def short(n: float, unit: str = "") -> str:

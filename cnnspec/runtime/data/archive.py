@@ -12,18 +12,20 @@ import math
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Literal
 
 import numpy as np
 
 from ...errors import DataError
-from ...reading import CHUNK, check_room, open_file
+from ...reading import CHUNK, check_room, open_file, read_up_to
 from . import split as limits
 
 HEADER_NBYTES = 1 << 16  # of an array's description; one of plain numbers takes 128
+_MAGIC = b"\x93NUMPY"
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _BROKEN = (
     zipfile.BadZipFile, zlib.error, EOFError, struct.error,
@@ -60,36 +62,34 @@ class Archive:
             than it promises, or is packed and too large to be unpacked.
         """
         info, path = self._members[name], self.path
+        wrong = partial(DataError, path=path, field=name)
         if info.compress_type not in _METHODS or info.flag_bits & 1:
-            way = "encrypted" if info.flag_bits & 1 else f"compression method {info.compress_type}"
-            raise DataError(
+            raise wrong(
                 "the array is packed in a way that is not read",
-                path=path,
-                field=name,
                 expected="stored or deflated, as numpy.savez and numpy.savez_compressed write it",
-                found=way,
+                found="encrypted" if info.flag_bits & 1 else f"compression method {info.compress_type}",
                 hint="write it again with numpy.savez",
             )
         with self._zip.open(info) as member:
-            shape, order, dtype, start = _header(member, path, name)
+            shape, order, dtype, start = _header(member, wrong)
             nbytes = math.prod(shape) * dtype.itemsize
             if nbytes != info.file_size - start:
-                raise DataError(
+                raise wrong(
                     "the header promises another size than the file holds",
-                    path=path,
-                    field=name,
                     expected=f"{nbytes:,} bytes for {list(shape)} of {dtype}",
                     found=f"{info.file_size - start:,} bytes",
                 )
             if nbytes <= self._left:
                 check_room(nbytes, path=path, field=name)
                 self._left -= nbytes
-                return _content(member, nbytes, path, name).view(dtype).reshape(shape, order=order)
+                content = read_up_to(member, nbytes)
+                if len(content) != nbytes:
+                    found = "more" if len(content) > nbytes else f"{len(content):,} bytes"
+                    raise wrong("the file holds another size than it says", expected=f"{nbytes:,} bytes", found=found)
+                return np.frombuffer(content, dtype).reshape(shape, order=order)
         if info.compress_type != zipfile.ZIP_STORED:
-            raise DataError(
+            raise wrong(
                 "unpacked, the arrays would take too much memory",
-                path=path,
-                field=name,
                 expected=f"at most {limits.IN_MEMORY_NBYTES:,} bytes in the arrays of a compressed file",
                 found=f"{nbytes:,} bytes of {list(shape)}",
                 hint="write it again with numpy.savez, not savez_compressed, or unzip it and pack the .npy files with "
@@ -105,7 +105,7 @@ def open_archive(path: Path, field: str) -> Iterator[Archive]:
     with open_file(path, field=field) as raw:
         head = raw.read(6)
         raw.seek(0)
-        if head == b"\x93NUMPY":
+        if head == _MAGIC:
             raise DataError(
                 "this is one array (.npy), not an archive of several",
                 path=path,
@@ -143,20 +143,20 @@ class _InPieces(io.RawIOBase):
         return True
 
 
-def _header(member: IO[bytes], path: Path, name: str) -> tuple[tuple[int, ...], Literal["C", "F"], np.dtype[Any], int]:
+def _header(
+    member: IO[bytes], wrong: Callable[..., DataError]
+) -> tuple[tuple[int, ...], Literal["C", "F"], np.dtype[Any], int]:
     """Return (shape, order, dtype, where the values begin) of an array."""
     head = member.read(8)
     version = tuple(head[6:8])
     width = 2 if version == (1, 0) else 4
     size = member.read(width)
     length = int.from_bytes(size, "little")
-    if head[:6] != b"\x93NUMPY" or version not in ((1, 0), (2, 0), (3, 0)) or length > HEADER_NBYTES:
-        raise DataError(
+    if head[:6] != _MAGIC or version not in ((1, 0), (2, 0), (3, 0)) or length > HEADER_NBYTES:
+        raise wrong(
             "this is not a NumPy array",
-            path=path,
-            field=name,
             expected=f"a header of format 1, 2 or 3 and at most {HEADER_NBYTES:,} bytes",
-            found=f"{length:,} bytes of header" if head[:6] == b"\x93NUMPY" else f"a beginning of {head!r}",
+            found=f"{length:,} bytes of header" if head[:6] == _MAGIC else f"a beginning of {head!r}",
         )
     text = io.BytesIO(size + member.read(length))
     read = np.lib.format.read_array_header_1_0 if width == 2 else np.lib.format.read_array_header_2_0
@@ -166,43 +166,19 @@ def _header(member: IO[bytes], path: Path, name: str) -> tuple[tuple[int, ...], 
             raise ValueError(f"a shape of {list(shape)}")
     except Exception as error:  # whatever Python's own parser says to a header that is no Python
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"this is not a NumPy array ({why})", path=path, field=name) from None
+        raise wrong(f"this is not a NumPy array ({why})") from None
     if dtype.itemsize == 0:
-        raise DataError("an array of empty texts is not read", path=path, field=name, found=f"dtype {dtype}")
-    if dtype.hasobject or dtype.names is not None or dtype.subdtype is not None or dtype.kind == "V":
-        raise DataError(
-            "an array of Python objects is not read" if dtype.hasobject else "an array of records is not read",
-            path=path,
-            field=name,
+        raise wrong("an array of empty texts is not read", found=f"dtype {dtype}")
+    if dtype.hasobject:
+        raise wrong(
+            "an array of Python objects is not read",
             expected="an array of numbers",
-            found="dtype object" if dtype.hasobject else f"dtype {dtype}",
-            hint="make one array of numbers: numpy.stack(list_of_arrays), or  .astype(numpy.int64)  for labels"
-            if dtype.hasobject
-            else "",
+            found="dtype object",
+            hint="make one array of numbers: numpy.stack(list_of_arrays), or  .astype(numpy.int64)  for labels",
         )
+    if dtype.names is not None or dtype.subdtype is not None or dtype.kind == "V":
+        raise wrong("an array of records is not read", expected="an array of numbers", found=f"dtype {dtype}")
     return tuple(map(int, shape)), "F" if fortran else "C", dtype, 8 + width + length
-
-
-def _content(member: IO[bytes], nbytes: int, path: Path, name: str) -> np.ndarray:
-    """Return uint8[nbytes], read piece by piece; more or fewer bytes, and a wrong checksum, are refused."""
-    content = np.empty(nbytes, np.uint8)
-    filled = 0
-    while piece := member.read(CHUNK):
-        if filled + len(piece) > nbytes:
-            filled += len(piece)
-            break
-        content[filled : filled + len(piece)] = np.frombuffer(piece, np.uint8)
-        filled += len(piece)
-    if filled != nbytes:
-        more = "more than " if filled > nbytes else ""
-        raise DataError(
-            "the file holds another size than it says",
-            path=path,
-            field=name,
-            expected=f"{nbytes:,} bytes",
-            found=f"{more}{min(filled, nbytes):,} bytes",
-        )
-    return content
 
 
 def _data_offset(path: Path, info: zipfile.ZipInfo) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import struct
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -16,7 +17,7 @@ import numpy as np
 
 from ...errors import DataError
 from ...ir.fields import dims
-from ...reading import CHUNK, check_room, open_unpacked
+from ...reading import check_room, open_unpacked, read_up_to
 from . import split as limits
 
 _DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -37,73 +38,55 @@ def read_idx(path: Path, ndims: tuple[int, ...], what: str) -> np.ndarray:
         When the file is missing, empty, cut short, longer than its header says, or not an IDX file.
     """
     with open_unpacked(path, what) as (stream, zipped):
-        return _read(stream, path, ndims, what, None if zipped else path.stat().st_size)
+        return _read(stream, path, ndims, what, zipped)
 
 
-def _read(stream: IO[bytes], path: Path, ndims: tuple[int, ...], what: str, size: int | None) -> np.ndarray:
+def _read(stream: IO[bytes], path: Path, ndims: tuple[int, ...], what: str, zipped: bool) -> np.ndarray:
+    wrong = partial(DataError, path=path, field=what)
     magic = stream.read(4)
     if not magic:
-        raise DataError("the file is empty", path=path, field=what, expected="an IDX file")
+        raise wrong("the file is empty", expected="an IDX file")
     rank = magic[3] if len(magic) == 4 else 0
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _DTYPES or rank not in ndims:
         wanted = " or ".join(f"{d} dimensions (magic 0x{0x0800 + d:08x})" for d in ndims)
-        raise DataError(
+        raise wrong(
             f"this is not an IDX file of {what}",
-            path=path,
             field="magic number",
             expected=f"{wanted} of bytes",
             found=f"0x{magic.hex()}",
         )
+    start = 4 + 4 * rank
     header = stream.read(4 * rank)
-    if len(header) < 4 * rank:
-        raise DataError(
-            "the file ends inside its header",
-            path=path,
-            field=what,
-            expected=f"{4 + 4 * rank} bytes of header",
-            found=f"{4 + len(header)} bytes",
+    if 4 + len(header) < start:
+        raise wrong(
+            "the file ends inside its header", expected=f"{start} bytes of header", found=f"{4 + len(header)} bytes"
         )
     shape = struct.unpack(f">{rank}I", header)
     dtype = np.dtype(_DTYPES[magic[2]])
     nbytes = math.prod(shape) * dtype.itemsize
-    start = 4 + 4 * rank
-    if size is not None:
-        if size != start + nbytes:
-            raise _lies(path, what, shape, start + nbytes, f"{size:,}", size > start + nbytes)
-        if nbytes > limits.IN_MEMORY_NBYTES:
+    size = whole = start + nbytes
+    if not zipped:
+        size = path.stat().st_size
+    if size == whole and nbytes > limits.IN_MEMORY_NBYTES:
+        if not zipped:
             return np.memmap(path, dtype=dtype, mode="r", offset=start, shape=shape)
-    elif nbytes > limits.IN_MEMORY_NBYTES:
-        raise DataError(
+        raise wrong(
             "the unpacked values would not fit in memory",
-            path=path,
-            field=what,
             expected=f"at most {limits.IN_MEMORY_NBYTES:,} bytes in a gzip file",
             found=f"{nbytes:,} bytes, as the header says",
             hint=f"gunzip {path}  (a plain IDX file is read batch by batch)",
         )
-    check_room(nbytes, path=path, field=what)
-    # Chunk by chunk, so that a header which promises gigabytes allocates none of them.
-    content = bytearray()
-    while len(content) <= nbytes:
-        chunk = stream.read(min(CHUNK, nbytes + 1 - len(content)))
-        if not chunk:
-            break
-        content += chunk
-    if len(content) != nbytes:
-        more = len(content) > nbytes
-        found = f"{'more than ' if more else ''}{start + min(len(content), nbytes):,}"
-        raise _lies(path, what, shape, start + nbytes, found, more)
+    if size == whole:
+        check_room(nbytes, path=path, field=what)
+        content = read_up_to(stream, nbytes)
+        size = start + len(content)
+    if size != whole:
+        more = size > whole
+        raise wrong(
+            "the file holds more than its header says" if more else "the header promises more than the file holds",
+            expected=f"{whole:,} bytes for {dims(shape)} values and the header",
+            found=f"more than {whole:,} bytes" if more and zipped else f"{size:,} bytes",
+            hint="get or copy the file again",
+        )
     values = np.frombuffer(content, dtype).reshape(shape)
     return values if dtype.itemsize == 1 else values.astype(dtype.newbyteorder("="))
-
-
-def _lies(path: Path, what: str, shape: tuple[int, ...], expected: int, found: str, surplus: bool) -> DataError:
-    promised = dims(shape)
-    return DataError(
-        "the file holds more than its header says" if surplus else "the header promises more than the file holds",
-        path=path,
-        field=what,
-        expected=f"{expected:,} bytes for {promised} values and the header",
-        found=f"{found} bytes",
-        hint="get or copy the file again",
-    )

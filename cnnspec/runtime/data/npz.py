@@ -9,6 +9,7 @@ from ...errors import DataError
 from ...ir.fields import Shape
 from ...model.settings import DataSettings, Npz
 from ...reading import named_path
+from ...text import listed
 from .archive import open_archive
 from .arrays import Part, dataset_of_parts
 from .registry import source
@@ -41,11 +42,11 @@ def open_npz(settings: DataSettings, input_shape: Shape, classes: int | None, ba
             for part, (images, labels) in chosen.items()
         }
     notes = []
-    used = {name for pair in chosen.values() for name in pair}
-    unused = [name for name in archive.names if name not in used]
+    unused = [name for name in archive.names if not any(name in pair for pair in chosen.values())]
     if unused:
-        listing = ", ".join(unused[:6]) + (", ..." if len(unused) > 6 else "")
-        notes.append(f"{path.name}: not used: {listing} (known are x_train, y_train, x_val, y_val, x_test, y_test)")
+        notes.append(
+            f"{path.name}: not used: {listed(unused)} (known are x_train, y_train, x_val, y_val, x_test, y_test)"
+        )
     if "test" not in parts:
         notes.append(f"{path} holds no x_test; nothing will be tested")
     return dataset_of_parts(
