@@ -257,7 +257,7 @@ class Net(WeightedSpec):
         ------
         DataError
             When the images do not have the size of the spec's input, are of another scale than those that the net was
-            trained on, or a file cannot be read.
+            trained on, a file cannot be read, or the net's outputs are not finite.
 
         Warns
         -----

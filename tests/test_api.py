@@ -360,3 +360,19 @@ def test_training_in_python_tells_what_check_warns_of():
     notes = cnnspec.parse(text).train().notes
     assert any(note.startswith("the net ends in sigmoid") and "delete sigmoid" in note for note in notes)
     assert not cnnspec.parse(text.replace(" -> sigmoid", "")).train().notes
+
+
+def test_outputs_that_are_not_finite_are_no_answer(tmp_path):
+    from safetensors.numpy import load_file, save_file
+
+    net = cnnspec.parse("input 4x4x1 -> flatten -> dense 2")
+    net.save(tmp_path / "w.safetensors")
+    weights = {name: value.copy() for name, value in load_file(tmp_path / "w.safetensors").items()}
+    weights["dense.weight"][3, 1] = np.nan
+    with pytest.raises(cnnspec.DataError, match=r"dense\.weight\[3, 1\]"):
+        net.set_weights(weights)
+    with pytest.raises(cnnspec.DataError, match="weights go by name"):
+        net.set_weights(list(weights.values()))
+    save_file(weights, tmp_path / "nan.safetensors")  # as another tool may write them
+    with pytest.raises(cnnspec.DataError, match="outputs are not finite"):
+        net.load(tmp_path / "nan.safetensors").predict(np.ones((2, 4, 4, 1), np.float32))

@@ -119,10 +119,24 @@ def answer(network: Predicting, model: Model, pixels: np.ndarray, white: float) 
     ----------
     network : a compiled network.
     white : the value that counts as 1.
+
+    Raises
+    ------
+    DataError
+        When an output is NaN or infinite: no answer can be read from it.
     """
     starts = range(0, len(pixels), BATCH)
     parts = [network.predict(normalised(model, pixels[i : i + BATCH], white)) for i in starts]
     outputs = np.concatenate(parts) if parts else np.zeros((0, *model.output_shape), np.float32)
+    if not np.isfinite(outputs).all():
+        place = int(np.argwhere(~np.isfinite(outputs))[0][0])
+        raise DataError(
+            "the net's outputs are not finite",
+            field=f"sample {place}",
+            expected="finite numbers",
+            found=str(outputs[place].reshape(-1)[:3]),
+            hint="the weights hold such numbers, or samples are far larger than those of the training",
+        )
     return outputs if model.train.loss.word == "mse" or outputs.ndim != 2 else softmax(outputs)
 
 

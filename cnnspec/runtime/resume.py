@@ -63,6 +63,16 @@ def restore(
             notes.append(f"train {key} was {before} and is now {now}")
             if key == "epochs":
                 step = (progress.epoch - 1) * steps_per_epoch + progress.step
+                least = -(-step // steps_per_epoch)
+                if int(now) < least:
+                    raise DataError(
+                        "the run has trained for more epochs than that",
+                        path=file,
+                        field="train: epochs",
+                        expected=f"{least} or more",
+                        found=now,
+                        hint=f"--epochs {least} ends it here; without --resume a new run begins",
+                    )
                 notes += learning_rate_jump(model.train, int(before), step, steps_per_epoch)
             continue
         raise DataError(

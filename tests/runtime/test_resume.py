@@ -64,6 +64,18 @@ def test_a_state_that_contradicts_itself_is_refused(tmp_path, field, changes):
     assert caught.value.field == f"progress.{field}"
 
 
+def test_fewer_epochs_than_were_trained_are_refused_and_the_run_stays_as_it_was(tmp_path):
+    whole = run(tmp_path)
+    shorter = dataclasses.replace(MODEL, train=dataclasses.replace(MODEL.train, epochs=2))
+    before = (whole.folder / "last.safetensors").read_bytes()
+    with pytest.raises(DataError, match="more epochs than that") as caught:
+        train(shorter, resume=whole.folder, make_network=FakeNetwork)
+    assert (caught.value.expected, caught.value.found) == ("3 or more", "2")
+    assert (whole.folder / "last.safetensors").read_bytes() == before
+    stopped = run(tmp_path, stop_after_steps=26)  # two epochs of 13 steps
+    assert train(shorter, resume=stopped.folder, make_network=FakeNetwork).status == "finished"
+
+
 @pytest.mark.parametrize("how", ["missing", "cut short"])
 def test_where_the_best_weights_are_lost_it_says_so_and_keeps_the_next_best(tmp_path, how):
     stopped = run(tmp_path, stop_after_steps=17)
