@@ -100,7 +100,7 @@ def test_targets_stay_floats_of_both_shapes() -> None:
 def test_classes_that_count_from_another_number() -> None:
     y = np.arange(8, dtype=np.uint8) % 4 + 1
     assert list(class_numbers(y, 4, path=None, field="y", first=1)) == list(Y)
-    assert count_classes([(y, None, "y")], first=1) == 4
+    assert count_classes(y, first=1) == 4
     y[2] = 0  # as a byte, 0 - 1 would be 255
     with pytest.raises(DataError) as caught:
         class_numbers(y, 4, path=None, field="y", first=1)

@@ -99,7 +99,7 @@ def test_what_is_no_number(x: np.ndarray) -> None:
 
 def test_ragged_lists_and_empty_arrays() -> None:
     assert "equal lengths" in refused([[1, 2], [3]]).expected
-    assert refused(X[:0]).message == "the array is empty"
+    assert refused(X[:0]).message == "the array holds no image"
     assert as_pixels(X[:0], SHAPE, one=True)[0].shape == (0, *SHAPE)  # a prediction of nothing
 
 

@@ -20,13 +20,25 @@ from .split import ArraySplit, Dataset, normalizer_for, with_validation
 
 @dataclass(frozen=True)
 class Part:
-    """One split as it was given: images and labels, what they are called, and the file they come from."""
+    """One split as it was given: images and labels, their names, and the files they come from.
+
+    Attributes
+    ----------
+    path : the file of the images, and of the labels unless these have another.
+    labels_path : the file of labels that have one of their own.
+    """
 
     x: Any
     y: Any
-    x_name: str
-    y_name: str
+    x_name: str = "images"
+    y_name: str = "labels"
     path: Path | None = None
+    labels_path: Path | None = None
+
+    @property
+    def labels_at(self) -> dict[str, Any]:
+        """Where the labels are, as the functions of :mod:`.labels` take it."""
+        return {"path": self.labels_path or self.path, "field": self.y_name}
 
 
 def dataset_of_parts(
@@ -40,6 +52,8 @@ def dataset_of_parts(
     first: int = 0,
     from_one: str = "",
     notes: Sequence[str] = (),
+    class_names: Sequence[str] = (),
+    sha256: str = "",
 ) -> Dataset:
     """Return the data set of its parts ``train`` and perhaps ``val`` and ``test``.
 
@@ -52,6 +66,8 @@ def dataset_of_parts(
     first : the label of the first class.
     from_one : the mend for labels that count from 1; see :func:`class_numbers`.
     notes : what is to be told of the file.
+    class_names : a name for each class; the labels themselves unless given.
+    sha256 : the fingerprint; computed of the values unless given.
 
     Raises
     ------
@@ -68,29 +84,24 @@ def dataset_of_parts(
         x, scale = as_pixels(part.x, input_shape, path=part.path, field=part.x_name, trained=usual)
         told.append(differs(scale, usual, part.x_name) if usual else remark(scale, part.x_name, normalize is not None))
         pixels[key], scales[key] = x, scale
-        labels[key] = as_labels(part.y, len(x), path=part.path, field=part.y_name, images=part.x_name)
+        labels[key] = as_labels(part.y, len(x), images=part.x_name, **part.labels_at)
     numbered = {key: y for key, y in labels.items() if y.ndim == 1}  # the others are targets for mse
     known = 0
     if numbered:
-        known = classes or count_classes(
-            ((y, parts[key].path, parts[key].y_name) for key, y in numbered.items()), first
-        )
+        known = classes or max(count_classes(y, first, **parts[key].labels_at) for key, y in numbered.items())
     for key, y in numbered.items():
-        part = parts[key]
-        labels[key] = class_numbers(y, known, path=part.path, field=part.y_name, first=first, from_one=from_one)
-    splits = {
-        key: ArraySplit(
-            x, labels[key], normalizer_for(normalize, input_shape[-1], scales[key].white), origin=parts[key].path
-        )
-        for key, x in pixels.items()
-    }
+        labels[key] = class_numbers(y, known, first=first, from_one=from_one, **parts[key].labels_at)
+    splits = {}
+    for key, x in pixels.items():
+        normalizer = normalizer_for(normalize, input_shape[-1], scales[key].white)
+        splits[key] = ArraySplit(x, labels[key], normalizer, origin=parts[key].path)
     return Dataset(
         name,
         splits["train"],
         splits.get("val"),
         splits.get("test"),
-        tuple(map(str, range(first, first + known))),
-        fingerprint((x, labels[key], parts[key].path) for key, x in pixels.items()),
+        tuple(class_names or map(str, range(first, first + known))),
+        sha256 or fingerprint((x, labels[key], parts[key].path) for key, x in pixels.items()),
         normalizer_for(normalize, input_shape[-1]),
         tuple(filter(None, told)),
         scales["train"],
@@ -98,18 +109,28 @@ def dataset_of_parts(
 
 
 def fingerprint(parts: Any) -> str:
-    """Return the sha256 of parts (pixels, labels, file): of all values, of a mapped array its file's name and times."""
+    """Return the sha256 of parts (pixels, labels, file); see :func:`take_in`."""
     digest = hashlib.sha256()
     for x, y, path in parts:
-        if isinstance(x, np.memmap) and path is not None:
-            stat = path.stat()
-            digest.update(os.fsencode(f"{path.name} {stat.st_size} {stat.st_mtime_ns}"))
-        else:
-            digest.update(f"{x.shape} {x.dtype}".encode())
-            for piece in pieces(x):
-                digest.update(np.ascontiguousarray(piece).data)
+        take_in(digest, x, path, f"{x.shape} {x.dtype}")
         digest.update(y.tobytes())
     return digest.hexdigest()
+
+
+def take_in(digest: hashlib._Hash, x: np.ndarray, path: Path | None, head: str) -> None:
+    """Add an array to a sha256: ``head`` and all values; of a mapped array its file's name, size and time instead."""
+    if isinstance(x, np.memmap) and path is not None:
+        digest.update(stamp(path))
+        return
+    digest.update(head.encode())
+    for piece in pieces(x):
+        digest.update(np.ascontiguousarray(piece).data)
+
+
+def stamp(path: Path) -> bytes:
+    """Return what tells that a file has changed: its name, its size, and when it was written, in ns."""
+    stat = path.stat()
+    return os.fsencode(f"{path.name} {stat.st_size} {stat.st_mtime_ns}")
 
 
 def dataset_of_arrays(

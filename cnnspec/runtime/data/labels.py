@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -48,34 +47,35 @@ def as_labels(y: Any, n: int, *, path: object = None, field: str = "y", images: 
         )
     if len(y) != n:
         raise DataError(
-            f"{images} and {field} differ in length", path=path, field=field, expected=f"{n:,}", found=f"{len(y):,}"
+            f"{images} and {field} differ in length",
+            path=path,
+            field=field,
+            expected=f"{n:,}, one for each image",
+            found=f"{len(y):,}",
         )
     if targets:
         return y.astype(np.float32)
     return y.view(np.uint8) if kind == "b" else y
 
 
-def count_classes(labels: Iterable[tuple[np.ndarray, object, str]], first: int = 0) -> int:
-    """Return how many classes the labels (array, path, field) count from ``first``, where no spec says it.
+def count_classes(labels: np.ndarray, first: int = 0, *, path: object = None, field: str = "y") -> int:
+    """Return how many classes integer labels [N] count from ``first``, where no spec says it; at least 1.
 
     Raises
     ------
     DataError
         When that would be more classes than anybody has.
     """
-    most = 1
-    for values, path, field in labels:
-        largest = int(values.max()) - first if len(values) else 0
-        if largest >= MOST_CLASSES:
-            raise DataError(
-                "a label is too large to be the number of a class",
-                path=path,
-                field=f"{field}[{int(values.argmax())}]",
-                expected=f"{first} to {first + MOST_CLASSES - 1:,}",
-                found=f"{largest + first}",
-            )
-        most = max(most, largest + 1)
-    return most
+    largest = int(labels.max()) - first if len(labels) else 0
+    if largest >= MOST_CLASSES:
+        raise DataError(
+            "a label is too large to be the number of a class",
+            path=path,
+            field=f"{field}[{int(labels.argmax())}]",
+            expected=f"{first} to {first + MOST_CLASSES - 1:,}",
+            found=f"{largest + first}",
+        )
+    return max(1, largest + 1)
 
 
 def class_numbers(

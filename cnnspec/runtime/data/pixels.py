@@ -6,7 +6,7 @@ One rule holds for training, evaluation and prediction, for files and for arrays
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -123,7 +123,7 @@ def as_pixels(
     if not x.size:
         if one and x.ndim == 1 + len(input_shape):  # a prediction of nothing is nothing
             return x, trained or PixelScale(dtype=str(x.dtype))
-        raise DataError("the array is empty", path=path, field=field, found=str(list(x.shape)))
+        raise DataError("the array holds no image", path=path, field=field, found=str(list(x.shape)))
     dtype = str(x.dtype.newbyteorder("="))
     if x.dtype.kind == "f" and not isinstance(x, np.memmap):
         low, high = float(x.min()), float(x.max())
@@ -319,26 +319,34 @@ def _with_axes(x: np.ndarray, input_shape: Shape, path: object, field: str, one:
         x = x[..., None]
     if x.shape[1:] == wanted:
         return x
-    size = dims(wanted)
     hint = _axes_hint(shape, wanted, field, one)
     if x.ndim != 1 + len(wanted):
         raise DataError(
             "the array has the wrong number of dimensions",
             path=path,
             field=field,
-            expected=f"[N, {', '.join(map(str, wanted))}]: samples of {size}",
+            expected=f"[N, {', '.join(map(str, wanted))}]: samples of {dims(wanted)}",
             found=str(list(shape)),
             hint=hint,
         )
-    found = dims(x.shape[1:])
-    raise DataError(
-        "the images do not have the size of the spec's input",
-        path=path,
-        field=field,
-        expected=f"{size}, as the spec's input says",
-        found=found,
-        hint=hint or f"input {found}",
-    )
+    check_image_shape(x.shape[1:], wanted, path=path, field=field, hint=hint)
+    return x
+
+
+def check_image_shape(
+    shape: Sequence[int], wanted: Shape, *, path: object, field: str = "image size", hint: str = ""
+) -> None:
+    """Raise DataError where images [H, W, C] do not have the size of the spec's input."""
+    found = dims(shape)
+    if tuple(shape) != tuple(wanted):
+        raise DataError(
+            "the images do not have the size of the spec's input",
+            path=path,
+            field=field,
+            expected=f"{dims(wanted)}, as the spec's input says",
+            found=found,
+            hint=hint or f"input {found}",
+        )
 
 
 def _axes_hint(shape: tuple[int, ...], wanted: Shape, field: str, one: bool) -> str:

@@ -11,7 +11,6 @@ from typing import Protocol
 import numpy as np
 
 from ...errors import DataError
-from ...ir.fields import Shape, dims
 from ...model.settings import Normalize
 from ...text import some
 from ..rng import keyed
@@ -268,17 +267,3 @@ def hold_out(split: Split, share: float, seed: int) -> tuple[Split, Split]:
             hint=f"split val={least}%" if divisible and share * len(split) < 1 else "",
         )
     return split.subset(np.sort(order[~picked])), split.subset(np.sort(order[picked]))
-
-
-def check_image_shape(shape: Sequence[int], wanted: Shape, *, path: object) -> None:
-    """Raise DataError when images [H, W, C] do not have the size of the spec's input."""
-    if tuple(shape) != tuple(wanted):
-        found = dims(shape)
-        raise DataError(
-            "the images do not have the size of the spec's input",
-            path=path,
-            field="image size",
-            expected=f"{'x'.join(map(str, wanted))}, as the spec's input says",
-            found=found,
-            hint=f"input {found}",
-        )

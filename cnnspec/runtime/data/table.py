@@ -16,7 +16,7 @@ from ...model.settings import Csv, DataSettings
 from ...reading import CHUNK, named_path, open_unpacked
 from . import split as limits
 from .arrays import Part, dataset_of_parts
-from .mnist import STORED_BY_COLUMN
+from .mnist import FROM_ONE, STORED_BY_COLUMN
 from .registry import source
 from .split import Dataset
 
@@ -60,7 +60,7 @@ def open_csv(settings: DataSettings, input_shape: Shape, classes: int | None, ba
         classes=classes,
         normalize=settings.normalize,
         first=source.first,
-        from_one="first=1 behind the path says so",
+        from_one=FROM_ONE,
         notes=notes,
     )
 
