@@ -23,7 +23,14 @@ PIXELS = NARROW = IN_PARTS = None
 
 
 def conv2d(p, a, n):
-    """Forward: p = x, w, bias, y. Also input gradients (x = dy, flipped filters) and dense layers (a 1x1 image)."""
+    """y = act(x * w + bias): x [n, H, W, groups * in_channels] to y [n, out_height, out_width, groups * out_channels].
+
+    Each output is the sum over kernel_height x kernel_width taps and in_channels. x begins at the first window,
+    padding included. ``start``: a Start. The input gradient of a convolution is this kernel on dy with rotated
+    filters; a dense layer is the case of one pixel. With IN_PARTS a sum of more than 2 * DEEP products is computed in
+    parts of about DEEP, which are added up in y: thousands in one register lose digits, and filters of a part stay in
+    the cache for all rows.
+    """
     x, w, bias, y = p[P.x], p[P.w], p[P.bias], p[P.y]
     out_h, out_w = a[A.out_height], a[A.out_width]
     # from one output position's window to the next
@@ -98,12 +105,14 @@ def conv2d(p, a, n):
 
 
 def conv2d_weight_grad(p, a, n):
-    """Weight gradient: p = x, dy, dw; sums over samples and pixels of x times dy, for ``rows`` of each tap.
+    """dw [kernel_height, kernel_width, in_channels, out_channels] = sum over samples and output pixels of x * dy.
 
-    Every tap and channel goes over a block of pixels before the next block is touched: x then comes from the
-    second-level cache, where a whole image would come from memory once for each tap. Blocks of dy
-    are copied side by side first, and x where pixels are far apart: both would fall into few sets of the caches.
-    With NARROW, for few input channels of one group, rows are those of all taps.
+    ``start`` says whether the sums are added to dw. Of each tap the first ``rows`` input channels are computed. Every
+    tap and channel goes over a block of pixels before the next block is touched. A block of x then comes from the
+    second-level cache; a whole image would come from memory once for each tap. The pixels of each block of dy are
+    copied side by side, and so are those of x where they lie FAR_BYTES or more apart: at such distances they would
+    share a few sets of the caches. With NARROW, for few input channels of one group, the rows of a tile run through
+    all taps.
     """
     x, dy, dw = p[P.x], p[P.dy], p[P.dw]
     out_h, out_w = a[A.out_height], a[A.out_width]

@@ -76,8 +76,12 @@ def make_four(machine: Machine, bits: int) -> Any:
 
 
 def depthwise(p, a, n):
-    """p = x, w, b, y; a = height, width, channels, x strides (from output to output), tap strides, y strides, taps,
-    filter strides, code, parameter, bounds."""
+    """y [n, out_height, out_width, channels] = act(x * w + bias), channel by channel.
+
+    w: [kernel_height, kernel_width, channels]. x_row_stride and x_pixel_stride lead from the window of one output to
+    the next, tap strides from tap to tap of a window. The strides of w are negative where the filter is walked
+    backwards, for input gradients.
+    """
     height, width, channels = a[A.out_height], a[A.out_width], a[A.channels]
     x_step, y_step = a[A.x_pixel_stride] * SIZE, a[A.y_pixel_stride] * SIZE
     row, column, w_row = a[A.tap_row_stride] * SIZE, a[A.tap_pixel_stride] * SIZE, a[A.w_row_stride] * SIZE
@@ -102,7 +106,7 @@ def depthwise(p, a, n):
 
 
 def depthwise_weight_grad(p, a, n):
-    """p = x, dy, dw; a = height, width, channels of dy, x strides, dy strides, kernel, stride, dilation."""
+    """dw [kernel_height, kernel_width, channels] += sum of x * dy over samples and output pixels, by channel."""
     channels = a[A.channels]
     x_row, x_pixel = a[A.x_row_stride] * SIZE, a[A.x_pixel_stride] * SIZE
     for r in range(a[A.kernel_height]):

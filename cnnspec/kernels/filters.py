@@ -11,11 +11,12 @@ P = A = at = T = SIZE = LANES = transpose = None
 
 
 def flip_filters(p, a, n):
-    """p = w, flipped. Output channels become inputs, inputs outputs, and the taps run backwards.
+    """flipped = filters w rotated by 180 degrees, with inputs and outputs exchanged.
 
-    a = groups, and of the source taps_w, inner, channels, width, panel, group; then first tap, step and number of taps
-    of the rows, and of the columns; then width, panels, panel and group of the result. Squares of whole vectors are
-    turned over in registers.
+    w [groups][panels][kernel_height][w_kernel_width][in_channels][w_panel_width] becomes
+    [groups][panels][rows][columns][out_channels][panel_width]. Of the filter rows first_row, first_row + row_step, ...
+    are kept, and of the columns alike: the taps of one phase of the stride. Squares of LANES x LANES numbers are
+    transposed in registers.
     """
     w, out = at(p[P.w]), at(p[P.flipped])
     groups, taps_w, inner, channels = a[A.groups], a[A.w_kernel_width], a[A.in_channels], a[A.out_channels]

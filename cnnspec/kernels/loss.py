@@ -1,7 +1,4 @@
-"""Softmax and losses, vector by vector. Arguments: features, then the sample stride of each operand.
-
-Sums are in float64: there are few numbers, or so many that float32 would lose digits.
-"""
+"""Softmax and losses, vector by vector. Sums are in float64, as those of many numbers would lose digits in float32."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ ONEHOT = False  # True in the kernels with this word in their name
 
 
 def softmax(p, a, n):
-    """p = x, y."""
+    """y = exp(x) / sum(exp(x)), vectors [n, features]."""
     x, y = at(p[P.x]), at(p[P.y])
     for i in range(n):
         f, to = i * a[A.x_sample_stride], i * a[A.y_sample_stride]
@@ -34,7 +31,7 @@ def softmax(p, a, n):
 
 
 def softmax_grad(p, a, n):
-    """p = dy, y, dx; dx = y * (dy - sum(dy * y))."""
+    """dx = y * (dy - sum(dy * y)), vectors [n, features]."""
     dy, y, dx = at(p[P.dy]), at(p[P.y]), at(p[P.dx])
     for i in range(n):
         d, f, to = i * a[A.dy_sample_stride], i * a[A.y_sample_stride], i * a[A.dx_sample_stride]
@@ -46,7 +43,11 @@ def softmax_grad(p, a, n):
 
 
 def cross_entropy(p, a, n):
-    """p = logits, label, loss, correct: strides of the four, smooth."""
+    """loss [n] of logits [n, features] and class numbers ``label`` [n].
+
+    correct [n] is 1 where the largest logit is the label's. loss = -(1 - smooth) log p[label] - smooth * mean(log p),
+    with p = softmax(logits).
+    """
     x, label, loss, correct = at(p[P.logits]), i32_at(p[P.label]), at(p[P.loss]), at(p[P.correct])
     features, smooth = a[A.features], as_float(a[A.smooth])
     for i in range(n):
@@ -68,7 +69,7 @@ def cross_entropy(p, a, n):
 
 
 def cross_entropy_grad(p, a, n):
-    """p = logits, label, step, dx: strides of logits, label, (step), dx, then smooth."""
+    """dx = (softmax(logits) - q) / batch, [n, features]; q = smooth / features, and 1 - smooth more at the label."""
     x, label, step, dx = at(p[P.logits]), i32_at(p[P.label]), at(p[P.step]), at(p[P.dx])
     features, smooth = a[A.features], as_float(a[A.smooth])
     share = float(step[STEP.inverse_batch])
@@ -87,9 +88,9 @@ def cross_entropy_grad(p, a, n):
 
 
 def mse(p, a, n):
-    """p = y, target, loss, correct: strides of the four. Correct: the largest output stands where the target's does.
+    """loss [n] = mean over features of (y - target)^2; correct [n] is 1 where both are largest at one place.
 
-    With ONEHOT a target is a class number, and stands for 1 at its place and 0 elsewhere.
+    target: [n, features]; with ONEHOT class numbers [n], which stand for 1 at their place and 0 elsewhere.
     """
     y, target, loss = at(p[P.y]), i32_at(p[P.target]) if ONEHOT else at(p[P.target]), at(p[P.loss])
     correct = at(p[P.correct])
@@ -110,7 +111,7 @@ def mse(p, a, n):
 
 
 def mse_grad(p, a, n):
-    """p = y, target, step, dx; dx = 2 (y - target) / features * step. ONEHOT: as in mse."""
+    """dx = 2 (y - target) / features / batch, [n, features]. target: as in mse."""
     y, target, step, dx = at(p[P.y]), i32_at(p[P.target]) if ONEHOT else at(p[P.target]), at(p[P.step]), at(p[P.dx])
     share = T(2) * step[STEP.inverse_batch] / T(a[A.features])
     for i in range(n):
@@ -122,7 +123,7 @@ def mse_grad(p, a, n):
 
 
 def finish_loss(p, a, n):
-    """p = loss, correct, totals; totals = sum of losses and of hits over the batch, in the samples' order."""
+    """totals [2] = sum of loss [n] and sum of correct [n], in the samples' order."""
     loss, correct, totals = at(p[P.loss]), at(p[P.correct]), at(p[P.totals])
     total, hits = 0.0, 0.0
     for i in range(n):

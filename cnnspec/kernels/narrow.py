@@ -132,7 +132,7 @@ def make_run_tile(machine: Machine, width: int, bits: int, runs: int, run: int, 
 
 
 def conv2d_narrow(p, a, n):
-    """The same as conv2d, for one group, rows of at least RUN pixels and activations that are bounds or none."""
+    """conv2d of one group, on rows of at least RUN output pixels, with an activation that is none or bounds."""
     x, w, bias, y = p[P.x], p[P.w], p[P.bias], p[P.y]
     out_h, out_w = a[A.out_height], a[A.out_width]
     x_sample, x_row, x_pixel = a[A.x_sample_stride] * SIZE, a[A.x_row_stride] * SIZE, a[A.x_pixel_stride] * SIZE
@@ -159,7 +159,10 @@ def conv2d_narrow(p, a, n):
 
 
 def conv2d_weight_grad_window(p, a, n):
-    """The same as conv2d_weight_grad_narrow, filter rows of RUN numbers at a time."""
+    """conv2d_weight_grad of one group, in tiles that hold whole filters.
+
+    RUN is kernel_width * in_channels, the numbers of one filter row.
+    """
     x, dy, dw = p[P.x], p[P.dy], p[P.dw]
     out_h, out_w = a[A.out_height], a[A.out_width]
     x_sample, x_row, x_pixel = a[A.x_sample_stride] * SIZE, a[A.x_row_stride] * SIZE, a[A.x_pixel_stride] * SIZE

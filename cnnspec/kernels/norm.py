@@ -27,7 +27,11 @@ RUN = 32  # samples that are added up first, where a sample is one pixel
 
 
 def batch_stats(p, a, n):
-    """p = x, partial; a = height, width, channels, x strides, size. Two sweeps: the mean, then squared deviations."""
+    """Merge mean and squared deviations of x [n, height, width, channels] into partial.
+
+    partial: means [padded_channels], squared deviations [padded_channels], and the count of numbers of a channel. A
+    first sweep finds the mean, a second the squared deviations.
+    """
     part = at(p[P.partial])
     height, width, channels, size = a[A.height], a[A.width], a[A.channels], a[A.padded_channels]
     image, row, pixel = a[A.x_sample_stride] * SIZE, a[A.x_row_stride] * SIZE, a[A.x_pixel_stride] * SIZE
@@ -66,7 +70,7 @@ def batch_stats(p, a, n):
 
 
 def merge_stats(p, a, n):
-    """p = partials, mean, var; a = channels, size, elements of a partial, shards. Merged in the shards' order."""
+    """mean, var [channels] of the whole batch, from the partials of all shards, merged in the shards' order."""
     part, mean, var = at(p[P.partial]), at(p[P.mean]), at(p[P.var])
     size, stride = a[A.padded_channels], a[A.shard_stride]
     for c in range(a[A.channels]):
@@ -83,9 +87,10 @@ def merge_stats(p, a, n):
 
 
 def running_update(p, a, n):
-    """p = batch, running, totals; a = channels, pixels of an image (0 for means), momentum; n samples.
+    """running = (1 - momentum) * running + momentum * batch, [channels].
 
-    Where the loss is not finite, what runs stays as it was, as weights do.
+    batch is a mean where ``pixels`` is 0. Else it is a variance of n * pixels numbers, and made unbiased. Where the
+    loss in totals is not finite, running stays as it was, as weights do.
     """
     batch, running, totals = at(p[P.batch]), at(p[P.running]), at(p[P.totals])
     if not math.isfinite(totals[0]):
@@ -99,7 +104,7 @@ def running_update(p, a, n):
 
 
 def normalize_affine(p, a, n):
-    """p = mean, var, weight, bias, affine; affine = scale [size], shift [size]; a = channels, size, eps."""
+    """scale_shift [2][padded_channels] = weight / sqrt(var + eps) and bias - mean * scale; others are [channels]."""
     mean, var, weight, bias, out = at(p[P.mean]), at(p[P.var]), at(p[P.weight]), at(p[P.bias]), at(p[P.scale_shift])
     for c in range(a[A.channels]):
         scale = weight[c] / T(math.sqrt(var[c] + as_float(a[A.eps])))
@@ -108,10 +113,9 @@ def normalize_affine(p, a, n):
 
 
 def affine(p, a, n):
-    """p = x, affine, y; y = f(x * scale + shift): height, width, channels, x and y strides, size, code, parameter,
-    bounds.
+    """y = act(x * scale + shift), images [n, height, width, channels].
 
-    With PLUS p ends in another image, a in its strides: y = f(x * scale + shift + other), where f is only its bounds.
+    With PLUS y = x * scale + shift + addend, kept between ``low`` and ``high``.
     """
     y, code, param = at(p[P.y]), a[A.activation], T(as_float(a[A.parameter]))
     images = (
@@ -132,11 +136,10 @@ def affine(p, a, n):
 
 
 def normalize_sums(p, a, n):
-    """p = dy, x, mean, partial; partial += sum of dy [size], of dy * (x - mean) [size]: height, width, channels,
-    strides of dy and x, size.
+    """partial [2][padded_channels] += sums over samples and pixels of dy and of dy * (x - mean).
 
-    With MASKED p goes on with scale and shift, a with a bound: dy counts only where 0 < x * scale + shift < bound. With
-    PLUS besides, p ends in two more images, a in their strides: total = other + scale * dy.
+    dy, x: [n, height, width, channels]. With MASKED dy counts only where 0 < x * scale + shift < bound. With PLUS
+    besides, total = addend + scale * dy [n, height, width, channels] is written in the same sweep.
     """
     size = a[A.padded_channels] * SIZE
     images = (
@@ -156,7 +159,7 @@ def normalize_sums(p, a, n):
 
 
 def channel_sum(p, a, n):
-    """p = dy, db; db += sum over samples and pixels: a = height, width, channels, dy strides."""
+    """db [channels] += sum over samples and pixels of dy [n, height, width, channels]."""
     samples, height, width, image = n, a[A.height], a[A.width], a[A.dy_sample_stride] * SIZE
     row, pixel = a[A.dy_row_stride] * SIZE, a[A.dy_pixel_stride] * SIZE
     rest = 0
@@ -170,7 +173,10 @@ def channel_sum(p, a, n):
 
 
 def merge_sums(p, a, n):
-    """p = partials, var, dbias, dweight; a = channels, size, elements of a partial, shards, eps."""
+    """dbias, dweight [channels] = the sums of normalize_sums over all shards, in their order.
+
+    Sums of dy * (x - mean) are divided by sqrt(var + eps), so that dweight is the sum of dy times the normalised x.
+    """
     part, var, dbias, dweight = at(p[P.partial]), at(p[P.var]), at(p[P.dbias]), at(p[P.dweight])
     for c in range(a[A.channels]):
         first, second = 0.0, 0.0
@@ -182,7 +188,7 @@ def merge_sums(p, a, n):
 
 
 def normalize_factors(p, a, n):
-    """p = mean, var, weight, dbias, dweight, factors; dx = A dy + B x + C: a = channels, size, pixels, eps."""
+    """coefficients [3][padded_channels] = A, B, C with dx = A*dy + B*x + C (Ioffe & Szegedy 2015, section 3)."""
     mean, var, weight, dbias, dweight = at(p[P.mean]), at(p[P.var]), at(p[P.weight]), at(p[P.dbias]), at(p[P.dweight])
     out = at(p[P.coefficients])
     size, count = a[A.padded_channels], float(n * a[A.pixels])
@@ -196,8 +202,7 @@ def normalize_factors(p, a, n):
 
 
 def add_factors(p, a, n):
-    """p = more, factors; B and C of factors += those of channel ``first`` on of more: a = channels, size, first, size
-    of more."""
+    """B and C of coefficients [3][padded_channels] += B and C of ``more``, from its channel ``first`` on."""
     more, out = at(p[P.more]), at(p[P.coefficients])
     for c in range(a[A.channels]):
         out[a[A.padded_channels] + c] += more[a[A.more_padded_channels] + a[A.first] + c]
@@ -205,10 +210,10 @@ def add_factors(p, a, n):
 
 
 def affine2(p, a, n):
-    """p = dy, x, factors, dx; dx = A dy + B x + C: height, width, channels, strides of dy, x, dx, size.
+    """dx = A*dy + B*x + C, images [n, height, width, channels]; coefficients [3][padded_channels] hold A, B and C.
 
-    With MASKED p goes on with scale and shift, a with a bound: dy counts only where 0 < x * scale + shift < bound. With
-    PLUS p ends in another gradient, a in its strides: dx = A dy + B x + C + other.
+    With MASKED dy counts only where 0 < x * scale + shift < bound. With PLUS addend [n, height, width, channels] is
+    added.
     """
     size = a[A.padded_channels] * SIZE
     images = (
@@ -227,9 +232,10 @@ def affine2(p, a, n):
 
 
 def fold_batchnorm(p, a, n):
-    """p = w, b, weight, bias, mean, var, w', b': a = groups, panels, rows, width, panel, group, channels, eps.
+    """folded_w = w * scale and folded_b = (b - mean) * scale + bias, with scale = weight / sqrt(var + eps).
 
-    With NOBIAS the filters have no bias, and p lacks b.
+    w: [groups][panels][rows][panel_width], ``channels`` filters a group; vectors have one number a filter. With NOBIAS
+    b is 0.
     """
     w, weight, bias, mean, var = at(p[P.w]), at(p[P.weight]), at(p[P.bias]), at(p[P.mean]), at(p[P.var])
     w2, b2 = at(p[P.folded_w]), at(p[P.folded_b])

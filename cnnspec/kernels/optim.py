@@ -1,7 +1,7 @@
 """Optimizers: one sweep over a block of a parameter, which adds up the shards' gradients on the way.
 
-p = gradients, parameter, states..., totals, step; a = block, elements of one copy, copies, hyperparameters...
-A loss that is not finite leaves everything as it is, so that the step can be examined.
+g, the gradient of a block w [elements], is the sum of ``copies`` arrays, one of each shard, copy_stride elements apart.
+A loss in ``totals`` that is not finite leaves everything as it is, so that the step can be examined.
 
 A factor near 1 is not taken as a float32: of 0.999999 that would be off by one percent of what is missing to 1, and so
 would all that decays by it. It is taken as the sum of two, and what is missing is computed in float64.
@@ -39,7 +39,7 @@ def decayed(x, factor, rest, more):
 
 
 def sgd(p, a, n):
-    """States: velocity. Hyperparameters: momentum, nesterov, decay. v = m v + g + decay w; w -= lr (g + m v or v)."""
+    """v = momentum * v + g + decay * w; w -= lr * v, or with nesterov lr * (g + decay * w + momentum * v)."""
     g, w, v, totals, step = at(p[P.gradients]), at(p[P.w]), at(p[P.velocity]), at(p[P.totals]), at(p[P.step])
     count, far, copies, nesterov = a[A.elements], a[A.copy_stride], a[A.copies], a[A.nesterov] != 0
     momentum, decay, lr = T(as_float(a[A.momentum])), T(as_float(a[A.decay])), step[STEP.lr]
@@ -64,7 +64,11 @@ def sgd(p, a, n):
 
 
 def adam(p, a, n):
-    """States: mean, square. Hyperparameters: beta1, beta2, eps, decay, decoupled. step: 1/N, lr, 1 - beta^t (twice)."""
+    """mean and square follow g and g^2; w -= lr * (mean / c1) / (sqrt(square / c2) + eps) (Kingma & Ba 2015).
+
+    c1 = 1 - beta1^t and c2 = 1 - beta2^t are the optimizer's own numbers of ``step``. decay is added to the gradient,
+    or taken from w where ``decoupled`` is not 0 (Loshchilov & Hutter 2019).
+    """
     g, w, m, v, totals = at(p[P.gradients]), at(p[P.w]), at(p[P.mean]), at(p[P.square]), at(p[P.totals])
     step = at(p[P.step])
     count, far, copies, decoupled = a[A.elements], a[A.copy_stride], a[A.copies], a[A.decoupled] != 0

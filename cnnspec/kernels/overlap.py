@@ -59,11 +59,10 @@ def make_add_windows(machine: Machine, bits: int) -> Any:
 
 
 def conv2d_overlap(p, a, n):
-    """p = dy, filters, dx, windows.
+    """dx [n, height, width, dx_channels] from dy [n, dy_height, dy_width, dy_channels], for a convolution of stride 1.
 
-    a = height, width of dx, of dy; image, row and pixel stride of dy, of dx; taps, padding (rows and columns each);
-    dy's channels, dx's channels, panels. Filters are [panels][taps_h, last row first][dy's channels][WIDTH], a panel's
-    width running over (tap, channel). windows: two rows of dy_w windows and a vector beyond.
+    filters: [panels][kernel_height, last row first][dy_channels][WIDTH]; along the width run (tap of a row, dx
+    channel). windows: room for two rows of dy_width windows, and a vector beyond.
     """
     dy, filters, dx, windows = p[P.dy], p[P.filters], p[P.dx], p[P.windows]
     height, width, dy_h, dy_w = a[A.height], a[A.width], a[A.dy_height], a[A.dy_width]

@@ -1,7 +1,4 @@
-"""Kernels that touch each number once or a few times: activations, sums, copies, dropout. All strides are elements.
-
-Arguments of maps: rows, inner, then image and row stride of each operand; a row is ``inner`` numbers side by side.
-"""
+"""Kernels that touch each number once or a few times: activations, sums, copies, dropout. Strides are in elements."""
 
 from __future__ import annotations
 
@@ -13,14 +10,14 @@ P = A = at = T = apply = slope = None
 
 
 def fill(p, a, n):
-    """p = y; a = count, value."""
+    """y [elements] = value."""
     y, value = at(p[P.y]), T(as_float(a[A.value]))
     for i in range(a[A.elements]):
         y[i] = value
 
 
 def fill_pixels(p, a, n):
-    """p = y; zeros in every pixel of a grid: a = height, width, channels, image, row, pixel."""
+    """y = 0 in the pixels of a grid [n, height, width, channels]."""
     y = at(p[P.y])
     for i in range(n):
         for h in range(a[A.height]):
@@ -31,7 +28,10 @@ def fill_pixels(p, a, n):
 
 
 def clear_halo(p, a, n):
-    """p = y from the first number of its halo on; a = image, row, height, halo rows, halo columns * channels."""
+    """Write zeros around images; y begins at the first element of a halo.
+
+    Zero are halo_rows rows above and below ``height`` rows, and halo_elements elements at both ends of each row.
+    """
     y = at(p[P.y])
     image, row, height, above = a[A.y_sample_stride], a[A.y_row_stride], a[A.height], a[A.halo_rows]
     left = a[A.halo_elements]
@@ -52,7 +52,7 @@ def clear_halo(p, a, n):
 
 
 def activation(p, a, n):
-    """p = x, y; y = f(x): a = rows, inner, x_image, x_row, y_image, y_row, code, parameter."""
+    """y = f(x), [n, rows, row_elements]."""
     x, y = at(p[P.x]), at(p[P.y])
     code, param = a[A.activation], T(as_float(a[A.parameter]))
     for i in range(n):
@@ -64,7 +64,7 @@ def activation(p, a, n):
 
 
 def activation_grad(p, a, n):
-    """p = dy, y, dx; dx = dy * f'(y): strides of dy, y and dx, code, parameter."""
+    """dx = dy * f'(y), [n, rows, row_elements]."""
     dy, y, dx = at(p[P.dy]), at(p[P.y]), at(p[P.dx])
     code, param = a[A.activation], T(as_float(a[A.parameter]))
     for i in range(n):
@@ -76,7 +76,7 @@ def activation_grad(p, a, n):
 
 
 def relu_grad__plus(p, a, n):
-    """p = dy, y, other, dx; dx = (dy + other) * f'(y), f relu: strides of dy, y, other and dx."""
+    """dx = (dy + addend) * relu'(y), [n, rows, row_elements]."""
     dy, y, other, dx = at(p[P.dy]), at(p[P.y]), at(p[P.addend]), at(p[P.dx])
     for i in range(n):
         for h in range(a[A.rows]):
@@ -88,7 +88,7 @@ def relu_grad__plus(p, a, n):
 
 
 def add(p, a, n):
-    """p = x, z, y; y = f(x + z): strides of x, z and y, code, parameter."""
+    """y = f(x + z), [n, rows, row_elements]."""
     x, z, y = at(p[P.x]), at(p[P.z]), at(p[P.y])
     code, param = a[A.activation], T(as_float(a[A.parameter]))
     for i in range(n):
@@ -100,7 +100,7 @@ def add(p, a, n):
 
 
 def multiply(p, a, n):
-    """p = x, z, y; y = x * z."""
+    """y = x * z, [n, rows, row_elements]."""
     x, z, y = at(p[P.x]), at(p[P.z]), at(p[P.y])
     for i in range(n):
         for h in range(a[A.rows]):
@@ -111,7 +111,7 @@ def multiply(p, a, n):
 
 
 def scale_channels(p, a, n):
-    """p = x, z, y; y = x * z, z one number a channel: a = height, width, channels, x strides, z image, y strides."""
+    """y = x * z, x and y [n, height, width, channels], z [n, channels]."""
     x, z, y = at(p[P.x]), at(p[P.z]), at(p[P.y])
     for i in range(n):
         g = i * a[A.z_sample_stride]
@@ -124,7 +124,7 @@ def scale_channels(p, a, n):
 
 
 def copy(p, a, n):
-    """p = x, y; a = height, width, channels, x strides, y strides."""
+    """y = x, [n, height, width, channels]."""
     x, y = at(p[P.x]), at(p[P.y])
     for i in range(n):
         for h in range(a[A.height]):
@@ -136,14 +136,14 @@ def copy(p, a, n):
 
 
 def join(p, a, n):
-    """p = x, y; one vector into a longer one, once for all samples: a = where it starts there, count."""
+    """y [start : start + elements] = x [elements], once for all samples."""
     x, y = at(p[P.x]), at(p[P.y])
     for k in range(a[A.elements]):
         y[a[A.start] + k] = x[k]
 
 
 def random_drop(p, a, n):
-    """p = x, keys, y; a = rows, inner, x image and row, y image and row, keys image, rate, stream.
+    """y = x / (1 - rate) or, with probability ``rate``, 0; [n, rows, row_elements].
 
     The random number of element j is a mix of the sample's key, the stream and j (the finaliser of SplitMix64, Steele
     et al. 2014), so the mask depends on nothing else.

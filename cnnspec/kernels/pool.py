@@ -1,10 +1,7 @@
 """Pooling and its gradients. Windows are cut at the border, so padding is never read.
 
-Arguments: height, width, channels of the image, height and width of the result, window, stride, padding (rows and
-columns each), then image, row and pixel stride of each operand, all in elements.
-
-Without masks of AVX-512 a part of a vector is dear to store. Where pixels lie side by side, whole vectors are stored
-in order: what reaches into the next pixel, and no further, is overwritten by it; a row's last pixel is stored in part.
+Without AVX-512 masked stores are slow. Where pixels lie side by side, whole vectors are stored in order: lanes beyond a
+pixel's channels reach into the next pixel, which overwrites them. Only the last pixel of a row is stored with a mask.
 """
 
 from __future__ import annotations
@@ -174,7 +171,7 @@ def make_sum_of_window(machine: Machine, bits: int) -> Any:
 
 
 def maxpool__2x2(p, a, n):
-    """The same as maxpool for windows of 2x2 side by side, without padding, on sizes that are even."""
+    """maxpool for windows of 2x2 side by side, without padding, on an even height and width."""
     channels, out_h, out_w = a[A.channels], a[A.out_height], a[A.out_width]
     x_sample, x_row, x_pixel = a[A.x_sample_stride] * SIZE, a[A.x_row_stride] * SIZE, a[A.x_pixel_stride] * SIZE
     y_sample, y_row, y_pixel = a[A.y_sample_stride] * SIZE, a[A.y_row_stride] * SIZE, a[A.y_pixel_stride] * SIZE
@@ -199,7 +196,7 @@ def maxpool__2x2(p, a, n):
 
 
 def maxpool_grad__2x2(p, a, n):
-    """The same as maxpool_grad for windows of 2x2 side by side: each dx is written once."""
+    """maxpool_grad for windows of 2x2 side by side, without padding; each dx is written once."""
     channels, out_h, out_w = a[A.channels], a[A.out_height], a[A.out_width]
     dy_sample, dy_row, dy_pixel = a[A.dy_sample_stride] * SIZE, a[A.dy_row_stride] * SIZE, a[A.dy_pixel_stride] * SIZE
     index_sample, index_row = a[A.indices_sample_stride], a[A.indices_row_stride]
@@ -222,7 +219,10 @@ def maxpool_grad__2x2(p, a, n):
 
 
 def maxpool(p, a, n):
-    """p = x, y, index (a byte: which place of the window, row by row; only with INDEX). A NaN wins: it must be seen."""
+    """y [n, out_height, out_width, channels] = largest of each window of x [n, height, width, channels]. A NaN wins.
+
+    With INDEX indices (uint8, as y) say which pixel of the window it is, row by row.
+    """
     height, width, channels, out_h, out_w = a[A.height], a[A.width], a[A.channels], a[A.out_height], a[A.out_width]
     window_h, window_w = a[A.kernel_height], a[A.kernel_width]
     x_row, x_pixel = a[A.x_row_stride] * SIZE, a[A.x_pixel_stride] * SIZE
@@ -247,7 +247,10 @@ def maxpool(p, a, n):
 
 
 def maxpool_grad(p, a, n):
-    """p = dy, index, dx."""
+    """dx [n, height, width, channels] = sum of the dy [n, out_height, out_width, channels] whose window it won.
+
+    indices (uint8, as dy): those of maxpool.
+    """
     dy, index, dx = at(p[P.dy]), u8_at(p[P.indices]), at(p[P.dx])
     height, width, channels, out_h, out_w = a[A.height], a[A.width], a[A.channels], a[A.out_height], a[A.out_width]
     for i in range(n):
@@ -271,7 +274,10 @@ def maxpool_grad(p, a, n):
 
 
 def avgpool(p, a, n):
-    """p = x, y; each window is divided by the pixels it holds."""
+    """y [n, out_height, out_width, channels] = mean of each window of x [n, height, width, channels].
+
+    Pixels of the padding do not count.
+    """
     x, y = at(p[P.x]), at(p[P.y])
     height, width, channels, out_h, out_w = a[A.height], a[A.width], a[A.channels], a[A.out_height], a[A.out_width]
     x_row, x_pixel = a[A.x_row_stride] * SIZE, a[A.x_pixel_stride] * SIZE
@@ -306,7 +312,7 @@ def avgpool(p, a, n):
 
 
 def spatial_sum(p, a, n):
-    """p = x, y; y = sum of x over the image: a = height, width, channels, x strides, y image."""
+    """y [n, channels] = sum over the pixels of x [n, height, width, channels]."""
     for i in range(n):
         for c in range(0, a[A.channels], LANES):
             x, y = p[P.x] + (i * a[A.x_sample_stride] + c) * SIZE, p[P.y] + (i * a[A.y_sample_stride] + c) * SIZE
@@ -315,7 +321,7 @@ def spatial_sum(p, a, n):
 
 
 def avgpool_grad(p, a, n):
-    """p = dy, dx."""
+    """dx [n, height, width, channels] = sum over the windows that hold a pixel of dy / pixels of the window."""
     dy, dx = at(p[P.dy]), at(p[P.dx])
     height, width, channels, out_h, out_w = a[A.height], a[A.width], a[A.channels], a[A.out_height], a[A.out_width]
     for i in range(n):
@@ -342,8 +348,8 @@ def avgpool_grad(p, a, n):
 def _register() -> None:
     """Register the kernels, those of 2x2 windows also for at most ``POOL_NARROW`` channels.
 
-    A wide vector on a narrow pixel is no slower to reckon with, but nearly each of its loads crosses a cache line.
-    Where no gradient asks which place won (``values``), it is not recorded.
+    There vectors have 8 lanes: nearly every load of 16 lanes would straddle two cache lines. Variants with the word
+    ``values`` record no indices.
     """
     machine = host()
     register(maxpool_grad, avgpool_grad)

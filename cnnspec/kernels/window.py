@@ -167,7 +167,7 @@ def _each_output(
 
 
 def depthwise_window(p, a, n):
-    """The same as depthwise, where outputs are as far apart as taps, or STRIDE times as far."""
+    """depthwise for filters of one size, without dilation of columns; outputs lie STRIDE columns of x apart."""
     height, width, channels = a[A.out_height], a[A.out_width], a[A.channels]
     x_step, y_row, y_step = a[A.x_pixel_stride] * SIZE, a[A.y_row_stride] * SIZE, a[A.y_pixel_stride] * SIZE
     row, column, w_row = a[A.tap_row_stride] * SIZE, a[A.tap_pixel_stride] * SIZE, a[A.w_row_stride] * SIZE
@@ -197,7 +197,7 @@ def depthwise_window(p, a, n):
 
 
 def depthwise_weight_grad_window(p, a, n):
-    """The same as depthwise_weight_grad, of a filter of fixed size and stride without dilation."""
+    """depthwise_weight_grad for filters of one size without dilation, and columns of stride STRIDE."""
     height, width, channels = a[A.out_height], a[A.out_width], a[A.channels]
     x_sample, x_row, x_pixel = a[A.x_sample_stride] * SIZE, a[A.x_row_stride] * SIZE, a[A.x_pixel_stride] * SIZE
     y_sample, y_row, y_pixel = a[A.dy_sample_stride] * SIZE, a[A.dy_row_stride] * SIZE, a[A.dy_pixel_stride] * SIZE

@@ -22,9 +22,9 @@ P = A = transform_out_plus = PLUS = WIDTH = ROWS = SIZE = LANES = T = at = stack
 
 
 def winograd_filter(p, a, n):
-    """p = w, u; filters [panels][9][channels][width] to [36][panels][channels][width].
+    """u [36][panels][in_channels][width] = G g G' of filters w [panels][9][in_channels][width].
 
-    a = panels, channels, rows, plane of u.
+    One block computes ``rows`` of the input channels.
     """
     panels, channels, rows, plane = a[A.panels], a[A.in_channels], a[A.rows], a[A.u_plane_stride] * SIZE
     step = WIDTH * SIZE
@@ -37,10 +37,12 @@ def winograd_filter(p, a, n):
 
 
 def winograd_conv2d(p, a, n):
-    """p = x, u, bias, y, v, m, edge; a = height, width of y, x strides, y strides, channels in, out, tiles, planes of
-    v and m, function, plane of u, whether y is to be asked for while tiles are multiplied.
+    """y [n, out_height, out_width, out_channels] = act(x * filters + bias), 3x3, stride 1, with transformed filters u.
 
-    With PLUS p ends in an image that is added before the function, and a in its strides."""
+    x [n, H, W, in_channels] begins at the first window. At most ``tiles`` tiles go together: v holds them transformed,
+    m their products; edge holds a tile at the border. With ``prefetch`` the cache lines of y are asked for while tiles
+    are multiplied. With PLUS addend [as y] is added before the activation.
+    """
     x, u, bias, y, v, m, edge = p[P.x], p[P.u], p[P.bias], p[P.y], p[P.v], p[P.m], p[P.edge]
     out_h, out_w = a[A.out_height], a[A.out_width]
     x_sample, x_row, x_pixel = a[A.x_sample_stride] * SIZE, a[A.x_row_stride] * SIZE, a[A.x_pixel_stride] * SIZE
@@ -126,11 +128,11 @@ def winograd_conv2d(p, a, n):
 
 
 def winograd_weight_grad(p, a, n):
-    """p = x, dy, du, v, z, edge; du [36][panels][inner][width] grows by the products of the transformed tiles.
+    """du [36][panels][in_channels][width] += sum over tiles of (B' d B) * (A dy A').
 
-    a = out height and width, x strides, dy strides, channels in, out, tiles, planes of v and z, input channels at a
-    time, plane of du. Channels are so few that v stays in the cache beside z, while du passes through it once for each
-    block of tiles.
+    x: [n, H, W, in_channels]; dy: [n, out_height, out_width, out_channels]. v and z hold ``tiles`` transformed tiles
+    of x and dy. chunk_channels input channels go together, so few that v stays in the cache beside z; du passes
+    through it once for each block of tiles.
     """
     x, dy, du, v, z, edge = p[P.x], p[P.dy], p[P.du], p[P.v], p[P.z], p[P.edge]
     out_h, out_w = a[A.out_height], a[A.out_width]
@@ -175,7 +177,10 @@ def winograd_weight_grad(p, a, n):
 
 
 def winograd_weight_back(p, a, n):
-    """p = du, dw: G' du G, the gradient of one shard: a = panels, input channels, filters, plane of du."""
+    """dw [panels][9][in_channels][width] = G' du G: the filter gradient of one shard.
+
+    Of the last panel, columns beyond out_channels become zero.
+    """
     panels, channels, filters, plane = a[A.panels], a[A.in_channels], a[A.out_channels], a[A.du_plane_stride] * SIZE
     step = WIDTH * SIZE
     for q in range(panels):

@@ -33,7 +33,7 @@ P = A = TURNED = PLUS = MORE = WIDTH = SIZE = LANES = T = None
 
 @njit
 def borders(out_h, out_w):
-    """Where the squares at the right border end among those of a sample, whole ones, those at the bottom, corners."""
+    """Return where each kind of a sample's tiles begins: right, whole, bottom, corner; then the count of tiles."""
     right = out_h // 4 if out_w % 4 else 0
     whole = right + out_h // 4 * (out_w // 4)
     bottom = whole + (out_w // 4 if out_h % 4 else 0)
@@ -58,7 +58,7 @@ def find(tile, n, out_h, out_w):
 
 @njit
 def used(e, n, out_h, out_w):
-    """Return the first and the last tile (not included) of n samples that need point e of the 36."""
+    """Return (first, end): tiles ``first`` to ``end`` - 1 of n samples need point e of the 36."""
     _, right, whole, bottom, each = borders(out_h, out_w)
     row, column = e // 6, e % 6
     in_rows = out_h % 4 == 0 or row <= out_h % 4 or row == 5
@@ -68,9 +68,9 @@ def used(e, n, out_h, out_w):
 
 @njit
 def run(tile, end, n, batch, out_h, out_w):
-    """Return how far from a tile on tiles lie side by side, and how many places further they lie than their numbers.
+    """Return (end, shift): tiles ``tile`` to ``end`` - 1 are contiguous in memory, at index tile + shift.
 
-    In a full batch all do. In a smaller one each kind begins where it does in a full one.
+    Of a full batch all tiles are. Of a smaller one each kind of tiles begins where it does in a full one.
     """
     starts = borders(out_h, out_w)
     kind = 0
@@ -80,10 +80,10 @@ def run(tile, end, n, batch, out_h, out_w):
 
 
 def winograd_tiles(p, a, n):
-    """p = x (or dy), v of each kind of squares, a square of numbers; v = [36][parts][tiles][some channels].
+    """v [36][parts][tiles][part_channels] = transformed tiles of an image x or dy [n, H, W, channels].
 
-    a = height and width of y, strides of x, channels, channels of a part; from part to part of v, from plane to plane.
-    A square of x has MORE numbers a side than one of y, two or none.
+    Each kind of tiles is an operand: those at the right border, whole ones, those at the bottom, corners. A tile has
+    MORE rows and columns than its 4x4 outputs: two for x, none for dy. square: room for one tile.
     """
     out_h, out_w, channels, few = a[A.out_height], a[A.out_width], a[A.channels], a[A.part_channels]
     part, plane = a[A.part_stride] * SIZE, a[A.plane_stride] * SIZE
@@ -110,13 +110,13 @@ def winograd_tiles(p, a, n):
 
 
 def winograd_panel(p, a, n):
-    """p = v, w, bias, y, u, m, turned, a square of numbers: one panel of output channels, tiles of the whole batch.
+    """One panel of y [n, out_height, out_width, WIDTH] = act(x * w + bias), 3x3, stride 1, for the whole batch.
 
-    Its filters are transformed here, some input channels at a time, and multiply before they leave the cache: none are
-    written to memory. a = height and width of y, batch of the plan, v plane, v part, y strides, input channels, tiles,
-    input channels of a part, planes of u and m, function. With TURNED (input gradients) the filters are those of the
-    convolution, to be turned over; then a ends in the width and elements of their panels, and the rows of a tap. With
-    PLUS p ends in an image that is added before the function, and a in its strides.
+    v: all tiles of x, transformed [36][parts][tiles][part_channels]. w: the panel's filters [9][in_channels][WIDTH].
+    The kernel transforms the filters of part_channels input channels into u and multiplies while u is in the cache, so
+    that transformed filters are never written to memory. m: products of at most ``tiles`` tiles; square: room for one
+    tile. With TURNED, for input gradients, w holds the convolution's filters [panels][9][w_rows][w_panel_width], which
+    are rotated into ``turned`` first. With PLUS addend [as y] is added before the activation.
     """
     v, w, bias, y, u, m, turned, square = p[P.v], p[P.w], p[P.bias], p[P.y], p[P.u], p[P.m], p[P.turned], p[P.square]
     out_h, out_w, batch, v_plane = a[A.out_height], a[A.out_width], a[A.batch], a[A.v_plane_stride] * SIZE
@@ -192,10 +192,10 @@ def winograd_panel(p, a, n):
 
 
 def winograd_weight_panel(p, a, n):
-    """p = v, z, dw, du: one panel of dw, from the tiles of the whole batch, some input channels at a time.
+    """One panel of dw [9][in_channels][WIDTH], from the tiles of the whole batch.
 
-    a = height and width of y, batch of the plan, v plane, v part, z plane, input channels, input channels of a part,
-    plane of du. A part of z is a panel.
+    part_channels input channels go together. v, z: transformed tiles of x [36][parts][tiles][part_channels] and of
+    this panel of dy [36][tiles][WIDTH]. du: room for the sums [36][part_channels][WIDTH].
     """
     v, z, dw, du = p[P.v], p[P.z], p[P.dw], p[P.du]
     out_h, out_w, batch, v_plane = a[A.out_height], a[A.out_width], a[A.batch], a[A.v_plane_stride] * SIZE

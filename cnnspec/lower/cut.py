@@ -15,7 +15,7 @@ WORTH = 2.0  # least microseconds of a block: what a barrier costs
 
 
 def worthwhile(flops: int, speed: int) -> int:
-    """Return the most blocks that so many operations are worth, at so many GFLOP/s."""
+    """Return the most blocks that ``flops`` operations are worth, at ``speed`` GFLOP/s."""
     return min(MOST, max(1, int(flops / (1000 * speed * WORTH))))
 
 
@@ -39,7 +39,7 @@ class Cut:
     speed: int = 100
 
     def blocks(self, flops: int) -> int:
-        """Return into how many equal blocks a call of so many operations is cut; 1 where it is not worth it."""
+        """Return into how many equal blocks a call of ``flops`` operations is cut; 1 where none is worth it."""
         units, rest = divmod(self.size, self.unit)
         if rest:
             return 1

@@ -17,9 +17,9 @@ from .functions import function_of
 from .registry import lowering
 from .tile import conv2d_of, dense_args
 
-APART_BYTES = 512 * 1024  # dense weights from here on multiply all samples panel by panel
-MOST_PANELS = 32  # blocks of them
-DENSE_SPEED = 20  # GFLOP/s of one row
+APART_BYTES = 512 * 1024  # weights of this size or more multiply all samples panel by panel
+MOST_PANELS = 32  # blocks that panels are shared by
+DENSE_SPEED = 20  # GFLOP/s of one sample
 DEPTH = 1024  # inputs at a time: a panel of their weights stays in the second-level cache
 
 
@@ -47,9 +47,10 @@ def _emit_dense(
     args: Mapping[str, int | float],
     shared_bias: bool,
 ) -> None:
-    """Emit the product, its rows the samples of a shard; or, where weights are large, all samples panel by panel.
+    """Emit the product x [samples, in_channels] * w [in_channels, out_channels], shard by shard or panel by panel.
 
-    Large weights come from memory, so they are read once and not for each shard; for one image, by several threads.
+    Large weights come from memory. They are read once and not for each shard: each block multiplies all samples by its
+    own panels. The panels of one image go to several threads alike.
     """
     flops, width, depth = 2 * layout.inner * layout.channels, layout.width, layout.inner
     kernel, most = conv2d_of(layout), 1
@@ -87,7 +88,7 @@ def _emit_dense(
 
 
 def _shares(panels: int, most: int) -> tuple[int, int]:
-    """Return how many blocks, at most so many, share panels, and how many each takes: few are left over."""
+    """Return (blocks, panels of each), with at most ``most`` blocks and as few panels left over as can be."""
     shares = [(blocks, panels // blocks) for blocks in range(2, min(most, panels) + 1)]
     return max(shares, key=lambda share: (share[0] * share[1], share[0]), default=(1, panels))
 

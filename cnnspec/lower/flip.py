@@ -1,4 +1,4 @@
-"""How filters are turned over for input gradients, once a step."""
+"""How filters are rotated for input gradients, once a step."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from ..layouts import FilterLayout
 from ..plan.plan import Buffer
 from .emitter import Emitter
 
-LARGE_BYTES = 1024 * 1024  # flipped filters from here on are made late
+LARGE_BYTES = 1024 * 1024  # flipped filters of this size or more wait for dy
 
 
 def flip(
     emit: Emitter, w: Value, source: FilterLayout, flipped: FilterLayout, rows: Pair, columns: Pair, dy: Value
 ) -> Buffer:
-    """Emit filters turned over: outputs become inputs, taps run backwards; ``rows``, ``columns``: first tap and step.
+    """Emit filters rotated by 180 degrees, with inputs and outputs exchanged; return their buffer.
 
-    Those in even panels are cut into blocks, so that all threads take part. Large ones wait for dy, so that those of
-    one layer at a time take memory.
+    ``source``: the layout of w; ``flipped``: of the result; ``rows``, ``columns``: first tap and step between taps.
+    If the panels divide by 16, the work is split into 16 blocks. Filters of LARGE_BYTES or more are flipped only after
+    dy exists, so that only one layer's copy is alive.
     """
     filters = emit.scratch("flipped", -(-flipped.size // 256) * 256)
     even = flipped.groups == 1 and flipped.panels % 16 == 0 and flipped.channels % flipped.width == 0

@@ -19,10 +19,11 @@ from .tile import dense_args, filters_of, taps_of
 from .values import parameter_size, strides_of
 from .winograd import lower_winograd_weight_grad
 
-NARROW = 24  # numbers of a filter row below which tiles run over all rows of a filter
-SMALL_BYTES = 64 * 1024  # weights below have a gradient for each shard, larger than the other never:
-MOST_BYTES = 1024 * 1024
-MOST_BLOCKS = 16  # of rows of a gradient
+NARROW = 24  # elements of a filter row below which a tile runs over all rows of a filter
+# Below SMALL_BYTES every shard adds up its own copy of a gradient; above MOST_BYTES one copy is split into blocks of
+# filter rows; between, whichever moves fewer bytes.
+SMALL_BYTES, MOST_BYTES = 64 * 1024, 1024 * 1024
+MOST_BLOCKS = 16  # blocks of rows of one gradient
 
 
 @lowering(ConvWeightGrad, halo=lambda node, op: {0: op.padding}, strided=True)
@@ -61,9 +62,9 @@ def lower_weight_grad(emit: Emitter, node: Node, op: ConvWeightGrad) -> None:
 
 
 def _is_split(emit: Emitter, layout: FilterLayout, ly: ImageLayout) -> bool:
-    """Whether a gradient is cut into blocks of rows, which all read dy; else each shard has one, and they are added up.
+    """Whether a gradient is split into blocks of rows, each of which reads all of dy; else each shard has a copy.
 
-    Copies are read and written about three times.
+    A copy is read and written about three times.
     """
     size = 4 * layout.size
     if size < SMALL_BYTES or size > MOST_BYTES:
@@ -80,7 +81,7 @@ def _split_over_rows(
     args: Mapping[str, int],
     flops: int,
 ) -> None:
-    """Large filters: blocks of filter rows, each over the whole batch in order, so that one copy is enough."""
+    """Emit blocks of filter rows; each goes over the whole batch in order, so that one copy of dw is enough."""
     x, inner = operands["x"], args["in_channels"]
     copies = args["x_pixel_stride"] * 4 >= FAR_BYTES
 
