@@ -13,8 +13,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..abi import When
-from ._jit import FASTMATH, I64, kernel, load_i64, store_i64
-from .run_state import (
+from ..abi.run_state import (
     CALL,
     CALL_BYTES,
     CLAIM,
@@ -27,6 +26,7 @@ from .run_state import (
     SEGMENT_BYTES,
     WORD,
 )
+from ._jit import FASTMATH, I64, kernel, load_i64, store_i64
 
 FIRST, LAST = int(When.FIRST), int(When.LAST)
 STATE = types.void(types.int64)

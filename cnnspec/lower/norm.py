@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ..ir.graph import Node, Value
-from ..layouts import ImageLayout, filter_layout
+from ..layouts import filter_layout
 from ..ops.activation import BOUNDS
 from ..ops.norm import (
     BatchNorm,
@@ -26,7 +26,7 @@ from ..plan.plan import SHARDS, Buffer, Operand
 from .emitter import Emitter
 from .functions import function_of
 from .registry import lowering
-from .values import padded
+from .values import padded, size_of
 
 
 @lowering(BatchStats, strided=True)
@@ -36,15 +36,11 @@ def lower_batch_stats(emit: Emitter, node: Node, op: BatchStats) -> None:
     layout = emit.layout(x)
     size = padded(layout.channels)
     partial = emit.partial("stats", 2 * size + 1)
-    args = dict(**_size(layout), **emit.strides(x=x), padded_channels=size)
+    args = dict(**size_of(layout), **emit.strides(x=x), padded_channels=size)
     emit.call("batch_stats", dict(x=emit.image(x), partial=emit.whole(partial, write=True)), args)
     mean, var = (emit.whole(v, write=True) for v in node.outputs)
     shards = dict(channels=layout.channels, padded_channels=size, shard_stride=partial.elements, shards=SHARDS)
     emit.call("merge_stats", dict(partial=emit.whole(partial), mean=mean, var=var), shards, 1)
-
-
-def _size(layout: ImageLayout) -> dict[str, int]:
-    return dict(height=layout.height, width=layout.width, channels=layout.channels)
 
 
 @lowering(RunningUpdate)
@@ -105,7 +101,7 @@ def _emit_normalize(
     layout = emit.layout(x)
     affine = _scale_shift(emit, channel, op.eps)
     args = dict(
-        **_size(layout),
+        **size_of(layout),
         **emit.strides(x=x, y=y, **_given(addend=addend)),
         padded_channels=padded(layout.channels),
         **function_of(op.activation),
@@ -140,7 +136,7 @@ def _sums(emit: Emitter, dy: Value, x: Value, mean: Value) -> tuple[Buffer, dict
     layout = emit.layout(x)
     size = padded(layout.channels)
     partial = emit.partial("sums", 2 * size)
-    args = dict(**_size(layout), **emit.strides(dy=dy, x=x), padded_channels=size)
+    args = dict(**size_of(layout), **emit.strides(dy=dy, x=x), padded_channels=size)
     operands = dict(
         dy=emit.image(dy), x=emit.image(x), mean=emit.whole(mean), partial=emit.whole(partial, write=True)
     )  # fmt: skip
@@ -186,7 +182,7 @@ def lower_normalize_grad(emit: Emitter, node: Node, op: NormalizeGrad) -> None:
         **{name: emit.image(v) for name, v in addend.items()},
     )
     args = dict(
-        **_size(layout), **emit.strides(dy=dy, x=x, dx=node.output, **addend), padded_channels=size, **bound
+        **size_of(layout), **emit.strides(dy=dy, x=x, dx=node.output, **addend), padded_channels=size, **bound
     )  # fmt: skip
     emit.call(f"affine2{masked}{'.plus' if plus else ''}", operands, args)
 
@@ -241,7 +237,7 @@ def lower_normalize_grad_late(emit: Emitter, node: Node, op: NormalizeGradLate) 
         x=emit.image(x), scale_shift=factors, y=emit.image(node.output, write=True), addend=emit.image(early)
     )  # fmt: skip
     strides = emit.strides(x=x, y=node.output, addend=early)
-    emit.call("affine.plus", operands, dict(**_size(layout), **strides, padded_channels=size, **function_of("")))
+    emit.call("affine.plus", operands, dict(**size_of(layout), **strides, padded_channels=size, **function_of("")))
 
 
 @lowering(FoldBatchNorm)

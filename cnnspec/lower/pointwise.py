@@ -12,6 +12,7 @@ from .cut import Cut
 from .emitter import MAP_SPEED, Emitter
 from .functions import activation_of
 from .registry import lowering
+from .values import size_of
 
 
 def emit_map(emit: Emitter, kernel: str, args: Mapping[str, int | float], *, out: str, **values: Value) -> None:
@@ -68,7 +69,7 @@ def lower_multiply(emit: Emitter, node: Node, op: Multiply) -> None:
     x = emit.layout(a)
     strides = dict(**emit.strides(x=a, y=node.output), z_sample_stride=emit.layout(b).image)
     operands = dict(x=emit.image(a), z=emit.image(b), y=emit.image(node.output, write=True))
-    emit.call("scale_channels", operands, dict(height=x.height, width=x.width, channels=x.channels, **strides))
+    emit.call("scale_channels", operands, dict(**size_of(x), **strides))
 
 
 @lowering(RandomDrop)

@@ -9,6 +9,7 @@ from ..ops.pool import AvgPool, AvgPoolGrad, MaxPool, MaxPoolGrad
 from .cut import Cut
 from .emitter import Emitter
 from .registry import lowering
+from .values import size_of
 
 POOL_SPEED = 4  # numbers of an image a nanosecond
 CACHE_LINE = 16  # numbers: two threads should not write to one
@@ -45,7 +46,7 @@ def _emit_pool(
         kernel += ".values"
     operands = {name: emit.image(v, write=v in node.outputs) for name, v in values.items()}
     args = dict(
-        height=x.height, width=x.width, channels=x.channels, out_height=y.height, out_width=y.width,
+        **size_of(x), out_height=y.height, out_width=y.width,
         kernel_height=size[0], kernel_width=size[1], stride_height=stride[0], stride_width=stride[1],
         padding_height=padding[0], padding_width=padding[1], **emit.strides(**values),
     )  # fmt: skip

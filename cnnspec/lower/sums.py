@@ -6,17 +6,14 @@ from ..ir.graph import Node
 from ..ops.reduce import ChannelSum, SpatialSum
 from .emitter import Emitter
 from .registry import lowering
-from .values import padded
+from .values import padded, size_of
 
 
 @lowering(SpatialSum)
 def lower_spatial_sum(emit: Emitter, node: Node, op: SpatialSum) -> None:
     x, y = node.inputs[0], node.output
     layout = emit.layout(x)
-    args = dict(
-        height=layout.height, width=layout.width, channels=layout.channels,
-        **emit.strides(x=x), y_sample_stride=emit.layout(y).image,
-    )  # fmt: skip
+    args = dict(**size_of(layout), **emit.strides(x=x), y_sample_stride=emit.layout(y).image)
     emit.call("spatial_sum", dict(x=emit.image(x), y=emit.image(y, write=True)), args)
 
 
@@ -26,5 +23,5 @@ def lower_channel_sum(emit: Emitter, node: Node, op: ChannelSum) -> None:
     dy = node.inputs[0]
     layout = emit.layout(dy)
     total = emit.gradient(node.output, padded(layout.channels))
-    args = dict(height=layout.height, width=layout.width, channels=layout.channels, **emit.strides(dy=dy))
+    args = dict(**size_of(layout), **emit.strides(dy=dy))
     emit.call("channel_sum", dict(dy=emit.image(dy), db=emit.whole(total, write=True)), args)

@@ -186,6 +186,11 @@ def strides_of(operand: str, sample: int, row: int, pixel: int) -> dict[str, int
     return {f"{operand}_sample_stride": sample, f"{operand}_row_stride": row, f"{operand}_pixel_stride": pixel}
 
 
+def size_of(image: ImageLayout) -> dict[str, int]:
+    """Return the arguments that hold the size of an image."""
+    return dict(height=image.height, width=image.width, channels=image.channels)
+
+
 def padded(n: int) -> int:
     """Return the elements that a vector of so many numbers takes in memory."""
     return -(-n // PAD) * PAD

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from ..abi.run_state import CLAIM, POINTERS, WORD, CallRow, OperandRow, RunState, SegmentRow
 from ..errors import MachineError
 from ..kernels import load
 from ..kernels.effort import Progress
-from ..kernels.run_state import CLAIM, POINTERS, WORD, CallRow, OperandRow, RunState, SegmentRow
 from ..plan.exchange import Exchange, exchanges
 from ..plan.plan import (
     BATCH,

@@ -11,8 +11,8 @@ import os
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from ..abi.run_state import MASK
 from ..errors import MachineError
-from ..kernels.run_state import MASK
 
 
 class Entries(NamedTuple):

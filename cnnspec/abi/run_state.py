@@ -1,4 +1,4 @@
-"""The tables of a run, by name: the runner fills them, the walker (walk.py) reads them. All numbers are int64.
+"""The tables of a run, by name: the runner fills them, the walker (kernels/walk.py) reads them. All numbers are int64.
 
 Each class below is one row. ``SEGMENT``, ``CALL``, ``OPERAND`` and ``RUN`` hold the place of each field, in bytes from
 the start of its row; ``row_bytes`` says how far the next row is.
