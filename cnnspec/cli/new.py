@@ -106,6 +106,7 @@ def write_new(path: Path, text: str, *, force: bool) -> None:
         with path.open("w" if force else "x", encoding="utf-8") as f:
             f.write(text)
     except FileExistsError:
-        raise DataError("there is such a file already", path=path, hint="another name, or --force") from None
+        mend = "choose another name; --force writes over the file"
+        raise DataError("there is such a file already", path=path, hint=mend) from None
     except OSError as error:
         raise DataError(f"cannot be written: {error.strerror or error}", path=path, hint="another folder") from None
