@@ -1,6 +1,6 @@
-"""Reverse-mode differentiation on graphs: a walk from the loss back, which appends gradient nodes.
+"""Reverse-mode differentiation on graphs: the nodes are visited from the loss back, and gradient nodes are appended.
 
-Each op knows its own gradient as nodes (``Op.vjp``); where a value is used more than once, its gradients are added.
+Each op appends its own gradient nodes (``Op.vjp``). If several nodes read a value, its gradients are added.
 Griewank & Walther 2008, "Evaluating Derivatives", chapter 3.
 """
 
@@ -19,21 +19,22 @@ def differentiate(graph: Graph, *, loss: str = "loss", wanted: tuple[str, ...] |
 
     Parameters
     ----------
-    graph : a forward graph whose output ``loss`` is the loss of each sample; the gradient is of its mean.
-    loss : the output to start from.
-    wanted : names of values to differentiate in, of parameters, inputs or nodes; all trainable parameters when None.
+    graph : a forward graph with an output f32[N,1], the loss of each sample. Gradients are of the mean over the batch.
+    loss : the name of this output.
+    wanted : names of the values whose gradients are outputs: parameters, inputs or outputs of nodes. All trainable
+        parameters when None. A value that the loss does not depend on has no gradient.
     """
     if wanted is None:
         wanted = tuple(name for name, p in graph.params.items() if p.param.trainable)
     needed = _reaching(graph, set(wanted))
     b = Builder({v.name: v for v in graph.inputs}, start=next_number(graph))
-    gradients: dict[str, list[Value]] = {graph.outputs[loss].name: [b.step]}  # step holds 1/N
+    gradients: dict[str, list[Value]] = {graph.outputs[loss].name: [b.step]}  # step holds 1/N, the gradient of the mean
     for node in reversed(graph.nodes):
         assert not any(v.name in gradients for v in node.outputs[1:]), "only first outputs have gradients"
         if node.output.name not in gradients or not any(v.name in needed for v in node.inputs):
             continue
         dy = _sum(b, gradients[node.output.name])
-        gradients[node.output.name] = [dy]  # where it is wanted too, it is not added twice
+        gradients[node.output.name] = [dy]  # a wanted value is not summed a second time below
         b.layer = node.layer
         for value, gradient in zip(node.inputs, node.op.vjp(b, node, dy), strict=True):
             if gradient is not None and value.name in needed:
@@ -49,7 +50,7 @@ def _sum(b: Builder, values: Sequence[Value]) -> Value:
 
 
 def _reaching(graph: Graph, wanted: set[str]) -> set[str]:
-    """Names of values that depend on a wanted one: only these need a gradient."""
+    """Return the names of values that depend on a wanted value. Only they need a gradient."""
     needed = set(wanted)
     for node in graph.nodes:
         if any(v.name in needed for v in node.inputs):

@@ -1,10 +1,10 @@
-"""The one road from text to plan: an object whose stages are computed on first use.
+"""From text to plan: an object whose stages are computed on first use.
 
     text --parse--> ast --check--> model --build--> graph --passes--> inference --plan--> inference plan
                                          graph --gradients, passes--> backward  --plan--> training plan
 
-Training, inference and the search for a layer that fails all take their plans from here, and ``cnnspec dump`` prints
-them. Asking for ``summary`` stops at the model and touches no array.
+Training, inference and traces run plans of this object, and ``cnnspec dump`` prints the same plans. ``summary`` needs
+only the model and loads no array library.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 
 
 class Compiler:
-    """One spec on its way from text to plans.
+    """The stages of one spec: text, syntax tree, model, graphs and plans.
 
     Parameters
     ----------
     source : the spec's text and name.
-    settings : parameters and settings to change, by name, each as text: ``{"train.epochs": "3"}``.
-    options : batch, dtype, kind of targets and algorithms of the graphs and plans.
+    settings : changes to parameters and settings of the spec, name -> text: ``{"train.epochs": "3"}``.
+    options : batch, dtype, dtype of targets and choice of algorithms, for graphs and plans.
 
     Examples
     --------
@@ -79,7 +79,7 @@ class Compiler:
 
     @classmethod
     def of(cls, model: Model, options: Options = DEFAULT) -> Compiler:
-        """Return the compiler for a spec that is checked already."""
+        """Return the compiler for a model that is already checked."""
         made = cls(model.source, dict(model.settings), options)
         made.model = model
         return made
@@ -122,21 +122,21 @@ class Compiler:
     # ---- graphs -----------------------------------------------------------------------------------
     @cached_property
     def graph(self) -> Graph:
-        """The forward graph of a training step, as it was built."""
+        """The forward graph of a training step, before all passes."""
         from .passes.build import build_graph
 
         return build_graph(self.model, training=True, target=self.options.target)
 
     @cached_property
     def inference(self) -> Graph:
-        """The forward graph of inference: batch norms folded, activations fused, algorithms chosen."""
+        """The forward graph of inference after all passes: batch norms folded, activations fused, algorithms chosen."""
         from .passes.pipelines import inference_graph
 
         return inference_graph(self.model, self.options)
 
     @cached_property
     def backward(self) -> Graph:
-        """The whole training step but the optimizer: forward, loss and gradients, after all passes."""
+        """The graph of a training step without the optimizer: forward, loss and gradients, after all passes."""
         from .passes.pipelines import training_graph
 
         return training_graph(self.model, self.options)
@@ -144,32 +144,35 @@ class Compiler:
     # ---- plans ------------------------------------------------------------------------------------
     @property
     def batch(self) -> int:
-        """Most samples of a run."""
+        """Largest number of samples of a run."""
         return self.options.batch or self.model.train.batch
 
     @cached_property
     def plan(self) -> Plan:
-        """The kernel calls of a training step."""
+        """The kernel calls of a training step, the optimizer included."""
         return self._plan(self.backward, self.model.train.optimizer)
 
     @cached_property
     def inference_plan(self) -> Plan:
-        """The kernel calls of a forward pass with running statistics, and of its loss."""
+        """The kernel calls of a forward pass with running statistics and of its loss."""
         return self._plan(self.inference)
 
     @cached_property
     def diagnosis_plan(self) -> Plan:
-        """The kernel calls of a forward pass of training that keeps the output of every layer."""
+        """The kernel calls of a training forward pass that keeps the output of every layer.
+
+        The search for the first layer that is not finite runs it.
+        """
         return self.trace_plan([layer.name for layer in self.model.layers], training=True)
 
     def trace_plan(self, names: Collection[str], *, training: bool = False, gradients: bool = False) -> Plan:
-        """Return the kernel calls that keep outputs of layers, and gradients: see ``passes.pipelines.traced_graph``."""
+        """Return the plan that keeps outputs of layers and gradients: see ``passes.pipelines.traced_graph``."""
         from .passes.pipelines import traced_graph
 
         return self._plan(traced_graph(self.model, self.options, names=names, training=training, gradients=gradients))
 
     def _plan(self, graph: Graph, optimizer: Optimizer | None = None) -> Plan:
-        """Return the plan of a graph. All plans of a net have each parameter at the same place."""
+        """Return the plan of a graph. A parameter has the same offset in all plans of a net: they share weights."""
         from .lower.compile import compile_plan
         from .lower.values import parameter_space
 

@@ -1,4 +1,4 @@
-"""The settings of graphs and plans that no spec holds."""
+"""Settings of graphs and plans that are not part of a spec."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Options:
-    """How a net is compiled: one value from the command line to the kernels.
+    """The settings of a compilation. One object is handed from the command line to the lowering.
 
     Attributes
     ----------
-    batch : most samples of a run; the spec's ``train: batch`` when None.
-    dtype : ``f32``, or ``f64`` for checks of gradients.
+    batch : largest number of samples of a run; the spec's ``train: batch`` when None.
+    dtype : dtype of activations and parameters: ``f32``, or ``f64`` for checks of gradients.
     target : dtype of targets, ``i32`` for class numbers [N] or ``f32`` for arrays [N, F] (mse only).
-    exact : keep convolutions as they are written: no Winograd, whose sums round a little more, and no other order.
+    exact : True keeps convolutions direct and in the order of the spec: no Winograd, whose sums round more, no
+        overlapping windows, and no pooling before a 1x1 convolution.
     """
 
     batch: int | None = None

@@ -1,6 +1,6 @@
-"""Typed fields: how ops and settings declare what a spec may write of them, and the arrays that an op owns.
+"""Typed fields of ops and settings, and the arrays that an op owns.
 
-The declared fields drive checking, "did you mean", help and the printed graph.
+A field is declared once. The declaration drives checks, "did you mean", help and the printed graph.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 else:
 
     def dataclass_transform(**_: Any) -> Any:
-        """What typing has from Python 3.11 on; at run time it does nothing."""
+        """Stand in for ``typing.dataclass_transform`` of Python 3.11: it does nothing at run time."""
         return lambda decorator: decorator
 
 
-Shape = tuple[int, ...]  # of one sample: (H, W, C) or (F,); the batch is never part of it
+Shape = tuple[int, ...]  # of one sample, without the batch: (H, W, C) or (F,)
 Pair = tuple[int, int]
 
 REQUIRED: Any = object()
@@ -28,7 +28,7 @@ REQUIRED: Any = object()
 
 @dataclass(frozen=True)
 class Attr:
-    """The declaration of one field: how a spec writes it and which values it takes.
+    """The declaration of one field: its form in a spec and its allowed values.
 
     Kinds: ``int``, ``float``, ``bool`` (yes/no), ``word`` (one of ``choices``), ``size`` (3 or 3x5, a pair),
     ``window`` (a size, or the word ``global`` which is stored as None), ``padding`` (``same``, ``none``,
@@ -38,8 +38,8 @@ class Attr:
 
     kind: str
     doc: str = ""
-    key: str = ""  # what a spec writes before "="; the field's own name when empty
-    positional: bool = False  # may also stand without a key, in the order of declaration
+    key: str = ""  # the word before "=" in a spec; the field's own name when empty
+    positional: bool = False  # may also be written without a key, in the order of declaration
     default: Any = REQUIRED
     min: float | None = None
     max: float | None = None
@@ -87,7 +87,7 @@ class Param:
     init: str = "zeros"
     fan_in: int = 0
     trainable: bool = True
-    groups: int = 1  # of a convolution's weight
+    groups: int = 1  # groups of the convolution that owns this weight
 
     @property
     def size(self) -> int:
@@ -100,9 +100,10 @@ T = TypeVar("T", bound=type)
 
 @dataclass_transform(frozen_default=True, field_specifiers=(attr,))
 def declared(cls: T) -> T:
-    """Make a class a frozen dataclass, whose objects are equal where their types and fields are.
+    """Make a class a frozen dataclass. Two objects are equal if they have the same type and equal fields.
 
-    Dataclasses would generate these methods for each class, which would double the time that their import takes.
+    All classes share three methods. The dataclass decorator would generate them for each class, which would double the
+    time of the import.
     """
     made: Any = dataclass(frozen=True, eq=False, repr=False)(cls)
     made.__eq__, made.__hash__, made.__repr__ = _is_equal, _hash, _show

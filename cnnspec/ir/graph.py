@@ -1,7 +1,7 @@
 """The graph: ops applied to values, in SSA form. Gradients are ordinary nodes.
 
-A class registered by :func:`layer` may be written in a spec under that name; one registered by :func:`op` exists only
-in graphs (gradients, losses). See docs/adding-a-layer.md.
+A class registered by :func:`layer` may be written in a spec under its name. A class registered by :func:`op` exists
+only in graphs: a gradient, a loss or a part of a layer. See docs/adding-a-layer.md.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ Results = list[tuple[Dims, str]]  # shape and dtype of each output
 
 @dataclass(frozen=True)
 class Value:
-    """An array in a graph. Equal names are the same value.
+    """An array in a graph. Values with equal names are the same value.
 
-    ``shape`` starts with "N" for values that exist once a sample; ``dtype`` is ``f32``, ``i32``, ``i64`` or ``u8``
-    (a plan may be made in float64, where every f32 becomes f64).
+    Attributes
+    ----------
+    shape : begins with "N", the batch, for values that have a part for each sample, e.g. ``("N", 28, 28, 16)``.
+    dtype : ``f32``, ``i32``, ``i64`` or ``u8``. In a float64 plan every f32 becomes f64.
     """
 
     name: str
@@ -41,7 +43,7 @@ class Value:
 
     @property
     def sample_size(self) -> int:
-        """Elements of one sample (or of the whole value where there is no batch)."""
+        """Number of elements of one sample, or of the whole value if it has no batch dimension."""
         return math.prod(self.sample)
 
     def __str__(self) -> str:
@@ -60,11 +62,11 @@ class Op:
 
     # ---- of a layer -----------------------------------------------------------------------------
     def infer(self, *xs: Any, **_: Any) -> Shape:
-        """Return the shape of one output sample; raise ShapeRuleError naming what failed."""
+        """Return the shape of one output sample. Raises ShapeRuleError, which names the shapes that do not fit."""
         raise NotImplementedError
 
     def params(self, *xs: Any, **_: Any) -> tuple[Param, ...]:
-        """Return the arrays this op owns, in the order of the node's inputs after the activations."""
+        """Return the arrays that this op owns. A node reads them in this order, behind its activations."""
         return ()
 
     def macs(self, xs: tuple[Shape, ...], y: Shape) -> int:
@@ -72,7 +74,7 @@ class Op:
         return 0
 
     def window(self, x: Shape) -> tuple[Pair, Pair] | None:
-        """Return (effective kernel size, stride) where the op looks at neighbours, for receptive fields."""
+        """Return (effective kernel size, stride) for receptive fields; None if an output pixel sees one pixel only."""
         return None
 
     def build(self, b: Builder, xs: Sequence[Value], params: Sequence[Value], training: bool) -> Value:
@@ -94,7 +96,7 @@ class Op:
         raise NotImplementedError(f"{self.name} has no gradient")
 
 
-LAYERS: dict[str, type[Op]] = {}  # what a spec may write; filled by the package ops, so import it from there
+LAYERS: dict[str, type[Op]] = {}  # the layers of the language; the package ops fills it, so import it from there
 OPS: dict[str, type[Op]] = {}  # all ops, layers included
 
 
@@ -151,11 +153,11 @@ class Graph:
 
     Attributes
     ----------
-    inputs : what a caller hands over: ``x``, ``target``, ``keys``, ``step`` (see passes/build.py).
+    inputs : values that the caller provides: ``x``, ``target``, ``keys``, ``step`` (see passes/build.py).
     params : parameters by their name in weight files, e.g. ``"stem.conv.weight"``.
-    nodes : in an order in which every input comes before its use.
+    nodes : every node stands behind the nodes that make its inputs.
     outputs : named results, e.g. ``logits``, ``loss``, and ``grad:NAME`` for each trainable parameter.
-    updates : running statistics: parameter name -> value that replaces it after the step.
+    updates : name of a running statistic -> the value that replaces it after the step.
     """
 
     inputs: tuple[Value, ...]
@@ -168,11 +170,11 @@ class Graph:
         return replace(self, nodes=tuple(nodes))
 
     def producer(self) -> dict[str, Node]:
-        """Map each value's name to the node that makes it."""
+        """Return name of a value -> the node that makes it."""
         return {v.name: node for node in self.nodes for v in node.outputs}
 
     def uses(self) -> dict[str, list[Node]]:
-        """Map each value's name to the nodes that read it, in order."""
+        """Return name of a value -> the nodes that read it, in order."""
         found: dict[str, list[Node]] = {}
         for node in self.nodes:
             for v in node.inputs:
@@ -180,7 +182,7 @@ class Graph:
         return found
 
     def results(self) -> set[str]:
-        """Names of the values that must survive: outputs and updates."""
+        """Return the names of the results: outputs and updates. No pass removes or renames a result by itself."""
         return {v.name for v in (*self.outputs.values(), *self.updates.values())}
 
 
@@ -188,28 +190,28 @@ STEP_SIZE = 16  # elements of the input ``step``
 
 
 class Builder:
-    """Appends nodes and names their values ``0``, ``1``, ... in order."""
+    """Appends nodes to a new graph. Their outputs are named ``0``, ``1``, ... in order, beginning with ``start``."""
 
     def __init__(self, inputs: dict[str, Value] | None = None, start: int = 0) -> None:
         self.nodes: list[Node] = []
         self.inputs = inputs or {}
         self.updates: dict[str, Value] = {}
         self.layer = ""
-        self.randoms = 0  # random streams given out so far
+        self.randoms = 0  # number of random streams given out so far
         self._next = start
 
     @property
     def step(self) -> Value:
-        """Numbers of this very step, set by the host: see Step in cnnspec/abi/constants.py."""
+        """Input f32[16]: the numbers of the current step, see Step in cnnspec/abi/constants.py."""
         return self.inputs["step"]
 
     @property
     def keys(self) -> Value:
-        """One random key for each sample, a function of seed, epoch and sample."""
+        """Input i64[N,1]: one random key for each sample, a function of seed, epoch and sample."""
         return self.inputs["keys"]
 
     def add(self, op: Op, *inputs: Value) -> Value:
-        """Append a node and return its first output."""
+        """Append a node with the layer ``self.layer`` and return its first output."""
         return self.add_all(op, *inputs)[0]
 
     def add_all(self, op: Op, *inputs: Value) -> tuple[Value, ...]:

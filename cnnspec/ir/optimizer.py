@@ -1,4 +1,4 @@
-"""What an optimizer is to a plan: a kernel, the states it keeps, and its numbers."""
+"""The interface of optimizers: a kernel, state arrays, and the kernel's numbers."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import ClassVar
 
 
 class Optimizer:
-    """How a step changes a parameter. Fields of a subclass are what a spec may write.
+    """The update of a parameter in a training step. A spec may set the fields of a subclass.
 
     Attributes
     ----------
     kernel : the name of the kernel, without its element type.
-    states : the names of the arrays that are kept beside each parameter. They have its shape, and begin as zeros.
+    states : names of the state arrays of each parameter. They have the parameter's shape and begin as zeros.
     lr : the learning rate, before the schedule.
     """
 
@@ -21,9 +21,9 @@ class Optimizer:
 
     @property
     def numbers(self) -> dict[str, int | float]:
-        """Arguments of the kernel, by name, that are the same in every step."""
+        """The kernel's constant arguments, name -> number: they are the same in every step."""
         return {}
 
     def step_numbers(self, step: int) -> tuple[float, ...]:
-        """Return the numbers of step 1, 2, ... that the kernel reads behind the learning rate."""
+        """Return the kernel's numbers of one step (``step`` is 1, 2, ...), which it reads behind the learning rate."""
         return ()

@@ -1,4 +1,6 @@
-"""Graphs as text, and back: the debugger, the golden format and the language of pass tests.
+"""Graphs as text, and text as graphs. ``cnnspec dump`` prints this text, and the tests of passes are written in it.
+
+One node a line: outputs with dtype and shape, op, inputs, fields that differ from their defaults, and the layer.
 
 %2: f32[N,28,28,6] = conv %x, %conv1.weight, %conv1.bias {out_channels=6, kernel_size=(5, 5)}  ; conv1
 """
@@ -42,9 +44,14 @@ def print_node(node: Node) -> str:
 
 
 def parse_graph(text: str) -> Graph:
-    """Return the graph that a text of :func:`print_graph` describes; ValueError names a line that is none.
+    """Return the graph of a text of :func:`print_graph`.
 
-    The ops are those registered: the package ``cnnspec.ops`` must have been imported.
+    Ops are found in the registry, so the package ``cnnspec.ops`` must have been imported.
+
+    Raises
+    ------
+    ValueError
+        If a line is no graph text. The message names the line.
     """
     values: dict[str, Value] = {}
     inputs: list[Value] = []
@@ -53,20 +60,20 @@ def parse_graph(text: str) -> Graph:
     results: dict[str, dict[str, Value]] = {"output": {}, "update": {}}
     for number, raw in enumerate(text.splitlines(), start=1):
         line, _, layer = raw.partition("  ; ")
-        word, _, rest = line.strip().partition(" ")
+        word, _, tail = line.strip().partition(" ")
         try:
             if not word or word == ";":
                 continue
             if word == "input":
-                inputs.append(_parse_typed(rest, values))
+                inputs.append(_parse_typed(tail, values))
             elif word == "param":
-                typed, _, marks = rest.partition("] ")
+                typed, _, marks = tail.partition("] ")
                 v = _parse_typed(typed.rstrip("]") + "]", values)
                 groups = int(marks.partition("groups=")[2] or 1)
                 own = Param(v.name.rpartition(".")[2], v.sample, trainable="frozen" not in marks, groups=groups)
                 params[v.name] = ParamValue(v, own)
             elif word in results:
-                name, _, v_name = rest.partition(" = ")
+                name, _, v_name = tail.partition(" = ")
                 results[word][name] = values[v_name.lstrip("%")]
             else:
                 nodes.append(_parse_node(line.strip(), layer.strip(), values))

@@ -1,4 +1,4 @@
-"""What a valid graph is: checked between all stages, so that a mistake shows where it was made."""
+"""The check of a graph. It runs before and after every pass, so that an error names the pass that made it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,15 @@ from .graph import Graph, Node
 
 
 def verify_graph(graph: Graph, when: str = "") -> None:
-    """Raise InternalError unless values are defined once, before use, with the shapes their ops promise."""
+    """Raise InternalError if a graph is invalid.
+
+    In a valid graph each value is made once, and before it is read. The outputs of a node have the shapes and dtypes of
+    ``op.results``. Each result of the graph is made.
+
+    Parameters
+    ----------
+    when : a text for the message, e.g. ``after dead-code``.
+    """
     known = {v.name: v for v in graph.inputs}
     known.update({p.value.name: p.value for p in graph.params.values()})
     for node in graph.nodes:
@@ -29,9 +37,9 @@ def verify_graph(graph: Graph, when: str = "") -> None:
             raise InternalError(f"invalid graph {when}: result {name} = %{v.name} is never made")
 
 
-def _fail(graph: Graph, node: Node, when: str, what: str) -> None:
+def _fail(graph: Graph, node: Node, when: str, problem: str) -> None:
     from .text import print_node
 
     at = next(i for i, n in enumerate(graph.nodes) if n is node)
     around = "\n".join(f"{'>' if n is node else ' '} {print_node(n)}" for n in graph.nodes[max(0, at - 3) : at + 3])
-    raise InternalError(f"invalid graph {when}: {what}\n{around}\nplease report this")
+    raise InternalError(f"invalid graph {when}: {problem}\n{around}\nplease report this")

@@ -1,4 +1,4 @@
-"""What a pass is, and how a list of them is run: verified before, between and after."""
+"""The interface of passes, and the run of a list of passes: the graph is verified before, between and after."""
 
 from __future__ import annotations
 
@@ -10,21 +10,35 @@ from ..ir.verify import verify_graph
 
 
 class Pass(Protocol):
-    """A rewrite of graphs. Its docstring says what it rewrites and why the result is the same."""
+    """A rewrite of graphs.
+
+    The docstring of a pass begins with the nodes that it replaces and their replacement. "Valid where" gives the
+    condition, and says whether results are bit-identical or equal up to rounding. "Gain" gives the benefit.
+    """
 
     name: ClassVar[str]
-    after: ClassVar[tuple[str, ...]]  # passes that must come before it, where they are in the pipeline at all
+    after: ClassVar[tuple[str, ...]]  # names of passes that must run before it if the pipeline has them
 
     def run(self, graph: Graph) -> Graph: ...
 
 
 def run_pipeline(graph: Graph, passes: Sequence[Pass], watch: Callable[[str, Graph], None] | None = None) -> Graph:
-    """Run the passes in order; ``watch(name, graph)`` sees each result. Raises InternalError on an invalid graph."""
+    """Return the graph after all passes, run in order.
+
+    Parameters
+    ----------
+    watch : called as ``watch(name of the pass, its result)`` after each pass.
+
+    Raises
+    ------
+    InternalError
+        If the graph is invalid before or after a pass.
+    """
     names = [p.name for p in passes]
     verify_graph(graph, "before the passes")
     for position, one in enumerate(passes):
-        late = [name for name in one.after if name in names[position + 1 :]]
-        assert not late, f"{one.name} must come after {', '.join(late)}"
+        too_late = [name for name in one.after if name in names[position + 1 :]]
+        assert not too_late, f"{one.name} must come after {', '.join(too_late)}"
         graph = one.run(graph)
         verify_graph(graph, f"after {one.name}")
         if watch:

@@ -1,4 +1,4 @@
-"""Model -> Graph: every layer appends its forward nodes; training adds the loss."""
+"""Model -> Graph: every layer appends its forward nodes, and the loss follows where the output is a vector."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ def build_graph(model: Model, *, training: bool, target: str = "i32", watched: C
     Parameters
     ----------
     model : the checked spec.
-    training : batch statistics and dropout as in training; otherwise as in inference.
+    training : True for statistics of the batch and dropout, False for running statistics and no dropout.
     target : dtype of the target, ``i32`` for class numbers [N] or ``f32`` for arrays [N, F] (mse only).
-    watched : names of layers, or ``input``, whose outputs are outputs of the graph too, as ``layer:NAME``: passes
-        then leave them as they are.
+    watched : names of layers, or ``input``. The graph then has their outputs as further outputs ``layer:NAME``, which
+        passes leave as they are.
 
     Returns
     -------
     Graph with inputs ``x`` f32[N,H,W,C], ``target``, ``keys`` i64[N] (random keys of the samples) and ``step``
-    f32[16], and outputs ``logits``, ``loss`` f32[N,1] and ``correct`` f32[N,1].
+    f32[16], and outputs ``logits`` and, where the net ends in a vector, ``loss`` f32[N,1] and ``correct`` f32[N,1].
     """
     features = model.output_shape[-1]
     inputs = {

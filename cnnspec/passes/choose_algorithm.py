@@ -1,4 +1,4 @@
-"""Choice of algorithm: which convolutions run on Winograd's transformed tiles, and which gradients by windows."""
+"""Choice of algorithm: direct or Winograd for convolutions and gradients, or windows added up for input gradients."""
 
 from __future__ import annotations
 
@@ -10,23 +10,28 @@ from ..ir.graph import Graph, Node
 from ..layouts import overlap_pixels, panel_width, tile_cost
 from ..ops.conv import Conv, ConvInputGrad, ConvWeightGrad
 
-# Bytes of transformed filters that the second-level cache still holds beside the tiles; the gradient has a copy of them
-# for each shard. Beyond, the work goes in stages: all tiles first, then panel by panel of output channels. Stages want
-# whole vectors and whole panels of channels: others that large stay direct.
-LARGEST, LARGEST_GRADIENT = 4_800_000, 1_200_000
-LEAST = 12  # channels
-ADDING = 96  # what adding one vector of a window costs, in lanes multiplied; measured, 64 to 100
+# Largest transformed filters [bytes] that stay in the second-level cache beside the tiles. The weight gradient has a
+# copy of them for each shard, so its limit is lower. Larger filters run in stages: first all tiles are transformed,
+# then each panel of output channels is multiplied. The kernels in stages need whole vectors of channels and whole
+# panels of output channels. Other large convolutions stay direct.
+MOST_BYTES, MOST_BYTES_GRADIENT = 4_800_000, 1_200_000
+LEAST_CHANNELS = 12  # of input and of output
+ADDING_COST = 96  # cost of adding one vector of a window [lanes multiplied]; measured: 64 to 100
 
 
 class ChooseAlgorithm:
-    """3x3 convolutions of stride 1 with enough channels -> ``algorithm='winograd'``, forward and both gradients.
+    """conv, conv_input_grad and conv_weight_grad -> the same op with ``algorithm`` set to another value than direct.
 
-    The same sums in another order, with a quarter of the multiplications: equal up to rounding (relative error about
-    2e-6 where the direct method has 1e-6). The rule is measured, see benchmarks/NOTES.md: the transforms cost the same
-    for each channel, so with fewer than 12 channels on one side they eat the gain.
+    ``winograd``: F(4x4, 3x3), Lavin & Gray 2016. Valid for 3x3 filters of stride 1, no dilation and no groups. Equal up
+    to rounding: the relative error is about 2e-6, and 1e-6 for the direct method. Gain: a quarter of the
+    multiplications. The transforms cost the same for each channel, so fewer than 12 channels of input or output
+    stay direct (measured, benchmarks/NOTES.md), and so do outputs under 4x4 pixels or narrow panels of filters.
 
-    Input gradients of other convolutions of stride 1 with few input channels -> ``algorithm='overlap'``, where that
-    costs less: the same products, added in another order.
+    ``winograd staged``: the same where the transformed filters exceed the second-level cache.
+
+    ``overlap``: of input gradients only. Each pixel of dy [N, H, W, C_out] makes a window of dx, and overlapping
+    windows are added. Valid for stride 1, no dilation and no groups. Equal up to rounding. Gain: no multiplications by
+    the zeros of a halo around dy, and vectors filled by (column of the filter, input channel): for few input channels.
     """
 
     name: ClassVar[str] = "choose-algorithm"
@@ -46,32 +51,32 @@ class ChooseAlgorithm:
 
 
 def _winograd(op: Conv | ConvInputGrad | ConvWeightGrad, node: Node) -> str:
-    """Return the form of Winograd's method that suits, "" for none."""
+    """Return ``winograd`` or ``winograd staged``, or "" where the direct method is kept."""
     if op.kernel_size != (3, 3) or op.stride != (1, 1) or op.dilation != (1, 1) or op.groups != 1:
         return ""
     if isinstance(op, ConvWeightGrad):
         x, dy = (v.sample for v in node.inputs)
-        largest = LARGEST_GRADIENT
+        most = MOST_BYTES_GRADIENT
     else:
         x, dy = node.inputs[0].sample, node.output.sample
-        largest = LARGEST
+        most = MOST_BYTES
     channels = (x[2], dy[2])
-    if min(channels) < LEAST or panel_width(dy[2]) < 16 or min(dy[:2]) < 4:
+    if min(channels) < LEAST_CHANNELS or panel_width(dy[2]) < 16 or min(dy[:2]) < 4:
         return ""
-    staged = 36 * 4 * x[2] * dy[2] > largest
+    staged = 36 * 4 * x[2] * dy[2] > most  # 36 floats of 4 bytes for each pair of channels
     if staged and (any(c % 16 for c in channels) or dy[2] % panel_width(dy[2])):  # whole panels
         return ""
     return "winograd staged" if staged else "winograd"
 
 
 def _is_overlap_faster(op: ConvInputGrad, dy: Shape) -> bool:
-    """Whether windows that overlap cost less than a convolution of dy, with its halo, by the flipped filters.
+    """Whether adding overlapping windows of dx costs less than a direct convolution of dy [H, W, C_out] with its halo.
 
-    Both costs are lanes that tiles multiply, idle ones included; windows must be added up as well.
+    Both costs are counted in lanes of vectors that tiles multiply, unused lanes included. Windows also cost their sums.
     """
     if op.stride != (1, 1) or op.dilation != (1, 1) or op.groups != 1:
         return False
     (h, w, c), (kh, kw) = op.input_shape, op.kernel_size
     pixels = overlap_pixels(dy[1])
     windows = kh * dy[2] * dy[0] * -(-dy[1] // pixels) * pixels * tile_cost(kw * c)
-    return windows + ADDING * h * w * kw * -(-c // 8) < kh * dy[2] * h * w * kw * tile_cost(c)
+    return windows + ADDING_COST * h * w * kw * -(-c // 8) < kh * dy[2] * h * w * kw * tile_cost(c)

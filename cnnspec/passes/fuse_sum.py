@@ -1,4 +1,4 @@
-"""Sums of two values, added in the sweep of a neighbour instead of in one of their own: one rule, a row for each."""
+"""Sums of two values become part of the op that makes one term or reads the sum: one rule, four passes."""
 
 from __future__ import annotations
 
@@ -14,9 +14,13 @@ from ..ops.norm import Normalize, NormalizeGrad
 
 
 class FuseSum:
-    """add of two values -> the node that makes one of them, with ``plus``: the same sum, so no bit differs.
+    """add(op(...), addend) -> op(..., addend) with the field ``plus``: the op's kernel adds the last input.
 
-    Valid where the add is the only reader of that value. Of two such values the one made later takes the sum.
+    Subclasses say which ops can add. Both terms have the sum's shape [N, H, W, C].
+
+    Valid where the add has two inputs and alone reads the op's output, and this output is no result. If both terms
+    come from an op that can add, the term made later takes the addend. Results are bit-identical: the two numbers are
+    added once, as before. Gain: one sweep, which reads two images and writes one.
     """
 
     def run(self, graph: Graph) -> Graph:
@@ -27,31 +31,32 @@ class FuseSum:
         return rewriter.result()
 
     def fuse(self, rewriter: Rewriter, add: Node, activation: str) -> None:
-        """Let a neighbour of an add take over its work, where one can."""
-        for term, other in sorted((add.inputs, add.inputs[::-1]), key=lambda pair: -rewriter.place(pair[0])):
+        """Replace the add by an op that makes one of its terms and can add, if there is one."""
+        for term, addend in sorted((add.inputs, add.inputs[::-1]), key=lambda pair: -rewriter.place(pair[0])):
             maker = rewriter.maker(term)
             if maker is None or rewriter.sole_reader(term) is None or getattr(maker.op, "plus", False):
                 continue
             op = self.adding(maker.op, activation)
             if op is not None:
                 rewriter.erase(maker)
-                rewriter.replace(add, replace(maker, op=op, inputs=(*maker.inputs, other), outputs=add.outputs))
+                rewriter.replace(add, replace(maker, op=op, inputs=(*maker.inputs, addend), outputs=add.outputs))
                 return
 
     def adding(self, op: Op, activation: str) -> Op | None:
-        """Return the op that adds, and applies the add's activation, besides its own work; None where it cannot."""
+        """Return ``op`` with an addend and the add's activation; None if its kernel cannot do both."""
         raise NotImplementedError
 
 
 class FuseResidualSum(FuseSum):
-    """add of a normalize and one other value -> normalize with ``plus``, which takes over the add's activation.
+    """activation(normalize(x) + addend) -> normalize(x, addend) with ``plus`` and the activation of the add.
 
-    The normalised image, which nothing else reads, never goes through memory. Gradients read the normalize's input and
-    the sum, which both remain. Valid where the activation of the add only keeps numbers between bounds.
+    The sum of a residual block, forward pass of training. Gradients read x and the sum, and both remain. Valid where
+    the add has no activation or a clamp (relu, relu6), and the normalize has none. Gain: the normalised image
+    [N, H, W, C] is neither written nor read. Other conditions: :class:`FuseSum`.
     """
 
     name: ClassVar[str] = "fuse-residual-sum"
-    after: ClassVar[tuple[str, ...]] = ("recompute",)  # whose second computation has no sum
+    after: ClassVar[tuple[str, ...]] = ("recompute",)  # renormalize repeats a normalize without addend
 
     def adding(self, op: Op, activation: str) -> Op | None:
         if type(op) is not Normalize or op.activation or activation not in ("", *BOUNDS):
@@ -60,10 +65,12 @@ class FuseResidualSum(FuseSum):
 
 
 class FuseResidualConv(FuseSum):
-    """add of a convolution by Winograd and one other value -> the convolution with ``plus``, and the add's activation.
+    """activation(conv(x) + addend) -> conv(x, addend) with ``plus`` and the activation of the add.
 
-    The sum is made on the way back from Winograd's tiles. Gradients would need the convolution's output, which is why
-    this pass is for inference.
+    The sum of a residual block in inference. Winograd's output transform adds the addend. Valid where the convolution
+    runs on Winograd's algorithm and has no activation of its own. Not for training, whose gradients may read the
+    convolution's output. Gain: the output [N, H, W, C_out] is neither written nor read before the sum. Other
+    conditions: :class:`FuseSum`.
     """
 
     name: ClassVar[str] = "fuse-residual-conv"
@@ -76,9 +83,12 @@ class FuseResidualConv(FuseSum):
 
 
 class FuseGradientSum(FuseSum):
-    """add of a normalize_grad and one other gradient -> normalize_grad with ``plus``.
+    """normalize_grad(dy, x, ...) + addend -> normalize_grad(dy, x, ..., addend) with ``plus``.
 
-    The other gradient may then be a slice of a wider one (lower/slices.py).
+    The sum of two gradients of one image, where a batch norm and another layer read it. Valid where the add has no
+    activation. Gain: the gradient of batch norm [N, H, W, C] is neither written nor read before the sum. An addend that
+    is a slice of a concat's gradient is read where it lies, without a copy (lower/slices.py). Other conditions:
+    :class:`FuseSum`.
     """
 
     name: ClassVar[str] = "fuse-gradient-sum"
@@ -89,10 +99,12 @@ class FuseGradientSum(FuseSum):
 
 
 class FuseGradientMask(FuseSum):
-    """activation_grad of relu on an add of two gradients -> activation_grad with ``plus``.
+    """activation_grad(dy1 + dy2, y) -> activation_grad(dy1, y, dy2) with ``plus``, for relu.
 
-    A residual block ends so: the next block and the way around it both send a gradient to its relu. Valid where nothing
-    else reads the sum. A sum that is a normalize_grad's already costs no sweep, and stays there.
+    The relu at the end of a residual block receives two gradients [N, H, W, C]: one from the next block, one from the
+    shortcut around it. Valid where activation_grad alone reads the sum, and the sum is no result. Results are
+    bit-identical. Gain: one sweep, which reads two gradients and writes one. Sums that are part of a normalize_grad
+    already cost no sweep and stay there.
     """
 
     name: ClassVar[str] = "fuse-gradient-mask"
@@ -101,7 +113,7 @@ class FuseGradientMask(FuseSum):
     def fuse(self, rewriter: Rewriter, add: Node, activation: str) -> None:
         mask = rewriter.sole_reader(add.output)
         if mask is not None and mask.op == ActivationGrad("relu") and mask.inputs[0] == add.output and not activation:
-            one, other = add.inputs
+            dy, addend = add.inputs
             rewriter.erase(add)
             op = ActivationGrad("relu", plus=True)
-            rewriter.replace(mask, replace(mask, op=op, inputs=(one, mask.inputs[1], other)))
+            rewriter.replace(mask, replace(mask, op=op, inputs=(dy, mask.inputs[1], addend)))

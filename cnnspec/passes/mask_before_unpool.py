@@ -1,4 +1,4 @@
-"""The gradient of an activation below a max pooling: applied to the pooled numbers, a quarter as many."""
+"""The gradient of an activation before a max pooling: applied to the pooled image, a quarter of the numbers for 2x2."""
 
 from __future__ import annotations
 
@@ -12,12 +12,16 @@ from ..ops.pool import MaxPool, MaxPoolGrad
 
 
 class MaskBeforeUnpool:
-    """activation_grad(maxpool_grad(dy, index), x) -> maxpool_grad(activation_grad(dy, y), index), y the pooled x.
+    """activation_grad(maxpool_grad(dy, index), x) -> maxpool_grad(activation_grad(dy, y), index), with y = maxpool(x).
 
-    Each dy goes to the one place of its window that y was copied from, so the slope there is the slope at y; other
-    places get zeros either way. Where windows overlap, a slope is multiplied by before the sum instead of after: equal
-    up to rounding. The activation itself is no longer needed backward. Valid where nothing else reads the unpooled
-    gradient; done where pooling leaves fewer numbers.
+    x [N, H, W, C] is the output of the activation, y and dy [N, H', W', C] belong to the pooled image. maxpool_grad
+    moves each dy to the pixel of x that y was copied from. There x equals y, so the slope of the activation is the
+    same. All other pixels receive zeros in both forms.
+
+    Valid where activation_grad alone reads the output of maxpool_grad. Applied where y has fewer numbers than x.
+    Results are bit-identical where windows do not overlap. Where they overlap, the slope multiplies each dy before the
+    sum instead of the sum: equal up to rounding. Gain: activation_grad runs over y instead of x, and the backward pass
+    no longer reads x.
     """
 
     name: ClassVar[str] = "mask-before-unpool"
@@ -38,7 +42,7 @@ class MaskBeforeUnpool:
                 continue
             if dy.sample_size < x.sample_size:
                 masked = Value(unpooled.name, dy.shape, dy.dtype)
-                first = replace(mask, inputs=(dy, pool.output), outputs=(masked,))
+                slope = replace(mask, inputs=(dy, pool.output), outputs=(masked,))
                 rewriter.erase(mask)
-                rewriter.replace(unpool, first, replace(unpool, inputs=(masked, index), outputs=mask.outputs))
+                rewriter.replace(unpool, slope, replace(unpool, inputs=(masked, index), outputs=mask.outputs))
         return rewriter.result()

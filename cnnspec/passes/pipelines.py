@@ -1,4 +1,4 @@
-"""The pipelines: plain lists of passes, and the two graphs that they make of a model."""
+"""The lists of passes for inference and training, and the graphs that they make of a model."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ INFERENCE: tuple[Pass, ...] = (
     ChooseAlgorithm(),
     FuseResidualConv(),
 )
-FORWARD: tuple[Pass, ...] = (PoolFirst(), FuseActivation())  # before differentiation
-TRAINING: tuple[Pass, ...] = (  # after it
+FORWARD: tuple[Pass, ...] = (PoolFirst(), FuseActivation())  # before the gradients are appended
+TRAINING: tuple[Pass, ...] = (  # after the gradients are appended
     MaskBeforeUnpool(),
     ShareStatistics(),
     DeadCode(),
@@ -47,12 +47,12 @@ TRAINING: tuple[Pass, ...] = (  # after it
 
 
 def pipeline(passes: Sequence[Pass], options: Options) -> tuple[Pass, ...]:
-    """Return the passes to run; of an exact net none that computes a convolution in other ways than it is defined."""
+    """Return the passes to run. With ``exact``, passes that change the order of a convolution's sums are left out."""
     return tuple(one for one in passes if not (options.exact and isinstance(one, ChooseAlgorithm | PoolFirst)))
 
 
 def inference_graph(model: Model, options: Options = DEFAULT) -> Graph:
-    """Return the graph of inference: batch norms folded, activations fused."""
+    """Return the forward graph with running statistics, after all passes of INFERENCE."""
     graph = build_graph(model, training=False, target=options.target)
     return run_pipeline(graph, pipeline(INFERENCE, options))
 
@@ -63,7 +63,7 @@ def training_graph(model: Model, options: Options = DEFAULT) -> Graph:
     Raises
     ------
     SpecError
-        If the net ends in an image, of which no loss is known.
+        If the net ends in an image [H, W, C], for which there is no loss.
     """
     if len(model.output_shape) != 1:
         raise SpecError([_no_loss(model)])
@@ -75,21 +75,22 @@ def training_graph(model: Model, options: Options = DEFAULT) -> Graph:
 def traced_graph(
     model: Model, options: Options = DEFAULT, *, names: Collection[str], training: bool, gradients: bool
 ) -> Graph:
-    """Return a graph whose results are the outputs of layers, ``layer:NAME``, and gradients of the mean loss.
+    """Return a graph whose results are outputs of layers, ``layer:NAME``, and gradients of the mean loss.
 
-    No pass fuses a layer with the next where its output is a result, or where its gradient is; all else is computed as
-    in a plain run. For gradients in inference, batch norms are not folded. Running statistics stay as they are.
+    Passes leave results as they are. So no pass fuses a layer with the next one if its output or its gradient is a
+    result. All other nodes are the same as in a plain run. With gradients in inference, batch norms are not folded.
+    Running statistics are not updated.
 
     Parameters
     ----------
-    names : of layers, ``input``, or trainable parameters, of which only gradients are results.
-    training : with statistics of the batch and dropout, or as in inference.
-    gradients : the results ``grad:layer:NAME`` and ``grad:PARAMETER`` too.
+    names : names of layers, ``input``, or names of trainable parameters. Of parameters only gradients are results.
+    training : True for statistics of the batch and dropout, False for running statistics and no dropout.
+    gradients : True for the further results ``grad:layer:NAME`` and ``grad:PARAMETER``.
 
     Raises
     ------
     SpecError
-        If there are gradients to find and the net ends in an image, of which no loss is known.
+        If gradients are asked for and the net ends in an image [H, W, C], for which there is no loss.
     """
     if gradients and len(model.output_shape) != 1:
         raise SpecError([_no_loss(model)])

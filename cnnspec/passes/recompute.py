@@ -1,4 +1,4 @@
-"""Recomputation: what is cheaper to compute again than to keep until the backward pass."""
+"""Recomputation: normalised images are computed again in the backward pass instead of kept in memory."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from ..ops.norm import Normalize, Renormalize
 
 
 class Recompute:
-    """normalize whose output a gradient reads -> renormalize just before that gradient, from the input kept anyway.
+    """Gradients that read y = normalize(x, ...) -> gradients that read z = renormalize(x, ...), computed before them.
 
-    The same kernel on the same numbers gives the same bits. The gradient of batch norm reads its input soon after, so
-    nothing more is fetched from memory; the output is never written there, and half of the activations are not kept
-    (Chen et al. 2016, "Training deep nets with sublinear memory cost", section 4; Rota Bulo et al. 2018, "In-place
-    activated batchnorm").
+    x, y and z are [N, H, W, C]. The gradient of batch norm reads x, so x is kept for the backward pass anyway.
+
+    Valid everywhere: the same kernel runs on the same numbers, so results are bit-identical. Gain: y is not kept for
+    the backward pass, and y is half of the activations of a net of convolutions and batch norms. The price is one more
+    sweep over x. It costs little, since the gradient of batch norm then finds x in the cache. See Chen et al. 2016,
+    "Training deep nets with sublinear memory cost", section 4, and Rota Bulo et al. 2018, "In-place activated
+    batchnorm".
     """
 
     name: ClassVar[str] = "recompute"
@@ -38,7 +41,7 @@ class Recompute:
 
 
 def _again(rewriter: Rewriter, forward: Node, reader: Node) -> Node:
-    """Return the second computation, which follows a gradient that the reader needs."""
+    """Return the renormalize node. It also takes a gradient that the reader needs, so it cannot run before this one."""
     gradient = next(v for v in reader.inputs if v.has_batch and v.name != forward.output.name)
     op = Renormalize(forward.op.eps, forward.op.activation)  # type: ignore[attr-defined]
     return rewriter.make(op, *forward.inputs, gradient, layer=forward.layer)

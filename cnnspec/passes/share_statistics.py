@@ -1,4 +1,4 @@
-"""Statistics of concatenations: those of each part are computed once, where the part is made."""
+"""Batch statistics of concatenations: computed once for each input of the concat, and joined."""
 
 from __future__ import annotations
 
@@ -12,12 +12,16 @@ from ..ops.norm import BatchStats
 
 
 class ShareStatistics:
-    """batch_stats of a concat -> join of the batch_stats of its parts, each made once, just after its part.
+    """batch_stats(concat(x1, x2, ...)) -> join(batch_stats(x1), batch_stats(x2), ...), for means and for variances.
 
-    A channel's mean and variance do not depend on its neighbours. In a dense block (Huang et al. 2017) each layer
-    normalises all that came before it, so the statistics of a part would be computed again by every layer behind; now
-    they read the part while it is in the cache, and the reads grow with the channels, not with their square. Done
-    where some part is needed more than once. The join of a nested concat is reused: a layer copies two vectors.
+    Each x is [N, H, W, C_i], its mean and variance [C_i]. The batch_stats of an x stands just behind the node that
+    makes x, and all concats share it. For a nested concat the joined vectors of the inner concat are used again.
+
+    Valid everywhere: the mean and variance of a channel do not depend on other channels. Equal up to rounding. Applied
+    where at least two batch norms need the statistics of one x.
+
+    Gain: in a dense block (Huang et al. 2017) each layer normalises the outputs of all layers before it. Each output is
+    now read once, while it is in the cache, so reads grow with the number of channels and not with its square.
     """
 
     name: ClassVar[str] = "share-statistics"
@@ -28,7 +32,7 @@ class ShareStatistics:
         if not needed:
             return graph
         rewriter = Rewriter(graph)
-        found: dict[str, tuple[Value, ...]] = {}  # image -> its mean and variance
+        found: dict[str, tuple[Value, ...]] = {}  # name of an image -> its mean [C] and variance [C]
 
         def compute(v: Value) -> list[Node]:
             maker, layer = rewriter.maker(v), needed[v.name]
@@ -53,8 +57,8 @@ class ShareStatistics:
 
 
 def _needed(graph: Graph) -> dict[str, str]:
-    """Return the images whose statistics are computed or joined, each with the layer that needs them first."""
-    parts: dict[str, tuple[str, ...]] = {}  # of concats, nested ones flattened
+    """Return the names of images whose statistics are computed or joined -> the first layer that needs them."""
+    parts: dict[str, tuple[str, ...]] = {}  # concat -> the names of its inputs, nested concats flattened
     uses: Counter[str] = Counter()
     for node in graph.nodes:
         if isinstance(node.op, Concat):
