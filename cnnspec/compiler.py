@@ -21,9 +21,9 @@ from .model.model import Model
 from .model.summary import Summary, summarize
 from .options import DEFAULT, Options
 from .source import Source
-from .spec_file import read_source
 from .syntax import ast
 from .syntax.parser import parse
+from .syntax.spec_file import read_source
 
 if TYPE_CHECKING:
     from .ir.graph import Graph

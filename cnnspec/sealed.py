@@ -6,14 +6,14 @@ over another, is a link, or that someone else may write, reads as None; whoever 
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import stat
 from pathlib import Path
 
+from .drafts import write_whole
+
 MAGIC = b"cnnspec sealed 1 "
-DRAFT = ".draft"  # what files are called until they are whole
 
 
 def write_sealed(path: Path, content: bytes) -> None:
@@ -24,18 +24,7 @@ def write_sealed(path: Path, content: bytes) -> None:
     OSError
         When it cannot be written; what was there before stays, and no draft is left.
     """
-    draft = path.with_name(f".{os.getpid()}-{os.urandom(4).hex()}{DRAFT}")
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(MAGIC + _digest(path, content) + b"\n" + content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(draft)
-        raise
+    write_whole(path, MAGIC + _digest(path, content) + b"\n" + content, mode=0o600)
 
 
 def read_sealed(path: Path) -> bytes | None:
@@ -57,28 +46,6 @@ def is_private(status: os.stat_result) -> bool:
     """Whether a file or folder belongs to this user, or to root, and nobody else may write it."""
     owner = getattr(os, "getuid", lambda: status.st_uid)()
     return status.st_uid in (owner, 0) and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-
-
-def remove_drafts(folder: Path) -> None:
-    """Remove what processes that have died in :func:`write_sealed` have left in a folder."""
-    for draft in folder.glob(f".*{DRAFT}"):
-        number = draft.name[1:].partition("-")[0]
-        if number.isdecimal() and not is_alive(int(number)):
-            with contextlib.suppress(OSError):
-                draft.unlink()
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process of this number runs on this machine; True where the system does not say."""
-    if os.name != "posix":
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):
-        return True
-    return True
 
 
 def _digest(path: Path, content: bytes) -> bytes:

@@ -103,7 +103,7 @@ class WeightedSpec(InTurn):
         Weights       680 B
         Activations   104 B an image
         """
-        from .summary_text import summary_table, summary_title, summary_totals
+        from .model.summary_text import summary_table, summary_title, summary_totals
 
         summary = self._compiler.summary
         return "\n".join([summary_title(summary), "", *summary_table(summary, 80), "", *summary_totals(summary)])

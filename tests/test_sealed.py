@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from cnnspec.sealed import read_sealed, remove_drafts, write_sealed
+from cnnspec.drafts import part_name, remove_left_behind
+from cnnspec.sealed import read_sealed, write_sealed
 
 CONTENT = bytes(range(256)) * 8
 
@@ -99,7 +100,7 @@ def test_a_killed_write_keeps_the_old_file_and_its_draft_is_cleared_away(file: P
     assert done.returncode == -9
     assert read_sealed(file) == CONTENT
     assert len(list(file.parent.iterdir())) == 2
-    mine = file.with_name(f".{os.getpid()}-abc.draft")
+    mine = file.with_name(part_name("two.o"))
     mine.write_bytes(b"")
-    remove_drafts(file.parent)
+    remove_left_behind(file.parent)
     assert {p.name for p in file.parent.iterdir()} == {"one.o", mine.name}, "drafts of living processes stay"

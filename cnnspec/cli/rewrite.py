@@ -6,6 +6,7 @@ import os
 import stat
 from pathlib import Path
 
+from ..drafts import write_whole
 from ..errors import DataError, MachineError
 
 
@@ -53,24 +54,14 @@ def rewrite(path: Path, before: bytes, content: bytes) -> None:
 
 def _move_there(place: Path, status: os.stat_result, content: bytes) -> bool:
     """Write beside a file and move it there; return False where that cannot keep mode and owner."""
-    import tempfile
+
+    def keep(part: Path) -> None:
+        if hasattr(os, "chown"):
+            os.chown(part, status.st_uid, status.st_gid)
+        os.chmod(part, stat.S_IMODE(status.st_mode))
 
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{place.name[:100]}.", suffix=".part", dir=place.parent)
-    except OSError:  # a folder that takes no new file
+        write_whole(place, content, mode=0o600, prepare=keep)
+    except PermissionError:  # a folder that takes no new file, or another owner's file
         return False
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        if hasattr(os, "chown"):
-            os.chown(temporary, status.st_uid, status.st_gid)
-        os.chmod(temporary, stat.S_IMODE(status.st_mode))
-        os.replace(temporary, place)
-    except PermissionError:  # another owner's file
-        return False
-    finally:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
     return True

@@ -30,7 +30,7 @@ def command(target: Path, sets: tuple[str, ...], as_json: bool) -> None:
     if as_json:
         render.show(to_json(summary.to_json()))
         return
-    from ..summary_text import summary_table, summary_title, summary_totals
+    from ..model.summary_text import summary_table, summary_title, summary_totals
 
     lines = summary_table(summary, render.width())
     render.say(summary_title(summary))

@@ -17,8 +17,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+from ..drafts import remove_left_behind
 from ..places import cache_root
-from ..sealed import is_private, read_sealed, remove_drafts
+from ..sealed import is_private, read_sealed
 from . import objects
 from .objects import SUFFIX
 
@@ -75,7 +76,7 @@ def use_cache() -> str:
 
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
     else:
-        remove_drafts(folder)
+        remove_left_behind(folder)
     _in_use = str(folder)
     return _in_use
 

@@ -1,24 +1,19 @@
-"""Files that are whole or not there: written beside their place, flushed to disk, then moved."""
+"""Files of the user's that are whole or not there, and what is said where one cannot be written."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import glob
-import itertools
 import os
-import re
 import stat
 from pathlib import Path
 
+from ..drafts import PART, being_written, is_left_behind, part_stem, write_whole
 from ..errors import MachineError
 from ..reading import special_kind
-from ..sealed import is_alive
 
-PART = ".part"  # what files are called until they are whole
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_numbers = itertools.count()
-_writing: dict[str, str] = {}  # parts that this process writes just now, and what each will be called
 
 
 def write_atomically(path: Path, content: bytes, *, hint: str = "") -> None:
@@ -40,23 +35,16 @@ def write_atomically(path: Path, content: bytes, *, hint: str = "") -> None:
     _refuse_special(path)
     place = Path(os.path.realpath(path)) if path.is_symlink() else path
     remove_parts(place.parent, place.name)
-    part = place.with_name(part_name(place.name))
+
+    def keep_mode(part: Path) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.chmod(part, stat.S_IMODE(os.stat(place).st_mode))
+
     try:
-        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
-        with os.fdopen(handle, "wb") as stream:
-            with contextlib.suppress(FileNotFoundError):
-                os.chmod(part, stat.S_IMODE(os.stat(place).st_mode))
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(part, place)
+        write_whole(place, content, prepare=keep_mode)
         _sync_folder(place.parent)
     except OSError as error:
         raise cannot_write(path, error, len(content), hint) from None
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink()
-        _writing.pop(part.name, None)
 
 
 def _refuse_special(path: Path) -> None:
@@ -69,41 +57,13 @@ def _refuse_special(path: Path) -> None:
         raise MachineError("cannot be written", path=path, expected="a file, or nothing yet", found=kind)
 
 
-def part_name(name: str) -> str:
-    """Return what a file or folder is called until it is whole; it names this process, so that others may clear up."""
-    made = f"{_stem(name)}{_host()}-{os.getpid()}-{next(_numbers)}{PART}"
-    _writing[made] = name
-    return made
-
-
 def remove_parts(folder: Path, name: str, *, of_any: bool = False) -> None:
     """Remove the parts of a file that dead processes have left; with ``of_any`` all, where no other may be writing."""
     with contextlib.suppress(OSError):
-        for part in folder.glob(f"{glob.escape(_stem(name))}*{PART}"):
-            if part.name not in _writing and (of_any or is_left_behind(part.name)):
+        for part in folder.glob(f"{glob.escape(part_stem(name))}*{PART}"):
+            if being_written(part.name) is None and (of_any or is_left_behind(part.name)):
                 with contextlib.suppress(OSError):
                     part.unlink()
-
-
-def is_left_behind(part: str) -> bool:
-    """Whether a :func:`part_name` is of a process of this machine that has ended."""
-    found = re.search(rf"\.{re.escape(_host())}-(\d+)-\d+{re.escape(PART)}$", part)
-    if found is None or part in _writing:
-        return False
-    return int(found[1]) == os.getpid() or not is_alive(int(found[1]))  # one of our number was there before us
-
-
-def process_name() -> str:
-    """Return the host and the number of this process."""
-    return f"{_host()}-{os.getpid()}"
-
-
-def _stem(name: str) -> str:
-    return f".{name[:80]}."  # a name may be as long as the system allows, a part's name longer
-
-
-def _host() -> str:
-    return os.uname().nodename[:60].replace("/", "") if hasattr(os, "uname") else "here"
 
 
 def append_line(path: Path, line: str) -> None:
@@ -119,8 +79,9 @@ def append_line(path: Path, line: str) -> None:
 def cannot_write(path: Path, error: OSError, nbytes: int, hint: str = "") -> MachineError:
     """Return the error for a failed write, in words; what lies in a draft is named as it would have been called."""
     is_there = path.exists()
-    if path.parent.name in _writing:
-        path = path.parent.with_name(_writing[path.parent.name]) / path.name
+    run = being_written(path.parent.name)
+    if run is not None:
+        path = path.parent.with_name(run) / path.name
     if error.errno in _FULL:
         kept = "; the file that was there before is kept" if is_there else ""
         return MachineError(

@@ -18,11 +18,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from ..drafts import PART, is_left_behind, part_name
 from ..errors import DataError
 from ..model.model import Model
 from ..reading import JSON_NBYTES, parse_json, read_text
 from ..text import shorten
-from .files import PART, append_line, cannot_write, is_left_behind, part_name, remove_parts, write_atomically
+from .files import append_line, cannot_write, remove_parts, write_atomically
 from .identity import net_lines, sha256_of_lines, spec_sha256
 from .run_lock import LOCK, RunLock
 

@@ -8,8 +8,9 @@ import os
 from pathlib import Path
 from types import TracebackType
 
+from ..drafts import process_name
 from ..errors import DataError
-from .files import cannot_write, process_name
+from .files import cannot_write
 
 try:
     import fcntl

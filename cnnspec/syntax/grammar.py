@@ -20,8 +20,9 @@ import lark
 from lark.grammar import Rule
 from lark.lexer import TerminalDef, Token
 
+from ..drafts import remove_left_behind
 from ..places import cache_root
-from ..sealed import read_sealed, remove_drafts, write_sealed
+from ..sealed import read_sealed, write_sealed
 
 OPENING = {"LPAR", "LSQB"}
 CLOSING = {"RPAR", "RSQB"}
@@ -80,7 +81,7 @@ def _save(parser: lark.Lark, digest: str) -> None:
     try:
         folder = cache_root()
         folder.mkdir(parents=True, exist_ok=True)
-        remove_drafts(folder)
+        remove_left_behind(folder)
         write_sealed(_table(digest), json.dumps({"data": data, "memo": memo}).encode())
     except (OSError, RuntimeError, TypeError):
         pass  # a read-only home costs a fraction of a second, no more

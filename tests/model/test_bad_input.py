@@ -10,7 +10,7 @@ from cnnspec.compiler import Compiler
 from cnnspec.errors import DataError, SpecError
 from cnnspec.model.elsewhere import is_no_layer_of_ours
 from cnnspec.ops import LAYERS
-from cnnspec.spec_file import decode, read_source
+from cnnspec.syntax.spec_file import decode, read_source
 
 HEAD = "input 28x28x1\n"  # line 1 of each spec below
 

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 from runtime_fakes import FakeNetwork, digits_model
 
+from cnnspec.drafts import part_name
 from cnnspec.errors import DataError, MachineError
 from cnnspec.model.settings import SGD, DataSettings, Digits, KeepBest, TrainSettings
 from cnnspec.runtime.checkpoint import load_checkpoint, save_checkpoint
-from cnnspec.runtime.files import part_name
 from cnnspec.runtime.run_lock import LOCK, RunLock
 from cnnspec.runtime.train import train
 

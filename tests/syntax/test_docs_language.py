@@ -10,7 +10,7 @@ from golden import CASES
 
 from cnnspec.compiler import Compiler
 from cnnspec.errors import SpecError
-from cnnspec.spec_file import decode, read_source
+from cnnspec.syntax.spec_file import decode, read_source
 
 ROOT = CASES.parent.parent
 DOCS = ROOT / "docs"

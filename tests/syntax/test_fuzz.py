@@ -14,7 +14,7 @@ from cnnspec.compiler import Compiler
 from cnnspec.errors import SpecError
 from cnnspec.mend import mend
 from cnnspec.source import Source
-from cnnspec.spec_file import decode
+from cnnspec.syntax.spec_file import decode
 
 EXAMPLES = [p.read_text(encoding="utf-8") for p in sorted(Path(SPECS).glob("*.cnn"))]
 WORDS = re.findall(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .ir.fields import dims
-from .text import as_tree, columns, count, short, size, table
+from ..ir.fields import dims
+from ..text import as_tree, columns, count, short, size, table
 
 if TYPE_CHECKING:
-    from .model.summary import Row, Summary
+    from .summary import Row, Summary
 
 NUMBERS = ("Output Shape", "Param #", "Mult-Adds", "Sees", "Line")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from .errors import DataError, Diagnostic, SpecError, did_you_mean
-from .reading import open_file
-from .source import Source, Span
-from .syntax.parser import MAX_BYTES, too_large
+from ..errors import DataError, Diagnostic, SpecError, did_you_mean
+from ..reading import open_file
+from ..source import Source, Span
+from .parser import MAX_BYTES, too_large
 
 
 def read_source(path: Path) -> Source:
