@@ -6,8 +6,9 @@ One rule holds for training, evaluation and prediction, for files and for arrays
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -46,17 +47,24 @@ class PixelScale:
         """Return the scale of :meth:`as_dict`; None where the content is none, as in a run of an older version."""
         if not isinstance(content, dict):
             return None
-        white, low, high = (content.get(key) for key in ("white", "low", "high"))
-        for number in (white, low, high):
-            if isinstance(number, bool) or not isinstance(number, (int, float)) or not math.isfinite(number):
-                return None
-        assert white is not None and low is not None and high is not None
-        return cls(float(white), float(low), float(high), str(content.get("dtype", ""))) if white > 0 else None
+        numbers: list[Any] = [content.get(key) for key in ("white", "low", "high")]
+        if not all(type(number) in (int, float) and math.isfinite(number) for number in numbers) or numbers[0] <= 0:
+            return None
+        white, low, high = map(float, numbers)
+        return cls(white, low, high, str(content.get("dtype", "")))
 
     @property
     def text(self) -> str:
         """Dtype and range, for messages: ``float32 from -1 to 1``."""
         return f"{self.dtype} from {_number(self.low)} to {_number(self.high)}"
+
+    @property
+    def _largest(self) -> float:
+        return max(abs(self.low), abs(self.high))
+
+    @property
+    def _reach(self) -> float:
+        return self._largest / self.white
 
     @property
     def _are_bytes(self) -> bool:
@@ -109,21 +117,20 @@ def as_pixels(
     """
     if not isinstance(x, np.memmap):
         x = to_array(x, path, field)
+    wrong = partial(DataError, path=path, field=field)
     if x.dtype.kind not in "buif" or (x.dtype.kind == "f" and x.dtype.itemsize > 8):
         floats = x.dtype.kind in "fc"
-        raise DataError(
+        raise wrong(
             "the dtype is not one of images",
-            path=path,
-            field=field,
             expected=NUMBERS,
             found=str(x.dtype),
             hint=f"{field}{'.real' if x.dtype.kind == 'c' else ''}.astype(numpy.float32)" if floats else "",
         )
-    x = _with_axes(x, input_shape, path, field, one)
+    x = _with_axes(x, input_shape, wrong, field, one)
     if not x.size:
         if one and x.ndim == 1 + len(input_shape):  # a prediction of nothing is nothing
             return x, trained or PixelScale(dtype=str(x.dtype))
-        raise DataError("the array holds no image", path=path, field=field, found=str(list(x.shape)))
+        raise wrong("the array holds no image", found=str(list(x.shape)))
     dtype = str(x.dtype.newbyteorder("="))
     if x.dtype.kind == "f" and not isinstance(x, np.memmap):
         low, high = float(x.min()), float(x.max())
@@ -132,19 +139,20 @@ def as_pixels(
     else:
         low, high = value_range(x)
     if x.dtype.kind == "b":
-        x, white = x.view(np.uint8), 1.0
-    elif x.dtype.kind == "f":
-        white = 1.0
-    else:
+        x = x.view(np.uint8)
+    elif x.dtype.kind != "f":
         if low < 0 or high > 255:
-            raise _no_bytes(low, high, dtype, path, field)
-        white = 255.0
+            raise wrong(
+                "integers beyond 0 to 255 are no bytes, and which value is white is not known",
+                expected=NUMBERS,
+                found=f"{dtype} from {low:,} to {high:,}",
+                hint=f"floats keep the picture: {_as_floats(low, high, field)}",
+            )
         if x.dtype != np.uint8 and not isinstance(x, np.memmap):
             x = x.astype(np.uint8)
-    scale = PixelScale(white, float(low), float(high), dtype)
+    scale = PixelScale(1.0 if dtype == "bool" or x.dtype.kind == "f" else 255.0, float(low), float(high), dtype)
     if trained is not None:
-        white = white_as_trained(scale, trained, path=path, field=field)
-        scale = PixelScale(white, float(low), float(high), dtype)
+        scale = replace(scale, white=white_as_trained(scale, trained, path=path, field=field))
     return x, scale
 
 
@@ -165,41 +173,49 @@ def white_as_trained(
         When the two cannot be the same kind of numbers, so that the net's answers would mean nothing: bytes where
         floats from -1 to 1 were trained on, floats up to 255 where they went up to 1, and the reverse.
     """
+    other_scale = partial(
+        DataError,
+        "the pixels are on another scale than those of the training set",
+        path=path,
+        field=field,
+        expected=f"pixels like those of the training set, {trained.text}",
+        found=given.text,
+    )
+    as_floats = "make floats of them as those of the training were made"
     if given._are_bytes:
         if trained._look_like_bytes:
             return 1.0  # the floats were bytes that nobody divided
         if not trained._are_bytes and not trained._are_unit:
             signed = -1.02 <= trained.low < -0.9 and trained.high <= 1.02
-            mend = "make floats of them as those of the training were made"
-            if signed:
-                mend += f", perhaps  {field} / 127.5 - 1"
+            mend = as_floats + (f", perhaps  {field} / 127.5 - 1" if signed else "")
             if picture:
                 numbers = "mean=0.5 std=0.5" if signed else "mean=... std=..."
                 mend = f"train on bytes: what  data {{ normalize {numbers} }}  does to them is done to pictures too"
-            raise _other_scale(given, trained, path, field, mend)
+            raise other_scale(hint=mend)
         same = trained._are_bytes and not picture and given.high <= trained.high
         return trained.white if same else 255.0
     if given.dtype == "bool" and not (trained._are_unit or trained._look_like_bytes):
-        raise _other_scale(given, trained, path, field, "make floats of them as those of the training were made")
-    reach = max(abs(trained.low), abs(trained.high)) / trained.white
-    if given._look_like_bytes and reach <= 8:
-        raise _other_scale(given, trained, path, field, f"{field} / 255" if trained._are_unit else "")
+        raise other_scale(hint=as_floats)
+    if given._look_like_bytes and trained._reach <= 8:
+        raise other_scale(hint=f"{field} / 255" if trained._are_unit else "")
     if trained._look_like_bytes and given.low >= 0 and 0 < given.high <= 1:
-        raise _other_scale(given, trained, path, field, f"{field} * 255")
+        raise other_scale(hint=f"{field} * 255")
     if trained._are_unit and (given.low < -0.5 or given.high > 2):
         mend = "hand over pixels as in training; what `normalize` says is done to them"
         if trained._are_bytes and given.low >= 0 and given.high <= trained.high:
             mend = f"{field} / {_number(trained.white)}, which is white in the training set"
-        raise _other_scale(given, trained, path, field, mend)
+        raise other_scale(hint=mend)
     return given.white
 
 
 def differs(given: PixelScale, trained: PixelScale, field: str) -> str:
     """Return a remark on two splits whose ranges differ although they may be meant so; "" where they do not."""
-    reach = max(abs(given.low), abs(given.high)) / given.white
-    usual = max(abs(trained.low), abs(trained.high)) / trained.white
-    far = reach > 8 * usual or usual > 8 * reach
-    if far or stays_above(given, trained) or goes_below(given, trained):
+    if (
+        given._reach > 8 * trained._reach
+        or trained._reach > 8 * given._reach
+        or stays_above(given, trained)
+        or goes_below(given, trained)
+    ):
         return f"{field} ({given.text}) and the training set ({trained.text}) differ in scale; are they made alike?"
     return ""
 
@@ -221,8 +237,8 @@ def remark(scale: PixelScale, field: str, normalized: bool) -> str:
     """Return what a person should know of the scale of a training set; "" where nothing is odd."""
     if scale.white == 255 and 0 < scale.high <= 1:
         return f"{field}: bytes of 0 and 1 are divided by 255, which leaves next to nothing; give bools or floats"
-    if scale.white == 1 and max(abs(scale.low), abs(scale.high)) > 8 and not normalized:
-        by = "255" if scale._look_like_bytes else _number(max(abs(scale.low), abs(scale.high)))
+    if scale.white == 1 and scale._reach > 8 and not normalized:
+        by = "255" if scale._look_like_bytes else _number(scale._largest)
         return f"{field}: {scale.text} {AS_IT_IS}; nets learn better near 0 to 1: {field} / {by}"
     return ""
 
@@ -252,17 +268,17 @@ def value_range(x: np.ndarray) -> tuple[float, float]:
 def pieces(x: np.ndarray) -> Iterator[np.ndarray]:
     """Yield an array in pieces along its first axis, of PIECE_NBYTES or one sample: what works on them needs no more
     memory for a large array than for a small one."""
-    rows = _rows(x)
+    rows = max(1, PIECE_NBYTES // max(1, x.nbytes // max(1, len(x))))
     for start in range(0, len(x), rows):
         yield x[start : start + rows]
 
 
 def check_finite(values: np.ndarray, path: object, field: str) -> None:
     """Raise DataError naming the first value that is NaN, infinite or too large for float32."""
-    rows = _rows(values)
-    for start in range(0, len(values), rows):
+    start = 0
+    for piece in pieces(values):
         with np.errstate(over="ignore"):
-            finite = np.isfinite(values[start : start + rows].astype(np.float32, copy=False))
+            finite = np.isfinite(piece.astype(np.float32, copy=False))
         if not finite.all():
             place = np.argwhere(~finite)[0]
             place[0] += start
@@ -273,6 +289,7 @@ def check_finite(values: np.ndarray, path: object, field: str) -> None:
                 expected="numbers that float32 can hold",
                 found=str(values[tuple(place)]),
             )
+        start += len(piece)
 
 
 def to_array(values: Any, path: object, field: str) -> np.ndarray:
@@ -301,15 +318,11 @@ def to_array(values: Any, path: object, field: str) -> np.ndarray:
         ) from None
 
 
-def _rows(values: np.ndarray) -> int:
-    return max(1, PIECE_NBYTES // max(1, values.nbytes // max(1, len(values))))
-
-
 def _number(value: float) -> str:
     return f"{value:,.0f}" if float(value).is_integer() and abs(value) < 1e9 else f"{value:.4g}"
 
 
-def _with_axes(x: np.ndarray, input_shape: Shape, path: object, field: str, one: bool) -> np.ndarray:
+def _with_axes(x: np.ndarray, input_shape: Shape, wrong: Callable[..., DataError], field: str, one: bool) -> np.ndarray:
     """Return [N, H, W, C], or raise DataError with the mend that fits."""
     wanted, shape = tuple(input_shape), tuple(x.shape)
     grey = len(wanted) == 3 and wanted[-1] == 1
@@ -321,32 +334,28 @@ def _with_axes(x: np.ndarray, input_shape: Shape, path: object, field: str, one:
         return x
     hint = _axes_hint(shape, wanted, field, one)
     if x.ndim != 1 + len(wanted):
-        raise DataError(
+        raise wrong(
             "the array has the wrong number of dimensions",
-            path=path,
-            field=field,
             expected=f"[N, {', '.join(map(str, wanted))}]: samples of {dims(wanted)}",
             found=str(list(shape)),
             hint=hint,
         )
-    check_image_shape(x.shape[1:], wanted, path=path, field=field, hint=hint)
-    return x
+    raise _other_size(x.shape[1:], wanted, wrong, hint)
 
 
-def check_image_shape(
-    shape: Sequence[int], wanted: Shape, *, path: object, field: str = "image size", hint: str = ""
-) -> None:
+def check_image_shape(shape: Sequence[int], wanted: Shape, *, path: object) -> None:
     """Raise DataError where images [H, W, C] do not have the size of the spec's input."""
-    found = dims(shape)
     if tuple(shape) != tuple(wanted):
-        raise DataError(
-            "the images do not have the size of the spec's input",
-            path=path,
-            field=field,
-            expected=f"{dims(wanted)}, as the spec's input says",
-            found=found,
-            hint=hint or f"input {found}",
-        )
+        raise _other_size(shape, wanted, partial(DataError, path=path, field="image size"))
+
+
+def _other_size(shape: Sequence[int], wanted: Shape, wrong: Callable[..., DataError], hint: str = "") -> DataError:
+    return wrong(
+        "the images do not have the size of the spec's input",
+        expected=f"{dims(wanted)}, as the spec's input says",
+        found=dims(shape),
+        hint=hint or f"input {dims(shape)}",
+    )
 
 
 def _axes_hint(shape: tuple[int, ...], wanted: Shape, field: str, one: bool) -> str:
@@ -376,31 +385,11 @@ def _axes_hint(shape: tuple[int, ...], wanted: Shape, field: str, one: bool) -> 
     return ""
 
 
-def _no_bytes(low: float, high: float, dtype: str, path: object, field: str) -> DataError:
-    if low >= 0 and high <= _DEPTHS[-1]:
-        white = next(depth for depth in _DEPTHS if high <= depth)
-        hint = f"floats keep the picture: ({field} / {white}).astype(numpy.float32), if {white} is white"
-    elif low >= 0:
-        hint = f"floats keep the picture: ({field} / WHITE).astype(numpy.float32), with the value that is white"
-    else:
-        shifted = f"{field}.astype(numpy.float32) {'+' if low < 0 else '-'} {abs(low)}"
-        hint = f"floats keep the picture: ({shifted}) / {high - low}, if {low} is black and {high} white"
-    return DataError(
-        "integers beyond 0 to 255 are no bytes, and which value is white is not known",
-        path=path,
-        field=field,
-        expected=NUMBERS,
-        found=f"{dtype} from {low:,} to {high:,}",
-        hint=hint,
-    )
-
-
-def _other_scale(given: PixelScale, trained: PixelScale, path: object, field: str, hint: str) -> DataError:
-    return DataError(
-        "the pixels are on another scale than those of the training set",
-        path=path,
-        field=field,
-        expected=f"pixels like those of the training set, {trained.text}",
-        found=given.text,
-        hint=hint,
-    )
+def _as_floats(low: float, high: float, field: str) -> str:
+    """Return how integers from ``low`` to ``high`` are written as floats."""
+    if low < 0:
+        return f"({field}.astype(numpy.float32) + {-low}) / {high - low}, if {low} is black and {high} white"
+    if high > _DEPTHS[-1]:
+        return f"({field} / WHITE).astype(numpy.float32), with the value that is white"
+    white = next(depth for depth in _DEPTHS if high <= depth)
+    return f"({field} / {white}).astype(numpy.float32), if {white} is white"

@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import chain
+from itertools import count as count_from
 from pathlib import Path
 from typing import IO, Any
 
@@ -92,7 +95,7 @@ def read_table(path: Path, count: int, label: str = "", first: int = 0) -> tuple
         pixels: list[np.ndarray] = []
         labels: list[np.ndarray] = []
         nbytes = 0
-        for numbers, rows in _chunks(lines, None if header else (number, line)):
+        for numbers, rows in _chunks(lines if header else chain([(number, line)], lines)):
             values = _parse(numbers, rows, separator, names, column, path)
             labels.append(_whole(values[:, column], numbers, names[column], path))
             pixels.append(_narrow(np.delete(values, column, axis=1)))
@@ -138,34 +141,32 @@ def _images(pixels: np.ndarray, input_shape: Shape, transpose: bool) -> np.ndarr
 
 def _lines(stream: IO[bytes], path: Path) -> Iterator[tuple[int, str]]:
     """Yield (number from 1, text) of the lines that hold something."""
-    number = 0
-    while raw := stream.readline(LINE_NBYTES + 1):
-        number += 1
+    for number in count_from(1):
+        raw = stream.readline(LINE_NBYTES + 1)
+        if not raw:
+            return
+        wrong = partial(DataError, path=path, field=f"line {number:,}")
         if number == 1 and raw[:4] == b"PK\x03\x04":
             raise DataError("this is a zip file, not a table", path=path, hint=f"unzip {path}, and name the .csv")
         if len(raw) > LINE_NBYTES or b"\0" in raw:
-            what = f"a line of more than {LINE_NBYTES:,} bytes" if len(raw) > LINE_NBYTES else "a NUL byte"
-            raise DataError(
-                "this is not a table", path=path, field=f"line {number:,}", expected="a row a line", found=what
-            )
+            found = f"a line of more than {LINE_NBYTES:,} bytes" if len(raw) > LINE_NBYTES else "a NUL byte"
+            raise wrong("this is not a table", expected="a row a line", found=found)
         try:
             text = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip("\r\n")
         except UnicodeDecodeError:
-            raise DataError("the line is not UTF-8", path=path, field=f"line {number:,}") from None
+            raise wrong("the line is not UTF-8") from None
         if "\r" in text:
-            raise DataError(
-                "a carriage return stands inside the line",
-                path=path,
-                field=f"line {number:,}",
-                hint="save the table with lines that end in a line feed",
-            )
+            mend = "save the table with lines that end in a line feed"
+            raise wrong("a carriage return stands inside the line", hint=mend)
         if text.strip():
             yield number, text
 
 
-def _chunks(lines: Iterator[tuple[int, str]], before: tuple[int, str] | None) -> Iterator[tuple[list[int], list[str]]]:
+def _chunks(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[list[int], list[str]]]:
     """Yield (line numbers, lines) of CHUNK characters or a little more, so that a table is parsed piece by piece."""
-    numbers, rows, size = ([before[0]], [before[1]], len(before[1])) if before else ([], [], 0)
+    numbers: list[int] = []
+    rows: list[str] = []
+    size = 0
     for number, line in lines:
         numbers.append(number)
         rows.append(line)
@@ -195,21 +196,16 @@ def _is_number(text: str) -> bool:
 def _column(header: Sequence[str] | None, found: int, label: str, count: int, path: Path) -> int:
     """Return the column of the labels, or raise DataError where the columns are not those of the input."""
     named = [i for i, name in enumerate(header or ()) if name.lower() in _LABELS]
+    wrong = partial(DataError, path=path, field="columns", expected=f"{count + 1:,}: the label and {count:,} pixels")
     if found == count and not (named or label):
-        raise DataError(
+        raise wrong(
             "the table has no column of labels",
-            path=path,
-            field="columns",
-            expected=f"{count + 1:,}: the label and {count:,} pixels",
             found=f"{found:,}, as many as an image has pixels",
             hint="without labels there is nothing to learn or to test: name the table that has them",
         )
     if found != count + 1:
-        raise DataError(
+        raise wrong(
             "the table has other columns than the spec's input has values",
-            path=path,
-            field="columns",
-            expected=f"{count + 1:,}: the label and {count:,} pixels",
             found=f"{found:,}",
             hint=_columns_hint(header, found, count),
         )
@@ -223,9 +219,8 @@ def _column(header: Sequence[str] | None, found: int, label: str, count: int, pa
         column = found
     if not -found <= column < found:
         near = did_you_mean(label, header or ())
-        raise DataError(
+        raise wrong(
             f"there is no column {label!r}",
-            path=path,
             field="label",
             expected=f"a name of the first line, or a number from 0 to {found - 1:,}",
             found=", ".join(list(header)[:4]) + ", ..." if header else "a first line of numbers",
@@ -260,25 +255,19 @@ def _parse(
     except ValueError as error:
         why = str(error)
     for number, line in zip(numbers, rows, strict=True):
+        wrong = partial(DataError, path=path, field=f"line {number:,}")
         fields = _fields(line, separator)
         if len(fields) != len(names):
-            raise DataError(
-                "the row has another number of fields than the first",
-                path=path,
-                field=f"line {number:,}",
-                expected=f"{len(names):,}",
-                found=f"{len(fields):,}",
-            )
+            message = "the row has another number of fields than the first"
+            raise wrong(message, expected=f"{len(names):,}", found=f"{len(fields):,}")
         for i, text in enumerate(fields):
             if not _is_number(text) or not math.isfinite(float(text)):
-                is_label = i == column
-                raise DataError(
-                    "the label is not a number" if is_label else "the field is not a number",
-                    path=path,
+                raise wrong(
+                    f"the {'label' if i == column else 'field'} is not a number",
                     field=f"line {number:,}, {names[i] or f'column {i}'}",
                     expected="a number",
                     found=repr(text[:40]) if text else "nothing",
-                    hint="number the classes from 0" if is_label and text else "",
+                    hint="number the classes from 0" if i == column and text else "",
                 )
     raise DataError(f"this is not a table of numbers ({why})", path=path, field=f"line {numbers[0]:,}")
 
