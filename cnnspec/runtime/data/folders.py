@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -15,8 +14,9 @@ from ...errors import DataError
 from ...ir.fields import Shape
 from ...model.settings import DataSettings, Folders
 from ...reading import named_path
-from ...text import some
+from ...text import listed, some
 from . import split as limits
+from .arrays import stamp
 from .decode import Findings, check_all, decode_all
 from .image import Decoding, check_channels, decoding_of
 from .registry import source
@@ -77,39 +77,33 @@ def open_folders(settings: DataSettings, input_shape: Shape, classes: int | None
     tree = look(root)
     check_filled(tree)
     check_channels(input_shape, root)
-    class_names, listed, notes = tree.class_names, dict(tree.parts), list(tree.notes)
+    class_names, parts, notes = tree.class_names, dict(tree.parts), list(tree.notes)
     if classes is not None and classes != len(class_names):
-        listing = ", ".join(class_names[:12]) + (", ..." if len(class_names) > 12 else "")
         raise DataError(
             "the number of class folders is not the number of the net's outputs",
             path=root,
             field="classes",
             expected=f"{classes} folders",
-            found=f"{len(class_names)}: {listing}",
+            found=f"{len(class_names)}: {listed(class_names, 12)}",
             hint=f"write  classes {len(class_names)}  near the top of the spec, and  dense classes  as the last layer",
         )
     if not tree.folders:
-        listed["train"], listed["test"] = divide(listed["train"], root)
-        tested = sum(map(len, listed["test"].values()))
+        parts["train"], parts["test"] = divide(parts["train"], root)
+        tested = sum(map(len, parts["test"].values()))
         notes.append(f"no test folder: a fifth of each class, {some(tested, 'image')}, is the test set")
-        single = [name for name in class_names if name not in listed["test"]]
+        single = [name for name in class_names if name not in parts["test"]]
         if single:
-            notes.append(f"one picture only, so none to test on: {', '.join(single[:8])}")
-    elif "test" not in listed:
+            notes.append(f"one picture only, so none to test on: {listed(single)}")
+    elif "test" not in parts:
         notes.append("no test folder beside the others: nothing is tested at the end")
-    decode = _decoder(root, listed, input_shape, settings, notes)
-    splits: dict[str, Split] = {}
-    digest = hashlib.sha256()
-    for part, by_class in listed.items():
-        if by_class:
-            splits[part] = decode(part, by_class, class_names, digest)
+    splits, sha256 = _splits(root, parts, class_names, input_shape, settings, notes)
     return Dataset(
         root.name,
         splits["train"],
         splits.get("val"),
         splits.get("test"),
         class_names,
-        digest.hexdigest(),
+        sha256,
         normalizer_for(settings.normalize, input_shape[-1]),
         tuple(notes),
     )
@@ -127,37 +121,44 @@ def divide(by_class: Classes, root: Path) -> tuple[Classes, Classes]:
     return train, test
 
 
-def _decoder(
-    root: Path, listed: dict[str, Classes], input_shape: Shape, settings: DataSettings, notes: list[str]
-) -> Callable[..., Split]:
-    """Choose, for all parts alike, between decoding now and decoding batch by batch; add what is odd to the notes."""
-    normalizer = normalizer_for(settings.normalize, input_shape[-1])
-    decoding = decoding_of(settings)
-    findings = Findings(decoding)
-    everything = [p for by_class in listed.values() for paths in by_class.values() for p in paths]
+def _splits(
+    root: Path,
+    parts: Mapping[str, Classes],
+    class_names: Sequence[str],
+    input_shape: Shape,
+    settings: DataSettings,
+    notes: list[str],
+) -> tuple[dict[str, Split], str]:
+    """Return (a split of each part, their sha256), decoded now or batch by batch; add what is odd to the notes."""
+    normalizer, decoding = normalizer_for(settings.normalize, input_shape[-1]), decoding_of(settings)
+    everything = [p for by_class in parts.values() for paths in by_class.values() for p in paths]
     streamed = len(everything) * math.prod(input_shape) > limits.IN_MEMORY_NBYTES
+    findings = Findings(decoding)
+    pixels = np.empty((0, *input_shape), np.uint8)
     if streamed:
         check_all(everything, input_shape, decoding, findings)
     else:
-        decoded = decode_all(everything, input_shape, decoding, findings)
-        row_of = {path: row for row, path in enumerate(everything)}
+        pixels = decode_all(everything, input_shape, decoding, findings)
     notes += findings.notes(root)
-
-    def make(part: str, by_class: dict[str, list[Path]], class_names: tuple[str, ...], digest: Any) -> Split:
-        number = {name: i for i, name in enumerate(class_names)}
-        paths = [p for name in by_class for p in by_class[name]]
-        labels = np.array([number[name] for name in by_class for _ in by_class[name]], np.int32)
-        digest.update(f"{part} {class_names}".encode())
+    splits: dict[str, Split] = {}
+    digest = hashlib.sha256()
+    start = 0
+    for part, by_class in parts.items():
+        if not by_class:
+            continue
+        counts = [len(by_class.get(name, ())) for name in class_names]
+        labels = np.repeat(np.arange(len(class_names), dtype=np.int32), counts)
+        stop = start + len(labels)
+        digest.update(f"{part} {tuple(class_names)}".encode())
         digest.update(labels.tobytes())
         if streamed:
             if decoding != Decoding(decoding.resize):
                 digest.update(repr(decoding).encode())
-            for p in paths:
-                stat = p.stat()
-                digest.update(os.fsencode(f"{p.name} {stat.st_size} {stat.st_mtime_ns};"))
-            return FolderSplit(paths, labels, input_shape, decoding, normalizer)
-        rows = np.array([row_of[p] for p in paths])
-        digest.update(np.ascontiguousarray(decoded[rows]).data)
-        return ArraySplit(decoded, labels, normalizer, rows, root, everything)
-
-    return make
+            for path in everything[start:stop]:
+                digest.update(stamp(path) + b";")
+            splits[part] = FolderSplit(everything[start:stop], labels, input_shape, decoding, normalizer)
+        else:
+            digest.update(pixels[start:stop].data)
+            splits[part] = ArraySplit(pixels, labels, normalizer, np.arange(start, stop), root, everything)
+        start = stop
+    return splits, digest.hexdigest()

@@ -210,12 +210,8 @@ def white_as_trained(
 
 def differs(given: PixelScale, trained: PixelScale, field: str) -> str:
     """Return a remark on two splits whose ranges differ although they may be meant so; "" where they do not."""
-    if (
-        given._reach > 8 * trained._reach
-        or trained._reach > 8 * given._reach
-        or stays_above(given, trained)
-        or goes_below(given, trained)
-    ):
+    less, more = sorted((given._reach, trained._reach))
+    if more > 8 * less or stays_above(given, trained) or goes_below(given, trained):
         return f"{field} ({given.text}) and the training set ({trained.text}) differ in scale; are they made alike?"
     return ""
 

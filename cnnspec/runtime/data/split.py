@@ -12,7 +12,7 @@ import numpy as np
 
 from ...errors import DataError
 from ...model.settings import Normalize
-from ...text import some
+from ...text import listed, some
 from ..rng import keyed
 from .pixels import PICTURES, PixelScale
 
@@ -223,8 +223,7 @@ def with_validation(data: Dataset, share: float, seed: int) -> Dataset:
         there, counts = np.unique(data.train.labels, return_counts=True)
         single = [data.class_names[i] if i < data.classes else str(i) for i in there[counts == 1]]
         if single:
-            names = ", ".join(single[:8]) + (", ..." if len(single) > 8 else "")
-            notes.append(f"one training sample only, which is not held out for validation: {names}")
+            notes.append(f"one training sample only, which is not held out for validation: {listed(single)}")
         if len(held) > len(data.train) * share + len(there) / 2:
             notes.append(
                 f"split val={100 * share:g}% holds out {len(held):,} of {len(data.train):,} samples, "

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ...errors import DataError
-from ...text import some
+from ...text import listed, some
 from .image import image_suffixes
 
 Classes = dict[str, list[Path]]  # class name -> its pictures, both sorted by name
@@ -73,16 +75,15 @@ def look(root: Path) -> Tree:
     left = _LeftOut(root)
     notes: list[str] = []
     folders, loose = _entries(root, left)
-    parts = _parts(root, folders, notes)
+    parts, others = _parts(root, folders, notes)
     if "train" in parts:
-        beside = [folder.name for folder in folders if folder not in parts.values()]
-        if beside:
+        if others:
             used = " and ".join(folder.name for folder in parts.values())
-            notes.append(f"{title_of(root)}: left out, beside {used}: {_names(beside)}")
+            notes.append(f"{title_of(root)}: left out, beside {used}: {_names_of(others)}")
         left.add("picture", "outside of the class folders", *loose)
         train = _Part(parts["train"], *_entries(parts["train"], left), left)
     else:
-        train = _Part(root, [folder for folder in folders if folder not in parts.values()], loose, left)
+        train = _Part(root, others, loose, left)
     _check_classes(train)
     pictures = {"train": train.classes}
     _tell_classes(train, notes)
@@ -235,21 +236,28 @@ def _listed(folder: Path) -> list[os.DirEntry[str]]:
         raise DataError(f"cannot be read: {error.strerror or error}", path=folder, field="folder") from None
 
 
-def _parts(root: Path, folders: Sequence[Path], notes: list[str]) -> dict[str, Path]:
-    """Return which folders are parts; empty where the folders of the root are the classes."""
-    named: dict[str, list[Path]] = {}
-    for folder in folders:
-        part = part_of(folder.name)
-        if part is not None:
-            named.setdefault(part, []).append(folder)
-    chosen = {part: _one_of(root, part, named[part]) for part in PARTS if part in named}
-    with_classes = {part: folder for part, folder in chosen.items() if _has_folders(folder)}
+def _parts(root: Path, folders: Sequence[Path], notes: list[str]) -> tuple[dict[str, Path], list[Path]]:
+    """Return (the folder of each part, the other folders); no parts where the folders of the root are the classes."""
+    wrong = partial(DataError, path=root, field="folders")
+    chosen: dict[str, Path] = {}
+    for part in PARTS:
+        named = [folder for folder in folders if part_of(folder.name) == part]
+        likely = [folder for folder in named if _folders_in(folder)] or named
+        if len(likely) > 1:
+            raise wrong(
+                f"{len(likely)} folders could be the {part} part",
+                expected="one of each part",
+                found=", ".join(folder.name for folder in likely),
+                hint="give all but one of them names of another kind, such as spare: those are left out",
+            )
+        if likely:
+            chosen[part] = likely[0]
+    with_classes = {part: folder for part, folder in chosen.items() if _folders_in(folder)}
     if "train" in chosen and "train" not in with_classes and len(chosen) > 1:
         _, loose = _entries(chosen["train"], _LeftOut(root))
-        raise DataError(
+        raise wrong(
             "the pictures to train on lie in no class folder",
             path=chosen["train"],
-            field="folders",
             expected=f"one folder for each class, as {chosen['train'].name}/cat/1.jpg",
             found=f"{some(len(loose), 'picture')} and no folder",
             hint="make a folder for each class, and move its pictures there",
@@ -258,69 +266,45 @@ def _parts(root: Path, folders: Sequence[Path], notes: list[str]) -> dict[str, P
     for folder in chosen.values():
         if folder not in parts.values():
             notes.append(f"{folder.name} holds no class folders, and is read as a class of its own")
-    if not parts:
-        return {}
-    others = [folder.name for folder in folders if folder not in parts.values()]
-    if "train" not in parts and not others:
-        raise DataError(
-            "there is no folder to train on",
-            path=root,
-            field="folders",
-            expected="train, with one folder for each class",
-            found=_names(folder.name for folder in folders),
-        )
-    if "train" not in parts or any(folder.name != part for part, folder in parts.items()):
+    others = [folder for folder in folders if folder not in parts.values()]
+    if parts and "train" not in parts and not others:
+        expected = "train, with one folder for each class"
+        raise wrong("there is no folder to train on", expected=expected, found=_names_of(folders))
+    if parts and any(parts.get(part) != root / part for part in ("train", *parts)):
         told = [f"{title} set {parts[part].name}" for part, title in PARTS.items() if part in parts]
         if "train" not in parts:
-            told.insert(0, f"training set {_names(others)}")
+            told.insert(0, f"training set {_names_of(others)}")
         notes.append(f"{title_of(root)}: {'; '.join(told)}")
-    return parts
+    return parts, others
 
 
-def _one_of(root: Path, part: str, found: Sequence[Path]) -> Path:
-    likely = [folder for folder in found if _has_folders(folder)] or found
-    if len(likely) > 1:
-        raise DataError(
-            f"{len(likely)} folders could be the {part} part",
-            path=root,
-            field="folders",
-            expected="one of each part",
-            found=", ".join(folder.name for folder in likely),
-            hint="give all but one of them names of another kind, such as spare: those are left out",
-        )
-    return likely[0]
-
-
-def _has_folders(folder: Path) -> bool:
-    return bool(_entries(folder, _LeftOut(folder))[0])
+def _folders_in(folder: Path) -> list[Path]:
+    return _entries(folder, _LeftOut(folder))[0]
 
 
 def _check_no_parts_inside(class_folder: Path, folders: Sequence[Path]) -> None:
     inside = {part_of(folder.name): folder.name for folder in folders}
-    if "train" in inside and ("val" in inside or "test" in inside):
-        other = inside.get("test", inside.get("val"))
-        if _has_folders(class_folder / inside["train"]):  # a folder around it all, or images beside labels
-            raise DataError(
-                "the parts lie one folder deeper",
-                path=class_folder.parent,
-                field="folders",
-                expected=f"{inside['train']} and {other}, with one folder for each class",
-                found=f"{class_folder.name}/{inside['train']} and {class_folder.name}/{other}",
-                hint=f"name the folder inside: {class_folder}",
-            )
-        raise DataError(
-            "the parts lie inside the class folders",
-            path=class_folder,
-            field="folders",
-            expected=f"{inside['train']}/{class_folder.name} and {other}/{class_folder.name}",
-            found=f"{class_folder.name}/{inside['train']} and {class_folder.name}/{other}",
-            hint="make the parts the outer folders and the classes the inner ones",
+    train, other = inside.get("train"), inside.get("test", inside.get("val"))
+    if not train or not other:
+        return
+    wrong = partial(DataError, field="folders", found=f"{class_folder.name}/{train} and {class_folder.name}/{other}")
+    if _folders_in(class_folder / train):  # a folder around it all, or images beside labels
+        raise wrong(
+            "the parts lie one folder deeper",
+            path=class_folder.parent,
+            expected=f"{train} and {other}, with one folder for each class",
+            hint=f"name the folder inside: {class_folder}",
         )
+    raise wrong(
+        "the parts lie inside the class folders",
+        path=class_folder,
+        expected=f"{train}/{class_folder.name} and {other}/{class_folder.name}",
+        hint="make the parts the outer folders and the classes the inner ones",
+    )
 
 
 def _check_classes(train: _Part) -> None:
-    names = list(train.classes)
-    if len(names) < 2:
+    if len(train.classes) < 2:
         deeper = _classes_below(train.class_folders)
         loose = f"{some(len(train.loose), 'picture')} and " if train.loose else ""
         raise DataError(
@@ -328,7 +312,7 @@ def _check_classes(train: _Part) -> None:
             path=train.folder,
             field="classes",
             expected="one folder for each class",
-            found=loose + (", ".join(names) or "no folder"),
+            found=loose + (", ".join(train.classes) or "no folder"),
             hint=f"the classes seem to be in the folder inside: {deeper}" if deeper else "",
         )
 
@@ -337,7 +321,7 @@ def _classes_below(folders: Sequence[Path]) -> Path | None:
     """Return the first folder of two folders or more, where each folder around it holds but one, as archives do."""
     while len(folders) == 1:
         around = folders[0]
-        folders = _entries(around, _LeftOut(around))[0]
+        folders = _folders_in(around)
         if len(folders) > 1:
             return around
     return None
@@ -350,23 +334,22 @@ def _tell_classes(train: _Part, notes: list[str]) -> None:
             f"{some(len(train.deeper), 'picture')} in folders below a class folder count for that class, such as "
             f"{os.path.relpath(train.deeper[0], train.folder)}"
         )
-    by_lower: dict[str, list[str]] = {}
-    by_place: dict[tuple[int, int], list[str]] = {}
-    by_inner: dict[tuple[str, ...], list[str]] = {}
-    for folder in train.class_folders:
-        by_lower.setdefault(folder.name.casefold(), []).append(folder.name)
-        by_place.setdefault(_place(folder), []).append(folder.name)
-        by_inner.setdefault(train.inside[folder.name], []).append(folder.name)
-    for names in by_lower.values():
-        if len(names) > 1:
-            notes.append(f"classes whose names differ only in upper and lower case: {_names(names)}")
-    for names in by_place.values():
-        if len(names) > 1:
-            notes.append(f"classes that are one and the same folder, by links: {_names(names)}")
-    for inner, names in by_inner.items():
-        if len(names) > 1 and len(inner) > 1:
+
+    def alike(key: Callable[[Path], Any]) -> dict[Any, str]:
+        """The names of the class folders that share a key, two or more."""
+        groups: dict[Any, list[Path]] = {}
+        for folder in train.class_folders:
+            groups.setdefault(key(folder), []).append(folder)
+        return {key: _names_of(folders) for key, folders in groups.items() if len(folders) > 1}
+
+    for names in alike(lambda folder: folder.name.casefold()).values():
+        notes.append(f"classes whose names differ only in upper and lower case: {names}")
+    for names in alike(_place).values():
+        notes.append(f"classes that are one and the same folder, by links: {names}")
+    for inner, names in alike(lambda folder: train.inside[folder.name]).items():
+        if len(inner) > 1:
             notes.append(
-                f"{_names(names)} are read as classes, though they hold folders of the same names ({_names(inner)}): "
+                f"{names} are read as classes, though they hold folders of the same names ({listed(inner)}): "
                 "if those are the classes, name the outer folders train, val and test"
             )
 
@@ -374,11 +357,8 @@ def _tell_classes(train: _Part, notes: list[str]) -> None:
 def _match(other: _Part, known: Mapping[str, object], notes: list[str]) -> Classes:
     """Return the pictures of a part under the classes that are trained."""
     part, matched, strange = other.folder.name, dict[str, list[Path]](), Classes()
-    lowered: dict[str, list[str]] = {}
-    for name in known:
-        lowered.setdefault(name.casefold(), []).append(name)
     for name, paths in other.classes.items():
-        alike = [name] if name in known else lowered.get(name.casefold(), [])
+        alike = [name] if name in known else [k for k in known if k.casefold() == name.casefold()]
         if len(alike) == 1:
             matched[alike[0]] = sorted(matched.get(alike[0], []) + paths)
             if alike[0] != name:
@@ -388,17 +368,16 @@ def _match(other: _Part, known: Mapping[str, object], notes: list[str]) -> Class
     if strange:
         number = sum(map(len, strange.values()))
         notes.append(
-            f"{part}: left out {some(number, 'picture')} of classes that have no training images: {_names(strange)}"
+            f"{part}: left out {some(number, 'picture')} of classes that have no training images: {listed(strange)}"
         )
     found = {name: matched[name] for name in known if matched.get(name)}
     lacking = [name for name in known if name not in found]
     if not found:
         notes.append(f"{part} holds no picture of a class, and is not used")
     elif lacking:
-        notes.append(f"{part} holds no picture of {_names(lacking)}")
+        notes.append(f"{part} holds no picture of {listed(lacking)}")
     return found
 
 
-def _names(names: Iterable[str]) -> str:
-    listed = list(names)
-    return ", ".join(listed[:8]) + (f", ... ({len(listed):,})" if len(listed) > 8 else "")
+def _names_of(folders: Iterable[Path]) -> str:
+    return listed(folder.name for folder in folders)
