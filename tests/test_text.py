@@ -2,7 +2,20 @@ from __future__ import annotations
 
 import pytest
 
-from cnnspec.text import bar, coming, count, duration, percent, short, shorten, size, span_of_time, table, to_json
+from cnnspec.text import (
+    bar,
+    coming,
+    count,
+    duration,
+    listed,
+    percent,
+    short,
+    shorten,
+    size,
+    span_of_time,
+    table,
+    to_json,
+)
 
 
 def test_table_aligns_columns_and_shortens_the_one_that_gives_way() -> None:
@@ -37,6 +50,11 @@ def test_shorten_keeps_the_end_which_tells_layers_apart() -> None:
 )
 def test_short_numbers_have_three_digits(value: float, text: str) -> None:
     assert short(value) == text
+
+
+def test_many_names_are_cut_and_counted() -> None:
+    assert listed(iter("ab")) == "a, b" and listed([]) == ""
+    assert listed("abc", 3) == "a, b, c" and listed("abcde", 3) == "a, b, c and 2 more"
 
 
 def test_units() -> None:

@@ -43,7 +43,7 @@ def input_remarks(model: Model, data: Dataset) -> list[str]:
     narrow = written is not None and std < NARROW
     if not abs(mean) > FAR and not std > WIDE and not abs(mean) > FLAT * std and not narrow:
         return _outliers(float(np.abs(x).max()), std)
-    normalizer, channels = data.normalizer, x.shape[-1]
+    normalizer, channels = data.train.normalizer, x.shape[-1]
     raw = x.astype(np.float64) * np.asarray(normalizer.std) + np.asarray(normalizer.mean)  # as normalize meets them
     means, stds = raw.mean(axis=(0, 1, 2)), raw.std(axis=(0, 1, 2))
     if channels > 4:

@@ -45,7 +45,7 @@ def test_digits():
     assert set(rows).isdisjoint(data.test.rows) and len(set(rows) | set(data.test.rows)) == 1797
     share = np.bincount(data.test.labels) / np.bincount(labels)
     assert abs(share - 0.2).max() < 0.01
-    assert data.normalizer.white == 255  # of image files, whose white is 255
+    assert data.train.normalizer.white == data.scale.white == 16
 
 
 def test_counts_of_each_class():

@@ -13,10 +13,10 @@ from ..run_folder import base_of
 from .arrays import dataset_of_arrays
 from .digits import load_digits
 from .image import load_image
-from .loader import Batch, batches, epoch_order
-from .pixels import PixelScale, as_pixels, white_as_trained
+from .loader import batches, epoch_order
+from .pixels import PixelScale
 from .registry import READERS
-from .split import ArraySplit, Dataset, Normalizer, Split, hold_out, normalizer_for, with_validation
+from .split import ArraySplit, Dataset, Normalizer, hold_out, normalizer_for, with_validation
 
 import_modules(__name__)
 
@@ -101,14 +101,9 @@ def dataset_for(
     x_val, y_val = validation or (None, None)
     x_test, y_test = test or (None, None)
     return dataset_of_arrays(
-        x,
-        y,
+        *(x, y, x_val, y_val, x_test, y_test),
         input_shape=model.input_shape,
         classes=model.label_count,
-        x_val=x_val,
-        y_val=y_val,
-        x_test=x_test,
-        y_test=y_test,
         val=settings.val if settings is not None and validation is None else 0.0,
         normalize=settings.normalize if settings is not None else None,
         seed=model.train.seed,
@@ -118,12 +113,9 @@ def dataset_for(
 
 __all__ = [
     "ArraySplit",
-    "Batch",
     "Dataset",
     "Normalizer",
     "PixelScale",
-    "Split",
-    "as_pixels",
     "batches",
     "data_of",
     "dataset_for",
@@ -134,6 +126,5 @@ __all__ = [
     "load_image",
     "normalizer_for",
     "open_data",
-    "white_as_trained",
     "with_validation",
 ]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from ...errors import DataError
 from ...ir.fields import Shape
-from ...text import some
+from ...text import listed, some
 from .image import REMARKS, Picture, check_header, load_picture, read_picture
 from .levels import USUAL_WHITE, Decoding, UnknownLevels, UnreadableImage, suggest_levels
 
@@ -87,16 +88,15 @@ class Findings:
             example = min(paths) if root is None else os.path.relpath(min(paths), root)
             notes.append(f"{among}{some(len(paths), 'picture')} with {REMARKS[key]}, such as {example}")
         if self.decoding.black is None and self.decoding.white is None:
-            notes += [f"{among}{_dark(kind, highs)}" for kind, highs in self.deep.items() if _is_dark(kind, highs)]
+            notes += [among + _dark(kind, highs) for kind, highs in self.deep.items() if _dark(kind, highs)]
         return notes
 
 
-def _is_dark(kind: str, highs: Sequence[float]) -> bool:
-    return 0 < max(highs) <= _DARK * USUAL_WHITE[kind]
-
-
 def _dark(kind: str, highs: Sequence[float]) -> str:
+    """Return what tells that no number of pictures comes near white; "" where one does."""
     high, white = max(highs), USUAL_WHITE[kind]
+    if not 0 < high <= _DARK * white:
+        return ""
     mend = suggest_levels(0, high) if white > 1 else f"white={high:.2g}"
     return (
         f"{some(len(highs), 'picture')} of {kind} with no number above {high:,.10g} of {white:,.10g}, which look dark: "
@@ -115,35 +115,25 @@ def _for_each(paths: Sequence[Path], act: Callable[[int], None]) -> None:
     with ThreadPoolExecutor(_DECODERS, "cnnspec-decode") as pool:
         found = pool.map(attempt, range(len(paths)))
         failures = sorted(((paths[i], why) for i, why in enumerate(found) if why), key=lambda failure: failure[0])
+    if not failures:
+        return
+    path, why = failures[0]
+    wrong = partial(DataError, path=path, field="image")
     levels = [why for _, why in failures if isinstance(why, UnknownLevels)]
-    if levels and len(levels) == len(failures):
-        raise _unknown_levels([path for path, _ in failures], levels)
-    if failures:
-        path, why = failures[0]
-        further = ", ".join(p.name for p, _ in failures[1:6])
-        raise DataError(
-            f"cannot be read as an image: {why}",
-            path=path,
-            field="image",
-            expected=f"{len(paths):,} readable images",
-            found=f"{len(paths) - len(failures):,} readable, {len(failures):,} not"
-            + (f"; also {further}{', ...' if len(failures) > 6 else ''}" if further else ""),
-            hint=f"replace the file{'s' if further else ''}, or move {'them' if further else 'it'} elsewhere",
+    if len(levels) == len(failures):
+        kinds = sorted({level.kind for level in levels})
+        low, high = min(level.low for level in levels), max(level.high for level in levels)
+        raise wrong(
+            f"nothing says which of the {kinds[0] if len(kinds) == 1 else 'numbers'} in a picture is black and which "
+            "is white",
+            expected="0 to " + " or ".join(f"{USUAL_WHITE[kind]:,.10g} for {kind}" for kind in kinds),
+            found=f"{low:g} to {high:g}, in {some(len(levels), 'picture')}",
+            hint=f"write  {suggest_levels(low, high)}  behind  source folders",
         )
-
-
-def _unknown_levels(paths: Sequence[Path], found: Sequence[UnknownLevels]) -> DataError:
-    kinds = {f.kind for f in found}
-    kind, low, high = (
-        found[0].kind if len(kinds) == 1 else "numbers",
-        min(f.low for f in found),
-        max(f.high for f in found),
-    )
-    return DataError(
-        f"nothing says which of the {kind} in a picture is black and which is white",
-        path=paths[0],
-        field="image",
-        expected="0 to " + " or ".join(f"{USUAL_WHITE[k]:,.10g} for {k}" for k in sorted(kinds)),
-        found=f"{low:g} to {high:g}, in {some(len(found), 'picture')}",
-        hint=f"write  {suggest_levels(low, high)}  behind  source folders",
+    further = listed((p.name for p, _ in failures[1:]), 5)
+    raise wrong(
+        f"cannot be read as an image: {why}",
+        expected=f"{len(paths):,} readable images",
+        found=f"{len(paths) - len(failures):,} readable, {len(failures):,} not" + (further and f"; also {further}"),
+        hint="replace the files, or move them elsewhere" if further else "replace the file, or move it elsewhere",
     )

@@ -51,6 +51,5 @@ def open_digits(settings: DataSettings, input_shape: Shape, classes: int | None,
         whole.subset(np.sort(order[is_test])),
         tuple("0123456789"),
         hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest(),
-        normalizer_for(settings.normalize, 1),
         scale=PixelScale(WHITE, 0.0, WHITE, "uint8"),
     )

@@ -104,7 +104,6 @@ def open_folders(settings: DataSettings, input_shape: Shape, classes: int | None
         splits.get("test"),
         class_names,
         sha256,
-        normalizer_for(settings.normalize, input_shape[-1]),
         tuple(notes),
     )
 

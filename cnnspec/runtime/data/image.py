@@ -133,26 +133,9 @@ def read_picture(path: Path, input_shape: Shape, decoding: Decoding) -> Picture:
     return Picture(pixels, kind, high, tuple(remarks))
 
 
-def decode_image(path: Path, input_shape: Shape, resize: str = "crop", **more: Any) -> np.ndarray:
-    """Return the pixels uint8[H, W, C] of an image file.
-
-    Parameters
-    ----------
-    path : a file of one of ``FORMATS``.
-    input_shape : (H, W, C), C = 1 for grey or 3 for RGB.
-    resize, more : as in :class:`Decoding`.
-
-    Raises
-    ------
-    UnreadableImage
-        See :func:`read_picture`.
-    """
-    return read_picture(path, input_shape, Decoding(resize, **more)).pixels
-
-
-def load_image(path: Path, input_shape: Shape, resize: str | Decoding = "crop") -> np.ndarray:
-    """Return the pixels of one image file as :func:`decode_image` does, with DataError naming the file."""
-    return load_picture(path, input_shape, resize if isinstance(resize, Decoding) else Decoding(resize)).pixels
+def load_image(path: Path, input_shape: Shape, resize: str = "crop") -> np.ndarray:
+    """Return the pixels uint8[H, W, C] of one image file; DataError as :func:`load_picture`."""
+    return load_picture(path, input_shape, Decoding(resize)).pixels
 
 
 def load_picture(path: Path, input_shape: Shape, decoding: Decoding) -> Picture:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
@@ -130,23 +130,21 @@ class ArraySplit:
         """Return (x, y) of the samples at these positions; see :class:`Split`."""
         rows = indices if self.rows is None else self.rows[indices]
         pixels = self.images[rows]
-        if self.prefetch and pixels.dtype.kind in "iu" and pixels.dtype != np.uint8:
-            self._check_bytes(pixels, rows)
         x = self.normalizer(pixels)
-        if self.prefetch and self.images.dtype != np.uint8 and not np.isfinite(x).all():
-            bad = int(rows[np.argwhere(~np.isfinite(x))[0][0]])
-            raise DataError("a value is not finite", path=self.origin, field=f"x, sample {bad}")
+        if self.prefetch and pixels.dtype != np.uint8:
+            self._check(pixels, x, rows)
         return x, self.labels[indices]
 
-    def _check_bytes(self, pixels: np.ndarray, rows: np.ndarray) -> None:
-        """Judge integers of a mapped array as they are read; before that only a sample of them was."""
-        wrong = np.argwhere((pixels < 0) | (pixels > 255))
+    def _check(self, pixels: np.ndarray, x: np.ndarray, rows: np.ndarray) -> None:
+        """Judge the values of a mapped array as they are read; before that only a sample of them was."""
+        floats = pixels.dtype.kind not in "iu"
+        wrong = np.argwhere(~np.isfinite(x) if floats else (pixels < 0) | (pixels > 255))
         if len(wrong):
             raise DataError(
-                "an integer is no pixel",
+                "a value is not finite" if floats else "an integer is no pixel",
                 path=self.origin,
                 field=f"x, sample {int(rows[wrong[0][0]])}",
-                expected="0 to 255",
+                expected="numbers that float32 can hold" if floats else "0 to 255",
                 found=str(pixels[tuple(wrong[0])]),
             )
 
@@ -171,7 +169,6 @@ class Dataset:
     class_names : a name for each class; empty where targets are numbers.
     fingerprint : sha256 of the data: of all values where they fit in memory, else of names, sizes and
         modification times.
-    normalizer : what images must pass through before a prediction (of pixels 0 to 255).
     notes : what a person should know, such as files that were left out.
     scale : which numbers the pixels of ``train`` are; a run remembers them, and later pixels are held against them.
     """
@@ -182,7 +179,6 @@ class Dataset:
     test: Split | None
     class_names: tuple[str, ...]
     fingerprint: str
-    normalizer: Normalizer = field(default_factory=Normalizer)
     notes: tuple[str, ...] = ()
     scale: PixelScale = PICTURES
 
