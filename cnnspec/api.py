@@ -15,7 +15,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .errors import DataError
 from .options import Options
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from .runtime.evaluate import Evaluation
     from .runtime.events import Reporter, TrainResult
     from .runtime.trace import Trace
-
-SPLITS = ("test", "val", "train")
 
 
 def load(path: str | Path, *, exact: bool = False, **settings: object) -> Net:
@@ -215,19 +213,16 @@ class Net(WeightedSpec):
         (359, (10, 10))
         """
         from .runtime.data import data_of, dataset_for
-        from .runtime.evaluate import evaluate, target_dtype
+        from .runtime.evaluate import evaluate, split_of, target_dtype
         from .runtime.trained import compare_data
 
         if x is not None:
             data = dataset_for(self.model, x, y, trained=self._trained.scale if self._trained is not None else None)
-            part: Any = data.train
+            part = data.train
             tell(*data.notes)
         else:
             data = data_of(self.model, self.base)
-            part = getattr(data, split, None) if split in SPLITS else None
-            if part is None:
-                there = [name for name in SPLITS if getattr(data, name) is not None]
-                raise DataError(f"the data has no {split} split", field="split", expected=" or ".join(there))
+            part = split_of(data, split)
             tell(*compare_data(self._trained, data))
         batch = self.model.train.batch
         classes = self.output_shape[0] if part.labels.ndim == 1 and len(self.output_shape) == 1 else None
@@ -274,18 +269,7 @@ class Net(WeightedSpec):
         """
         import numpy as np
 
-        from .runtime.answers import (
-            BATCH,
-            answer,
-            batch_for,
-            findings_of,
-            image_files,
-            invert_hint,
-            paths_in,
-            pixels_of,
-            read_pictures,
-            white_of_pictures,
-        )
+        from .runtime.answers import Pictures, answer, batch_for, paths_in, pixels_of
 
         paths = paths_in(x)
         if paths is None:
@@ -294,23 +278,16 @@ class Net(WeightedSpec):
             network = self._network(batch_for(len(pixels)), progress=progress)
             with network.turn:  # all of one set of weights
                 return answer(network, self.model, pixels, white)
-        findings = findings_of(self.model)
-        files = image_files(paths, findings)
-        white = white_of_pictures(self._trained, files[0])
-        network = self._network(batch_for(len(files)), progress=progress)
-        answers, means = [], []
+        pictures = Pictures(self.model, self._trained, paths, invert=invert)
+        network = self._network(batch_for(len(pictures.files)), progress=progress)
+        answers = []
         with network.turn:
-            for start in range(0, len(files), BATCH):  # so that memory holds a batch of pictures, not all
-                pictures = []
-                for found in read_pictures(files[start : start + BATCH], self.model, findings, invert=invert):
-                    if isinstance(found, DataError):
-                        raise found
-                    pictures.append(found)
-                means += [float(picture.mean()) for picture in pictures]
-                answers.append(answer(network, self.model, np.stack(pictures), white))
-        for note in (*findings.notes(), invert_hint(means, self._trained, invert, "invert=True")):
-            tell(note)
-        return np.concatenate(answers)
+            for _, found in pictures.answers(network):
+                if isinstance(found, DataError):
+                    raise found
+                answers.append(found)
+        tell(*pictures.notes("invert=True"))
+        return np.stack(answers)
 
     def trace(
         self,

@@ -67,11 +67,9 @@ class WeightedSpec(InTurn):
         >>> cnnspec.parse("input 4x4x1 -> flatten -> dense 3").class_names
         ('0', '1', '2')
         """
-        known = self._trained.class_names if self._trained is not None else ()
-        outputs = self.output_shape
-        if len(outputs) != 1 or (not known and (self._trained is not None or self.model.train.loss.word == "mse")):
-            return ()
-        return known if len(known) == outputs[0] else tuple(map(str, range(outputs[0])))
+        from .runtime.trained import class_names_of
+
+        return class_names_of(self.model, self._trained)
 
     @property
     def params(self) -> int:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..errors import DataError
 from ..options import Options
 from ..text import columns, count, duration, percent, shorten, some, table, to_json, visible
 from . import render
@@ -54,7 +53,7 @@ def command(
       cnnspec eval runs/flowers-20260102-030405 --split val --mistakes
       cnnspec eval digits.cnn --weights best.safetensors --confusion
     """
-    from ..runtime.evaluate import evaluate, target_dtype
+    from ..runtime.evaluate import evaluate, split_of, target_dtype
     from ..runtime.expected import why_not_judged
     from ..runtime.learned import after_evaluation
     from ..runtime.trained import compare_data, compare_spec
@@ -66,15 +65,7 @@ def command(
     before = (*data.notes, *compare_spec(used.trained, opened.model), *compare_data(used.trained, data))
     for line in before:
         render.note(line)
-    part = getattr(data, split)
-    if part is None:
-        there = [name for name in SPLITS if getattr(data, name) is not None]
-        raise DataError(
-            f"the data has no {split} split",
-            path=data.name,
-            expected=" or ".join(there),
-            hint=f"--split {there[0]}",
-        )
+    part = split_of(data, split, "--split")
     if mistakes and part.labels.ndim != 1:
         raise click.UsageError("--mistakes lists images of classes; the targets of this data are numbers")
     network = opened.open_network(used.file, threads=threads, target=target_dtype(opened.model, part))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,16 +14,12 @@ from ..errors import DataError
 from ..options import Options
 from ..text import bar, columns, left, percent, shorten, to_json, visible
 from . import render
-from .target import Target, exact_option, open_target, threads_option, weights_option
+from .target import exact_option, open_target, threads_option, weights_option
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from ..runtime.data.decode import Findings
-    from ..runtime.network import Network
-    from ..runtime.trained import WeightsUsed
 
-BATCH = 64  # files that are decoded together
 LABEL = 32  # columns of the longest name of a class
 
 
@@ -61,80 +57,40 @@ def command(
       cnnspec predict runs/digits-20260102-030405 seven.png
       cnnspec predict runs/flowers-20260102-030405 photos/ --top 1
     """
-    from ..runtime.answers import findings_of, image_files, invert_hint, white_of_pictures
-    from ..runtime.trained import compare_spec
+    from ..runtime.answers import Pictures, batch_for
+    from ..runtime.trained import class_names_of, compare_spec
     from .progress import CountView
 
     opened = open_target(target, options=options)
-    findings = findings_of(opened.model)
-    files = image_files(images, findings)
     used = opened.weights_used(weights)
-    white = white_of_pictures(used.trained, files[0])
+    pictures = Pictures(opened.model, used.trained, images, invert=invert)
+    files = pictures.files
     for line in compare_spec(used.trained, opened.model):
         render.note(line)
-    network = opened.open_network(used.file, batch=min(BATCH, len(files)), threads=threads)
-    names = class_names(opened, used)
+    network = opened.open_network(used.file, batch=batch_for(len(files)), threads=threads)
+    names = class_names_of(opened.model, used.trained)
     shown = min(top or (3 if len(files) <= 8 else 1), len(names))
+    probable = opened.model.train.loss.word != "mse"
     results: list[dict[str, object]] = []
-    means: list[float] = []
     layout = Layout.of(files, names)
-    failed = 0
     seen = not as_json and sys.stdout.isatty()  # then the answers themselves say how far it is
     with CountView("image", quiet=seen) as view:
-        for start in range(0, len(files), BATCH):
-            good, bad = read_pictures(opened, files[start : start + BATCH], findings, invert)
-            for error in bad:
-                render.print_error(error)
-            failed += len(bad)
-            means += [float(pixels.mean()) for _, pixels in good]
-            for path, outputs in answers(opened, network, good, white):
-                probable = opened.model.train.loss.word != "mse"
-                result, lines = as_result(path, outputs, names, shown, layout, probable=probable)
+        for done, (path, found) in enumerate(pictures.answers(network), 1):
+            if isinstance(found, DataError):
+                render.print_error(found)
+            else:
+                result, lines = as_result(path, found, names, shown, layout, probable=probable)
                 results.append({**result, "weights": used.as_dict()})
                 for line, style in () if as_json else lines:
                     render.say(line, style)
-            view(start + len(good) + len(bad), len(files))
+            view(done, len(files))
     if as_json:
         render.show(to_json(results))
     elif results:
         render.note(f"weights used: {used}")
-    hint = invert_hint(means, used.trained, invert, "--invert")
-    for note in (*findings.notes(), *([hint] if hint else [])):
+    for note in pictures.notes("--invert"):
         render.note(note)
-    return 1 if failed else 0
-
-
-def read_pictures(
-    opened: Target, files: Sequence[Path], findings: Findings, invert: bool
-) -> tuple[list[tuple[Path, np.ndarray]], list[DataError]]:
-    """Return the pixels uint8[H, W, C] of the files that can be read, and the errors of the others."""
-    from ..runtime.answers import read_pictures
-
-    found = list(zip(files, read_pictures(files, opened.model, findings, invert=invert), strict=True))
-    good = [(path, pixels) for path, pixels in found if not isinstance(pixels, DataError)]
-    return good, [error for _, error in found if isinstance(error, DataError)]
-
-
-def answers(
-    opened: Target, network: Network, pictures: Sequence[tuple[Path, np.ndarray]], white: float
-) -> Iterator[tuple[Path, np.ndarray]]:
-    """Yield each file with its probabilities float32[classes], or its outputs for ``mse``."""
-    import numpy as np
-
-    from ..runtime.answers import answer
-
-    if pictures:
-        found = answer(network, opened.model, np.stack([pixels for _, pixels in pictures]), white)
-        yield from zip((path for path, _ in pictures), found, strict=True)
-
-
-def class_names(opened: Target, used: WeightsUsed) -> Sequence[str]:
-    """Return the names of the classes: those the weights were trained on, else their numbers; none for targets."""
-    outputs = opened.model.output_shape[-1]
-    known = used.trained.class_names if used.trained is not None else ()
-    if not known and opened.model.train.loss.word == "mse":
-        return ()
-    return known if len(known) == outputs else tuple(map(str, range(outputs)))
+    return 0 if len(results) == len(files) else 1
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ from ..text import bar, coming, count, duration, percent, shorten, some
 from . import render
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from ..runtime.events import RunInfo, TrainResult
 
 PLAIN_EVERY = 30.0  # seconds between two lines of one epoch where nothing can be redrawn
@@ -41,6 +43,12 @@ def number(x: float | None) -> str:
     if x is None:
         return "-"
     return f"{x:.4f}" if abs(x) < 100 else f"{x:.4g}"
+
+
+def bar_of(done: int, total: int, room: int) -> str:
+    """Return a bar of at most 24 columns with a gap behind it; nothing where there is no room for one."""
+    room = min(24, room)
+    return bar(done / max(1, total), room, empty="┄") + "  " if room >= 4 else ""
 
 
 def class_lines(names: Sequence[str], counts: Sequence[int], columns: int) -> list[str]:
@@ -86,8 +94,7 @@ class Compiling:
         """Return how far it is; with a bar where a line of so many columns has room for one."""
         words = f"{self.done}/{self.total}{self._still(', ', ' left')}"
         why = "" if self.kept else "  not kept: see  cnnspec doctor"
-        room = min(24, columns - LINE - len(why))
-        drawn = bar(self.done / max(1, self.total), room, empty="┄") + "  " if room >= 4 else ""
+        drawn = bar_of(self.done, self.total, columns - LINE - len(why))
         return f"compiling kernels  {drawn}{words}{why}"
 
     def _still(self, before: str, after: str) -> str:
@@ -96,95 +103,100 @@ class Compiling:
         return f"{before}{coming(left)}{after}" if left > -OVERDUE and self.done < self.total else ""
 
 
-class CompileView:
+class View:
+    """Something under way, with a live line of :meth:`line` in a terminal; used in a ``with`` block.
+
+    ``quiet`` shows nothing. ``stderr`` shows it where it does not mix with results.
+    """
+
+    def __init__(self, *, quiet: bool, stderr: bool) -> None:
+        self.quiet, self.stderr = quiet, stderr
+        self.live: render.LiveLine | None = None
+        self.began = self.told = time.monotonic()
+
+    def line(self, columns: int = 0) -> str:
+        """Return how far it is, with a bar where a line of so many columns has room for one."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        self.began = self.told = time.monotonic()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self.live is not None:
+            self.live.stop()
+            self.live = None
+
+    def _is_live(self) -> bool:
+        """Draw the live line where it does not stand; return False where nothing can be redrawn."""
+        if render.is_plain(stderr=self.stderr):
+            return False
+        if self.live is None:
+            self.live = render.LiveLine(lambda: self.line(render.console(stderr=self.stderr).width), stderr=self.stderr)
+            self.live.start()
+        return True
+
+    def _due(self, seconds: float) -> bool:
+        """Return whether plain output has been silent for so long."""
+        now = time.monotonic()
+        if now - self.told < seconds:
+            return False
+        self.told = now
+        return True
+
+
+class CompileView(View):
     """Shows that kernels compile, on stderr, where it does not mix with results; pass it as ``progress``.
 
         with CompileView() as view:
             network.compile(progress=view)
 
-    It is called, and so shows something, only where there are kernels to compile. ``quiet`` shows nothing;
-    ``watched`` shows something only where a person sees it: in a terminal or a notebook.
+    It is called, and so shows something, only where there are kernels to compile. ``watched`` shows something only
+    where a person sees it: in a terminal or a notebook.
     """
 
     def __init__(self, *, quiet: bool = False, watched: bool = False) -> None:
-        self.quiet = quiet or (watched and not (sys.stderr.isatty() or render.in_notebook()))
+        super().__init__(quiet=quiet or (watched and not (sys.stderr.isatty() or render.in_notebook())), stderr=True)
         self.state = Compiling()
-        self.live: render.LiveLine | None = None
-        self.told = self.began = time.monotonic()
 
-    def __enter__(self) -> CompileView:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        if self.live is not None:
-            self.live.stop()
-            self.live = None
+    def line(self, columns: int = 0) -> str:
+        return self.state.line(columns)
 
     def __call__(self, done: int, total: int, left: float) -> None:
         self.state.update(done, total, left)
-        if self.quiet:
+        if self.quiet or self._is_live():
             return
-        now = time.monotonic()
-        if not render.is_plain(stderr=True):
-            if self.live is None:
-                self.live = render.LiveLine(
-                    lambda: self.state.line(render.console(stderr=True).width),
-                    stderr=True,
-                )
-                self.live.start()
-        elif done == 0:
-            self.told = self.began = now
+        if done == 0:
+            self.told = self.began = time.monotonic()
             render.say_aside(self.state.begun())
         elif done == total:
-            render.say_aside(f"compiled {some(total, 'kernel')} in {duration(now - self.began)}")
-        elif now - self.told >= COMPILING_EVERY:
-            self.told = now
-            render.say_aside(self.state.line())
+            render.say_aside(f"compiled {some(total, 'kernel')} in {duration(time.monotonic() - self.began)}")
+        elif self._due(COMPILING_EVERY):
+            render.say_aside(self.line())
 
 
-class CountView:
-    """Shows on stderr how many things of ``what`` are done, once that takes long; call it with (done, total).
-
-    ``quiet`` shows nothing, as where results on the same terminal say how far it is.
-    """
+class CountView(View):
+    """Shows on stderr how many things of ``what`` are done, once that takes long; call it with (done, total)."""
 
     def __init__(self, what: str, *, quiet: bool = False) -> None:
-        self.what, self.quiet = what, quiet
+        super().__init__(quiet=quiet, stderr=True)
+        self.what = what
         self.done = self.total = 0
-        self.live: render.LiveLine | None = None
-        self.began = self.told = time.monotonic()
-
-    def __enter__(self) -> CountView:
-        self.began = self.told = time.monotonic()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        if self.live is not None:
-            self.live.stop()
-            self.live = None
 
     def __call__(self, done: int, total: int) -> None:
         self.done, self.total = done, total
-        now = time.monotonic()
-        if self.quiet or now - self.began < SHOWN_AFTER:
+        if self.quiet or time.monotonic() - self.began < SHOWN_AFTER or self._is_live():
             return
-        if not render.is_plain(stderr=True):
-            if self.live is None:
-                self.live = render.LiveLine(lambda: self.line(render.console(stderr=True).width), stderr=True)
-                self.live.start()
-        elif done < total and now - self.told >= PLAIN_EVERY:
-            self.told = now
+        if done < total and self._due(PLAIN_EVERY):
             render.say_aside(self.line())
 
     def line(self, columns: int = 0) -> str:
-        """Return how far it is, with a bar where a line of so many columns has room for one."""
         left = (time.monotonic() - self.began) * (self.total - self.done) / max(1, self.done)
         words = f"{count(self.done)} of {some(self.total, self.what)}, {coming(left)} left"
-        room = min(24, columns - len(words) - 3)
-        return (bar(self.done / max(1, self.total), room, empty="┄") + "  " if room >= 4 else "") + words
+        return bar_of(self.done, self.total, columns - len(words) - 3) + words
 
 
-class TrainingView:
+class TrainingView(View):
     """A :class:`~cnnspec.runtime.events.Reporter` that shows a run; ``quiet`` leaves only what must be known.
 
     Where stdout is no terminal (or TERM is dumb, or CI is set) nothing is redrawn: each epoch is one line. ``aside``
@@ -192,32 +204,26 @@ class TrainingView:
     """
 
     def __init__(self, *, quiet: bool = False, aside: CompileView | None = None) -> None:
-        self.quiet, self.aside = quiet, aside
+        super().__init__(quiet=quiet, stderr=False)
+        self.aside = aside
         self.compiling = Compiling()
-        self.live: render.LiveLine | None = None
         self.info: RunInfo | None = None
         self.headed = False
         self.earlier: list[Mapping[str, Any]] = []  # epochs before a resumed run went on
-        self.with_val = False
         self.best: float | None = None
         self.state = ""
-        self.told = time.monotonic()
 
-    def __enter__(self) -> TrainingView:
-        if not self.quiet and not render.is_plain():
-            self.live = render.LiveLine(self.line)
-            self.live.start()
-        return self
+    def __enter__(self) -> Self:
+        if not self.quiet:
+            self._is_live()
+        return super().__enter__()
 
-    def line(self) -> str:
-        """Return the live line as it is now."""
+    def line(self, columns: int = 0) -> str:
         waits = self.compiling.done < self.compiling.total
-        return self.compiling.line(render.console().width) if waits else self.state
+        return self.compiling.line(columns) if waits else self.state
 
     def __exit__(self, *exc: object) -> None:
-        if self.live:
-            self.live.stop()
-            self.live = None
+        super().__exit__(*exc)
         if self.aside:
             self.aside.__exit__(*exc)
 
@@ -233,7 +239,6 @@ class TrainingView:
     # ---- the run's events -----------------------------------------------------------------------
     def on_start(self, info: RunInfo) -> None:
         self.info = info
-        self.with_val = info.dataset.val is not None
         model, data = info.model, info.dataset
         parts = [f"{count(len(data.train))} training"]
         parts += [f"{count(len(data.val))} validation"] if data.val is not None else []
@@ -283,10 +288,8 @@ class TrainingView:
         head, steps_taken = f"epoch {epoch}/{self.info.epochs}", f"{step}/{steps}  "
         room = columns - len(head) - len(words) - 6
         taken = steps_taken if room - len(steps_taken) >= 8 else ""  # where it is narrow, the bar says it alone
-        room = min(24, room - len(taken))
-        drawn = bar(step / max(1, steps), room, empty="┄") + "  " if room >= 4 else ""
-        self.state = f"{head}  {drawn}{taken}{words}"
-        if self.live is None and not self.quiet and step < steps and self._due():
+        self.state = f"{head}  {bar_of(step, steps, room - len(taken))}{taken}{words}"
+        if self.live is None and not self.quiet and step < steps and self._due(PLAIN_EVERY):
             self._say(f"{head}  {steps_taken}{words}")
 
     def on_epoch(self, row: Mapping[str, Any]) -> None:
@@ -309,7 +312,8 @@ class TrainingView:
 
     def _columns(self) -> list[Column]:
         """Return the columns of this run that there is room for."""
-        shown = [c for c in COLUMNS if self.with_val or not c[0].startswith("val")]
+        assert self.info is not None
+        shown = [c for c in COLUMNS if self.info.dataset.val is not None or not c[0].startswith("val")]
         for title in ("images/s", "lr", "time"):
             if sum(width + 1 for _, width, _ in shown) + len(" best") > render.width():
                 shown = [c for c in shown if c[0] != title]
@@ -333,12 +337,4 @@ class TrainingView:
         if keep is None or keep.on not in row or not is_better(keep.on, row[keep.on], self.best):
             return False
         self.best = row[keep.on]
-        return True
-
-    def _due(self, seconds: float = PLAIN_EVERY) -> bool:
-        """Return whether plain output has been silent for so long."""
-        now = time.monotonic()
-        if now - self.told < seconds:
-            return False
-        self.told = now
         return True

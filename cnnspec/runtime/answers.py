@@ -6,7 +6,7 @@ the weights remember, and then the spec's ``normalize`` is applied.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -73,19 +73,6 @@ def image_files(paths: Sequence[Path], findings: Findings) -> list[Path]:
         files += found
         findings.more += notes
     return files
-
-
-def findings_of(model: Model) -> Findings:
-    """Return what pictures are read for a model with; it gathers what is odd about them."""
-    return Findings(decoding_of(model.data))
-
-
-def read_pictures(
-    paths: Sequence[Path], model: Model, findings: Findings, *, invert: bool = False
-) -> list[np.ndarray | DataError]:
-    """Return the pixels uint8[H, W, C] of each picture, read as the spec's ``data`` section says, or its error."""
-    found = load_each(paths, model.input_shape, findings)
-    return [255 - pixels if invert and not isinstance(pixels, DataError) else pixels for pixels in found]
 
 
 def white_of_pictures(trained: TrainedOn | None, path: Path) -> float:
@@ -156,23 +143,53 @@ def pixels_of(x: object, model: Model, trained: TrainedOn | None) -> tuple[np.nd
     return pixels, scale.white, remark
 
 
-def invert_hint(means: Sequence[float], trained: TrainedOn | None, inverted: bool, option: str) -> str:
-    """Return a remark where pictures are light and the training's images were dark, or the reverse; else "".
+class Pictures:
+    """Picture files, read as the spec's ``data`` section says, on their way to answers.
 
     Parameters
     ----------
-    means : of the pixels of each picture, from 0 to 255.
-    inverted : whether they were turned around already.
-    option : what turns them around, for the message.
+    trained : the data of the training, None where it is not known.
+    paths : files, and folders of them.
+    invert : turn light and dark around.
+
+    Raises
+    ------
+    DataError
+        As :func:`image_files` and :func:`white_of_pictures`.
     """
-    usual = trained.brightness if trained is not None else None
-    if usual is None or DARK < usual < LIGHT:
-        return ""
-    dark = usual <= DARK
-    other = sum(mean >= LIGHT * 255 if dark else mean <= DARK * 255 for mean in means)
-    if not other:
-        return ""
-    subject = f"{count(other)} of {count(len(means))} images are" if len(means) > 1 else "the image is"
-    found, known = ("light", "dark") if dark else ("dark", "light")
-    mend = f"leave {option} out" if inverted else f"{option} turns light and dark around"
-    return f"{subject} mostly {found}, and those of the training were mostly {known}: {mend}"
+
+    def __init__(self, model: Model, trained: TrainedOn | None, paths: Sequence[Path], *, invert: bool) -> None:
+        self._model, self._trained, self._invert = model, trained, invert
+        self._findings = Findings(decoding_of(model.data))
+        self.files = image_files(paths, self._findings)
+        self._white = white_of_pictures(trained, self.files[0])
+        self._means: list[float] = []  # of the pixels of each picture, from 0 to 255
+
+    def answers(self, network: Predicting) -> Iterator[tuple[Path, np.ndarray | DataError]]:
+        """Yield each file with its :func:`answer`, or why it cannot be read; memory holds a batch of pictures."""
+        for start in range(0, len(self.files), BATCH):
+            files = self.files[start : start + BATCH]
+            read = load_each(files, self._model.input_shape, self._findings)
+            pictures = [255 - x if self._invert else x for x in read if not isinstance(x, DataError)]
+            self._means += [float(picture.mean()) for picture in pictures]
+            found = iter(answer(network, self._model, np.stack(pictures), self._white) if pictures else ())
+            for file, x in zip(files, read, strict=True):
+                yield file, x if isinstance(x, DataError) else next(found)
+
+    def notes(self, option: str) -> list[str]:
+        """Return what is odd about the pictures; ``option`` is what turns light and dark around."""
+        return [*self._findings.notes(), *self._light_or_dark(option)]
+
+    def _light_or_dark(self, option: str) -> list[str]:
+        """Return a remark where pictures are light and the training's images were dark, or the reverse."""
+        usual = self._trained.brightness if self._trained is not None else None
+        if usual is None or DARK < usual < LIGHT:
+            return []
+        dark = usual <= DARK
+        other = sum(mean >= LIGHT * 255 if dark else mean <= DARK * 255 for mean in self._means)
+        if not other:
+            return []
+        subject = f"{count(other)} of {count(len(self._means))} images are" if len(self._means) > 1 else "the image is"
+        found, known = ("light", "dark") if dark else ("dark", "light")
+        mend = f"leave {option} out" if self._invert else f"{option} turns light and dark around"
+        return [f"{subject} mostly {found}, and those of the training were mostly {known}: {mend}"]

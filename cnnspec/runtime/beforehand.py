@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from ..compiler import Compiler
+from .answers import BATCH
 from .runner import WALKERS
-
-PICTURES = 64  # that a prediction takes at a time, at most
 
 
 def kernels_of(compiler: Compiler) -> list[str]:
@@ -17,7 +16,7 @@ def kernels_of(compiler: Compiler) -> list[str]:
     names: dict[str, None] = {}
     for target in ("i32", "f32") if compiler.model.train.loss.word == "mse" else ("i32",):
         plans = [compiler.with_options(target=target, batch=batch).plan]
-        for n in dict.fromkeys((batch, PICTURES, 1)):
+        for n in dict.fromkeys((batch, BATCH, 1)):
             plans.append(compiler.with_options(target=target, batch=n).inference_plan)
         names.update(dict.fromkeys(kernel for plan in plans for kernel in plan.kernels))
     return [*names, *WALKERS]

@@ -15,7 +15,9 @@ from ..ir.fields import dims
 from ..model.model import Model
 from ..text import some
 from .data.loader import Batch, batches
-from .data.split import Split
+from .data.split import Dataset, Split
+
+SPLITS = ("test", "val", "train")
 
 
 class Evaluable(Protocol):
@@ -78,6 +80,20 @@ class Evaluation:
         assert self.confusion is not None, "evaluate(..., classes=K) counts the confusion"
         total = self.confusion.sum(axis=1)
         return np.where(total > 0, np.diag(self.confusion) / np.maximum(total, 1), np.nan)
+
+
+def split_of(data: Dataset, name: str, option: str = "") -> Split:
+    """Return a split of the data; DataError where it has none of this name, with what ``option`` may be given."""
+    part: Split | None = getattr(data, name) if name in SPLITS else None
+    if part is None:
+        there = [other for other in SPLITS if getattr(data, other) is not None]
+        raise DataError(
+            f"the data has no {name} split",
+            path=data.name,
+            expected=" or ".join(there),
+            hint=f"{option} {there[0]}" if option else "",
+        )
+    return part
 
 
 def target_dtype(model: Model, split: Split) -> str:

@@ -86,6 +86,17 @@ def trained_on(data: Dataset) -> TrainedOn:
     )
 
 
+def class_names_of(model: Model, trained: TrainedOn | None) -> tuple[str, ...]:
+    """Return the names of the classes in the order of the outputs: those of the training, else their numbers.
+
+    Empty where targets are numbers or the output is an image.
+    """
+    known, outputs = trained.class_names if trained is not None else (), model.output_shape
+    if len(outputs) != 1 or (not known and model.train.loss.word == "mse"):
+        return ()
+    return known if len(known) == outputs[0] else tuple(map(str, range(outputs[0])))
+
+
 def _normalize_of(content: object) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
     """Return mean and std of a record; None where it holds no numbers for them."""
     if not isinstance(content, Mapping):

@@ -265,14 +265,14 @@ def test_predict_shows_bars_for_few_images(cli: Run, room: Path, pictures: list[
 def test_predict_of_a_folder_is_right_about_most_and_the_same_with_any_batch(
     cli: Run, room: Path, pictures: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from cnnspec.cli import predict
+    from cnnspec.runtime import answers
 
     first = json.loads(cli("predict", "run", "pictures", "--json").out)
     assert first[0]["weights"]["kind"] == "best"
     assert [Path(r["file"]).name for r in first] == [f"{i}.png" for i in range(10)]
     right = sum(r["top"][0]["class"] == str(label) for r, label in zip(first, pictures, strict=True))
     assert right >= 7
-    monkeypatch.setattr(predict, "BATCH", 3)
+    monkeypatch.setattr(answers, "BATCH", 3)
     second = json.loads(cli("predict", "run", "pictures", "--json").out)
     for a, b in zip(first, second, strict=True):
         assert a["top"][0]["probability"] == pytest.approx(b["top"][0]["probability"], rel=1e-4)
