@@ -156,9 +156,8 @@ class Net(WeightedSpec):
         )
         weights, before = (None, None) if restart else (self._weights, self._trained)
         record = kept_names(trained_on(data), before)
-        remark = other_scale(record, before)
-        warned = [f"{w.message} (line {w.span.line}); {w.hint or w.notes[0]}" for w in model.warnings]
-        data = replace(data, notes=(*data.notes, *warned, *([remark] if remark else [])))
+        warned = [w.remark for w in model.warnings]
+        data = replace(data, notes=(*data.notes, *warned, *other_scale(record, before)))
         with nullcontext(reporter) if reporter is not None else training_view(progress) as told:
             result = train(
                 model,

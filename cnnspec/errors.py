@@ -70,6 +70,12 @@ class Diagnostic:
         object.__setattr__(self, "notes", tuple(brief(note) for note in self.notes))
         object.__setattr__(self, "related", tuple((span, brief(text)) for span, text in self.related))
 
+    @property
+    def remark(self) -> str:
+        """The finding in one line: its message, its line in the spec, and the mend."""
+        mend = self.hint or next(iter(self.notes), "")
+        return f"{self.message} (line {self.span.line})" + (f"; {mend}" if mend else "")
+
     def as_dict(self) -> dict[str, object]:
         """Return the diagnostic as JSON-ready values (lines and columns count from 1)."""
         return {

@@ -169,10 +169,10 @@ class WeightedSpec(InTurn):
         >>> net = cnnspec.parse("input 4x4x1 -> flatten -> dense 2")
         >>> net.save("weights.safetensors")
         """
-        from .runtime.checkpoint import save_weights
+        from .runtime.checkpoint import save_checkpoint
 
         trained = self._trained.as_dict() if self._trained is not None else None
-        save_weights(path, self.model, self._parameters(), trained)
+        save_checkpoint(path, self.model, self._parameters(), data=trained)
 
     def load(self, path: str | Path) -> Self:
         """Take the weights of a safetensors file, and return the net.

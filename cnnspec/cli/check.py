@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from ..errors import Diagnostic
-from ..text import count, shorten, to_json
+from ..text import count, shorten, some, to_json
 from . import render
 from .target import Target, open_target, set_option
 
@@ -59,7 +59,7 @@ def command(target: Path, sets: tuple[str, ...], fix: bool, as_json: bool) -> in
 
     summary = opened.compiler.summary
     judged = verdicts(opened.model, {}, static=True)
-    layers = f"{len(summary.rows)} layer{'s' if len(summary.rows) != 1 else ''}"
+    layers = some(len(summary.rows), "layer")
     render.say(f"ok     {target}: {layers}, {count(summary.params)} parameters", "green" if not judged else "", hang=7)
     print_verdicts(judged)
     waiting = len(opened.model.expects) - len(judged)

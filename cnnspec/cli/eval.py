@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from .target import exact_option, open_target, set_option, threads_option, weigh
 if TYPE_CHECKING:
     import numpy as np
 
-    from ..runtime.evaluate import Mistake
+    from ..runtime.evaluate import Evaluation, Mistake
 
 SPLITS = ("test", "val", "train")
 
@@ -72,8 +73,7 @@ def command(
     classes = data.classes if part.labels.ndim == 1 and (confusion or mistakes or as_json) else None
     with CountView("image") as view:
         found = evaluate(network, part, opened.model.train.batch, classes, view)
-    metrics = found.metrics(split)
-    judged = verdicts(opened.model, metrics, not_judged=why_not_judged(opened.model, opened.run))
+    judged = verdicts(opened.model, found.metrics(split), not_judged=why_not_judged(opened.model, opened.run))
     judged = [v for v in judged if v.found is not None]  # lines about other splits are none of this
     ok = all(v.ok is not False for v in judged)
     notes = after_evaluation(opened.model, data, network, split, found)
@@ -81,24 +81,14 @@ def command(
         result = {
             "split": split,
             "weights": used.as_dict(),
-            "images": found.images,
-            "loss": found.loss,
-            "accuracy": metrics.get(f"{split}.accuracy"),
-            "seconds": round(found.seconds, 4),
-            "classes": list(data.class_names),
-            "confusion": found.confusion.tolist() if found.confusion is not None else None,
-            **({"mistakes": [as_dict(m, data.class_names) for m in found.mistakes]} if mistakes else {}),
+            **as_dict(found, data.class_names, mistakes),
             "expects": [v.as_dict() for v in judged],
             "notes": [*before, *notes],
             "ok": ok,
         }
         render.show(to_json(result))
         return 0 if ok else 1
-    if f"{split}.accuracy" in metrics:
-        render.say(f"{split} accuracy  {percent(found.accuracy)}", "bold")
-    render.say(f"{split} loss      {found.loss:.4f}")
-    render.say(f"{some(found.images, 'image')} in {duration(found.seconds)}")
-    render.say(f"{'weights':<{len(split) + 10}} {used}", hang=len(split) + 11)
+    print_result(found, split, str(used))
     if mistakes:
         render.say()
         print_mistakes(found.mistakes, data.class_names)
@@ -111,15 +101,36 @@ def command(
     return 0 if ok else 1
 
 
-def as_dict(mistake: Mistake, names: Sequence[str]) -> dict[str, object]:
-    """Return a mistake as JSON-ready values."""
+def as_dict(found: Evaluation, names: Sequence[str], mistakes: bool) -> dict[str, object]:
+    """Return what was measured as JSON-ready values, with the list of ``mistakes`` where it is asked for."""
+    listed = [
+        {
+            "sample": m.sample,
+            "file": str(m.file) if m.file is not None else None,
+            "true": names[m.true],
+            "predicted": names[m.predicted],
+            "probability": m.probability,
+        }
+        for m in (found.mistakes if mistakes else ())
+    ]
     return {
-        "sample": mistake.sample,
-        "file": str(mistake.file) if mistake.file is not None else None,
-        "true": names[mistake.true],
-        "predicted": names[mistake.predicted],
-        "probability": mistake.probability,
+        "images": found.images,
+        "loss": found.loss,
+        "accuracy": found.accuracy,
+        "seconds": round(found.seconds, 4),
+        "classes": list(names),
+        "confusion": found.confusion.tolist() if found.confusion is not None else None,
+        **({"mistakes": listed} if mistakes else {}),
     }
+
+
+def print_result(found: Evaluation, split: str, weights: str) -> None:
+    """Print accuracy, loss, time and the weights that were used."""
+    if not math.isnan(found.accuracy):
+        render.say(f"{split} accuracy  {percent(found.accuracy)}", "bold")
+    render.say(f"{split} loss      {found.loss:.4f}")
+    render.say(f"{some(found.images, 'image')} in {duration(found.seconds)}")
+    render.say(f"{'weights':<{len(split) + 10}} {weights}", hang=len(split) + 11)
 
 
 def print_mistakes(mistakes: Sequence[Mistake], names: Sequence[str]) -> None:

@@ -21,6 +21,7 @@ from ..model.elsewhere import key_elsewhere, layer_elsewhere, word_elsewhere
 from ..model.expects import METRICS
 from ..model.forms import written
 from ..model.settings import SECTIONS
+from ..text import some
 from . import render
 from .manual import catalogue, default_of, first_sentence, is_one_form, manual, takes
 from .pages import plain, sections
@@ -235,7 +236,7 @@ def command(topic: tuple[str, ...]) -> int:
             f"no topic has this name or holds this word: {query!r}; "
             + (f"did you mean {near!r}?" if near else "cnnspec help  lists the topics")
         )
-    render.show(f"Nothing has this name; it is spoken of in {len(hits)} topic{'s' if len(hits) != 1 else ''}:")
+    render.show(f"Nothing has this name; it is spoken of in {some(len(hits), 'topic')}:")
     print_topics(hits[:20])
     render.show("\nRead one: cnnspec help " + hits[0].name)
     return 0

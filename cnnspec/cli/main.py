@@ -141,25 +141,28 @@ def run(args: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         render.leave_stdout()  # as in `cnnspec summary net.cnn | head`
         return 141
-    except InternalError as error:
-        return _our_mistake(error)
-    except CnnSpecError as error:
+    except Exception as error:
         if os.environ.get("CNNSPEC_DEBUG"):
             _print_traceback()
-        render.print_error(error)
-        return error.exit_code
-    except Exception as error:
-        if is_out_of_memory(error) or not has_room():
-            found = _out_of_memory(error)
-        elif isinstance(error, OSError) and error.errno in MACHINE:
-            found = _of_the_machine(error)
-        else:
+        found = _explained(error)
+        if found is None:
             return _our_mistake(error)
         try:
             render.print_error(found)
         except (MemoryError, ImportError, OSError):  # too little even for that
             os.write(2, f"error: {found}\n".encode(errors="replace"))
-        return 1
+        return found.exit_code
+
+
+def _explained(error: Exception) -> CnnSpecError | None:
+    """Return an error in words that the user can act on; None where the mistake is ours."""
+    if isinstance(error, CnnSpecError):
+        return None if isinstance(error, InternalError) else error
+    if is_out_of_memory(error) or not has_room():
+        return _out_of_memory(error)
+    if isinstance(error, OSError) and error.errno in MACHINE:
+        return _of_the_machine(error)
+    return None
 
 
 # errors of the system that no code of ours is to blame for: a full disk, a place that may not be written, a name
@@ -171,8 +174,6 @@ def _of_the_machine(error: OSError) -> MachineError:
     """Return an error of the system that nothing nearer has explained, such as a full disk under the kernels."""
     from ..kernels.cache import cache_root
 
-    if os.environ.get("CNNSPEC_DEBUG"):
-        _print_traceback()
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     return MachineError(
         "the disk is full" if full else (error.strerror or str(error)),
@@ -209,8 +210,6 @@ CANNOT_LOAD = ("Cannot allocate memory", "failed to map segment", "cannot alloca
 
 def _out_of_memory(error: Exception) -> MachineError:
     """Return the error for a process that may not have the memory, or the threads, that it needs."""
-    if os.environ.get("CNNSPEC_DEBUG"):
-        _print_traceback()
     limit = address_limit()
     threads = "new thread" in str(error)
     return MachineError(
@@ -225,8 +224,6 @@ def _out_of_memory(error: Exception) -> MachineError:
 
 
 def _our_mistake(error: Exception) -> int:
-    if os.environ.get("CNNSPEC_DEBUG"):
-        _print_traceback()
     text = str(error).strip() or "no message"
     render.say_aside(
         f"internal error: {type(error).__name__}: {text}\n"

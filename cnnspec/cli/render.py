@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import CnnSpecError, Diagnostic, SpecError
-from ..text import columns, fold, visible
+from ..text import columns, fold, some, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -201,7 +201,7 @@ def print_diagnostics(diagnostics: Sequence[Diagnostic]) -> None:
     errors = sum(d.severity == "error" for d in diagnostics)
     if len(diagnostics) > 1 and errors:
         out.print()
-        out.print(text(f"{errors} error{'s' if errors != 1 else ''}", (".*", "bold")))
+        out.print(text(some(errors, "error"), (".*", "bold")))
 
 
 def diagnostic_lines(d: Diagnostic, columns: int | None) -> list[Text]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ..text import to_json
+from ..text import columns, to_json
 from . import render
 from .target import open_target, set_option
 
@@ -36,6 +36,6 @@ def command(target: Path, sets: tuple[str, ...], as_json: bool) -> None:
     render.say(summary_title(summary))
     render.say()
     render.print_table(lines, dim=r" -(?= |$)")
-    render.rule(max(map(len, lines)))
+    render.rule(max(map(columns, lines)))
     for line in summary_totals(summary):
         render.say(line)

@@ -37,7 +37,7 @@ class Checkpoint:
 
 
 def save_checkpoint(
-    path: Path,
+    path: Path | str,
     model: Model,
     parameters: Mapping[str, np.ndarray],
     optimizer: Mapping[str, np.ndarray] | None = None,
@@ -46,7 +46,7 @@ def save_checkpoint(
     data: Mapping[str, Any] | None = None,
     best: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write weights, and with ``optimizer`` and ``progress`` all that training needs to go on.
+    """Write bare weights, or with ``optimizer`` and ``progress`` all that training needs to go on.
 
     Parameters
     ----------
@@ -107,16 +107,6 @@ def load_checkpoint(path: Path | str, model: Model | None = None) -> Checkpoint:
     state = content.get("progress")
     progress = progress_of(path, state) if state is not None else None
     return Checkpoint(path, parameters, optimizer, progress, net)
-
-
-def save_weights(
-    path: Path | str,
-    model: Model,
-    parameters: Mapping[str, np.ndarray],
-    data: Mapping[str, Any] | None = None,
-) -> None:
-    """Write bare weights, readable by anything that reads safetensors; ``data`` as in :func:`save_checkpoint`."""
-    save_checkpoint(Path(path), model, parameters, data=data)
 
 
 def load_weights(path: Path | str, model: Model, *, any_net: bool = False) -> dict[str, np.ndarray]:
@@ -230,32 +220,18 @@ def _check_net(path: Path, net: tuple[str, ...], model: Model) -> None:
 def check_parameters(path: Path | None, parameters: Mapping[str, np.ndarray], model: Model) -> None:
     """Raise DataError unless the arrays have the names and shapes of a net's parameters, and hold floats."""
     for name, param in model.params.items():
-        if name not in parameters:
+        value, expected = parameters.get(name), dims(param.shape)
+        if value is None:
             near = did_you_mean(name, parameters)
-            raise DataError(
-                "a parameter is missing; the weights belong to another spec",
-                path=path,
-                field=name,
-                expected=dims(param.shape),
-                found=f"no such tensor (there is {near})" if near else "no such tensor",
-            )
-        value = parameters[name]
-        if value.shape != param.shape:
-            raise DataError(
-                "a parameter has another shape; the weights belong to another spec",
-                path=path,
-                field=name,
-                expected=dims(param.shape),
-                found=dims(value.shape),
-            )
-        if value.dtype.kind != "f":
-            raise DataError(
-                "a parameter has the wrong dtype",
-                path=path,
-                field=name,
-                expected="f32",
-                found=str(value.dtype),
-            )
+            message = "a parameter is missing; the weights belong to another spec"
+            found = f"no such tensor (there is {near})" if near else "no such tensor"
+        elif value.shape != param.shape:
+            message, found = "a parameter has another shape; the weights belong to another spec", dims(value.shape)
+        elif value.dtype.kind != "f":
+            message, expected, found = "a parameter has the wrong dtype", "f32", str(value.dtype)
+        else:
+            continue
+        raise DataError(message, path=path, field=name, expected=expected, found=found)
     surplus = [name for name in parameters if name not in model.params]
     if surplus:
         raise DataError(

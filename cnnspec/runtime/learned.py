@@ -146,7 +146,7 @@ def _causes(model: Model, data: Dataset, network: Any, losses: Sequence[float] =
     warned = scale_warnings(model)
     remarks = [] if warned else input_remarks(model, data)
     warned += [w for w in model.warnings if w.code == "softmax"]
-    remarks += [f"{w.message} (line {w.span.line}); {w.hint}" for w in warned]
+    remarks += [w.remark for w in warned]
     if remarks:
         return [f"likely cause: {remark}" for remark in remarks]
     lr = float(model.train.optimizer.lr)

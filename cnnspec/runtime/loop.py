@@ -44,8 +44,8 @@ class Run:
         threads: int | None,
         checkpoint_seconds: float,
         resumed: bool,
-        notes: Sequence[str] = (),
-        trained_on: Mapping[str, Any] | None = None,
+        notes: Sequence[str],
+        trained_on: Mapping[str, Any],
     ) -> None:
         self.model, self.data, self.network, self.progress = model, data, network, progress
         self.make_folder, self.reporter, self.threads = make_folder, reporter, threads
@@ -80,8 +80,7 @@ class Run:
                 tuple(progress.history),
             )
         )
-        slow = threading.choose(self.threads).note
-        for note in (*self.data.notes, *self.remarks, *([slow] if slow else [])):
+        for note in filter(None, (*self.data.notes, *self.remarks, threading.choose(self.threads).note)):
             self._note(note)
         self.network.compile(progress=self.reporter.on_compile)
         with Interrupt() as interrupt:

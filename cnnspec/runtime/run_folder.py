@@ -157,6 +157,12 @@ class RunFolder:
         return tuple((key, value) for key, value in self.manifest.get("set", []))
 
     @property
+    def trained_on(self) -> dict[str, Any]:
+        """The record of the data, as trained.TrainedOn.from_dict reads it."""
+        names, sha256 = self.manifest.get("class_names"), self.manifest.get("data_sha256", "")
+        return {**self.manifest.get("data", {}), "class_names": names, "sha256": sha256}
+
+    @property
     def exact(self) -> bool:
         """Whether the run keeps to direct algorithms: what goes on with it or uses its weights does so too."""
         return self.manifest.get("exact", False) is True
@@ -194,20 +200,20 @@ class RunFolder:
 def new_run_folder(
     out: Path | str,
     model: Model,
+    trained_on: Mapping[str, Any],
     *,
-    data_sha256: str,
-    class_names: Sequence[str] = (),
-    data: Mapping[str, Any] | None = None,
-    threads: int | None = None,
-    exact: bool = False,
     held: ExitStack | None = None,
+    **entries: Any,
 ) -> RunFolder:
     """Make a draft of the folder ``OUT/NAME-YYYYmmdd-HHMMSS`` with the spec and the manifest in it.
 
     The run has its name when it has a checkpoint (:meth:`RunFolder.settle`): each folder of that name can be resumed.
 
-    ``data`` is what else is to be remembered of the data: its name, scale and brightness (trained.TrainedOn).
-    ``held`` removes the draft where the run comes to nothing, and keeps its lock (:class:`RunLock`) where it does not.
+    Parameters
+    ----------
+    trained_on : the data, as trained.TrainedOn.as_dict has it.
+    held : removes the draft where the run comes to nothing, and keeps its lock (:class:`RunLock`) where it does not.
+    entries : what else the manifest says: ``threads``, ``exact``.
 
     Raises
     ------
@@ -227,7 +233,7 @@ def new_run_folder(
     if held is not None:
         held.callback(folder.discard)
     write_atomically(folder.spec_path, model.source.text.encode())
-    write_atomically(draft / MANIFEST, _json(_manifest(model, data_sha256, class_names, data or {}, threads, exact)))
+    write_atomically(draft / MANIFEST, _json({**_manifest(model, trained_on), **entries}))
     return folder
 
 
@@ -307,14 +313,8 @@ def _name_of(model: Model) -> str:
     return str(run.manifest.get("spec", model.source.name)) if run is not None else model.source.name
 
 
-def _manifest(
-    model: Model,
-    data_sha256: str,
-    class_names: Sequence[str],
-    data: Mapping[str, Any],
-    threads: int | None,
-    exact: bool,
-) -> dict[str, Any]:
+def _manifest(model: Model, trained_on: Mapping[str, Any]) -> dict[str, Any]:
+    data = {key: value for key, value in trained_on.items() if key not in ("sha256", "class_names")}
     return {
         "spec": _name_of(model),
         "base": str(base_of(model)),
@@ -322,12 +322,10 @@ def _manifest(
         "seed": model.train.seed,
         "spec_sha256": spec_sha256(model),
         "net_sha256": sha256_of_lines(net_lines(model)),
-        "data_sha256": data_sha256,
-        "class_names": list(class_names),
-        "data": dict(data),
+        "data_sha256": trained_on["sha256"],
+        "class_names": trained_on["class_names"],
+        "data": data,
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "threads": threads,
-        "exact": exact,
         "machine": {"cpu": cpu_name(), "system": platform.platform()},
         "versions": {"python": platform.python_version(), **versions()},
     }

@@ -89,28 +89,17 @@ def train(
         options = replace(options, batch=None, target=target_dtype(model, data.train), exact=exact)
         network = (make_network or _network())(Compiler.of(model, options), threads=threads)
         progress = _start(network, model, data, weights, folder, resume, notes)
-        record = trained_on(data)
+        record = trained_on(data).as_dict()
 
         def make_folder() -> RunFolder | None:
             if folder is not None or out is None:
                 return folder
-            made = new_run_folder(
-                out,
-                model,
-                data_sha256=data.fingerprint,
-                class_names=data.class_names,
-                data=record.pixels,
-                threads=threads,
-                exact=exact,
-                held=held,
-            )
-            if weights is not None:
-                made.update_manifest(initial_weights=sha256_of_arrays(weights))
-            return made
+            begun = {"initial_weights": sha256_of_arrays(weights)} if weights is not None else {}
+            return new_run_folder(out, model, record, held=held, threads=threads, exact=exact, **begun)
 
-        resumed, trained = resume is not None, record.as_dict()
+        resumed = resume is not None
         run = Run(
-            model, data, network, progress, make_folder, reporter, threads, checkpoint_seconds, resumed, notes, trained
+            model, data, network, progress, make_folder, reporter, threads, checkpoint_seconds, resumed, notes, record
         )
         result = run.go(stop_after_steps)
         reporter.on_end(result)

@@ -48,14 +48,14 @@ class TrainedOn:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the record as JSON-ready values; :meth:`from_dict` reads them."""
-        return {"class_names": list(self.class_names), "sha256": self.fingerprint, **self.pixels}
-
-    @property
-    def pixels(self) -> dict[str, Any]:
-        """What the record says of the images."""
-        scale = self.scale.as_dict() if self.scale is not None else None
-        normalize = dict(zip(("mean", "std"), map(list, self.normalize), strict=True)) if self.normalize else None
-        return {"name": self.name, "scale": scale, "brightness": self.brightness, "normalize": normalize}
+        return {
+            "class_names": list(self.class_names),
+            "sha256": self.fingerprint,
+            "name": self.name,
+            "scale": self.scale.as_dict() if self.scale is not None else None,
+            "brightness": self.brightness,
+            "normalize": dict(zip(("mean", "std"), map(list, self.normalize), strict=True)) if self.normalize else None,
+        }
 
     @classmethod
     def from_dict(cls, content: object) -> TrainedOn | None:
@@ -124,15 +124,16 @@ def kept_names(record: TrainedOn, before: TrainedOn | None) -> TrainedOn:
     return replace(record, class_names=before.class_names) if before is not None and named else record
 
 
-def other_scale(record: TrainedOn, before: TrainedOn | None) -> str:
-    """Return a remark where a net goes on with pixels that it would refuse to predict; else ""."""
+def other_scale(record: TrainedOn, before: TrainedOn | None) -> list[str]:
+    """Return a note where a net goes on with pixels that it would refuse to predict."""
     if before is None or before.scale is None or record.scale is None:
-        return ""
+        return []
     try:
         white_as_trained(record.scale, before.scale)
     except DataError:
-        return f"the net was trained on {before.scale.text}, and goes on with {record.scale.text}: are they made alike?"
-    return ""
+        now = record.scale.text
+        return [f"the net was trained on {before.scale.text}, and goes on with {now}: are they made alike?"]
+    return []
 
 
 def compare_spec(trained: TrainedOn | None, model: Model) -> list[str]:
@@ -247,10 +248,7 @@ def weights_used(file: Path) -> WeightsUsed:
     content = read_content(file)
     trained = TrainedOn.from_dict(content.get("data"))
     if trained is None and (file.parent / MANIFEST).is_file():
-        manifest = RunFolder(file.parent).manifest
-        named = {"class_names": manifest.get("class_names"), "sha256": manifest.get("data_sha256", "")}
-        pixels = manifest.get("data")
-        trained = TrainedOn.from_dict({**(pixels if isinstance(pixels, Mapping) else {}), **named})
+        trained = TrainedOn.from_dict(RunFolder(file.parent).trained_on)
     best, progress = content.get("best"), content.get("progress")
     if isinstance(best, Mapping) and isinstance(best.get("epoch"), int) and isinstance(best.get("value"), float):
         return WeightsUsed(file, "best", best["epoch"], 0, str(best.get("metric")), best["value"], trained)

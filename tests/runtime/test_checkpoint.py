@@ -23,7 +23,6 @@ from cnnspec.runtime.checkpoint import (
     load_checkpoint,
     load_weights,
     save_checkpoint,
-    save_weights,
 )
 
 
@@ -78,7 +77,7 @@ def test_the_file_mode_follows_the_umask(tmp_path):
 def test_cut_short(tmp_path, keep):
     model = digits_model()
     path = saved(tmp_path, model)
-    save_weights(tmp_path / "best.safetensors", model, parameters(model))
+    save_checkpoint(tmp_path / "best.safetensors", model, parameters(model))
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(DataError) as caught:
         load_checkpoint(path, model)
@@ -105,7 +104,7 @@ def test_any_wrong_bit_is_seen(tmp_path):
     """In tensors, in the names and shapes, in our text: never other weights, nor another step to go on from."""
     model = digits_model()
     path = saved(tmp_path, model)
-    save_weights(tmp_path / "best.safetensors", model, parameters(model))
+    save_checkpoint(tmp_path / "best.safetensors", model, parameters(model))
     whole = path.read_bytes()
     header = 8 + int.from_bytes(whole[:8], "little")
     want = load_checkpoint(path, model)
@@ -132,7 +131,7 @@ def test_any_wrong_bit_is_seen(tmp_path):
 def test_a_neighbour_with_a_wrong_bit_is_not_offered(tmp_path):
     model = digits_model()
     path = saved(tmp_path, model)
-    save_weights(tmp_path / "best.safetensors", model, parameters(model))
+    save_checkpoint(tmp_path / "best.safetensors", model, parameters(model))
     for file in (path, tmp_path / "best.safetensors"):
         content = bytearray(file.read_bytes())
         content[-5] ^= 1
@@ -365,7 +364,7 @@ def test_of_another_spec_names_the_layer_that_differs(tmp_path):
     with pytest.raises(DataError) as caught:
         load_checkpoint(path, relu)
     assert (caught.value.field, caught.value.found) == ("layer act", "no further layer")
-    save_weights(tmp_path / "relu", relu, parameters(relu))
+    save_checkpoint(tmp_path / "relu", relu, parameters(relu))
     with pytest.raises(DataError) as caught:
         load_checkpoint(tmp_path / "relu", tanh)
     assert "tanh" in caught.value.expected and "relu" in caught.value.found

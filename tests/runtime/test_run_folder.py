@@ -13,7 +13,7 @@ from cnnspec.runtime.run_folder import base_of, new_run_folder, open_run_folder,
 
 def make(tmp_path, **changes):
     model = dataclasses.replace(digits_model(name="specs/my net.cnn"), **changes)
-    made = new_run_folder(tmp_path / "runs", model, data_sha256="abc", class_names=("a", "b"), threads=2)
+    made = new_run_folder(tmp_path / "runs", model, {"sha256": "abc", "class_names": ["a", "b"]}, threads=2)
     return made.settle()
 
 

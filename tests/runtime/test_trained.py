@@ -44,7 +44,8 @@ def test_how_images_are_normalised_is_compared_with_the_spec() -> None:
 
 
 def test_the_manifest_beside_weights_fills_in_for_a_record(tmp_path: Path) -> None:
-    manifest = {"class_names": ["cat", "dog"], "data_sha256": "abc", "data": RECORD.pixels}
+    pixels = {key: value for key, value in RECORD.as_dict().items() if key not in ("class_names", "sha256")}
+    manifest = {"class_names": ["cat", "dog"], "data_sha256": "abc", "data": pixels}
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     assert weights_used(save(tmp_path / "w.safetensors")).trained == RECORD
 
