@@ -48,7 +48,7 @@ def lower_depthwise(emit: Emitter, node: Node, op: Depthwise) -> None:
 
 
 def _window(taps: Pair, stride: Pair, dilation: Pair) -> str:
-    """Return the ending of the kernel's name for filters that fit the registers (kernels/window.py), "" for others."""
+    """Return the suffix of the kernel for filters that fit the registers (kernels/window.py), "" for other filters."""
     if max(taps) <= max(DEPTHWISE_TAPS) and stride[1] <= max(DEPTHWISE_STRIDES) and dilation[1] == 1:
         return f"_window.{taps[0]}x{taps[1]}.{stride[1]}"
     return ""

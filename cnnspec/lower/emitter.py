@@ -100,10 +100,11 @@ class Emitter(Values):
         work: int = 0,
         when: When = When.ALWAYS,
     ) -> None:
-        """Append a call; before they are first written, buffers with a halo are cleared around, partial ones wholly.
+        """Append a call of the node in work.
 
-        ``waits``: buffers that are not read, but must have been written before. ``cut``: how one image may be shared
-        among threads; done where it is worth the barrier, for so many ``flops`` or other ``work``.
+        Before a buffer is first written, its halo is cleared; a partial buffer is cleared whole. ``waits``: buffers
+        that must have been written before, though the call does not read them. ``cut``: how threads may share one
+        image, where ``flops`` or other ``work`` outweigh a barrier.
         """
         for o in operands.values():
             layout = self.layouts.get(o.buffer.name)
@@ -160,11 +161,11 @@ class Emitter(Values):
             self.calls.append(self.made("clear_halo", operands, args, BATCH, waits=waits))
 
     def _prepare(self, kernel: str, operands: Mapping[str, Operand], args: Mapping[str, int | float]) -> None:
-        """Append a call to those that come before all layers."""
+        """Append a call to the prologue, which comes before all layers."""
         self.prologue.append(replace(self.made(kernel, operands, args, 1), layer="", backward=False))
 
     def zeros(self, elements: int) -> Buffer:
-        """Return a buffer of zeros, for what may be left out: the bias of a layer that has none."""
+        """Return a buffer of at least ``elements`` zeros, the bias of layers that have none."""
         name = f"zeros{padded(elements)}"
         if name not in self.buffers:
             b = self._new(name, self.dtype, padded(elements), SHARED)

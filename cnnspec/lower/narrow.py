@@ -9,9 +9,9 @@ from ..ops.conv import Conv, ConvWeightGrad
 
 
 def narrow_conv(op: Conv, layout: FilterLayout, pitch: int, out_w: int) -> str:
-    """Return the kernel for a convolution whose windows are ``pitch`` numbers apart, "" where the general one is best.
+    """Return the kernel for a convolution whose windows lie ``pitch`` elements apart, "" where conv2d is as fast.
 
-    From 16 filters on the general tile no longer waits for addresses, and is as fast.
+    From 16 filters on the tile of conv2d no longer waits for addresses.
     """
     least, most = NARROW_PIXELS
     fits = op.groups == 1 and op.dilation == (1, 1) and op.activation in ("", *BOUNDS)
@@ -22,7 +22,7 @@ def narrow_conv(op: Conv, layout: FilterLayout, pitch: int, out_w: int) -> str:
 
 
 def narrow_weight_grad(op: ConvWeightGrad, layout: FilterLayout) -> str:
-    """Return the kernel for the weight gradient of filters that fit a tile whole, "" for others."""
+    """Return the kernel for the weight gradient of filters that fit one tile, "" for other filters."""
     run = layout.taps_w * layout.inner
     if op.dilation != (1, 1) or layout.width > 16 or run * layout.taps_h > WINDOW_ROWS:
         return ""

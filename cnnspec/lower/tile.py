@@ -1,8 +1,8 @@
 """The arguments of conv2d and its kin: strides, taps and start addresses, no copies.
 
-``conv2d`` computes, for each output pixel, the sum over taps and channels of x times filter; whatever can be said as
-such a sum is: dense layers (one pixel), input gradients (dy against flipped filters; one call for each phase of the
-stride), weight gradients (the same tile with the roles of pixel and channel exchanged).
+``conv2d`` computes, for each output pixel, the sum over taps and channels of x times filter. Dense layers are such sums
+(one pixel), and so are input gradients (dy against flipped filters, one call for each phase of the stride). Weight
+gradients run on the same tile with the roles of pixel and channel exchanged.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .values import strides_of
 
 
 def conv2d_of(layout: FilterLayout, inner: int = 0) -> str:
-    """Return the kernel for filters of this layout, or for so many input channels of them."""
+    """Return the kernel for filters of this layout, or for ``inner`` of their input channels."""
     deep = "_deep" if layout.taps_h * layout.taps_w * (inner or layout.inner) > 2 * DEEP else ""
     return f"conv2d{deep}.{layout.width}"
 

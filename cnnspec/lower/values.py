@@ -192,7 +192,7 @@ def size_of(image: ImageLayout) -> dict[str, int]:
 
 
 def padded(n: int) -> int:
-    """Return the elements that a vector of so many numbers takes in memory."""
+    """Return the elements that a vector of ``n`` numbers takes in memory."""
     return -(-n // PAD) * PAD
 
 

@@ -23,21 +23,21 @@ from .values import parameter_size, strides_of
 
 TILE_BYTES = 600 * 1024  # of transformed tiles at a time: they stay in the second-level cache
 MOST_TILES = 64
-STAGED_TILES = 128  # the same in stages, where filters are transformed anew for each such block
-FEW = 48  # channels at a time: a multiple of the rows of every tile
-FEW_OUTPUTS = 32  # channels
+STAGED_TILES = 128  # most tiles at a time in stages; filters are transformed anew for each block of them
+FEW = 48  # input channels at a time in weight gradients: a multiple of the rows of every tile
+FEW_OUTPUTS = 32  # output channels up to which a convolution waits for the memory of y
 FEW_FILTERS = 64  # input channels of a panel's filters at a time
-SQUARE = 36 * 16  # numbers: a vector at each point
-GAP = 16  # numbers: a cache line, so that distances are no powers of two, which would fall into few sets of a cache
+SQUARE = 36 * 16  # elements of the room for one tile: a vector at each of 36 points
+GAP = 16  # elements, one cache line, between planes: at distances of powers of two they would share few sets of a cache
 
 
 def _blocks(channels: int) -> int:
-    """Return into how many equal parts the rows of filters are cut, for the threads."""
+    """Return into how many equal blocks, at most 16, the input channels of filters are cut for the threads."""
     return next(blocks for blocks in range(16, 0, -1) if channels % blocks == 0)
 
 
 def _tiles(inner: int, channels: int) -> tuple[int, int, int]:
-    """Return how many tiles go together and the plane strides of both sides."""
+    """Return how many tiles go together, and the plane strides of v [36][tiles][inner] and m [36][tiles][channels]."""
     tiles = max(8, min(MOST_TILES, TILE_BYTES // (36 * 4 * (inner + channels)) // 8 * 8))
     return tiles, tiles * inner + GAP, tiles * channels + GAP
 
@@ -51,7 +51,10 @@ def _gradient_tiles(inner: int, channels: int) -> tuple[int, int]:
 
 
 def _waits_for_memory(emit: Emitter, y: ImageLayout) -> bool:
-    """Whether the place of y should be asked for early: training writes it to memory, and few channels hide no wait."""
+    """Whether the cache lines of y should be fetched before they are written.
+
+    Training writes y to memory, and with few output channels the products take less time than the fetch.
+    """
     return emit.training and y.channels <= FEW_OUTPUTS and y.pixel == y.channels
 
 
@@ -136,7 +139,7 @@ def lower_winograd_staged(
 ) -> None:
     """Emit the transform of all tiles, then their products with one panel of filters a block; ``addend`` is added.
 
-    ``layout``: of the filters that convolve; ``turned``: of those that w holds, where they are to be turned over.
+    ``layout``: of the filters that convolve; ``turned``: of the filters in w, where they must be rotated first.
     """
     inner, width, panels = layout.inner, layout.width, layout.panels
     y = emit.image(node.output, write=True)
@@ -183,7 +186,7 @@ def lower_winograd_staged(
 def lower_winograd_weight_grad(
     emit: Emitter, operands: Mapping[str, Operand], node: Node, lx: ImageLayout, layout: FilterLayout, flops: int
 ) -> None:
-    """Emit the sums of products of transformed tiles and their way back to filters."""
+    """Emit the sums over tiles of products of transformed tiles, and the transform of these sums to filters."""
     inner, channels, panels, width = layout.inner, layout.channels, layout.panels, layout.width
     dy = node.inputs[1]
     ly = emit.layout(dy)

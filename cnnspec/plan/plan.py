@@ -21,17 +21,22 @@ SHARDS = 8  # fixed: the order of all sums follows from it; plans without sums m
 ALIGN = 64  # bytes; a cache line and a vector
 CACHE_BYTES = 512 * 1024  # what a group may touch: half of the second-level cache of the machines measured
 
-# Domains of calls: cut by samples, a few at a time; cut by samples, a whole shard at a time (dense layers, whose rows
-# are samples); n > 0: n blocks.
-BATCH, WIDE = 0, -1
+# Domains of calls; n > 0 stands for n blocks.
+BATCH = 0  # cut by samples, a few at a time
+WIDE = -1  # cut by samples, a whole shard at a time: dense layers, whose rows are samples
 
 ITEM = {"f32": 4, "f64": 8, "i32": 4, "i64": 8, "u8": 1}
 
-# Where a buffer lives: in the arena with one copy a sample, in the workspace of a thread with one copy a sample of a
-# group, there once (for one call), there once from a shard's first group to its last, in the arena once, in the arena
-# once for each shard, among the parameters, among the optimizer's states, or where the caller has it.
-BATCHED, LOCAL, SCRATCH, KEPT, SHARED, PARTIAL = "batched", "local", "scratch", "kept", "shared", "partial"
-PARAM, STATE, GIVEN = "param", "state", "given"
+# Kinds of buffers: where a buffer lives, and its copies.
+BATCHED = "batched"  # arena, one copy for each sample
+LOCAL = "local"  # workspace of a thread, one copy for each sample of a group
+SCRATCH = "scratch"  # workspace of a thread, for one call
+KEPT = "kept"  # workspace of a thread, from a shard's first group to its last
+SHARED = "shared"  # arena, one copy
+PARTIAL = "partial"  # arena, one copy for each shard
+PARAM = "param"  # memory of the parameters
+STATE = "state"  # memory of the optimizer's states
+GIVEN = "given"  # array of the caller
 OF_THREAD = (LOCAL, SCRATCH, KEPT)  # in workspaces
 
 
@@ -78,7 +83,7 @@ class Operand:
 
 @dataclass(frozen=True)
 class KernelCall:
-    """One call of a kernel. ``domain`` is BATCH or a number of blocks; ``backward`` is for reports only.
+    """One call of a kernel. ``domain``: BATCH, WIDE or a number of blocks; ``backward``: for reports only.
 
     ``operands`` and ``args`` are namedtuples with the names of the kernel's signature (cnnspec/abi/kernels.py).
     """
@@ -90,7 +95,7 @@ class KernelCall:
     layer: str = ""
     backward: bool = False
     flops: int = 0  # for one sample
-    waits: tuple[Buffer, ...] = ()  # not read, but what must be made before
+    waits: tuple[Buffer, ...] = ()  # buffers that must be written before, though the call does not read them
     when: When = When.ALWAYS
 
     @property

@@ -82,8 +82,8 @@ def _pick(
 ) -> list[int]:
     """Return the calls of a domain that can run now. Batch calls and single blocks may follow each other.
 
-    Of block calls that read more than a cache holds, each block all of it, only one: a block finds in an outer cache
-    what the last one read, as long as no other call reads something else in between.
+    At most one call of a segment has blocks that all read the same buffer larger than a cache: two such calls in turn
+    would evict each other's data between blocks.
     """
     chained = domain <= 1
     now = set(done)
