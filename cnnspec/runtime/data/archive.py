@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, cast
 
 import numpy as np
 
@@ -113,7 +113,7 @@ def open_archive(path: Path, field: str) -> Iterator[Archive]:
                 hint="put both into one file: numpy.savez(FILE, x_train=..., y_train=...)",
             )
         try:
-            with zipfile.ZipFile(_InPieces(raw)) as zipped:
+            with zipfile.ZipFile(cast("IO[bytes]", _InPieces(raw))) as zipped:
                 yield Archive(zipped, path)
         except _BROKEN as error:
             raise DataError(
@@ -121,26 +121,17 @@ def open_archive(path: Path, field: str) -> Iterator[Archive]:
             ) from None
 
 
-class _InPieces(io.RawIOBase):
+class _InPieces:
     """A file that gives at most CHUNK bytes a call: a list of members that claims gigabytes is never read."""
 
     def __init__(self, raw: IO[bytes]) -> None:
         self._raw = raw
 
-    def read(self, size: int | None = -1) -> bytes:
-        return self._raw.read(CHUNK if size is None or size < 0 else min(size, CHUNK))
+    def read(self, size: int = -1) -> bytes:
+        return self._raw.read(CHUNK if size < 0 else min(size, CHUNK))
 
-    def seek(self, offset: int, whence: int = 0) -> int:
-        return self._raw.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._raw.tell()
-
-    def seekable(self) -> bool:
-        return True
-
-    def readable(self) -> bool:
-        return True
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._raw, name)
 
 
 def _header(

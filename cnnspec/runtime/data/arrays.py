@@ -1,4 +1,4 @@
-"""Arrays become splits: those at hand in Python, and those of files that hold arrays (npz, csv)."""
+"""Arrays become splits: arrays at hand in Python, and the arrays of files (npz, csv, IDX)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many image files to pixels: in threads, with what is odd about them gathered into a few notes."""
+"""Many image files become pixels: in threads, with their oddities gathered into a few notes."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def check_all(paths: Sequence[Path], input_shape: Shape, decoding: Decoding, fin
 
 
 class Findings:
-    """What is odd about the pictures of a data set."""
+    """Oddities of the pictures of a data set."""
 
     def __init__(self, decoding: Decoding) -> None:
         self.decoding = decoding

@@ -1,4 +1,4 @@
-"""One image file to pixels of the size a net wants: bounded in memory, by formats that Pillow decodes itself."""
+"""One image file becomes pixels of the size that a net takes: in bounded memory, of formats that Pillow decodes."""
 
 from __future__ import annotations
 
@@ -115,9 +115,8 @@ def read_picture(path: Path, input_shape: Shape, decoding: Decoding) -> Picture:
         remarks = []
         if image.mode[0] in "IF":
             image, kind, high = to_bytes(image, raw, decoding)
-        if image.mode in ("LA", "RGBA") and _extrema(image)[-1][1] == 0:  # nothing to be seen: an unused channel
-            image = in_bands(image, mode, lambda band: band.convert(mode))
-        elif image.has_transparency_data:
+        unused = image.mode in ("LA", "RGBA") and _extrema(image)[-1][1] == 0  # nothing would be seen
+        if image.has_transparency_data and not unused:
             image = in_bands(image, mode, lambda band: _on_ground(band, decoding.ground).convert(mode))
         elif image.mode != mode:
             image = in_bands(image, mode, lambda band: band.convert(mode))

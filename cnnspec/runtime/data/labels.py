@@ -1,4 +1,4 @@
-"""What the labels of an array are: class numbers, judged in their own dtype before they become int32, or targets."""
+"""Labels of an array: class numbers, judged in their own dtype before they become int32, or targets."""
 
 from __future__ import annotations
 

@@ -74,7 +74,9 @@ def choose_arrays(names: Sequence[str], path: Path) -> dict[str, tuple[str, str]
         labels = _first(by_name, (form.format(word) for form in _LABELS for word in words))
         if part == "train" and images is None and labels is None:
             images, labels = (_first(by_name, forms) for forms in _WHOLE)
-        if part == "train" and (images is None or labels is None):
+        if images is not None and labels is not None:
+            chosen[part] = images, labels
+        elif part == "train":
             raise DataError(
                 "an array is missing",
                 path=path,
@@ -83,15 +85,9 @@ def choose_arrays(names: Sequence[str], path: Path) -> dict[str, tuple[str, str]
                 found=", ".join(sorted(names)) or "no array",
                 hint="name the arrays: numpy.savez(FILE, x_train=x, y_train=y)",
             )
-        if (images is None) != (labels is None):
-            raise DataError(
-                f"x_{part} and y_{part} go together; only one is there",
-                path=path,
-                field=f"x_{part}",
-                found=str(images or labels),
-            )
-        if images is not None and labels is not None:
-            chosen[part] = images, labels
+        elif images is not None or labels is not None:
+            message = f"x_{part} and y_{part} go together; only one is there"
+            raise DataError(message, path=path, field=f"x_{part}", found=str(images or labels))
     return chosen
 
 

@@ -1,4 +1,4 @@
-"""What the pixels of an array are: which value counts as 1, in which order the axes stand, and what is no picture.
+"""Pixels of an array: the value that counts as 1, the order of the axes, and the arrays that are no pictures.
 
 One rule holds for training, evaluation and prediction, for files and for arrays in Python; ``as_pixels`` states it.
 """

@@ -1,4 +1,4 @@
-"""What training reads: splits that hand out normalised batches, and the data set that holds them."""
+"""Splits that hand out normalised batches, and the data set that holds them."""
 
 from __future__ import annotations
 
@@ -238,19 +238,18 @@ def hold_out(split: Split, share: float, seed: int) -> tuple[Split, Split]:
         order = order[np.argsort(split.labels[order], kind="stable")]
     steps = np.floor(np.arange(len(split) + 1) * share)
     picked = steps[1:] != steps[:-1]
-    enough = bool(picked.any() and not picked.all())
-    if split.labels.ndim == 1 and enough:
+    in_parts = bool(picked.any() and not picked.all())
+    divisible = len(split) > 1
+    if split.labels.ndim == 1:
         _, starts, counts = np.unique(split.labels[order], return_index=True, return_counts=True)
-        for start, count in zip(starts, counts, strict=True):
+        divisible = bool((counts > 1).any())
+        for start, count in zip(starts, counts, strict=True) if in_parts else ():
             of_class = picked[start : start + count]
             if of_class.all():
                 of_class[0] = False
             elif count > 1 and not of_class.any():
                 of_class[0] = True
-    if not enough or not picked.any():
-        divisible = len(split) > 1
-        if split.labels.ndim == 1:
-            divisible = bool((np.unique(split.labels, return_counts=True)[1] > 1).any())
+    if not in_parts or not picked.any():
         least = -(-100 // max(1, len(split)))
         raise DataError(
             f"a share of {100 * share:g}% leaves one part of {some(len(split), 'sample')} empty",

@@ -57,7 +57,7 @@ def open_csv(settings: DataSettings, input_shape: Shape, classes: int | None, ba
     if not source.transpose and "emnist" in source.path.lower():
         notes.append(STORED_BY_COLUMN)
     return dataset_of_parts(
-        parts["train"].path.stem if parts["train"].path else "csv",
+        Path(source.path).stem,
         parts,
         input_shape=input_shape,
         classes=classes,

@@ -1,4 +1,4 @@
-"""What lies in a folder of pictures: its parts, its classes and their pictures, and what is left out."""
+"""The content of a folder of pictures: its parts, its classes and their pictures, and the files that are left out."""
 
 from __future__ import annotations
 
