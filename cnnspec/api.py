@@ -65,8 +65,7 @@ def load(path: str | Path, *, exact: bool = False, **settings: object) -> Net:
     from .runtime.run_folder import run_of
 
     run, weights = run_of(path)
-    options = Options(exact=exact or run.exact)
-    net = Net(Compiler.from_path(run.spec_path, {**dict(run.settings), **changes}, options))
+    net = Net(run.compiler(changes, Options(exact=exact)))
     net.base = run.base
     return net.load(weights)
 

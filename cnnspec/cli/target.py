@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -94,29 +96,24 @@ class Target:
 
         return data_of(self.model, self.run.base if self.run is not None else None)
 
-    def weights_file(self, named: Path | None) -> Path:
-        """Return the file of the weights to use: the one that was named, else that of the run."""
-        if named is not None:
-            return named
-        if self.run is None:
-            raise no_run(Path(self.model.source.name), "a spec alone has no weights")
-        return self.weights or self.run.weights
-
     def weights_used(self, named: Path | None) -> WeightsUsed:
-        """Return which weights :meth:`open_network` takes, and what they were trained on."""
+        """Return which weights to use, those named or else those of the run, and what they were trained on."""
         from ..runtime.trained import weights_used
 
-        return weights_used(self.weights_file(named))
+        file = named or self.weights or (self.run.weights if self.run is not None else None)
+        if file is None:
+            raise no_run(Path(self.model.source.name), "a spec alone has no weights")
+        return weights_used(file)
 
     def open_network(
-        self, weights: Path | None, *, batch: int | None = None, threads: int | None, target: str = "i32"
+        self, weights: Path, *, batch: int | None = None, threads: int | None, target: str = "i32"
     ) -> Network:
-        """Return a network with the weights of the run, or of the named file."""
+        """Return a network with the weights of a file."""
         from ..runtime.checkpoint import load_weights
         from ..runtime.network import Network
         from .progress import CompileView
 
-        loaded = load_weights(self.weights_file(weights), self.model)
+        loaded = load_weights(weights, self.model)
         network = Network(self.compiler.with_options(batch=batch, target=target), threads=threads)
         with CompileView() as view:
             network.compile(view, training=False)
@@ -126,8 +123,8 @@ class Target:
 
 def no_run(path: Path, message: str) -> click.UsageError:
     """Return the error for a command that needs a run, with a run of this spec where one is near."""
-    runs = sorted(Path("runs").glob(f"{path.stem}-*/spec.cnn"), key=lambda p: p.stat().st_mtime)
-    near = f"; the latest of {path.name} is {runs[-1].parent}" if runs else f"; make one: cnnspec train {path}"
+    runs = newest_runs(Path("runs"), named=f"{glob.escape(path.stem)}-*")
+    near = f"; the latest of {path.name} is {runs[0]}" if runs else f"; make one: cnnspec train {path}"
     return click.UsageError(message + near)
 
 
@@ -155,9 +152,7 @@ def open_target(path: Path, sets: tuple[str, ...] = (), options: Options = DEFAU
             hint = f"here are: {', '.join(there[:8])}" if there else runs_hint(weights.parent)
             raise DataError("the file does not exist", path=path, hint=hint)
         run = open_run_folder(path.parent if weights else path)
-        settings = {**dict(run.settings), **changes}
-        options = replace(options, exact=options.exact or run.exact)
-        return Target(Compiler.from_path(run.spec_path, settings, options), run, weights)
+        return Target(run.compiler(changes, options), run, weights)
     if path.suffix == "" and not path.exists():
         hint = runs_hint(path)
         if hint and not path.with_name(path.name + ".cnn").is_file():
@@ -167,17 +162,20 @@ def open_target(path: Path, sets: tuple[str, ...] = (), options: Options = DEFAU
 
 def runs_hint(path: Path) -> str:
     """Return which run may have been meant by a path that leads nowhere: a near one, else the newest; "" if none is."""
-    found: dict[str, float] = {}
-    for folder in (path.parent, path.parent / "runs", Path("runs")):
-        try:
-            for manifest in islice(folder.glob("*/manifest.json"), 2000):
-                found[str(manifest.parent)] = manifest.stat().st_mtime
-        except OSError:
-            continue
-    newest = sorted(found, key=lambda name: found[name], reverse=True)
-    names = [Path(run).name for run in newest]
+    newest = newest_runs(path.parent, path.parent / "runs", Path("runs"))
+    names = [run.name for run in newest]
     began = next((name for name in names if name.startswith(path.name)), None)
     near = began or did_you_mean(path.name, names)
     if near is not None:
         return f"did you mean {newest[names.index(near)]}?"
-    return f"the newest runs: {', '.join(newest[:3])}" if newest else ""
+    return f"the newest runs: {', '.join(map(str, newest[:3]))}" if newest else ""
+
+
+def newest_runs(*folders: Path, named: str = "*") -> list[Path]:
+    """Return the runs in folders, the newest first; of a folder with very many of them some."""
+    found: dict[Path, float] = {}
+    for folder in folders:
+        with suppress(OSError):
+            for manifest in islice(folder.glob(f"{named}/manifest.json"), 2000):
+                found[manifest.parent] = manifest.stat().st_mtime
+    return sorted(found, key=lambda run: found[run], reverse=True)

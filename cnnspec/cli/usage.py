@@ -12,6 +12,7 @@ import click
 from ..errors import LONGEST_LINE, brief
 from ..model.elsewhere import word_elsewhere
 from ..text import visible
+from .target import newest_runs
 
 
 def usage_of(error: click.ClickException) -> str:
@@ -57,10 +58,8 @@ def what_is_there(error: click.MissingParameter) -> str:
     """Return an example with a run or a spec that is here, where the command was given none."""
     if error.param is None or error.param.name != "target" or error.ctx is None:
         return ""
-    runs = sorted(Path("runs").glob("*/spec.cnn"), key=lambda path: path.stat().st_mtime)
     specs = sorted(Path().glob("*.cnn"))
-    of_runs = str(error.param.metavar).startswith("RUN")
-    found = [path.parent for path in runs[-1:]] if of_runs else specs
+    found = newest_runs(Path("runs")) if str(error.param.metavar).startswith("RUN") else specs
     if found:
         return f"\nFor example: {error.ctx.command_path} {quote(str(found[0]))}"
     if specs:

@@ -53,9 +53,10 @@ class TrainingDiverged(CnnSpecError):
         if array is not None:
             self.layer = layer = array.rpartition(".")[0]
         where = f"epoch {epoch}, step {step} of {steps}"
-        if during != "step":
-            after = f"epoch {epoch}, step {step} of {steps}"
-            where = f"{during} after epoch {epoch}" if during == "validation" else f"inference after {after}"
+        if during == "validation":
+            where = f"validation after epoch {epoch}"
+        elif during != "step":
+            where = f"inference after {where}"
         value = "NaN" if loss != loss else "infinite"
         message = f"the loss became {value} in {where}"
         label = "{} is the first layer whose output is not finite"

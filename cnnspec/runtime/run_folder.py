@@ -12,15 +12,17 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from ..compiler import Compiler
 from ..drafts import PART, is_left_behind, part_name
 from ..errors import DataError
 from ..model.model import Model
+from ..options import Options
 from ..reading import JSON_NBYTES, parse_json, read_text
 from ..text import shorten
 from .files import append_line, cannot_write, remove_parts, write_atomically
@@ -166,6 +168,11 @@ class RunFolder:
     def exact(self) -> bool:
         """Whether the run keeps to direct algorithms: what goes on with it or uses its weights does so too."""
         return self.manifest.get("exact", False) is True
+
+    def compiler(self, changes: Mapping[str, str], options: Options) -> Compiler:
+        """Return the spec of the run on its road, with what was set when it began; ``changes`` go before that."""
+        options = replace(options, exact=options.exact or self.exact)
+        return Compiler.from_path(self.spec_path, {**dict(self.settings), **changes}, options)
 
     @property
     def base(self) -> Path:

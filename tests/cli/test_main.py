@@ -153,7 +153,7 @@ def test_a_command_without_its_spec_or_run_names_one_that_is_here(cli: Callable[
     assert cli("summary").err.endswith("\nFor example: cnnspec summary 'my net.cnn'\n")
     assert cli("eval").err.endswith("\nA run is made by training: cnnspec train 'my net.cnn'\n")
     (tmp_path / "runs" / "one").mkdir(parents=True)
-    (tmp_path / "runs" / "one" / "spec.cnn").write_text("")
+    (tmp_path / "runs" / "one" / "manifest.json").write_text("")
     assert cli("predict").err.endswith("\nFor example: cnnspec predict runs/one\n")
     assert cli("predict", "runs/one").err.endswith("Error: Missing argument 'IMAGE...'.\n")
 
