@@ -60,7 +60,7 @@ class Compiler:
         Raises
         ------
         DataError
-            If there is no such file, or it cannot be read.
+            If the file does not exist or cannot be read.
         SpecError
             If it is too large for a spec or not UTF-8.
         """
@@ -85,7 +85,7 @@ class Compiler:
         return made
 
     def with_options(self, **changes: Any) -> Compiler:
-        """Return the compiler for the same model with some fields of :class:`Options` changed."""
+        """Return the compiler for the same model with other values of fields of :class:`Options`."""
         return Compiler.of(self.model, replace(self.options, **changes))
 
     # ---- the spec ---------------------------------------------------------------------------------

@@ -44,9 +44,9 @@ class AddGradientsEarly:
     Weight gradients that read the normalised x move behind normalize_grad_early, whose sweep has just brought x into
     the cache.
 
-    Valid where the addend is a slice of another gradient of the chain, only normalize_grad reads this slice, and the
-    slice selects exactly the input of the concat that normalize_grad differentiates. Equal up to rounding: the terms
-    are added in another order.
+    Valid where the addend is a slice of another gradient of the chain, only this normalize_grad reads the slice, and
+    the slice selects exactly the channels of x in the concat that the other batch norm reads. The batch norms have a
+    fused activation, and the addend exists before the sums. Equal up to rounding: terms are added in another order.
 
     Gain: one sweep over dy and x [N, H, W, C] for each batch norm instead of two, and dy is not kept in memory.
     """
