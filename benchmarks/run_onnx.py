@@ -16,8 +16,8 @@ from onnx import TensorProto, helper, numpy_helper
 from .batches import batches
 
 PLAIN = {
-    "relu": "Relu", "tanh": "Tanh", "sigmoid": "Sigmoid", "flatten": "Flatten", "identity": "Identity",
-    "dropout": "Identity", "multiply": "Mul",
+    "relu": "Relu", "hardswish": "HardSwish", "tanh": "Tanh", "sigmoid": "Sigmoid", "flatten": "Flatten",
+    "identity": "Identity", "dropout": "Identity", "multiply": "Mul",
 }  # fmt: skip
 
 
@@ -43,6 +43,12 @@ def nodes_of(layer: dict[str, Any]) -> list[onnx.NodeProto]:
     """Return the ONNX nodes of a layer; the last one's output bears the layer's name."""
     kind, a, params, name = layer["kind"], layer["attributes"], layer["params"], layer["name"]
     inputs = list(layer["inputs"])
+    if kind == "silu":  # opset 17 has none
+        gate = f"{name}.sigmoid"
+        return [
+            helper.make_node("Sigmoid", inputs, [gate]),
+            helper.make_node("Mul", [*inputs, gate], [name], name=name),
+        ]
     attributes: dict[str, Any] = {}
     if kind in ("conv", "depthwise"):
         op = "Conv"
@@ -68,6 +74,10 @@ def nodes_of(layer: dict[str, Any]) -> list[onnx.NodeProto]:
         inputs += ["zero", "six"]
     elif kind == "leaky_relu":
         op, attributes = "LeakyRelu", {"alpha": a["slope"]}
+    elif kind == "elu":
+        op, attributes = "Elu", {"alpha": a["alpha"]}
+    elif kind == "hardsigmoid":
+        op, attributes = "HardSigmoid", {"alpha": 1 / 6, "beta": 0.5}
     elif kind == "add":
         op = "Add" if len(inputs) == 2 else "Sum"
     elif kind == "concat":

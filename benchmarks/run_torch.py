@@ -97,6 +97,11 @@ class Concat(nn.Module):
         return torch.cat(xs, 1)
 
 
+IN_PLACE = {
+    "relu": nn.ReLU, "relu6": nn.ReLU6, "silu": nn.SiLU, "hardsigmoid": nn.Hardsigmoid, "hardswish": nn.Hardswish,
+}  # fmt: skip
+
+
 def module_of(layer: dict[str, Any], in_place: bool) -> nn.Module:
     """Return the PyTorch module of a layer; ``in_place`` where it may overwrite its first input."""
     kind, a, channels = layer["kind"], layer["attributes"], layer["in_shape"][-1]
@@ -121,8 +126,12 @@ def module_of(layer: dict[str, Any], in_place: bool) -> nn.Module:
         return nn.LeakyReLU(a["slope"], inplace=in_place)
     if kind == "dropout":
         return nn.Dropout(a["rate"])
-    if kind in ("relu", "relu6"):
-        return {"relu": nn.ReLU, "relu6": nn.ReLU6}[kind](inplace=in_place)
+    if kind == "elu":
+        return nn.ELU(a["alpha"], inplace=in_place)
+    if kind == "gelu":
+        return nn.GELU(a["approximate"])
+    if kind in IN_PLACE:
+        return IN_PLACE[kind](inplace=in_place)
     if kind == "add":
         return Add(in_place)
     plain = {"tanh": nn.Tanh, "sigmoid": nn.Sigmoid, "flatten": nn.Flatten, "identity": nn.Identity}

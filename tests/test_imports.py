@@ -18,6 +18,7 @@ HEAVY = ("numpy", "numba", "llvmlite", "PIL", "safetensors")
 
 # part -> the parts it may import; each may import itself
 BELOW = {
+    "activations": "",
     "by_type": "",
     "source": "",
     "text": "",
@@ -31,15 +32,15 @@ BELOW = {
     "abi": "errors",
     "layouts": "abi",
     "options": "",
-    "kernels": "abi by_type places drafts sealed",
+    "kernels": "abi activations by_type places drafts sealed",
     "syntax": "errors source reading places drafts sealed",
     "ir": "errors",
-    "ops": "by_type errors ir",
+    "ops": "activations by_type errors ir",
     "model": "errors source text syntax ir ops",
     "autodiff": "ir ops",
-    "passes": "errors options layouts ir ops model autodiff",
+    "passes": "activations errors options layouts ir ops model autodiff",
     "plan": "errors abi layouts",
-    "lower": "abi by_type layouts ir ops plan",
+    "lower": "abi activations by_type layouts ir ops plan",
     "compiler": "errors source options syntax model ir passes plan lower",
     "mend": "errors source syntax compiler",
     "runtime": "abi by_type errors text options drafts turns layouts ir model plan lower compiler kernels reading",

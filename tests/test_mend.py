@@ -77,7 +77,7 @@ def test_known_mistakes(text: str) -> None:
         "input 8x8x1\ndata: conv 8 3x3\n",
         "input 8x8x1\ntrain: conv 8 3x3\n",
         "input 8x8x1\nenc1: conv 8 3x3\nfrom enc2\n",
-        "input 8x8x1\nselu\nelu\nnorm\n",
+        "input 8x8x1\nselu\ncelu\nnorm\n",
         "input 8x8x1\nflatten -> dense 2\ntrain { on val.loss }\n",
         "input 8x8x1\nconv 4 3x3\n}\n",
         "input 8x8x1\nresidual { conv 4 3x3 }\n",

@@ -40,7 +40,9 @@ def cache_dir() -> Path:
     """Return the folder of the kernels of this very version, CPU and compiler. It need not exist."""
     digest = hashlib.sha256()
     kernels = Path(__file__).parent
-    for path in sorted([*kernels.glob("*.py"), *(kernels.parent / "abi").glob("*.py")]):
+    for path in sorted(
+        [*kernels.glob("*.py"), *(kernels.parent / "abi").glob("*.py"), kernels.parent / "activations.py"]
+    ):
         digest.update(path.read_bytes())
     for package in ("numba", "llvmlite"):
         digest.update(importlib.metadata.version(package).encode())

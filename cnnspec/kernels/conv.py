@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ..abi.constants import COPIED_ROWS, DEEP, FAR_BYTES
 from ._jit import as_float, kernel, stack, store_i64
-from .activate import activate_f32, activate_f64
+from .activate import FUNCTIONS, activate_f32, activate_f64
 from .machine import host
 from .tile import START_ADD, START_BIAS, START_ZERO, make_pack, make_tile, shape_of
 
@@ -93,15 +93,14 @@ def conv2d(p, a, n):
                             min(deep, inner - c), SIZE, step, begin, bias + g * y_group + k * SIZE,
                             outs + 8 * t, k * SIZE, r * tap_row + c * SIZE, channels - k, least, most,
                         )  # fmt: skip
-    if code > 2:  # functions that are no bounds: over whole rows, which are long enough for vectors
+    if FUNCTIONS >> code & 1:  # no bounds: over whole rows, which are long enough for vectors
         runs, length = 1, out_w * groups * channels
         if y_pixel != groups * channels * SIZE:  # a block of the channels: pixel by pixel
             runs, length = out_w, groups * channels
         for image in range(n):
             for h in range(out_h):
                 for run in range(runs):
-                    store_i64(rows, y + image * y_sample + h * y_row + run * y_pixel)
-                    activate(rows, 1, length, code, param)
+                    activate(code, (y + image * y_sample + h * y_row + run * y_pixel, length, param))
 
 
 def conv2d_weight_grad(p, a, n):

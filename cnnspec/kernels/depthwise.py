@@ -12,8 +12,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from ._jit import I64, as_float, stack, store_i64
-from .activate import activate_f32, activate_f64
+from ._jit import I64, as_float
+from .activate import FUNCTIONS, activate_f32, activate_f64
 from .machine import Machine, host
 from .pointwise import register
 from .sweep import lanes_of, line_of, make_sweep
@@ -22,7 +22,7 @@ from .vectors import Access, Vectors
 PIXELS = 4  # outputs at a time
 
 # Bound for each element type by register().
-P = A = T = SIZE = LANES = LINE = four = products = activate = stacked = None
+P = A = T = SIZE = LANES = LINE = four = products = activate = None
 
 
 def make_four(machine: Machine, bits: int) -> Any:
@@ -99,10 +99,8 @@ def depthwise(p, a, n):
                         a[A.kernel_height], a[A.kernel_width],
                         p[P.bias] + at_c, y + v * y_step + at_c, y_step, width - v, channels - c,
                     ), low, high)  # fmt: skip
-            if code > 2:
-                table = stacked()
-                store_i64(table, y)
-                activate(table, 1, width * channels, code, param)
+            if FUNCTIONS >> code & 1:
+                activate(code, (y, width * channels, param))
 
 
 def depthwise_weight_grad(p, a, n):
@@ -132,5 +130,5 @@ register(
     LANES=(lanes_of(host(), 32), lanes_of(host(), 64)), LINE=(line_of(32), line_of(64)),
     four=(make_four(host(), 32), make_four(host(), 64)),
     products=(make_sweep(host(), 32, 2, 0, 0, 1, _product), make_sweep(host(), 64, 2, 0, 0, 1, _product)),
-    activate=(activate_f32, activate_f64), stacked=(stack(1), stack(1)),
+    activate=(activate_f32, activate_f64),
 )  # fmt: skip

@@ -11,16 +11,15 @@ import math
 from typing import Any
 
 from llvmlite.ir import Constant
-from numba import float32, float64, njit
 
-from ._jit import FASTMATH, as_float, f64_at, stack
-from .activate import apply_f32, apply_f64
+from ._jit import as_float, f64_at, stack
+from .activate import FUNCTIONS, activate_f32, activate_f64
 from .machine import host
 from .pointwise import register
 from .sweep import line_of, make_sweep
 
 # Bound for each element type by register().
-P = A = at = T = SIZE = LINE = add_up = deviations = scale_shift = pair_sums = mix = run = stacked = None
+P = A = at = T = SIZE = LINE = add_up = deviations = scale_shift = pair_sums = mix = activate = stacked = None
 PLUS = MASKED = NOBIAS = False  # True in the kernels with this word in their name
 SOME = 8192  # pixels whose mean is taken before they are added to others in float64; few images have more
 RUN = 32  # samples that are added up first, where a sample is one pixel
@@ -117,7 +116,7 @@ def affine(p, a, n):
 
     With PLUS y = x * scale + shift + addend, kept between ``low`` and ``high``.
     """
-    y, code, param = at(p[P.y]), a[A.activation], T(as_float(a[A.parameter]))
+    code, param = a[A.activation], T(as_float(a[A.parameter]))
     images = (
         n, a[A.height], a[A.width], a[A.channels],
         p[P.x], a[A.x_sample_stride] * SIZE, a[A.x_row_stride] * SIZE, a[A.x_pixel_stride] * SIZE,
@@ -129,10 +128,11 @@ def affine(p, a, n):
         *images, *addend, p[P.y], a[A.y_sample_stride] * SIZE, a[A.y_row_stride] * SIZE, a[A.y_pixel_stride] * SIZE,
         p[P.scale_shift], p[P.scale_shift] + a[A.padded_channels] * SIZE,
     ), T(as_float(a[A.low])), T(as_float(a[A.high])))  # fmt: skip
-    if not PLUS and code > 2:
+    if not PLUS and FUNCTIONS >> code & 1:
         for i in range(n):
             for h in range(a[A.height]):
-                run(y, i * a[A.y_sample_stride] + h * a[A.y_row_stride], a[A.width] * a[A.channels], code, param)
+                row = p[P.y] + (i * a[A.y_sample_stride] + h * a[A.y_row_stride]) * SIZE
+                activate(code, (row, a[A.width] * a[A.channels], param))
 
 
 def normalize_sums(p, a, n):
@@ -321,17 +321,6 @@ def _bodies(bits: int) -> dict[str, Any]:
     }
 
 
-def _run(T: Any, apply: Any) -> Any:
-    """Return run(y, start, count, code, param): an activation in place on numbers side by side."""
-
-    @njit(fastmath=FASTMATH, error_model="numpy")
-    def run(y, start, count, code, param):
-        for k in range(count):
-            y[start + k] = apply(code, y[start + k], param)
-
-    return run
-
-
 def _register() -> None:
     single, double = _bodies(32), _bodies(64)
     sweeps = {name: (single[name], double[name]) for name in single}
@@ -342,9 +331,9 @@ def _register() -> None:
     )  # fmt: skip
     register(fold_batchnorm)
     register(fold_batchnorm, flags=("NOBIAS",))
-    runs = _run(float32, apply_f32), _run(float64, apply_f64)
+    act = activate_f32, activate_f64
     for plus in ((), ("PLUS",)):
-        register(affine, flags=plus, run=runs, scale_shift=sweeps[".".join(("scale_shift", *plus))])
+        register(affine, flags=plus, activate=act, scale_shift=sweeps[".".join(("scale_shift", *plus))])
         for mask in ((), ("MASKED",)):
             register(affine2, flags=(*mask, *plus), mix=sweeps[".".join(("mix", *mask, *plus))])
     for flags in ((), ("MASKED",), ("MASKED", "PLUS")):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from ._jit import as_float, f32_at, f64_at, i64_at, kernel
-from .activate import apply_f32, apply_f64, slope_f32, slope_f64
+from .activate import FUNCTIONS, HIGH, LOOPS_F32, LOOPS_F64, LOW, clip
 
-# Bound for each element type by register(): how to read an address, the type, activation functions.
-P = A = at = T = apply = slope = None
+# Bound for each element type by register(): how to read an address, the type, its bytes, and loops of activations.
+P = A = at = T = SIZE = activate = forward = backward = None
 
 
 def fill(p, a, n):
@@ -53,26 +53,23 @@ def clear_halo(p, a, n):
 
 def activation(p, a, n):
     """y = f(x), [n, rows, row_elements]."""
-    x, y = at(p[P.x]), at(p[P.y])
     code, param = a[A.activation], T(as_float(a[A.parameter]))
     for i in range(n):
         for h in range(a[A.rows]):
-            from_x = i * a[A.x_sample_stride] + h * a[A.x_row_stride]
-            to_y = i * a[A.y_sample_stride] + h * a[A.y_row_stride]
-            for k in range(a[A.row_elements]):
-                y[to_y + k] = apply(code, x[from_x + k], param)
+            x = p[P.x] + (i * a[A.x_sample_stride] + h * a[A.x_row_stride]) * SIZE
+            y = p[P.y] + (i * a[A.y_sample_stride] + h * a[A.y_row_stride]) * SIZE
+            forward(code, (x, y, a[A.row_elements], param))
 
 
 def activation_grad(p, a, n):
-    """dx = dy * f'(y), [n, rows, row_elements]."""
-    dy, y, dx = at(p[P.dy]), at(p[P.y]), at(p[P.dx])
+    """dx = dy * slope(v), [n, rows, row_elements]; v is the output or the input of f."""
     code, param = a[A.activation], T(as_float(a[A.parameter]))
     for i in range(n):
         for h in range(a[A.rows]):
-            d, f = i * a[A.dy_sample_stride] + h * a[A.dy_row_stride], i * a[A.y_sample_stride] + h * a[A.y_row_stride]
-            to = i * a[A.dx_sample_stride] + h * a[A.dx_row_stride]
-            for k in range(a[A.row_elements]):
-                dx[to + k] = dy[d + k] * slope(code, y[f + k], param)
+            dy = p[P.dy] + (i * a[A.dy_sample_stride] + h * a[A.dy_row_stride]) * SIZE
+            v = p[P.v] + (i * a[A.v_sample_stride] + h * a[A.v_row_stride]) * SIZE
+            dx = p[P.dx] + (i * a[A.dx_sample_stride] + h * a[A.dx_row_stride]) * SIZE
+            backward(code, (dy, v, dx, a[A.row_elements], param))
 
 
 def relu_grad__plus(p, a, n):
@@ -84,19 +81,22 @@ def relu_grad__plus(p, a, n):
             g = i * a[A.addend_sample_stride] + h * a[A.addend_row_stride]
             to = i * a[A.dx_sample_stride] + h * a[A.dx_row_stride]
             for k in range(a[A.row_elements]):
-                dx[to + k] = (dy[d + k] + other[g + k]) * slope(1, y[f + k], T(0))
+                dx[to + k] = (dy[d + k] + other[g + k]) * (T(1) if y[f + k] > T(0) else T(0))
 
 
 def add(p, a, n):
     """y = f(x + z), [n, rows, row_elements]."""
     x, z, y = at(p[P.x]), at(p[P.z]), at(p[P.y])
     code, param = a[A.activation], T(as_float(a[A.parameter]))
+    low, high = T(LOW[code]), T(HIGH[code])
     for i in range(n):
         for h in range(a[A.rows]):
             f, g = i * a[A.x_sample_stride] + h * a[A.x_row_stride], i * a[A.z_sample_stride] + h * a[A.z_row_stride]
             to = i * a[A.y_sample_stride] + h * a[A.y_row_stride]
             for k in range(a[A.row_elements]):
-                y[to + k] = apply(code, x[f + k] + z[g + k], param)
+                y[to + k] = clip(x[f + k] + z[g + k], low, high)
+            if FUNCTIONS >> code & 1:
+                activate(code, (p[P.y] + to * SIZE, a[A.row_elements], param))
 
 
 def multiply(p, a, n):
@@ -175,14 +175,14 @@ def register(*templates, flags=(), **more):
     import numba
 
     sides = (
-        (numba.float32, f32_at, apply_f32, slope_f32, 4),
-        (numba.float64, f64_at, apply_f64, slope_f64, 8),
+        (numba.float32, f32_at, LOOPS_F32, 4),
+        (numba.float64, f64_at, LOOPS_F64, 8),
     )
-    for side, (number, reader, f, df, size) in enumerate(sides):
+    for side, (number, reader, loops, size) in enumerate(sides):
         extra = {name: pair[side] for name, pair in more.items()} | dict.fromkeys(flags, True)
         for template in templates:
             name = ".".join((template.__name__.replace("__", "."), *map(str.lower, flags)))
-            kernel(f"{name}.f{8 * size}", T=number, at=reader, apply=f, slope=df, SIZE=size, **extra)(template)
+            kernel(f"{name}.f{8 * size}", T=number, at=reader, SIZE=size, **{**loops, **extra})(template)
 
 
 register(

@@ -20,8 +20,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..abi.constants import DEPTHWISE_STRIDES, DEPTHWISE_TAPS
-from ._jit import I64, as_float, ask_to_write, kernel, stack, store_i64
-from .activate import activate_f32, activate_f64
+from ._jit import I64, as_float, ask_to_write, kernel
+from .activate import FUNCTIONS, activate_f32, activate_f64
 from .machine import Machine, host
 from .sweep import lanes_of
 from .vectors import Access, Vectors
@@ -30,7 +30,7 @@ PIXELS = 4  # outputs at a time
 BLOCK, AREA = 16, 64  # pixels of a row, and of some rows, that go through all channels: the cache holds what they see
 
 # Bound for each variant by kernel().
-P = A = T = SIZE = LANES = STRIDE = outputs = gradients = activate = stacked = None
+P = A = T = SIZE = LANES = STRIDE = outputs = gradients = activate = None
 
 
 def make_outputs(machine: Machine, bits: int, taps: tuple[int, int], stride: int) -> Any:
@@ -189,11 +189,9 @@ def depthwise_window(p, a, n):
                         p[P.bias] + at_c,
                         y + v * y_step + at_c, y_row, y_step, ahead, some, min(across, width - v), channels - c,
                     ), low, high)  # fmt: skip
-            if code > 2:
-                table = stacked()
+            if FUNCTIONS >> code & 1:
                 for r in range(some):
-                    store_i64(table, y + r * y_row)
-                    activate(table, 1, width * channels, code, param)
+                    activate(code, (y + r * y_row, width * channels, param))
 
 
 def depthwise_weight_grad_window(p, a, n):
@@ -230,9 +228,7 @@ def _register() -> None:
                 common = {"SIZE": bits // 8, "LANES": lanes_of(machine, bits), "STRIDE": stride, "T": number}
                 name = f"{taps[0]}x{taps[1]}.{stride}.f{bits}"
                 made = make_outputs(machine, bits, taps, stride)
-                kernel(f"depthwise_window.{name}", outputs=made, activate=act, stacked=stack(1), **common)(
-                    depthwise_window
-                )
+                kernel(f"depthwise_window.{name}", outputs=made, activate=act, **common)(depthwise_window)
                 made = make_gradients(machine, bits, taps, stride)
                 kernel(f"depthwise_weight_grad_window.{name}", gradients=made, **common)(depthwise_weight_grad_window)
 

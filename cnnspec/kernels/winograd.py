@@ -8,8 +8,8 @@ Filters are kept transformed as [36][panels][C_in][width], tiles as [36][tiles][
 
 from __future__ import annotations
 
-from ._jit import as_float, f32_at, f64_at, fetch_to_write, kernel, stack, store_i64
-from .activate import activate_f32, activate_f64
+from ._jit import as_float, f32_at, f64_at, fetch_to_write, kernel
+from .activate import FUNCTIONS, activate_f32, activate_f64
 from .machine import host
 from .product import make_product
 from .sweep import lanes_of
@@ -18,7 +18,7 @@ from .transform import make_copy_edge, make_transforms
 
 # Bound for each variant by kernel().
 product_even = product_unit = transform_in = transform_out = transform_dy = transform_filter = transform_back = None
-P = A = transform_out_plus = PLUS = WIDTH = ROWS = SIZE = LANES = T = at = stacked = activate = copy_edge = None
+P = A = transform_out_plus = PLUS = WIDTH = ROWS = SIZE = LANES = T = at = activate = copy_edge = None
 
 
 def winograd_filter(p, a, n):
@@ -58,7 +58,6 @@ def winograd_conv2d(p, a, n):
     block = min(max(block, most // ROWS * ROWS), -(-block // ROWS) * ROWS)
     panels = (channels + WIDTH - 1) // WIDTH
     wide = panels * WIDTH
-    table = stacked()
     for first in range(0, total, block):
         count = min(block, total - first)
         for t in range(count):
@@ -113,11 +112,10 @@ def winograd_conv2d(p, a, n):
                     transform_out(
                         (source, 6 * m_plane, m_plane, at_k, row, pixel, bias + k * SIZE, channels - k), low, high
                     )
-            if code > 2:
+            if FUNCTIONS >> code & 1:
                 for r in range(4):
                     for s in range(4):
-                        store_i64(table, start + r * row + s * pixel)
-                        activate(table, 1, channels, code, param)
+                        activate(code, (start + r * row + s * pixel, channels, param))
             if not whole:
                 for r in range(min(4, out_h - h)):
                     for s in range(min(4, out_w - w)):
@@ -205,7 +203,7 @@ def _register() -> None:
     ):
         common = {
             "SIZE": bits // 8, "LANES": lanes_of(machine, bits), "T": number, "at": reader, "activate": act,
-            "stacked": stack(1), "copy_edge": make_copy_edge(number, reader, bits // 8),
+            "copy_edge": make_copy_edge(number, reader, bits // 8),
             **make_transforms(machine, bits),
         }  # fmt: skip
         for width in (16, 32):

@@ -16,8 +16,8 @@ from typing import Any
 
 from numba import njit
 
-from ._jit import as_float, kernel, stack, store_i64
-from .activate import activate_f32, activate_f64
+from ._jit import as_float, kernel
+from .activate import FUNCTIONS, activate_f32, activate_f64
 from .machine import host
 from .product import make_product, make_transpose
 from .sweep import lanes_of
@@ -27,7 +27,7 @@ TILES = 96  # of a weight gradient that are multiplied together
 
 # Bound for each variant by kernel().
 product_even = product_unit = transform = transform_out = transform_out_plus = transform_filter = transform_back = None
-line = line_out = line_end = line_end_plus = turn_over = stacked = activate = None
+line = line_out = line_end = line_end_plus = turn_over = activate = None
 P = A = TURNED = PLUS = MORE = WIDTH = SIZE = LANES = T = None
 
 
@@ -127,7 +127,6 @@ def winograd_panel(p, a, n):
     code, param, low, high = a[A.activation], T(as_float(a[A.parameter])), T(as_float(a[A.low])), T(as_float(a[A.high]))
     total = n * ((out_h + 3) // 4) * ((out_w + 3) // 4)
     step, v_tile, vector = WIDTH * SIZE, few * SIZE, LANES * SIZE
-    table = stacked()
     for first in range(0, total, block):
         count = min(block, total - first)
         for c0 in range(0, inner, few):
@@ -184,11 +183,10 @@ def winograd_panel(p, a, n):
                         line_end_plus((from_r, vector, to_r, y_pixel, width, shift, added_r, added_pixel), low, high)
                     else:
                         line_end((from_r, vector, to_r, y_pixel, width, shift), low, high)
-            if code > 2:
+            if FUNCTIONS >> code & 1:
                 for r in range(height):
                     for s in range(width):
-                        store_i64(table, corner + r * y_row + s * y_pixel)
-                        activate(table, 1, WIDTH, code, param)
+                        activate(code, (corner + r * y_row + s * y_pixel, WIDTH, param))
 
 
 def winograd_weight_panel(p, a, n):
@@ -250,7 +248,7 @@ def _register() -> None:
     for bits, number, act in ((32, numba.float32, activate_f32), (64, numba.float64, activate_f64)):
         lanes = lanes_of(machine, bits)
         common = {
-            "SIZE": bits // 8, "LANES": lanes, "T": number, "activate": act, "stacked": stack(1),
+            "SIZE": bits // 8, "LANES": lanes, "T": number, "activate": act,
             **make_transforms(machine, bits), **make_lines(machine, bits),
         }  # fmt: skip
         for name, key, more in (("input", "in", 2), ("dy", "dy", 0)):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ..abi.constants import NARROW_PITCHES, NARROW_PIXELS, WINDOW_ROWS
+from ..activations import bounds_of
 from ..layouts import FilterLayout
-from ..ops.activation import BOUNDS
 from ..ops.conv import Conv, ConvWeightGrad
 
 
@@ -14,7 +14,7 @@ def narrow_conv(op: Conv, layout: FilterLayout, pitch: int, out_w: int) -> str:
     From 16 filters on the tile of conv2d no longer waits for addresses.
     """
     least, most = NARROW_PIXELS
-    fits = op.groups == 1 and op.dilation == (1, 1) and op.activation in ("", *BOUNDS)
+    fits = op.groups == 1 and op.dilation == (1, 1) and bool(bounds_of(op.activation))
     if not fits or layout.width > 8 or pitch not in NARROW_PITCHES or out_w < least:
         return ""
     run = -(-out_w // -(-out_w // most))

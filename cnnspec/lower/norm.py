@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from ..activations import bounds_of
 from ..ir.graph import Node, Value
 from ..layouts import filter_layout
-from ..ops.activation import BOUNDS
 from ..ops.norm import (
     BatchNorm,
     BatchNormGrad,
@@ -160,7 +160,9 @@ def _masked(
     if not op.activation:
         return "", {}, {}
     scale_shift = emit.whole(_scale_shift(emit, channel, op.eps))
-    return ".masked", {"scale_shift": scale_shift}, {"bound": BOUNDS[op.activation][1]}
+    bounds = bounds_of(op.activation)
+    assert bounds is not None and bounds[0] == 0, "the kernel's mask begins at 0"
+    return ".masked", {"scale_shift": scale_shift}, {"bound": bounds[1]}
 
 
 @lowering(NormalizeGrad, strided=True)

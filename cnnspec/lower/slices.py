@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..activations import bounds_of
 from ..ir.graph import Graph, Node, Value
-from ..ops.activation import BOUNDS
 from .registry import LOWERINGS
 
 
@@ -66,4 +66,4 @@ def find_slices(graph: Graph) -> dict[str, Slice]:
 
 def _strided(node: Node) -> bool:
     """Functions that are no bounds run over whole rows of numbers, so they cannot."""
-    return LOWERINGS.of(node.op).strided and getattr(node.op, "activation", "") in ("", *BOUNDS)
+    return LOWERINGS.of(node.op).strided and bool(bounds_of(getattr(node.op, "activation", "")))

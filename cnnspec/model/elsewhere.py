@@ -28,6 +28,10 @@ LAYERS_ELSEWHERE = {
     "avgpooling": "avgpool",
     "adaptiveavgpool": "avgpool global",
     "lrelu": "leaky_relu",
+    "swish": "silu",
+    "hswish": "hardswish",
+    "hardsilu": "hardswish",
+    "hsigmoid": "hardsigmoid",
     "concatenate": "concat",
     "mul": "multiply",
     "skip": "residual",
@@ -73,9 +77,9 @@ WORDS_ELSEWHERE = {
 AMBIGUOUS = {"norm", "skip", "shortcut"}  # may be another thing elsewhere
 # near in letters to a layer of ours, but another thing, unless it is a layer of ours by now
 LAYERS_OF_OTHERS = {
-    "attention", "avgunpool", "celu", "convtranspose", "deconv", "elu", "embedding", "gelu", "glu", "groupnorm", "gru",
-    "hardsigmoid", "hardswish", "hardtanh", "instancenorm", "lambda", "layernorm", "logsoftmax", "lstm", "maxunpool",
-    "mish", "permute", "prelu", "reshape", "rnn", "selu", "silu", "softplus", "softsign", "swish", "upsample",
+    "attention", "avgunpool", "celu", "convtranspose", "deconv", "embedding", "glu", "groupnorm", "gru",
+    "hardtanh", "instancenorm", "lambda", "layernorm", "logsoftmax", "lstm", "maxunpool",
+    "mish", "permute", "prelu", "reshape", "rnn", "selu", "softplus", "softsign", "upsample",
     "upsampling", "zeropadding",
 }  # fmt: skip
 

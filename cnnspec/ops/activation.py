@@ -1,45 +1,38 @@
-"""Activations: one table of functions, one class each for what a spec writes."""
+"""Activations: one class for each function of activations.py that a spec may write, their gradient, and softmax."""
 
 from __future__ import annotations
 
-import math
-
+from ..activations import is_of_input
 from ..errors import ShapeRuleError
 from ..ir.fields import Shape, attr, dims
 from ..ir.graph import Builder, Node, Op, Value, layer, op
 
-# The number by which kernels know an activation, "" for none. Each derivative is a function of the output y.
-CODES = {"": 0, "relu": 1, "relu6": 2, "leaky_relu": 3, "tanh": 4, "sigmoid": 5}
-
 
 class Activation(Op):
-    """A function applied to each number on its own; its gradient needs the output only."""
+    """A function applied to each number on its own: a row of cnnspec/activations.py."""
 
     @property
     def kind(self) -> str:
-        """The text that graphs carry when the activation is fused, e.g. ``relu`` or ``leaky_relu:0.1``."""
-        return self.name
+        """The text that graphs carry when the activation is fused, e.g. ``relu`` or ``leaky_relu:0.1``.
+
+        It names a row of the table; a number behind the colon is the row's parameter, the layer's only field.
+        """
+        return ":".join([self.name, *map(repr, self.fields().values())])
 
     def infer(self, x: Shape) -> Shape:
         return x
 
     def vjp(self, b: Builder, node: Node, dy: Value) -> list[Value | None]:
-        return [b.add(ActivationGrad(self.kind), dy, node.output)]
+        return [b.add(ActivationGrad(self.kind), dy, node.inputs[0] if is_of_input(self.kind) else node.output)]
 
 
-def activation_args(kind: str) -> tuple[int, float]:
-    """Return the kernel's code and parameter of an activation text."""
-    name, _, slope = kind.partition(":")
-    return CODES[name], float(slope or 0.0)
-
-
-# Activations that only keep a number between bounds: kernels do it while the number is in a register.
-BOUNDS = {"relu": (0.0, math.inf), "relu6": (0.0, 6.0)}
-
-
-def fused_args(kind: str) -> tuple[int, float, float, float]:
-    """Return code, parameter, lower and upper bound of a fused activation text ("" for none)."""
-    return (*activation_args(kind), *BOUNDS.get(kind, (-math.inf, math.inf)))
+def before_activation(b: Builder, kind: str, dy: Value, y: Value) -> Value:
+    """Return the gradient in front of a fused activation ("" for none), from dy behind it and the output y."""
+    if not kind:
+        return dy
+    if is_of_input(kind):
+        raise NotImplementedError(f"the gradient of {kind} needs its input, which a fused op does not keep")
+    return b.add(ActivationGrad(kind), dy, y)
 
 
 @layer("relu")
@@ -58,9 +51,46 @@ class LeakyRelu(Activation):
 
     slope: float = attr("float", "slope for negative inputs", positional=True, default=0.01, min=0, max=1)
 
+
+@layer("elu")
+class Elu(Activation):
+    """Exponential linear unit: y = x where x > 0, else alpha * (e^x - 1). Clevert, Unterthiner & Hochreiter 2016."""
+
+    alpha: float = attr("float", "minus the limit of y far below 0", positional=True, default=1.0, min=0)
+
+
+@layer("gelu")
+class Gelu(Activation):
+    """Gaussian error linear unit: y = x * P(X <= x), X from the standard normal distribution.
+
+    That is x/2 * (1 + erf(x / sqrt(2))); with ``approximate=tanh`` it is
+    x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x^3))), which other libraries computed first.
+
+    References
+    ----------
+    Hendrycks & Gimpel 2016, "Gaussian error linear units", section 2.
+    """
+
+    approximate: str = attr("word", "the tanh formula, or none", default="none", choices=("none", "tanh"))
+
     @property
     def kind(self) -> str:
-        return f"leaky_relu:{self.slope!r}"
+        return "gelu_tanh" if self.approximate == "tanh" else "gelu"
+
+
+@layer("silu")
+class Silu(Activation):
+    """Sigmoid linear unit, also called swish: y = x * sigmoid(x). Elfwing et al. 2017; Ramachandran et al. 2017."""
+
+
+@layer("hardsigmoid")
+class HardSigmoid(Activation):
+    """Sigmoid in three straight pieces: y = min(max(x + 3, 0), 6) / 6, with slope 1/6. Howard et al. 2019."""
+
+
+@layer("hardswish")
+class HardSwish(Activation):
+    """y = x * hardsigmoid(x), as in MobileNetV3 (Howard et al. 2019, section 5.2)."""
 
 
 @layer("tanh")
@@ -75,19 +105,17 @@ class Sigmoid(Activation):
 
 @op("activation_grad")
 class ActivationGrad(Op):
-    """Gradient of an activation from its output: dy, y -> dx; with ``plus`` another gradient is first added to dy."""
+    """Gradient of an activation: dy, v -> dx, v its output, or its input where the output does not determine the slope.
+
+    With ``plus`` another gradient is first added to dy.
+    """
 
     arity = 2
     kind: str = attr("word")
     plus: bool = attr("hidden", default=False)
 
-    def infer(self, dy: Shape, y: Shape) -> Shape:
+    def infer(self, dy: Shape, v: Shape) -> Shape:
         return dy
-
-
-def before_activation(b: Builder, activation: str, dy: Value, y: Value) -> Value:
-    """Return the gradient in front of a fused activation ("" for none), from dy behind it and the output y."""
-    return b.add(ActivationGrad(activation), dy, y) if activation else dy
 
 
 @layer("softmax")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from ..activations import bounds_of
 from ..ir.fields import Param, Shape, attr
 from ..ir.graph import Builder, Node, Op, Results, Value, layer, op
-from .activation import BOUNDS, before_activation
+from .activation import before_activation
 
 
 @layer("bn")
@@ -107,7 +108,8 @@ class Normalize(Op):
 
     def vjp(self, b: Builder, node: Node, dy: Value) -> list[Value | None]:
         x, mean, var, weight, bias = node.inputs
-        through = self.activation if self.activation in BOUNDS else ""
+        bounds = bounds_of(self.activation)
+        through = self.activation if bounds and bounds[0] == 0 else ""  # the kernel's mask begins at 0
         if not through:
             dy = before_activation(b, self.activation, dy, node.output)
         dbias, dweight = b.add_all(NormalizeSums(self.eps, through), dy, x, mean, var, weight, bias)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import ClassVar
 
+from ..activations import bounds_of
 from ..ir.graph import Graph, Node, Op
 from ..ir.rewrite import Rewriter
-from ..ops.activation import BOUNDS, ActivationGrad
+from ..ops.activation import ActivationGrad
 from ..ops.conv import Conv
 from ..ops.merge import Add
 from ..ops.norm import Normalize, NormalizeGrad
@@ -59,7 +60,7 @@ class FuseResidualSum(FuseSum):
     after: ClassVar[tuple[str, ...]] = ("recompute",)  # renormalize repeats a normalize without addend
 
     def adding(self, op: Op, activation: str) -> Op | None:
-        if type(op) is not Normalize or op.activation or activation not in ("", *BOUNDS):
+        if type(op) is not Normalize or op.activation or not bounds_of(activation):
             return None
         return replace(op, activation=activation, plus=True)
 

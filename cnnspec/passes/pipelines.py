@@ -32,7 +32,7 @@ INFERENCE: tuple[Pass, ...] = (
     ChooseAlgorithm(),
     FuseResidualConv(),
 )
-FORWARD: tuple[Pass, ...] = (PoolFirst(), FuseActivation())  # before the gradients are appended
+FORWARD: tuple[Pass, ...] = (PoolFirst(), FuseActivation(training=True))  # before the gradients are appended
 TRAINING: tuple[Pass, ...] = (  # after the gradients are appended
     MaskBeforeUnpool(),
     ShareStatistics(),

@@ -14,7 +14,11 @@ from typing import Any
 
 LONGEST = 400  # characters of a line that is looked at
 _WRAPPER = re.compile(r"(?:\w+\s*=\s*)?\w+\.add\(\s*(.*?)\s*\)\s*", re.DOTALL)
-_ACTIVATIONS = {"relu": "relu", "relu6": "relu6", "tanh": "tanh", "sigmoid": "sigmoid", "softmax": "softmax"}
+_ACTIVATIONS = {
+    "relu": "relu", "relu6": "relu6", "tanh": "tanh", "sigmoid": "sigmoid", "softmax": "softmax", "elu": "elu",
+    "gelu": "gelu", "silu": "silu", "swish": "silu", "hard_sigmoid": "hardsigmoid", "hard_silu": "hardswish",
+    "hard_swish": "hardswish",
+}  # fmt: skip
 _MISSING: Any = object()
 
 
@@ -236,6 +240,19 @@ def _leaky(line: Line) -> str:
     return f"leaky_relu {float(slope):g}"
 
 
+def _elu(line: Line) -> str:
+    alpha = line.take("alpha", default=1.0)
+    line.key("inplace", "name")
+    return "elu" if float(alpha) == 1 else f"elu {float(alpha):g}"
+
+
+def _gelu(line: Line) -> str:
+    approximate = line.key("approximate", default="none")
+    if approximate not in ("none", "tanh"):
+        raise ValueError
+    return "gelu approximate=tanh" if approximate == "tanh" else "gelu"
+
+
 def _plain(text: str) -> Callable[[Line], str]:
     def rule(line: Line) -> str:
         if line.prefix == "F":  # F.relu(x)
@@ -291,10 +308,17 @@ _RULES: Mapping[str, Callable[[Line], str]] = {
     "LeakyReLU": _leaky,
     "ReLU": _plain("relu"),
     "ReLU6": _plain("relu6"),
+    "ELU": _elu,
+    "GELU": _gelu,
+    "SiLU": _plain("silu"),
+    "Hardsigmoid": _plain("hardsigmoid"),
+    "Hardswish": _plain("hardswish"),
     "Tanh": _plain("tanh"),
     "Sigmoid": _plain("sigmoid"),
     "Softmax": _plain("softmax"),
     "relu": _plain("relu"),
+    "silu": _plain("silu"),
+    "hardswish": _plain("hardswish"),
     "Activation": _named_activation,
     "Dropout": _dropout,
     "Flatten": _plain("flatten"),

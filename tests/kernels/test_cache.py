@@ -79,11 +79,12 @@ def test_a_folder_that_will_not_do_is_replaced_by_a_temporary_one(
 
 
 def test_the_name_follows_the_sources(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """An edit in any file of kernels or abi, even one that numba would not notice, gives another folder."""
+    """An edit in a file of kernels or abi, or of activations, even one unknown to numba, gives another folder."""
     package = Path(cache.__file__).parents[1]
     for folder in ("kernels", "abi"):
         shutil.copytree(package / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    sources = sorted(tmp_path.glob("*/*.py"))
+    shutil.copy(package / "activations.py", tmp_path)
+    sources = sorted(tmp_path.rglob("*.py"))
     name = cache.cache_dir().name
     monkeypatch.setattr(cache, "__file__", str(tmp_path / "kernels" / "cache.py"))
     assert cache.cache_dir().name == name, "the place of the sources does not matter"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from activations import LINES
 
 from cnnspec.compiler import Compiler
 from cnnspec.lower.cut import MOST, WORTH, Cut
@@ -20,6 +21,13 @@ NETS = {
     "dense": "maxpool 2\nflatten\ndense 512 -> relu -> dense 1024 bias=no -> relu -> dense 1000 -> tanh\n",
     "filters": "maxpool 4\nconv 64 3x3 -> conv 96 3x3 -> tanh\n"
     "conv 160 5x5 -> leaky_relu 0.1\nconv 480 1x1 bias=no\nflatten\n",
+}
+
+
+NETS |= {
+    line: f"conv 16 3x3 -> {line} -> conv 32 5x5 stride=2 -> {line}\ndepthwise 3x3 -> {line}\nconv 32 3x3 -> {line}\n"
+    f"flatten\ndense 300 -> {line}\n"
+    for line in LINES
 }
 
 

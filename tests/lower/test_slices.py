@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from activations import LINES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +14,7 @@ from cnnspec.lower.slices import Slice, find_slices
 from cnnspec.runtime.network import Network
 
 DENSE_BLOCK = "concat {{\n  | identity\n  | bn -> relu -> conv {} 3x3 bias=no\n}}\n"
+ACTIVATED = "concat {{\n  | conv 3 3x3\n  | conv 4 1x1 -> {0}\n  | {0}\n}}\n"  # most run over whole rows
 BRANCHES = (
     "concat {\n  | identity\n  | identity\n}\n",  # one value twice
     "concat {\n  | conv 3 3x3\n  | conv 4 1x1 -> tanh\n  | identity\n}\n",  # tanh runs over whole rows
@@ -22,9 +24,10 @@ BRANCHES = (
     "bn -> relu -> conv 5 1x1\n",
     "avgpool 2\n",
 )
-pieces = st.lists(
-    st.one_of(st.integers(1, 20).map(DENSE_BLOCK.format), st.sampled_from(BRANCHES)), min_size=1, max_size=4
+drawn = st.one_of(
+    st.integers(1, 20).map(DENSE_BLOCK.format), st.sampled_from(BRANCHES), st.sampled_from(LINES).map(ACTIVATED.format)
 )
+pieces = st.lists(drawn, min_size=1, max_size=4)
 
 
 def trained(text: str, batch: int) -> tuple[np.ndarray, dict[str, np.ndarray], list[str]]:

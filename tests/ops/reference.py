@@ -5,6 +5,7 @@ A reference takes the op, its inputs [n, ...] and its parameters by name, and re
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -125,9 +126,42 @@ def tanh(op: Any, xs: Arrays, params: Mapping[str, np.ndarray]) -> np.ndarray:
     return np.tanh(xs[0])
 
 
+def logistic(x: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        return np.asarray(1.0 / (1.0 + np.exp(-x)))
+
+
 @reference("sigmoid")
 def sigmoid(op: Any, xs: Arrays, params: Mapping[str, np.ndarray]) -> np.ndarray:
-    return 1.0 / (1.0 + np.exp(-xs[0]))
+    return logistic(xs[0])
+
+
+@reference("elu")
+def elu(op: Any, xs: Arrays, params: Mapping[str, np.ndarray]) -> np.ndarray:
+    return np.where(xs[0] > 0, xs[0], op.alpha * np.expm1(np.minimum(xs[0], 0.0)))
+
+
+@reference("gelu")
+def gelu(op: Any, xs: Arrays, params: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Both forms with the tail of their distribution, so that nothing cancels far below 0."""
+    if op.approximate == "tanh":
+        return xs[0] * logistic(2 * np.sqrt(2 / np.pi) * (xs[0] + 0.044715 * xs[0] ** 3))
+    return xs[0] * 0.5 * np.vectorize(math.erfc, otypes=[float])(-xs[0] / math.sqrt(2))
+
+
+@reference("silu")
+def silu(op: Any, xs: Arrays, params: Mapping[str, np.ndarray]) -> np.ndarray:
+    return xs[0] * logistic(xs[0])
+
+
+@reference("hardsigmoid")
+def hardsigmoid(op: Any, xs: Arrays, params: Mapping[str, np.ndarray]) -> np.ndarray:
+    return np.clip(xs[0] + 3, 0.0, 6.0) / 6
+
+
+@reference("hardswish")
+def hardswish(op: Any, xs: Arrays, params: Mapping[str, np.ndarray]) -> np.ndarray:
+    return xs[0] * np.clip(xs[0] + 3, 0.0, 6.0) / 6
 
 
 @reference("softmax")

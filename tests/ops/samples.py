@@ -15,7 +15,19 @@ from hypothesis import strategies as st
 from cnnspec.ir.fields import Shape
 from cnnspec.ir.graph import Op
 from cnnspec.ops import LAYERS
-from cnnspec.ops.activation import LeakyRelu, Relu, Relu6, Sigmoid, Softmax, Tanh
+from cnnspec.ops.activation import (
+    Elu,
+    Gelu,
+    HardSigmoid,
+    HardSwish,
+    LeakyRelu,
+    Relu,
+    Relu6,
+    Sigmoid,
+    Silu,
+    Softmax,
+    Tanh,
+)
 from cnnspec.ops.conv import Conv, Depthwise
 from cnnspec.ops.dropout import Dropout
 from cnnspec.ops.linear import Dense
@@ -67,6 +79,14 @@ def away_from_zero(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarr
 def away_from_zero_and_six(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     pieces = np.array([[-3.0, -0.1], [0.1, 5.9], [6.1, 9.0]])[rng.integers(0, 3, shape)]
     return pieces[..., 0] + (pieces[..., 1] - pieces[..., 0]) * rng.random(shape)
+
+
+def away_from_three(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    return (away_from_zero_and_six(rng, shape) - 3.0) * np.where(rng.random(shape) < 0.5, 1.0, -1.0)
+
+
+def wide(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    return 3.0 * rng.standard_normal(shape)
 
 
 def far_apart(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
@@ -250,6 +270,21 @@ SAMPLES: dict[str, Samples] = {
     ),
     "tanh": Samples((Good(Tanh(), ((4, 5, 3),), (4, 5, 3)),), (), plain(Tanh)),
     "sigmoid": Samples((Good(Sigmoid(), ((4, 5, 3),), (4, 5, 3)),), (), plain(Sigmoid)),
+    "elu": Samples(
+        (Good(Elu(), ((4, 5, 3),), (4, 5, 3)), Good(Elu(0.3), ((9,),), (9,))),
+        (),
+        plain(Elu, 1.0, 0.3, 0.0, 2.0),
+        away_from_zero,
+    ),
+    "gelu": Samples(
+        (Good(Gelu(), ((4, 5, 3),), (4, 5, 3)), Good(Gelu("tanh"), ((9,),), (9,))),
+        (),
+        plain(Gelu, "none", "tanh"),
+        wide,
+    ),
+    "silu": Samples((Good(Silu(), ((4, 5, 3),), (4, 5, 3)),), (), plain(Silu), wide),
+    "hardsigmoid": Samples((Good(HardSigmoid(), ((9,),), (9,)),), (), plain(HardSigmoid), away_from_three),
+    "hardswish": Samples((Good(HardSwish(), ((9,),), (9,)),), (), plain(HardSwish), away_from_three),
     "softmax": Samples(
         good=(Good(Softmax(), ((10,),), (10,)),),
         bad=(Bad(Softmax(), ((1, 1, 10),), "needs a flat vector"),),

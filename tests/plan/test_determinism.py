@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from activations import LINES
 
 from cnnspec.compiler import Compiler
 from cnnspec.options import Options
@@ -19,6 +20,11 @@ NETS = {
     "winograd": (
         "input 8x8x3\nconv 32 3x3 -> relu -> conv 32 3x3 -> bn -> relu -> conv 48 3x3 -> tanh\nmaxpool 2\n"
         "flatten -> dense 5\n",
+        SGD,
+    ),
+    "activations": (
+        "input 8x8x3\nconv 12 3x3 -> bn\n" + "".join(f"conv 12 3x3 -> {line}\n" for line in LINES)
+        + "avgpool global -> flatten -> dense 5\n",
         SGD,
     ),
     "dense": ("input 6x6x2\nflatten -> dense 70 -> tanh -> dense 33 -> sigmoid -> dense 5\n", ADAM),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from activations import LINES
 from golden import SPECS
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -74,7 +75,7 @@ layers = st.sampled_from(
     [
         "conv 8 3x3 -> relu",
         "conv 32 3x3 -> relu -> conv 48 3x3",
-        "conv 5 3x3 stride=2 -> tanh",
+        *(f"conv 5 3x3 stride=2 -> {line}" for line in LINES),
         "depthwise 3x3 -> bn",
         "maxpool 2 stride=1 pad=1",
         "dropout 0.3",
