@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import codecs
 import difflib
 from pathlib import Path
 
 import click
 
-from ..errors import Diagnostic
+from ..errors import CnnSpecError, DataError, Diagnostic, InternalError, SpecError
 from ..text import count, shorten, some, to_json
 from . import render
 from .target import Target, open_target, set_option
@@ -34,7 +33,13 @@ def command(target: Path, sets: tuple[str, ...], fix: bool, as_json: bool) -> in
     """
     from ..mend import findings
 
-    opened = open_target(target, sets)
+    try:
+        opened = open_target(target, sets)
+    except CnnSpecError as error:
+        if not as_json or isinstance(error, InternalError):
+            raise
+        render.show(to_json({"ok": False, "file": str(target), "diagnostics": unread(error, target)}))
+        return error.exit_code
     compiler = opened.compiler
     found = findings(compiler.source, compiler.settings)
     if fix and opened.run is not None:
@@ -68,6 +73,17 @@ def command(target: Path, sets: tuple[str, ...], fix: bool, as_json: bool) -> in
     return 0
 
 
+def unread(error: CnnSpecError, target: Path) -> list[dict[str, object]]:
+    """Return the finding of a file that could not be read as a spec at all, as JSON-ready values."""
+    if isinstance(error, SpecError):
+        return [d.as_dict() for d in error.diagnostics]
+    told = error if isinstance(error, DataError) else DataError(str(error), path=target)
+    place: dict[str, object] = {"file": str(told.path or target), "line": None, "column": None}
+    notes = [f"{word}: {text}" for word, text in (("expected", told.expected), ("found", told.found)) if text]
+    finding = {"code": "file", "severity": "error", "message": told.message, **place}
+    return [{**finding, "label": told.field, "notes": notes, "trail": [], "hint": told.hint}]
+
+
 def offer(opened: Target, target: Path, found: tuple[Diagnostic, ...]) -> None:
     """Say how many of the findings ``--fix`` would mend, where it mends any."""
     if opened.run is not None or not any(d.fix is not None and d.fix.sure for d in found):
@@ -85,6 +101,7 @@ def mend_file(
 ) -> tuple[Target, tuple[Diagnostic, ...]]:
     """Make the sure edits in the file; return it anew, and the diagnostics that are left."""
     from ..mend import mend, uncovered
+    from ..spec_file import encode
     from .rewrite import refuse_what_is_no_file, rewrite
 
     refuse_what_is_no_file(target)
@@ -92,8 +109,8 @@ def mend_file(
     before = compiler.source
     mended = mend(before, compiler.settings)
     if mended.edits:
-        mark = codecs.BOM_UTF8 if target.read_bytes().startswith(codecs.BOM_UTF8) else b""
-        rewrite(target, mark + before.text.encode("utf-8"), mark + mended.source.text.encode("utf-8"))
+        content = target.read_bytes()
+        rewrite(target, encode(before.text, content), encode(mended.source.text, content))
         opened = open_target(target, sets)
         if show:
             print_changes(before.text, mended.source.text, str(target))

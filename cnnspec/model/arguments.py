@@ -16,7 +16,16 @@ from ..syntax import ast
 from ..text import plain
 from .forms import written
 from .guess import hint_of, meant
-from .misfits import keys_without_equals, missing_argument, name_of, no_equals, surplus_argument, swapped, unknown_key
+from .misfits import (
+    keys_without_equals,
+    missing_argument,
+    name_of,
+    no_equals,
+    product_for_size,
+    surplus_argument,
+    swapped,
+    unknown_key,
+)
 from .values import Dims, Fault, LabelValue, NotKnown, Scope, Value, Word, describe, evaluate, unknown_name
 
 YES_NO = {"yes": True, "no": False}
@@ -92,6 +101,9 @@ def bind(
         try:
             bound.values[target] = convert(name, fields[target], argument.value, scope)
             bound.spans[target] = argument.span
+            product = product_for_size(name, fields[target], argument.value)
+            if product is not None:
+                report(product)
         except Fault as fault:
             changed_places = swapped(name, fields[target], argument, arguments)
             report(changed_places or fault.diagnostic)

@@ -50,7 +50,10 @@ class Expander:
         self.called: set[str] = set()
 
     def report(self, diagnostic: Diagnostic, env: Env) -> Cursor:
-        """Report an error with the way it was reached; what follows it is not judged by shape."""
+        """Report a finding with the way it was reached; what follows an error is not judged by shape."""
+        if diagnostic.severity == "warning":
+            self._report(replace(diagnostic, trail=env.trail))
+            return LOST
         self.lost = True
         self.errors += 1
         self._report(replace(diagnostic, trail=env.trail))

@@ -122,6 +122,27 @@ def swapped(name: str, a: Attr, argument: ast.Argument, arguments: Sequence[ast.
     return Diagnostic("type", message, span, f"{a.key}: {a.doc}", hint=f"write  {name} {fix.replacement}", fix=fix)
 
 
+def product_for_size(name: str, a: Attr, expr: ast.Expr) -> Diagnostic | None:
+    """Return the warning for ``conv 16 3*3``: a product of two numbers is one number, a filter of 9x9."""
+    if a.kind not in ("size", "window", "padding") or not isinstance(expr, ast.Arithmetic) or len(expr.rest) != 1:
+        return None
+    rows, (operator, columns) = expr.first, expr.rest[0]
+    if operator != "*" or not isinstance(rows, ast.Number) or not isinstance(columns, ast.Number):
+        return None
+    if not isinstance(rows.value, int) or not isinstance(columns.value, int):
+        return None
+    side, size = rows.value * columns.value, f"{rows.value}x{columns.value}"
+    return Diagnostic(
+        "shape",
+        f"{name_of(name, a)} is a product: {expr.span.text} is {side}x{side}",
+        expr.span,
+        "rows and columns are written with x",
+        hint=f"write  {size}  if that is meant, else  {side}",
+        fix=Fix(expr.span, size, sure=False),
+        severity="warning",
+    )
+
+
 def missing_argument(name: str, attrs: Mapping[str, Attr], missing: Attr, head: Span) -> Diagnostic:
     examples = {"size": "3x3", "window": "2", "int": "64", "float": "0.1", "str": '"path"'}
     example = "3" if name == "repeat" else examples.get(missing.kind, "...")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import codecs
 import os
+import re
 from pathlib import Path
 
 from ..errors import DataError, Diagnostic, SpecError, did_you_mean
 from ..reading import open_file
 from ..source import Source, Span
 from .parser import MAX_BYTES, too_large
+
+_LONE_RETURN = re.compile("\r(?!\n)")  # ends the lines of old Macs
 
 
 def read_source(path: Path) -> Source:
@@ -31,14 +35,17 @@ def read_source(path: Path) -> Source:
 
 
 def decode(name: str, data: bytes) -> Source:
-    """Return the text of a spec from its bytes. Raises SpecError at the first byte that is not UTF-8."""
+    """Return the text of a spec from its bytes. Raises SpecError at the first byte that is not UTF-8.
+
+    Lines may end in a line feed, in a carriage return or in both; a carriage return alone is read as a line feed, so
+    that places stay as they are, and :func:`encode` writes it back.
+    """
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         start = error.start + (3 if data.startswith(b"\xef\xbb\xbf") else 0)
-        readable = data[:start].decode("utf-8", "replace")
-        line_end = data.find(b"\n", start)
-        rest = data[start : line_end if line_end >= 0 else len(data)].decode("latin-1")
+        readable = _LONE_RETURN.sub("\n", data[:start].decode("utf-8", "replace"))
+        rest = re.split("[\r\n]", data[start:].decode("latin-1"), maxsplit=1)[0]
         source = Source(name, readable + "".join(c if c.isprintable() else "?" for c in rest))
         here = Span(source, len(readable), len(readable) + 1)
         raise SpecError(
@@ -52,7 +59,18 @@ def decode(name: str, data: bytes) -> Source:
                 )
             ]
         ) from None
-    return Source(name, text)
+    return Source(name, _LONE_RETURN.sub("\n", text))
+
+
+def encode(text: str, like: bytes) -> bytes:
+    """Return a text that was decoded from ``like``, and perhaps edited since, with its byte order mark and line ends."""
+    ends = ["\r" if end == b"\r" else "\n" for end in re.findall(rb"\r\n|\r|\n", like)]
+    lines = text.split("\n")
+    if "\r" in ends:
+        if len(lines) != len(ends) + 1:  # an edit made or took lines
+            ends = [ends[0]] * (len(lines) - 1)
+        text = "".join(part for pair in zip(lines, [*ends, ""], strict=True) for part in pair)
+    return (codecs.BOM_UTF8 if like.startswith(codecs.BOM_UTF8) else b"") + text.encode("utf-8")
 
 
 def _other_specs(path: Path) -> str:

@@ -49,7 +49,7 @@ def test_a_link_leads_on_to_the_same_file(cli: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
-@pytest.mark.parametrize("end", [b"\r\n", b"\n"])
+@pytest.mark.parametrize("end", [b"\r\n", b"\n", b"\r"])
 @pytest.mark.parametrize("last", [True, False])
 def test_line_ends_and_byte_order_mark_stay(cli: Run, tmp_path: Path, mark: bytes, end: bytes, last: bool) -> None:
     def as_bytes(text: str) -> bytes:
@@ -58,6 +58,13 @@ def test_line_ends_and_byte_order_mark_stay(cli: Run, tmp_path: Path, mark: byte
     (tmp_path / "net.cnn").write_bytes(as_bytes(WRONG))
     assert cli("check", "net.cnn", "--fix").code == 0
     assert (tmp_path / "net.cnn").read_bytes() == as_bytes(RIGHT)
+
+
+def test_line_ends_of_many_kinds_stay(cli: Run, tmp_path: Path) -> None:
+    mixed = b"input 8x8x1\r\n# a\r\rconvv 4 3x3\nflatten -> dense 10\r"
+    (tmp_path / "net.cnn").write_bytes(mixed)
+    assert cli("check", "net.cnn", "--fix").code == 0
+    assert (tmp_path / "net.cnn").read_bytes() == mixed.replace(b"convv", b"conv")
 
 
 def test_a_read_only_file_stays(cli: Run, tmp_path: Path) -> None:

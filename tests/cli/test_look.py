@@ -164,6 +164,20 @@ def test_check_json(cli: Run, tmp_path: Path) -> None:
     assert json.loads(cli("check", ROOT / "specs" / "lenet5.cnn", "--json").out)["ok"] is True
 
 
+def test_check_json_tells_files_that_cannot_be_read_as_a_spec(cli: Run, tmp_path: Path) -> None:
+    (tmp_path / "latin.cnn").write_bytes("input 8x8x1  # Größe\n".encode("latin-1"))
+    (tmp_path / "huge.cnn").write_bytes(b"\n" * 1_000_001)
+    codes = {"latin.cnn": "encoding", "huge.cnn": "too-large", "missing.cnn": "file", ".": "file"}
+    for name, code in codes.items():
+        result = cli("check", name, "--json")
+        found = json.loads(result.out)
+        (finding,) = found["diagnostics"]
+        assert (result.code, found["ok"], found["file"]) == (1, False, name)
+        assert (finding["code"], finding["severity"], finding["file"]) == (code, "error", name)
+        assert finding["message"]
+        assert result.err == ""
+
+
 def test_check_judges_the_expectations_that_need_no_training(cli: Run, tmp_path: Path) -> None:
     text = "input 4x4x1 -> flatten -> dense 2\nexpect params == 34\nexpect test.accuracy >= 90%\n"
     (tmp_path / "net.cnn").write_text(text)

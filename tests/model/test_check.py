@@ -7,11 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cnnspec.compiler import Compiler
+from cnnspec.errors import SpecError
 from cnnspec.model.expects import judge
 from cnnspec.model.model import Expect
 from cnnspec.model.names import NameScope
 from cnnspec.model.values import FUNCTIONS, round8
 from cnnspec.source import Source, Span
+from cnnspec.spec_file import decode
 
 
 def model(text: str):
@@ -182,3 +184,26 @@ def test_judge():
     (failed,) = judge([expect("test.accuracy", ">", 0.895), expect("val.loss", "<", 0)], known)
     assert failed.message == "expected test.accuracy > 89.50 %, found 89.50 %"
     assert len(judge([expect("test.accuracy", ">=", 0.9)], {"test.accuracy": float("nan")})) == 1
+
+
+def test_a_product_for_a_size_is_warned_of_and_what_follows_is_still_judged():
+    """``3*3`` is a filter of 9x9: right in the language, and hardly meant."""
+    found = model("input 28x28x1\nconv 4 3*3\nmaxpool 2*2\nflatten -> dense 10").warnings
+    assert [(w.severity, w.span.line, w.span.text, w.hint[:10]) for w in found] == [
+        ("warning", 2, "3*3", "write  3x3"),
+        ("warning", 3, "2*2", "write  2x2"),
+    ]
+    assert "9x9" in found[0].message
+    assert not model("param k = 3\ninput 28x28x1\nconv 4 k*3 -> conv 2*2 3x3 -> maxpool 4").warnings
+    with pytest.raises(SpecError, match="larger than its input"):
+        model("input 8x8x1\nconv 4 1*3 -> maxpool 9")
+
+
+def test_lines_may_end_as_on_an_old_mac():
+    text = "input 8x8x1\nconv 4 3x3 -> relu\n\nflatten -> dense 10\n"
+    for end in ("\r", "\r\n"):
+        source = decode("model.cnn", text.replace("\n", end).encode())
+        assert [x.span.line for x in Compiler(source).model.layers] == [2, 2, 4, 4]
+        with pytest.raises(SpecError) as caught:
+            Compiler(decode("model.cnn", text.replace("dense", "dnse").replace("\n", end).encode())).model  # noqa: B018
+        assert str(caught.value.diagnostics[0].span) == "model.cnn:4:12"
