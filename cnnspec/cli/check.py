@@ -101,7 +101,7 @@ def mend_file(
 ) -> tuple[Target, tuple[Diagnostic, ...]]:
     """Make the sure edits in the file; return it anew, and the diagnostics that are left."""
     from ..mend import mend, uncovered
-    from ..spec_file import encode
+    from ..syntax.spec_file import encode
     from .rewrite import refuse_what_is_no_file, rewrite
 
     refuse_what_is_no_file(target)

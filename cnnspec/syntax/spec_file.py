@@ -63,7 +63,7 @@ def decode(name: str, data: bytes) -> Source:
 
 
 def encode(text: str, like: bytes) -> bytes:
-    """Return a text that was decoded from ``like``, and perhaps edited since, with its byte order mark and line ends."""
+    """Return a text decoded from ``like``, and perhaps edited since, with its byte order mark and line ends."""
     ends = ["\r" if end == b"\r" else "\n" for end in re.findall(rb"\r\n|\r|\n", like)]
     lines = text.split("\n")
     if "\r" in ends:

@@ -13,7 +13,7 @@ from cnnspec.model.model import Expect
 from cnnspec.model.names import NameScope
 from cnnspec.model.values import FUNCTIONS, round8
 from cnnspec.source import Source, Span
-from cnnspec.spec_file import decode
+from cnnspec.syntax.spec_file import decode
 
 
 def model(text: str):
