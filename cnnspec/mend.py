@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -59,6 +61,17 @@ def findings(source: Source, settings: Settings = None) -> tuple[Diagnostic, ...
         return Compiler(source, settings).model.warnings
     except SpecError as error:
         return error.diagnostics
+
+
+def encode(text: str, like: bytes) -> bytes:
+    """Return a text decoded from ``like``, and perhaps edited since, with its byte order mark and line ends."""
+    ends = ["\r" if end == b"\r" else "\n" for end in re.findall(rb"\r\n|\r|\n", like)]
+    lines = text.split("\n")
+    if "\r" in ends:
+        if len(lines) != len(ends) + 1:  # an edit made or took lines
+            ends = [ends[0]] * (len(lines) - 1)
+        text = "".join(part for pair in zip(lines, [*ends, ""], strict=True) for part in pair)
+    return (codecs.BOM_UTF8 if like.startswith(codecs.BOM_UTF8) else b"") + text.encode("utf-8")
 
 
 def apply_fixes(source: Source, diagnostics: Iterable[Diagnostic]) -> tuple[str, int]:

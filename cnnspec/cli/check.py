@@ -100,8 +100,7 @@ def mend_file(
     opened: Target, target: Path, sets: tuple[str, ...], *, show: bool
 ) -> tuple[Target, tuple[Diagnostic, ...]]:
     """Make the sure edits in the file; return it anew, and the diagnostics that are left."""
-    from ..mend import mend, uncovered
-    from ..syntax.spec_file import encode
+    from ..mend import encode, mend, uncovered
     from .rewrite import refuse_what_is_no_file, rewrite
 
     refuse_what_is_no_file(target)

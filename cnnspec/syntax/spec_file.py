@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import os
 import re
 from pathlib import Path
@@ -38,7 +37,7 @@ def decode(name: str, data: bytes) -> Source:
     """Return the text of a spec from its bytes. Raises SpecError at the first byte that is not UTF-8.
 
     Lines may end in a line feed, in a carriage return or in both; a carriage return alone is read as a line feed, so
-    that places stay as they are, and :func:`encode` writes it back.
+    that places stay as they are; :func:`cnnspec.mend.encode` writes it back.
     """
     try:
         text = data.decode("utf-8-sig")
@@ -60,17 +59,6 @@ def decode(name: str, data: bytes) -> Source:
             ]
         ) from None
     return Source(name, _LONE_RETURN.sub("\n", text))
-
-
-def encode(text: str, like: bytes) -> bytes:
-    """Return a text decoded from ``like``, and perhaps edited since, with its byte order mark and line ends."""
-    ends = ["\r" if end == b"\r" else "\n" for end in re.findall(rb"\r\n|\r|\n", like)]
-    lines = text.split("\n")
-    if "\r" in ends:
-        if len(lines) != len(ends) + 1:  # an edit made or took lines
-            ends = [ends[0]] * (len(lines) - 1)
-        text = "".join(part for pair in zip(lines, [*ends, ""], strict=True) for part in pair)
-    return (codecs.BOM_UTF8 if like.startswith(codecs.BOM_UTF8) else b"") + text.encode("utf-8")
 
 
 def _other_specs(path: Path) -> str:
