@@ -7,7 +7,6 @@ import math
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import chain
-from itertools import count as count_from
 from pathlib import Path
 from typing import IO, Any
 
@@ -42,12 +41,11 @@ def open_csv(settings: DataSettings, input_shape: Shape, classes: int | None, ba
         column of a field that is no number.
     """
     source = settings.source
-    named = {"train": source.path, "val": source.val, "test": source.test}
     parts = {}
-    for part, name in named.items():
+    for part, name in (("train", source.path), ("val", source.val), ("test", source.test)):
         if name:
             path = named_path(base, name)
-            pixels, labels, column = read_table(path, math.prod(input_shape), source.label, source.first)
+            pixels, labels, column = read_table(path, math.prod(input_shape), source.label)
             if not source.label and classes:
                 _check_side(pixels, labels, range(source.first, source.first + classes), path, column)
             parts[part] = Part(_images(pixels, input_shape, source.transpose), labels, "pixels", column, path)
@@ -68,7 +66,7 @@ def open_csv(settings: DataSettings, input_shape: Shape, classes: int | None, ba
     )
 
 
-def read_table(path: Path, count: int, label: str = "", first: int = 0) -> tuple[np.ndarray, np.ndarray, str]:
+def read_table(path: Path, count: int, label: str = "") -> tuple[np.ndarray, np.ndarray, str]:
     """Return (pixels [N, count], labels int64[N], name of their column) of a table, gzipped or plain.
 
     Parameters
@@ -118,16 +116,15 @@ def read_table(path: Path, count: int, label: str = "", first: int = 0) -> tuple
 
 def _check_side(pixels: np.ndarray, labels: np.ndarray, known: range, path: Path, column: str) -> None:
     """Raise DataError where the labels are those of the last column, and not of the first."""
-    first, last = labels, pixels[:, -1]
-    if np.isin(first, known).all() or not np.isin(last, known).all() or len(np.unique(last)) < 2:
+    wrong, last = np.flatnonzero(~np.isin(labels, known)), pixels[:, -1]
+    if not len(wrong) or not np.isin(last, known).all() or len(np.unique(last)) < 2:
         return
-    wrong = int(np.flatnonzero(~np.isin(first, known))[0])
     raise DataError(
         "the first column holds no class numbers, and the last one does",
         path=path,
-        field=f"{column}[{wrong}]",
+        field=f"{column}[{wrong[0]}]",
         expected=f"{known[0]} to {known[-1]}",
-        found=str(first[wrong]),
+        found=str(labels[wrong[0]]),
         hint='label="-1" behind the path names the last column',
     )
 
@@ -141,10 +138,7 @@ def _images(pixels: np.ndarray, input_shape: Shape, transpose: bool) -> np.ndarr
 
 def _lines(stream: IO[bytes], path: Path) -> Iterator[tuple[int, str]]:
     """Yield (number from 1, text) of the lines that hold something."""
-    for number in count_from(1):
-        raw = stream.readline(LINE_NBYTES + 1)
-        if not raw:
-            return
+    for number, raw in enumerate(iter(lambda: stream.readline(LINE_NBYTES + 1), b""), 1):
         wrong = partial(DataError, path=path, field=f"line {number:,}")
         if number == 1 and raw[:4] == b"PK\x03\x04":
             raise DataError("this is a zip file, not a table", path=path, hint=f"unzip {path}, and name the .csv")
@@ -279,9 +273,9 @@ def _whole(values: np.ndarray, numbers: list[int], name: str, path: Path) -> np.
         raise DataError(
             "the label is not a whole number",
             path=path,
-            field=f"line {numbers[int(wrong[0])]:,}, {name}",
+            field=f"line {numbers[wrong[0]]:,}, {name}",
             expected="the number of a class",
-            found=f"{values[int(wrong[0])]:g}",
+            found=f"{values[wrong[0]]:g}",
             hint='label="NAME" behind the path says which column holds the labels',
         )
     return values.astype(np.int64)

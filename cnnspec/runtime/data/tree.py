@@ -30,7 +30,7 @@ class Tree:
     folders : the folder of each part that is one, by ``train``, ``val`` and ``test``; empty where there are none.
     parts : the pictures of each part by class; ``train`` is always there, with all classes, the others where they
         hold a picture.
-    notes : what a person should know: how parts were recognised, what is left out.
+    notes : remarks for a person: how parts were recognised, and the files that are left out.
     """
 
     root: Path
@@ -90,9 +90,9 @@ def look(root: Path) -> Tree:
     for part in ("val", "test"):
         if part in parts:
             other = _Part(parts[part], *_entries(parts[part], left), left)
-            listed = _match(other, train.classes, notes)
-            if listed:
-                pictures[part] = listed
+            matched = _match(other, train.classes, notes)
+            if matched:
+                pictures[part] = matched
     return Tree(root, parts, pictures, (*notes, *left.notes()))
 
 
@@ -132,7 +132,7 @@ def pictures_below(folder: Path) -> tuple[list[Path], list[str]]:
 
 
 class _LeftOut:
-    """Counts what is left out, and remembers an example of each kind."""
+    """Files and folders that are left out, by kind and reason."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -328,7 +328,7 @@ def _classes_below(folders: Sequence[Path]) -> Path | None:
 
 
 def _tell_classes(train: _Part, notes: list[str]) -> None:
-    """Note what is odd about the class folders."""
+    """Note the class folders that a person may have meant otherwise."""
     if train.deeper:
         notes.append(
             f"{some(len(train.deeper), 'picture')} in folders below a class folder count for that class, such as "
