@@ -49,7 +49,7 @@ def write_whole(
 
 
 def part_name(name: str) -> str:
-    """Return what a file or folder is called until it is whole; it names this process."""
+    """Return the name of a file or folder until it is whole; it names this process."""
     made = f"{part_stem(name)}{process_name()}-{next(_numbers)}{PART}"
     _writing[made] = name
     return made
@@ -61,7 +61,7 @@ def part_stem(name: str) -> str:
 
 
 def being_written(part: str) -> str | None:
-    """Return what a part that this process writes will be called, None for any other name."""
+    """Return the final name of a part that this process writes, None for any other name."""
     return _writing.get(part)
 
 

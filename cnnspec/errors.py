@@ -143,7 +143,7 @@ class MachineError(DataError):
 
 
 class DataWarning(UserWarning):
-    """What Python is told of data that can be used, but should be known: ``warnings.warn`` carries it."""
+    """A remark for Python on data that can be used: ``warnings.warn`` carries it."""
 
 
 class InternalError(CnnSpecError):

@@ -122,7 +122,7 @@ Key = tuple[str, str]
 
 
 def _key(d: Diagnostic) -> Key:
-    """Return what two diagnostics share that tell the same mistake; its place moves with the text."""
+    """Return the code and the message, which two diagnostics of one mistake share; the place moves with the text."""
     return d.code, d.message
 
 

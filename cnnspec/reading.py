@@ -196,7 +196,7 @@ def cannot_read(path: object, error: OSError | ValueError, field: str = "") -> D
 
 
 def special_kind(path: Path | str) -> str | None:
-    """Return what a path leads to, as ``a device``; None where it is a regular file, or there is nothing."""
+    """Return the kind of a path, as ``a device``; None where it is a regular file, or there is nothing."""
     try:
         mode = os.stat(path).st_mode
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""What Python shows a person: the views of the command line, and warnings.
+"""Progress and warnings that Python shows a person: by the views of the command line.
 
 The package itself prints nothing: docs/adr/0021-python-shows-the-views-of-the-command-line.md.
 """
@@ -25,7 +25,7 @@ def tell(*notes: str) -> None:
 
 
 def training_view(progress: bool | None) -> AbstractContextManager[Reporter | None]:
-    """Return what shows a training: the command line's view where it is asked for or a person looks on."""
+    """Return the command line's view of a training, where it is asked for or a person looks on."""
     from .cli.progress import TrainingView
     from .cli.render import in_notebook
 
@@ -34,7 +34,7 @@ def training_view(progress: bool | None) -> AbstractContextManager[Reporter | No
 
 
 def compile_view(progress: bool | None) -> AbstractContextManager[Progress | None]:
-    """Return what shows kernels that compile, as :func:`training_view` does for a training."""
+    """Return the command line's view of kernels that compile; None and True as in :func:`training_view`."""
     from .cli.progress import CompileView
 
     return nullcontext() if progress is False else CompileView(watched=progress is None)

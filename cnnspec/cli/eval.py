@@ -102,7 +102,7 @@ def command(
 
 
 def as_dict(found: Evaluation, names: Sequence[str], mistakes: bool) -> dict[str, object]:
-    """Return what was measured as JSON-ready values, with the list of ``mistakes`` where it is asked for."""
+    """Return the results as JSON-ready values, with the list of ``mistakes`` where it is asked for."""
     listed = [
         {
             "sample": m.sample,

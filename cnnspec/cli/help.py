@@ -176,7 +176,7 @@ def exactly(query: str) -> list[Topic]:
 
 
 def translated(query: str) -> str | None:
-    """Return what a word of another library is called here: ``dense`` for ``Linear``."""
+    """Return the name that a word of another library has here: ``dense`` for ``Linear``."""
     ours = layer_elsewhere(query) or word_elsewhere(query.replace(" ", "")) or key_elsewhere(query)
     return None if ours == query else ours
 

@@ -16,7 +16,7 @@ from ..text import plain
 
 
 def catalogue() -> dict[str, dict[str, type]]:
-    """Return what a spec may write, by group: ``layers``, and the statements of its sections."""
+    """Return the words that a spec may write, by group: ``layers``, and the statements of its sections."""
     layers = sorted(LAYERS.items(), key=lambda item: _rank(item[1]))
     return {"layers": dict(layers), **{statement: dict(words) for statement, words in SETTINGS.items()}}
 
@@ -39,7 +39,7 @@ def is_one_form(word: str, cls: type) -> bool:
 
 
 def default_of(a: Attr) -> str:
-    """Return what holds where a field is not written, in words."""
+    """Return the value of a field that is not written, in words."""
     if a.default is REQUIRED:
         return "required"
     text = format_default(a.default)
@@ -47,7 +47,7 @@ def default_of(a: Attr) -> str:
 
 
 def takes(a: Attr) -> str:
-    """Return what a field accepts, in words."""
+    """Return the values that a field accepts, in words."""
     kinds = {
         "int": "a whole number",
         "float": "a number",

@@ -1,4 +1,4 @@
-"""What a person sees: diagnostics, tables, live lines. The only module that prints, and that imports rich.
+"""The output that a person sees: diagnostics, tables, live lines. The only module that prints, and that imports rich.
 
 Colour is a layer on top of plain text: with NO_COLOR, in a pipe or in a file, the same words come without it. What is
 printed passes through :func:`cnnspec.text.visible`, so that no file, class or spec can talk to the terminal.

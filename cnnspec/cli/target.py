@@ -1,4 +1,4 @@
-"""What commands share: the first argument, a .cnn file or a run folder, and common options."""
+"""The arguments that commands share: the first, a .cnn file or a run folder, and common options."""
 
 from __future__ import annotations
 

@@ -126,7 +126,7 @@ def judged(result: TrainResult, model: Model) -> list[Verdict]:
 
 
 def print_result(result: TrainResult, model: Model) -> None:
-    """Print what the run came to, where it lies, and what to type next."""
+    """Print the results of the run, its folder, and the commands that may follow."""
     rows: list[tuple[str, str]] = []
     if result.status == "early_stop":
         rows.append(("stopped early", f"after {len(result.history)} epochs"))

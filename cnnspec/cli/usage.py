@@ -16,7 +16,7 @@ from .target import newest_runs
 
 
 def usage_of(error: click.ClickException) -> str:
-    """Return what click says of a wrong command, in which arguments are quoted, as a person would say it."""
+    """Return the words of click on a wrong command, in which arguments are quoted, as a person would say them."""
     written = io.StringIO()
     if isinstance(error, click.UsageError) and error.ctx is not None:
         error.ctx.color = True  # else click takes out of a quoted name what looks like a colour
@@ -35,7 +35,7 @@ def usage_of(error: click.ClickException) -> str:
 
 
 def option_of_setting(error: click.NoSuchOption) -> str:
-    """Return what says the same as an option that is named like a setting: ``--optimizer adam``; else ""."""
+    """Return the way to write an option that is named like a setting: ``--optimizer adam``; else ""."""
     from ..model.overrides import settings_named
 
     names = {opt for param in error.ctx.command.params for opt in param.opts} if error.ctx is not None else set()

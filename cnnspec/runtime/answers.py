@@ -28,7 +28,7 @@ LIGHT, DARK = 0.65, 0.35  # mean brightness from which an image is mostly light,
 
 
 class Predicting(Protocol):
-    """What predictions need of a network (runtime/network.py)."""
+    """The part of a network (runtime/network.py) that predictions need."""
 
     def predict(self, x: np.ndarray) -> np.ndarray: ...
 
@@ -100,7 +100,7 @@ def normalised(model: Model, pixels: np.ndarray, white: float) -> np.ndarray:
 
 
 def answer(network: Predicting, model: Model, pixels: np.ndarray, white: float) -> np.ndarray:
-    """Return what a net says of pixels [N, H, W, C]: probabilities float32[N, classes], or the outputs for ``mse``.
+    """Return the answers of a net on pixels [N, H, W, C]: probabilities float32[N, classes]; outputs for ``mse``.
 
     Parameters
     ----------
@@ -177,7 +177,7 @@ class Pictures:
                 yield file, x if isinstance(x, DataError) else next(found)
 
     def notes(self, option: str) -> list[str]:
-        """Return what is odd about the pictures; ``option`` is what turns light and dark around."""
+        """Return remarks on odd pictures; ``option`` is the name of the switch that turns light and dark around."""
         return [*self._findings.notes(), *self._light_or_dark(option)]
 
     def _light_or_dark(self, option: str) -> list[str]:

@@ -154,7 +154,7 @@ def _count(path: Path, name: str, value: np.ndarray) -> np.ndarray:
 
 
 def read_content(path: Path | str) -> dict[str, Any]:
-    """Return what a file of :func:`save_checkpoint` says of its weights, unproved; nothing for another tool's file.
+    """Return the text of a file of :func:`save_checkpoint` on its weights, unproved; {} for another tool's file.
 
     Raises
     ------

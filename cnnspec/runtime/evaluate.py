@@ -21,7 +21,7 @@ SPLITS = ("test", "val", "train")
 
 
 class Evaluable(Protocol):
-    """What evaluation needs of a network (runtime/network.py)."""
+    """The part of a network (runtime/network.py) that evaluation needs."""
 
     def eval_step(self, x: np.ndarray, target: np.ndarray, *, outputs: bool = False) -> Any: ...
 

@@ -1,4 +1,4 @@
-"""What training tells the outside: one protocol, so that the loop neither prints nor knows a terminal."""
+"""The events of training: one protocol, so that the loop neither prints nor knows a terminal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What is known when training starts.
+    """The facts of a run that are known when training starts.
 
     ``epoch`` and ``step`` are where it starts (1 and 0, more after ``--resume``). A run folder is made only
     when the kernels are there; ``TrainResult.folder`` names it.
@@ -36,7 +36,7 @@ class RunInfo:
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a run came to.
+    """The results of a run.
 
     Attributes
     ----------

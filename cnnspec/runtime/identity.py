@@ -1,4 +1,4 @@
-"""What makes two specs the same net: one line a layer, and the sha256 of those lines."""
+"""The identity of a net, by which two specs are the same: one line a layer, and the sha256 of those lines."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ def spec_sha256(model: Model) -> str:
 
 
 def used_as(model: Model) -> tuple[object, ...]:
-    """Return what a trained net needs in use: all of it must be that of the training."""
+    """Return the parts of a model that a trained net is used with: all of them must be those of the training."""
     data = model.data
     reading = (data.source, data.normalize) if data is not None else ()
     return net_lines(model), model.train.loss, *reading
 
 
 def train_settings(settings: TrainSettings, data: DataSettings | None = None) -> dict[str, str]:
-    """Return what steers the course of training as texts by key, such as ``optimizer.lr``."""
+    """Return the settings that steer the course of training as texts by key, such as ``optimizer.lr``."""
     found: dict[str, str] = {}
     for f in dataclasses.fields(settings):
         value = getattr(settings, f.name)

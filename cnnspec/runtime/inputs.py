@@ -1,4 +1,4 @@
-"""What a net is fed: the scale of its inputs, and how many samples each class has, told where they look wrong."""
+"""The inputs of a net: their scale, and how many samples each class has, told where they look wrong."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def samples_of(split: Split, most: int = IN_MEMORY) -> tuple[np.ndarray, np.ndar
 
 
 def scale_warnings(model: Model) -> list[Diagnostic]:
-    """Return what the checker has already warned of in the spec's ``normalize``."""
+    """Return the warnings of the checker on the spec's ``normalize``."""
     return [w for w in model.warnings if w.span.text.lstrip().startswith("normalize")]
 
 

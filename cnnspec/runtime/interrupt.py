@@ -61,7 +61,7 @@ class Interrupt:
 
 
 def _leave_terminal() -> None:
-    """Send what would be written to a terminal to nowhere: the terminal is gone, and writing to it would fail."""
+    """Send all output to a terminal to nowhere: the terminal is gone, and writing to it would fail."""
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         try:

@@ -30,7 +30,7 @@ FALLING, WILD = 1.02, 1.5  # of the loss of the best constant answer: what may s
 
 @dataclass(frozen=True)
 class Guess:
-    """What the best constant answer reaches on labels: the share of the largest class (NaN for numbers), the loss."""
+    """Results of the best constant answer on labels: the share of the largest class (NaN for numbers), the loss."""
 
     share: float
     loss: float
@@ -82,7 +82,7 @@ def _variance(targets: np.ndarray) -> float:
 def after_training(
     model: Model, data: Dataset, network: Any, metrics: Mapping[str, float], losses: Sequence[float], steps: int
 ) -> list[str]:
-    """Return what a finished run should be told of a net that has not learned.
+    """Return remarks on a net that has not learned, for a finished run.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def after_training(
 
 
 def after_evaluation(model: Model, data: Dataset, network: Any, part: str, found: Evaluation) -> list[str]:
-    """Return what should be told of weights that do no better on a split than a constant answer."""
+    """Return remarks on weights that do no better on a split than a constant answer."""
     split = getattr(data, part)
     guess = guess_of(model, split)
     if not math.isfinite(found.loss):

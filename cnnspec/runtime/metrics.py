@@ -1,4 +1,4 @@
-"""What a run watches: which metric is better, when it has stalled, and which there are at all."""
+"""The metrics that a run watches: which is better, when one has stalled, and which there are at all."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def has_stalled(history: Sequence[Mapping[str, Any]], stop: Patience | None) -> 
 def measured_of(
     history: Sequence[Mapping[str, Any]], best: Mapping[str, Any] | None, test: Mapping[str, float]
 ) -> dict[str, float]:
-    """Return what is known of the final weights: the metrics of their epoch, and those of the test."""
+    """Return the metrics of the final weights: of their epoch, and of the test."""
     row = history[best["epoch"] - 1] if best is not None else history[-1] if history else {}
     return {**{key: value for key, value in row.items() if "." in key}, **test}
 

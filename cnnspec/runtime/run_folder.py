@@ -155,7 +155,7 @@ class RunFolder:
 
     @property
     def settings(self) -> tuple[tuple[str, str], ...]:
-        """What ``--set`` changed when the run began."""
+        """The settings that ``--set`` changed when the run began."""
         return tuple((key, value) for key, value in self.manifest.get("set", []))
 
     @property
@@ -170,7 +170,7 @@ class RunFolder:
         return self.manifest.get("exact", False) is True
 
     def compiler(self, changes: Mapping[str, str], options: Options) -> Compiler:
-        """Return the spec of the run on its road, with what was set when it began; ``changes`` go before that."""
+        """Return the spec of the run on its road, with what was set when it began. ``changes`` overrule these."""
         options = replace(options, exact=options.exact or self.exact)
         return Compiler.from_path(self.spec_path, {**dict(self.settings), **changes}, options)
 

@@ -243,7 +243,7 @@ def _other_dtype(path: Path, name: str, dtype: str) -> DataError:
 
 
 def instead_of(path: Path) -> str:
-    """Return what helps where a file cannot be used: a neighbour that can."""
+    """Return the mend for a file that cannot be used: a neighbour that can."""
     for name in NEIGHBOURS:
         other = path.with_name(name)
         if other == path or not other.is_file():

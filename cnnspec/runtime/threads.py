@@ -30,9 +30,9 @@ NO_ENTRIES = Entries()
 
 @dataclass(frozen=True)
 class Threading:
-    """What runs the shards: ``layer`` is ``OpenMP`` or ``one thread``; ``count`` threads; ``note`` says what is amiss.
+    """The threads that run the shards: ``count`` of them, by ``layer``, which is ``OpenMP`` or ``one thread``.
 
-    ``entries`` are for the walker.
+    ``note`` says why there are fewer than were asked for. ``entries`` are for the walker.
     """
 
     layer: str
@@ -136,7 +136,7 @@ FORKED = "this process was forked from one that had computed: only one thread ru
 
 
 class Team:
-    """What is known of OpenMP's threads: whether this process has started them, and whether it must do without.
+    """The state of OpenMP's threads: whether this process has started them, and whether it must do without.
 
     A forked child has none of its parent's threads, but OpenMP's library waits for them, for ever. Where threads
     cannot be started, for want of memory or of numbers, it ends the process.

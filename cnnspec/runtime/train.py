@@ -139,7 +139,7 @@ def _start(
 
 
 def _remarks(model: Model, data: Dataset, *, anew: bool) -> list[str]:
-    """Return what a person should know before the first step; DataError where no step can be taken."""
+    """Return remarks for a person before the first step; DataError where no step can be taken."""
     old = run_around(model) if anew else None
     begins = (
         f"a new run begins with new weights; to go on with the old one: cnnspec train --resume {old.path}"

@@ -1,4 +1,4 @@
-"""What weights remember of their training: its classes, its data and the scale of that, and which epoch they are of.
+"""The record of their training that weights carry: its classes, its data and their scale, and the epoch.
 
 The record lies in the manifest of a run and, since weights travel alone, in the metadata of its checkpoints.
 """
@@ -233,7 +233,7 @@ class WeightsUsed:
         return str(self.file)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what is known of the weights as JSON-ready values."""
+        """Return file, kind and epoch of the weights as JSON-ready values."""
         return {"file": str(self.file), "kind": self.kind, "epoch": self.epoch}
 
 
