@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .abi.constants import OVERLAP_PIXELS
+from .abi.constants import OVERLAP_PIXELS, PANEL_WIDTHS
 
 # Relative speed of a tile by panel width: narrow panels load more per multiplication.
 _SPEED = {32: 1.0, 16: 0.95, 8: 0.85}
@@ -92,7 +92,7 @@ class FilterLayout:
 
 def panel_width(channels: int) -> int:
     """Return the width (8, 16 or 32) that wastes least on the last panel, weighed with its speed."""
-    return min((32, 16, 8), key=lambda w: (_cost(channels, w), -w))
+    return min(PANEL_WIDTHS, key=lambda w: (_cost(channels, w), -w))
 
 
 def tile_cost(channels: int) -> float:

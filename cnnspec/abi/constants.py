@@ -33,6 +33,7 @@ class Step(NamedTuple):
 STEP = Step()
 
 # Sizes of tiles that decide which kernel a layer gets.
+PANEL_WIDTHS = (8, 16, 32)  # output channels of a panel of filters
 DEEP = 384  # products of one part of a sum in conv2d_deep; longer sums lose digits in one float32 register
 NARROW_PITCHES = (1, 2, 3, 4, 6)  # elements from one window to the next that conv2d_narrow is compiled for
 NARROW_PIXELS = (8, 16)  # least and most output pixels of one tile of conv2d_narrow

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+from ..errors import InternalError
 from .signature import Signature, line_strides, parse, sample_strides, strides
 
 SIGNATURES: dict[str, tuple[str, str]] = {}  # family -> operands, arguments; see parse
@@ -26,6 +27,8 @@ def define(families: str, operands: str, arguments: str) -> None:
 def signature_of(kernel: str) -> Signature:
     """Return the signature of a kernel, e.g. ``affine2.masked.plus.f32``: the family, then words of the variant."""
     family, *words = kernel.split(".")
+    if family not in SIGNATURES:
+        raise InternalError(f"no signature: cnnspec/abi/kernels.py does not define {family}; please report this")
     return parse(*SIGNATURES[family], frozenset(words))
 
 

@@ -5,13 +5,12 @@ Filters lie in panels: [groups][C_out/width][kH][kW*C_in][width], padded with ze
 
 from __future__ import annotations
 
-from ..abi.constants import COPIED_ROWS, DEEP, FAR_BYTES
+from ..abi.constants import COPIED_ROWS, DEEP, FAR_BYTES, PANEL_WIDTHS
 from ._jit import as_float, kernel, stack, store_i64
 from .activate import FUNCTIONS, activate_f32, activate_f64
 from .machine import host
-from .tile import START_ADD, START_BIAS, START_ZERO, make_pack, make_tile, shape_of
+from .tile import START_ADD, make_pack, make_tile, shape_of
 
-WIDTHS = (8, 16, 32)
 # The weight gradient copies dy and x to the stack: 152 KiB of float32, 450 of float64 at most.
 BLOCK = 4096  # elements of one panel of dy that are copied side by side: half of the first-level cache
 PANELS = 8  # panels of dy that are copied together
@@ -200,7 +199,7 @@ def _register() -> None:
 
     machine = host()
     for bits, number, run in ((32, numba.float32, activate_f32), (64, numba.float64, activate_f64)):
-        for width in WIDTHS:
+        for width in PANEL_WIDTHS:
             rows = shape_of(machine, width, bits)[0]
             common = {"ROWS": rows, "WIDTH": width, "SIZE": bits // 8, "T": number}
             table = {"TABLE": TILES * rows, "stacked": stack(2 * TILES * rows)}
@@ -226,5 +225,3 @@ def _register() -> None:
 
 
 _register()
-
-__all__ = ["START_ADD", "START_BIAS", "START_ZERO", "WIDTHS", "conv2d", "conv2d_weight_grad"]

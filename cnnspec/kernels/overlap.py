@@ -18,14 +18,13 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from ..abi.constants import OVERLAP_PIXELS
+from ..abi.constants import OVERLAP_PIXELS, PANEL_WIDTHS
 from ._jit import kernel, stack, store_i64
 from .machine import Machine, host
 from .sweep import lanes_of
 from .tile import START_ZERO, make_tile, shape_of
 from .vectors import Vectors
 
-WIDTHS = (8, 16, 32)
 LEAST, MOST = OVERLAP_PIXELS
 
 # Bound for each variant by kernel(): the tile, its rows and columns, the width of a panel, the element's bytes and
@@ -115,7 +114,7 @@ def _register() -> None:
     machine = host()
     for bits, number in ((32, numba.float32), (64, numba.float64)):
         add, lanes = make_add_windows(machine, bits)
-        for width in WIDTHS:
+        for width in PANEL_WIDTHS:
             columns = width if machine.registers >= 32 else min(width, 2 * lanes_of(machine, bits))
             vectors = shape_of(machine, columns, bits)[1]
             limit = max(1, (24 if machine.registers >= 32 else 12) // vectors)  # sums that fit beside the filters

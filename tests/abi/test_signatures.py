@@ -81,6 +81,11 @@ def test_names_that_are_missing_or_unknown() -> None:
         pack("join.f32", {"x": 0, "y": 0}, {"start": 0, "elements": 1, "count": 1})
 
 
+def test_a_kernel_without_a_signature() -> None:
+    with pytest.raises(InternalError, match="does not define joined"):
+        pack("joined.f32", {}, {})
+
+
 def test_words_of_a_variant_add_and_take_away() -> None:
     def names(kernel: str) -> list[str]:
         return [field.name for field in signature_of(kernel).operands]
