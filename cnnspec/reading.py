@@ -263,9 +263,7 @@ def _left_of_limit() -> int | None:
     if allowed is None:
         return None
     try:
-        import resource
-
         with open("/proc/self/statm", encoding="ascii") as file:
-            return allowed - int(file.read().split()[0]) * resource.getpagesize()
-    except (ImportError, OSError, ValueError):
+            return allowed - int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
         return None

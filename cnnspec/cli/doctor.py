@@ -76,13 +76,13 @@ def guarded(check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
 
 def check_versions() -> Iterator[Finding]:
     """Versions: of Python and of what cnnspec computes with."""
-    from ..runtime.run_folder import versions
+    from ..runtime.installation import versions
 
     bits = "64-bit" if sys.maxsize > 2**32 else "32-bit"
     python = f"Python {platform.python_version()} ({bits}) on {platform.system()} {platform.machine()}"
     good = sys.version_info >= (3, 10) and bits == "64-bit"
     yield Finding("python", OK if good else BAD, python, "" if good else "Python 3.10 or newer, 64-bit")
-    found = {name: v for name, v in versions().items() if name not in ("cnnspec", "python")}
+    found = {name: v for name, v in versions().items() if name != "cnnspec"}
     missing = [name for name, version in found.items() if version == "unknown"]
     text = f"cnnspec {__version__}, " + ", ".join(f"{name} {v}" for name, v in found.items() if v != "unknown")
     advice = f"missing: {', '.join(missing)}; pip install cnnspec" if missing else ""
@@ -92,7 +92,7 @@ def check_versions() -> Iterator[Finding]:
 def check_processor() -> Iterator[Finding]:
     """Processor: its vector unit."""
     from ..kernels.machine import host
-    from ..runtime.run_folder import cpu_name
+    from ..runtime.installation import cpu_name
 
     machine = host()
     lanes = machine.vector_bytes // 4

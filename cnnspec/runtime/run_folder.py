@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from ..reading import JSON_NBYTES, parse_json, read_text
 from ..text import shorten
 from .files import append_line, cannot_write, remove_parts, write_atomically
 from .identity import net_lines, sha256_of_lines, spec_sha256
+from .installation import cpu_name, versions
 from .run_lock import LOCK, RunLock
 
 SPEC, MANIFEST, METRICS = "spec.cnn", "manifest.json", "metrics.jsonl"
@@ -336,28 +336,6 @@ def _manifest(model: Model, trained_on: Mapping[str, Any]) -> dict[str, Any]:
         "machine": {"cpu": cpu_name(), "system": platform.platform()},
         "versions": {"python": platform.python_version(), **versions()},
     }
-
-
-def versions() -> dict[str, str]:
-    """Return the installed versions of cnnspec and of what it computes with, without importing them."""
-    found = {}
-    for package in ("cnnspec", "numpy", "numba", "llvmlite", "safetensors", "pillow"):
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            found[package] = "unknown"
-    return found
-
-
-def cpu_name() -> str:
-    """Return the processor's name as the system gives it."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def _json(content: Mapping[str, Any]) -> bytes:
