@@ -6,6 +6,7 @@ import hashlib
 import math
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,21 +27,16 @@ from .tree import Classes, check_filled, look
 TEST_SHARE = 0.2
 
 
+@dataclass(eq=False)
 class FolderSplit:
     """Images that are decoded when a batch asks for them."""
 
+    paths: Sequence[Path]
+    labels: np.ndarray  # int32[N]
+    input_shape: Shape  # (H, W, C)
+    decoding: Decoding
+    normalizer: Normalizer
     prefetch = True
-
-    def __init__(
-        self,
-        paths: Sequence[Path],
-        labels: np.ndarray,
-        input_shape: Shape,
-        decoding: Decoding,
-        normalizer: Normalizer,
-    ) -> None:
-        self.paths, self.labels = paths, labels
-        self.input_shape, self.decoding, self.normalizer = input_shape, decoding, normalizer
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -53,8 +49,7 @@ class FolderSplit:
 
     def subset(self, indices: np.ndarray) -> FolderSplit:
         """Return the split of the images at these positions."""
-        chosen = [self.paths[i] for i in indices]
-        return FolderSplit(chosen, self.labels[indices], self.input_shape, self.decoding, self.normalizer)
+        return replace(self, paths=[self.paths[i] for i in indices], labels=self.labels[indices])
 
     def origin_of(self, index: int) -> tuple[int, Path | None]:
         """Return (place, file) of an image; see :class:`Split`."""

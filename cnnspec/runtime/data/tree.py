@@ -99,23 +99,23 @@ def look(root: Path) -> Tree:
 def check_filled(tree: Tree) -> None:
     """Raise DataError naming the first class that has no picture to train on."""
     root = tree.folders.get("train", tree.root)
-    for name, pictures in tree.parts["train"].items():
-        if not pictures:
-            left = _LeftOut(root / name)
-            _below(root / name, left)
-            others = left.kinds.get(("file", "not named as an image"), [])
-            found = f"{some(len(others), 'file')} of other kinds, such as {others[0].name}" if others else ""
-            mend = "put pictures of the class into it (JPEG, PNG, ...)"
-            if others and all(path.suffix.lower() in (".heic", ".heif") for path in others):
-                mend = "HEIC is not read: save its pictures as JPEG"
-            raise DataError(
-                "the class folder holds no image",
-                path=root / name,
-                field="class",
-                expected="at least one image file",
-                found=found or "an empty folder",
-                hint=f"{mend}, or move it out of {title_of(root)}",
-            )
+    empty = next((root / name for name, pictures in tree.parts["train"].items() if not pictures), None)
+    if empty is None:
+        return
+    left = _LeftOut(empty)
+    _below(empty, left)
+    others = left.kinds.get(("file", "not named as an image"), [])
+    mend = "put pictures of the class into it (JPEG, PNG, ...)"
+    if others and all(path.suffix.lower() in (".heic", ".heif") for path in others):
+        mend = "HEIC is not read: save its pictures as JPEG"
+    raise DataError(
+        "the class folder holds no image",
+        path=empty,
+        field="class",
+        expected="at least one image file",
+        found=f"{some(len(others), 'file')} of other kinds, such as {others[0].name}" if others else "an empty folder",
+        hint=f"{mend}, or move it out of {title_of(root)}",
+    )
 
 
 def pictures_below(folder: Path) -> tuple[list[Path], list[str]]:
