@@ -10,6 +10,7 @@ from running import Run
 
 from cnnspec.compiler import Compiler
 from cnnspec.model.model import Model
+from cnnspec.model.settings import SETTINGS
 from cnnspec.options import Options
 from cnnspec.passes.pipelines import training_graph
 from cnnspec.runtime.network import Network
@@ -55,6 +56,10 @@ OPTIMIZERS: dict[str, Step] = {
     "adamw decay=0.3": adam(decay=0.3, decoupled=True),
 }
 NET = "input 6x5x2\nconv 10 3x3 -> bn -> tanh\ndepthwise 3x3 -> tanh\nflatten -> dense 40 -> tanh -> dense 3\n"
+
+
+def test_every_optimizer_has_its_formula() -> None:
+    assert {words.split()[0] for words in OPTIMIZERS} == set(SETTINGS["optimizer"]), "optimizers and formulas differ"
 
 
 def gradients_at(
