@@ -1,6 +1,14 @@
-"""Convolution, dense layers and their gradients on the tile: implicit GEMM over NHWC, filters in panels.
+"""Convolution, dense layers and their gradients on the register tile of tile.py: implicit GEMM over NHWC images.
 
-Filters lie in panels: [groups][C_out/width][kH][kW*C_in][width], padded with zeros to whole panels.
+Filters lie in panels: [groups][panels][kernel_height][kernel_width * in_channels][WIDTH], the last panel filled with
+zeros. in_channels and out_channels count the channels of one group. Stride arguments are elements; local addresses and
+strides are bytes. x_row_stride and x_pixel_stride lead from the window of one output to the next, so they are the
+stride of the convolution times the strides of the image.
+
+A weight gradient sums over pixels, in blocks of at most PIXELS pixels. All taps and channels go over one block before
+the next block is touched: the block of x then comes from the second-level cache, where a whole image would come from
+memory once for each tap. The pixels of dy in the block are copied side by side first. So are those of x where they lie
+FAR_BYTES or more apart: at those distances they would share a few sets of the caches.
 """
 
 from __future__ import annotations
@@ -14,9 +22,10 @@ from .tile import START_ADD, make_pack, make_tile, shape_of
 # The weight gradient copies dy and x to the stack: 152 KiB of float32, 450 of float64 at most.
 BLOCK = 4096  # elements of one panel of dy that are copied side by side: half of the first-level cache
 PANELS = 8  # panels of dy that are copied together
-TILES = 32  # register tiles whose row addresses are found together, once for all panels of filters
+TILES = 32  # register tiles whose row addresses are computed together, once for all panels of filters
 
-# Bound for each variant by kernel(): the tile, its rows and width, the element's bytes, type and activation.
+# Bound for each variant by kernel(): the register tile, its rows (ROWS) and columns (WIDTH), bytes of an element
+# (SIZE), its type (T), rows of the table of addresses (TABLE), most pixels of a block (PIXELS).
 P = A = tile = ROWS = WIDTH = SIZE = T = stacked = activate = pack = packs = pack_rows = packs_rows = TABLE = None
 PIXELS = NARROW = IN_PARTS = None
 
@@ -32,28 +41,26 @@ def conv2d(p, a, n):
     """
     x, w, bias, y = p[P.x], p[P.w], p[P.bias], p[P.y]
     out_h, out_w = a[A.out_height], a[A.out_width]
-    # from one output position's window to the next
     x_sample, x_row, x_pixel = a[A.x_sample_stride] * SIZE, a[A.x_row_stride] * SIZE, a[A.x_pixel_stride] * SIZE
     y_sample, y_row, y_pixel = a[A.y_sample_stride] * SIZE, a[A.y_row_stride] * SIZE, a[A.y_pixel_stride] * SIZE
     taps_h, tap_row, taps_w = a[A.kernel_height], a[A.tap_row_stride] * SIZE, a[A.kernel_width]
     tap_pixel, inner = a[A.tap_pixel_stride] * SIZE, a[A.in_channels]
     groups, x_group, w_group = a[A.groups], a[A.x_group_stride] * SIZE, a[A.w_group_stride] * SIZE
     y_group = a[A.y_group_stride] * SIZE
-    # output channels of a group; how sums start; from panel to panel
     channels, start, panel = a[A.out_channels], a[A.start], a[A.w_panel_stride] * SIZE
     code, param, low, high = a[A.activation], T(as_float(a[A.parameter])), T(as_float(a[A.low])), T(as_float(a[A.high]))
     total = n * out_h * out_w
     step = WIDTH * SIZE
     x_wrap, y_wrap = x_row - out_w * x_pixel, y_row - out_w * y_pixel
     x_next, y_next = x_sample - out_h * x_row, y_sample - out_h * y_row
-    parts, high_part, deep = 1, taps_h, inner  # and the filter rows and input channels of a part
+    parts, high_part, deep = 1, taps_h, inner  # parts of a sum; filter rows and input channels of a part
     if IN_PARTS and taps_h * taps_w * inner > 2 * DEEP:
         high_part = max(1, DEEP // (taps_w * inner))
         across = -(-inner // max(1, DEEP // taps_w))
         deep = -(-inner // across)
         across = -(-inner // deep)
         parts = -(-taps_h // high_part) * across
-    rows = stacked()
+    rows = stacked()  # addresses of the windows of TABLE outputs, and of the outputs
     outs = rows + 8 * TABLE
     for g in range(groups):
         x_at, y_at, left, below = x + g * x_group, y + g * y_group, out_w, out_h
@@ -62,7 +69,7 @@ def conv2d(p, a, n):
             for t in range(-(-count // ROWS) * ROWS):
                 store_i64(rows + 8 * t, x_at)
                 store_i64(outs + 8 * t, y_at)
-                if first + t + 1 < total:  # on to the next pixel, row or sample; rows too many repeat the last one
+                if first + t + 1 < total:  # the last tile repeats the last output in its idle rows
                     x_at += x_pixel
                     y_at += y_pixel
                     left -= 1
@@ -105,12 +112,8 @@ def conv2d(p, a, n):
 def conv2d_weight_grad(p, a, n):
     """dw [kernel_height, kernel_width, in_channels, out_channels] = sum over samples and output pixels of x * dy.
 
-    ``start`` says whether the sums are added to dw. Of each tap the first ``rows`` input channels are computed. Every
-    tap and channel goes over a block of pixels before the next block is touched. A block of x then comes from the
-    second-level cache; a whole image would come from memory once for each tap. The pixels of each block of dy are
-    copied side by side, and so are those of x where they lie FAR_BYTES or more apart: at such distances they would
-    share a few sets of the caches. With NARROW, for few input channels of one group, the rows of a tile run through
-    all taps.
+    ``start`` says whether the sums are added to dw. Of each tap the first ``rows`` input channels are computed. With
+    NARROW, for few input channels of one group, the rows of a register tile run through all taps.
     """
     x, dy, dw = p[P.x], p[P.dy], p[P.dw]
     out_h, out_w = a[A.out_height], a[A.out_width]
@@ -121,9 +124,9 @@ def conv2d_weight_grad(p, a, n):
     groups, x_group, w_group = a[A.groups], a[A.x_group_stride] * SIZE, a[A.dw_group_stride] * SIZE
     y_group = a[A.dy_group_stride] * SIZE
     channels, first, panel, rows = a[A.out_channels], a[A.start], a[A.dw_panel_stride] * SIZE, a[A.rows]
-    step = WIDTH * SIZE
+    step, least, most = WIDTH * SIZE, T(float("-inf")), T(float("inf"))
     packed, packed_rows, table = packs(), packs_rows(), stacked()
-    across = min(out_w, PIXELS)
+    across = min(out_w, PIXELS)  # output columns, rows and samples of a block
     high = min(out_h, max(1, PIXELS // out_w))
     images = max(1, PIXELS // (out_h * out_w))
     for image in range(0, n, images):
@@ -135,7 +138,7 @@ def conv2d_weight_grad(p, a, n):
                 start = first if image + h + w == 0 else START_ADD
                 x_at = x + image * x_sample + h * x_row + w * x_pixel
                 y_at = dy + image * y_sample + h * y_row + w * y_pixel
-                length, near, far = pixels, x_pixel, lines  # of the innermost loop: as long as can be
+                length, near, far = pixels, x_pixel, lines  # rounds and stride of the innermost loop; rounds outside it
                 if pixels == 1:
                     near = x_row
                 if pixels == 1 or x_row == pixels * x_pixel:
@@ -164,8 +167,7 @@ def conv2d_weight_grad(p, a, n):
                                     store_i64(table + 8 * (ROWS + m), dw_at + row * step)
                                 tile(
                                     table, packed, outer, x_sample, lines * pixels * step, far, x_row, pixels * step,
-                                    length, near, step, start, 0, table + 8 * ROWS, 0, 0, channels - k0,
-                                    T(float("-inf")), T(float("inf")),
+                                    length, near, step, start, 0, table + 8 * ROWS, 0, 0, channels - k0, least, most,
                                 )  # fmt: skip
                             continue
                         for place in range(taps_h * taps_w):
@@ -183,14 +185,13 @@ def conv2d_weight_grad(p, a, n):
                                             tile(
                                                 packed_rows + i * SIZE, b_at, 1, 0, 0, 1, 0, 0,
                                                 each, COPIED_ROWS * SIZE, step, start, 0, out, step, rows - i0 - i,
-                                                channels - k0 - k, T(float("-inf")), T(float("inf")),
+                                                channels - k0 - k, least, most,
                                             )  # fmt: skip
                                         else:
                                             tile(
                                                 x_i + i * SIZE, b_at, outer, x_sample, lines * pixels * step,
                                                 far, x_row, pixels * step, length, near, step, start, 0,
-                                                out, step, rows - i0 - i, channels - k0 - k,
-                                                T(float("-inf")), T(float("inf")),
+                                                out, step, rows - i0 - i, channels - k0 - k, least, most,
                                             )  # fmt: skip
 
 

@@ -1,4 +1,7 @@
-"""Kernels by name: compiled once per machine, then loaded from the cache."""
+"""Addresses of kernels by name, e.g. ``conv2d.16.f32``: compiled once on a machine, then loaded from the cache.
+
+The compiler (numba) is imported only where a kernel has to be compiled.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,10 @@ from . import objects
 from .cache import find_kernel, use_cache
 from .effort import Estimate, Progress
 
-TO_LOAD, TO_COMPILE = 16 << 20, 256 << 20  # bytes of addresses; LLVM ends the process where it gets none
+# Bytes of address space that loading and compiling take. LLVM ends the process where it gets no memory.
+TO_LOAD, TO_COMPILE = 16 << 20, 256 << 20
 
-_loaded: dict[str, int] = {}
+_loaded: dict[str, int] = {}  # name -> address, of all kernels of this process
 _lock = threading.Lock()
 
 
@@ -30,9 +34,10 @@ if hasattr(os, "register_at_fork"):
 
 
 def load_kernels(names: Sequence[str], progress: Progress | None = None) -> dict[str, int]:
-    """Return the address of each kernel, compiling those that this machine has never seen or whose files are damaged.
+    """Return the address of each kernel by name. Kernels without a file, or with a damaged one, are compiled.
 
-    ``progress(done, total, left)`` is called while kernels compile, and only then; ``left`` is an estimate in seconds.
+    ``progress(done, total, left)`` is called while kernels compile, and only then: ``done`` of ``total`` kernels are
+    compiled, and the others take about ``left`` seconds.
 
     Raises
     ------
@@ -44,23 +49,23 @@ def load_kernels(names: Sequence[str], progress: Progress | None = None) -> dict
     with _lock:
         folder = use_cache()
         _check_room(TO_LOAD)
-        cold = []
+        missing = []
         for name in names:
             if name not in _loaded:
-                found = find_kernel(name)
+                found = find_kernel(name)  # its symbol and object code
                 address = objects.load(*found) if found else 0
                 if address:
                     _loaded[name] = address
                 else:
-                    cold.append(name)
-        if cold:
+                    missing.append(name)
+        if missing:
             _check_room(TO_COMPILE)
-            _compile(folder, cold, progress or (lambda done, total, left: None))
+            _compile(folder, missing, progress or (lambda done, total, left: None))
         return {name: _loaded[name] for name in names}
 
 
 def _check_room(nbytes: int) -> None:
-    """Raise MachineError where the system does not give so many bytes of addresses (it gives no memory yet)."""
+    """Raise MachineError where the process cannot map ``nbytes`` bytes; the mapping is given back untouched."""
     try:
         mmap.mmap(-1, nbytes).close()
     except (OSError, ValueError) as error:
@@ -73,6 +78,7 @@ def _check_room(nbytes: int) -> None:
 
 
 def _compile(folder: str, names: Sequence[str], progress: Progress) -> None:
+    """Compile kernels, load them and save each as a file of ``folder``. Raise KeyError for an unknown name."""
     estimate = Estimate(names)
     progress(0, len(names), estimate.left(0))  # before the compiler is imported, which takes its time too
     import_modules("cnnspec.kernels")  # fills the registry

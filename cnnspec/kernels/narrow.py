@@ -1,12 +1,13 @@
-"""Convolution of images with very few channels and its weight gradient, on tiles whose rows lie side by side.
+"""Convolution of images with few channels, and weight gradients of small filters, on tiles with rows side by side.
 
-The tile of ``conv`` takes the address of each row from a table. Where pixels are one to a few numbers long, a window
-has few products for each row, and finding addresses takes as long as multiplying. Here a row's place is a constant in
-the machine code, so that tiles can be as tall as there are registers:
+The tile of conv.py loads the address of each row from a table. A pixel of one to a few channels has few products, and
+loading addresses takes as long as multiplying. Here the distance of rows is a constant in the machine code, so that a
+tile has as many rows as the registers hold sums. Rows come in runs:
 
-    acc[i, m][v] += a[i*a_run + m*PITCH + ...] * b[...][v]        i < RUNS, m < RUN
+    acc[i, m][k] = sum of a[i * a_run + m * pitch + ...] * b[...][k]      i < runs, m < run, k < width
 
-Forward a run is pixels of an output row. In the weight gradient it is a row of the filter, and runs are filter rows.
+Forward there is one run, of ``run`` output pixels of a row, and ``pitch`` elements of x lie from window to window. In a
+weight gradient each of the kernel_height runs is a filter row of kernel_width * in_channels weights, and pitch = 1.
 """
 
 from __future__ import annotations
@@ -22,31 +23,33 @@ from numba.extending import intrinsic
 from ..abi.constants import NARROW_PITCHES, NARROW_PIXELS, WINDOW_ROWS
 from ._jit import I64, as_float, kernel
 from .machine import Machine, host
-from .tile import START_ADD, START_BIAS, shape_of
+from .tile import START_ADD, START_BIAS, nested_loops, shape_of
 from .vectors import Access, Vectors
 
 WIDTHS = (8, 16)
 LEAST, MOST = NARROW_PIXELS
 
-# Bound for each variant by kernel(): the tile, its rows, width, the element's bytes and type.
+# Bound for each variant by kernel(): the tile, rows of a run (RUN), columns (WIDTH), bytes and type of an element.
 P = A = tile = RUN = WIDTH = SIZE = T = None
 
 
 def budget(machine: Machine, vectors: int) -> int:
-    """Return how many rows of sums the registers hold beside one row of filters."""
+    """Return the rows of sums, of ``vectors`` vectors each, that the registers hold beside one row of b."""
     return max(1, (WINDOW_ROWS if machine.registers >= 32 else 14 if vectors == 1 else 12) // vectors)
 
 
 def make_run_tile(machine: Machine, width: int, bits: int, runs: int, run: int, pitch: int) -> Any:
-    """Return the intrinsic ``tile(numbers, low, high)``, for one tuple of int64 numbers and two bounds.
+    """Return the intrinsic ``tile(numbers, low, high)``, which computes runs * run rows of ``width`` columns.
 
-    Numbers: a, a_run, b, then count and strides of a and b for each of three loops, outermost first; start, bias (see
-    tile.py), out, from run to run and from row to row of out, valid channels. All addresses and strides are bytes.
+    Numbers are int64, addresses and strides bytes: a, stride of a from run to run, b; for each of three loops,
+    outermost first, its count and the strides of a and b; start, bias (see tile.py); out, its strides from run to run
+    and from row to row, valid channels. ``pitch``: elements of a from row to row. Results are kept between ``low`` and
+    ``high``. Rows that do not fit the registers are computed in parts, one after the other.
     """
     _, vectors, lanes = shape_of(machine, width, bits)
     size = bits // 8
     places = [(i, m) for i in range(runs) for m in range(run)]
-    count = -(-len(places) // budget(machine, vectors))  # of tiles that share the places evenly
+    count = -(-len(places) // budget(machine, vectors))  # of parts, equal but for one row
     parts = [places[k * len(places) // count : (k + 1) * len(places) // count] for k in range(count)]
 
     @intrinsic
@@ -58,10 +61,6 @@ def make_run_tile(machine: Machine, width: int, bits: int, runs: int, run: int, 
             def target(i: int, m: int) -> Any:
                 at = builder.add(out, builder.mul(out_run, I64(i)))
                 return builder.add(at, builder.mul(out_step, I64(m)))
-
-            def step(index: Any, at: tuple[Any, Any], strides: Any) -> tuple[Any, Any]:
-                a_at, b_at = (builder.add(x, builder.mul(index, s)) for x, s in zip(at, strides, strict=True))
-                return a_at, b_at
 
             def compute(part: list[tuple[int, int]]) -> None:
                 sums = [[cgutils.alloca_once(builder, vec.type) for _ in range(vectors)] for _ in part]
@@ -80,33 +79,21 @@ def make_run_tile(machine: Machine, width: int, bits: int, runs: int, run: int, 
                                 builder.store(io.load(target(*place), v), at)
 
                 vec.either(valid, vectors, begin)
-                with cgutils.for_range(builder, loops[0]) as i0:
-                    at0 = step(i0.index, (a, b), loops[1:3])
-                    with cgutils.for_range(builder, loops[3]) as i1:
-                        at1 = step(i1.index, at0, loops[4:6])
-                        with cgutils.for_range(builder, loops[6]) as i2:
-                            a_at, b_at = step(i2.index, at1, loops[7:9])
-                            starts = {i: builder.add(a_at, builder.mul(a_run, I64(i))) for i, _ in part}
-                            ones = [vec.load_scalar(starts[i], m * pitch * size) for i, m in part]
-                            for m, v, total in vec.products(
-                                ones, lambda v: vec.load(b_at, v * vec.nbytes), vectors, sums
-                            ):
-                                builder.store(total, sums[m][v])
+                with nested_loops(builder, loops, a, b) as (a_at, b_at):
+                    starts = {i: builder.add(a_at, builder.mul(a_run, I64(i))) for i, _ in part}
+                    ones = [vec.load_scalar(starts[i], m * pitch * size) for i, m in part]
+                    for m, v, total in vec.products(ones, lambda v: vec.load(b_at, v * vec.nbytes), vectors, sums):
+                        builder.store(total, sums[m][v])
 
-                def end(io: Access) -> None:
+                def end(io: Access, *, masks_last: bool = False) -> None:
                     lows, highs = vec.spread(args[1]), vec.spread(args[2])
+                    last = io
+                    if masks_last:
+                        last = Access(vec, [vec.mask(builder.sub(valid, I64(v * lanes))) for v in range(vectors)])
                     for place, row in zip(part, sums, strict=True):
                         for v, at in enumerate(row):
-                            io.store(vec.clamp(builder.load(at), lows, highs), target(*place), v)
-
-                def end_in_order() -> None:
-                    """Whole vectors: what reaches into the next pixel is overwritten by it, but for the last one."""
-                    lows, highs = vec.spread(args[1]), vec.spread(args[2])
-                    last = Access(vec, [vec.mask(builder.sub(valid, I64(v * lanes))) for v in range(vectors)])
-                    for place, row in zip(part, sums, strict=True):
-                        io = last if place == part[-1] else Access(vec)
-                        for v, at in enumerate(row):
-                            io.store(vec.clamp(builder.load(at), lows, highs), target(*place), v)
+                            row_io = last if place == part[-1] else io
+                            row_io.store(vec.clamp(builder.load(at), lows, highs), target(*place), v)
 
                 if runs > 1:
                     vec.either(valid, vectors, end)
@@ -116,8 +103,8 @@ def make_run_tile(machine: Machine, width: int, bits: int, runs: int, run: int, 
                     builder.icmp_signed(">=", builder.mul(valid, I64(2)), I64(width)),  # no further than the next pixel
                 )
                 with builder.if_else(dense) as (then, otherwise):
-                    with then:
-                        end_in_order()
+                    with then:  # whole vectors: the next pixel is stored later, over the columns that do not exist
+                        end(Access(vec), masks_last=True)
                     with otherwise:
                         vec.either(valid, vectors, end)
 
@@ -144,7 +131,7 @@ def conv2d_narrow(p, a, n):
     for i in range(n):
         for h in range(out_h):
             for t in range(0, out_w, RUN):
-                first = min(t, out_w - RUN)  # the last run begins early instead of ending late
+                first = min(t, out_w - RUN)  # the last tile of a row overlaps the one before
                 x_at = x + i * x_sample + h * x_row + first * x_pixel
                 y_at = y + i * y_sample + h * y_row + first * y_pixel
                 for k in range(0, channels, WIDTH):

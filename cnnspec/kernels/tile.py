@@ -1,14 +1,19 @@
-"""The one micro-kernel: a tile of registers that multiplies and adds. conv and dense run on it, both ways.
+"""The register tile: rows x width sums in vector registers. Convolutions, dense layers and their gradients run on it.
 
-    acc[m][v] += a[m, i0, i1, i2] * b[i0, i1, i2][v]
+    acc[m][k] = sum over i0, i1, i2 of a[m, i0, i1, i2] * b[i0, i1, i2][k]      m < rows, k < width
 
-``a`` is one number, spread over a vector; ``b`` is a vector. A tile has ``rows`` x ``width`` numbers: each row is an
-output pixel (or a weight), the width runs over channels. Three loops with strides of their own make it implicit
-GEMM on NHWC with nothing copied (see docs/performance.md).
+The width runs over output channels. Forward a row is an output pixel, a is its window of x, b are filters, and the
+loops run over kernel rows, kernel columns and input channels. In a weight gradient a row is a weight of each filter, a
+is x, b is dy, and the loops run over samples, rows and columns. Each of the three loops has its own strides in a and
+b. This makes the tile implicit GEMM on NHWC images, without im2col (docs/performance.md).
+
+A number of a is spread over a vector; acc and b are ``width / lanes`` vectors.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
 from llvmlite import ir
@@ -24,9 +29,10 @@ from .vectors import Access, Vectors
 
 
 def shape_of(machine: Machine, width: int, bits: int) -> tuple[int, int, int]:
-    """Return rows, vectors a row and lanes of the tile for a panel of ``width`` channels.
+    """Return (rows, vectors of a row, lanes of a vector) of the tile for a panel of ``width`` channels.
 
-    Sums take 16 of 32 registers, or 12 of 16; at least eight are in flight, which hides the latency of the FMA.
+    ``bits`` of a number: 32 or 64. Sums take 16 of 32 vector registers, or 12 of 16. At least eight sums are
+    independent, which hides the latency of the FMA.
     """
     lanes = min(machine.vector_bytes * 8 // bits, width)
     vectors = width // lanes
@@ -37,19 +43,32 @@ def shape_of(machine: Machine, width: int, bits: int) -> tuple[int, int, int]:
 START_ZERO, START_BIAS, START_ADD = (int(start) for start in Start)
 
 
-def make_tile(machine: Machine, width: int, bits: int, *, unit_rows: bool, rows: int = 0) -> Any:
-    """Return the intrinsic ``tile``, which computes one tile of ``width`` columns and ``rows``, or those of shape_of.
+@contextmanager
+def nested_loops(builder: ir.IRBuilder, loops: Sequence[Any], a: Any, b: Any) -> Iterator[tuple[Any, Any]]:
+    """Emit nested loops; inside the innermost one a and b are these addresses.
 
-    All addresses and strides are bytes. With ``unit_rows`` (weight gradients) ``a`` is the address of row 0, row m
-    lies m elements behind it, row m of the result at ``out + m*step``, and only the first ``count`` rows are stored.
-    Without (outputs) ``a`` and ``out`` are addresses of tables of int64 with the address of each row; rows are
-    ``count`` bytes further on, and results ``step`` bytes.
-    ``start``: zero, the vector at ``bias``, or zero and what ``out`` holds is added at the end: the sum of a part is
-    rounded as the small number that it is. ``valid``: channels of the panel that exist; ``b`` is read beyond them,
-    which is why memory ends in some room (``SLACK`` of the runner), but nothing of it is stored.
+    ``loops``: for each loop, outermost first, its count and the bytes that a and b move on in each round.
     """
-    usual, vectors, lanes = shape_of(machine, width, bits)
-    rows = rows or usual
+    with ExitStack() as stack:
+        for count, a_step, b_step in zip(*[iter(loops)] * 3, strict=True):
+            i = stack.enter_context(cgutils.for_range(builder, count)).index
+            a, b = builder.add(a, builder.mul(i, a_step)), builder.add(b, builder.mul(i, b_step))
+        yield a, b
+
+
+def make_tile(machine: Machine, width: int, bits: int, *, unit_rows: bool, rows: int = 0) -> Any:
+    """Return the intrinsic ``tile``, which computes one tile of ``width`` columns and ``rows`` (0: as shape_of says).
+
+    All addresses and strides are bytes. Loop j has nj rounds, in which a moves on by aj and b by bj. With ``unit_rows``
+    (weight gradients) row m of a lies m elements behind the address ``a``, row m of the result lies at ``out + m *
+    step``, and the first ``count`` rows are stored. Without (outputs) ``a`` and ``out`` are addresses of tables of
+    int64 with the address of each row, to which ``count`` and ``step`` are added. ``start`` is a Start: sums begin at
+    zero or at the vector ``bias``; with ADD the sums, rounded, are added to the numbers at ``out``. Results are kept
+    between ``low`` and ``high``. ``valid``: channels of the panel that exist. b is read beyond them, so memory ends in
+    SLACK bytes of room (runtime/runner.py); results beyond them are not stored.
+    """
+    most, vectors, lanes = shape_of(machine, width, bits)
+    rows = rows or most
     size = bits // 8
 
     @intrinsic
@@ -84,20 +103,13 @@ def make_tile(machine: Machine, width: int, bits: int, *, unit_rows: bool, rows:
                             builder.store(first, acc[m][v])
 
             def multiply() -> None:
-                with cgutils.for_range(builder, n0) as i0:
-                    off0, b_0 = builder.mul(i0.index, a0), builder.add(b, builder.mul(i0.index, b0))
-                    with cgutils.for_range(builder, n1) as i1:
-                        off1 = builder.add(off0, builder.mul(i1.index, a1))
-                        b_1 = builder.add(b_0, builder.mul(i1.index, b1))
-                        with cgutils.for_range(builder, n2) as i2:
-                            off = builder.add(off1, builder.mul(i2.index, a2))
-                            at = builder.add(b_1, builder.mul(i2.index, b2))
-                            if unit_rows:
-                                ones = [vec.load_scalar(builder.add(a, off), m * size) for m in range(rows)]
-                            else:
-                                ones = [vec.load_scalar(builder.add(starts[m], off)) for m in range(rows)]
-                            for m, v, total in vec.products(ones, lambda v: vec.load(at, v * vec.nbytes), vectors, acc):
-                                builder.store(total, acc[m][v])
+                with nested_loops(builder, (n0, a0, b0, n1, a1, b1, n2, a2, b2), I64(0), b) as (off, at):
+                    if unit_rows:
+                        ones = [vec.load_scalar(builder.add(a, off), m * size) for m in range(rows)]
+                    else:
+                        ones = [vec.load_scalar(builder.add(starts[m], off)) for m in range(rows)]
+                    for m, v, total in vec.products(ones, lambda v: vec.load(at, v * vec.nbytes), vectors, acc):
+                        builder.store(total, acc[m][v])
 
             def end(io: Access) -> None:
                 lows, highs = vec.spread(low), vec.spread(high)
@@ -106,16 +118,9 @@ def make_tile(machine: Machine, width: int, bits: int, *, unit_rows: bool, rows:
                         for v in range(vectors):
                             builder.store(builder.fadd(io.load(outs[m], v), builder.load(acc[m][v])), acc[m][v])
                 for m in range(rows):
-
-                    def put(m: int = m) -> None:
+                    with builder.if_then(builder.icmp_signed("<", I64(m), count)) if unit_rows else nullcontext():
                         for v in range(vectors):
                             io.store(vec.clamp(builder.load(acc[m][v]), lows, highs), outs[m], v)
-
-                    if unit_rows:
-                        with builder.if_then(builder.icmp_signed("<", I64(m), count)):
-                            put()
-                    else:
-                        put()
 
             vec.either(valid, vectors, begin)
             multiply()
@@ -129,9 +134,10 @@ def make_tile(machine: Machine, width: int, bits: int, *, unit_rows: bool, rows:
 
 
 def make_pack(machine: Machine, width: int, bits: int) -> Any:
-    """Return the intrinsic ``pack(numbers)``: a panel of ``width`` channels of some pixels, copied side by side.
+    """Return the intrinsic ``pack(numbers)``, which copies a block of pixels to [samples][rows][pixels][width].
 
-    Numbers: source, bytes from sample to sample, row to row, pixel to pixel, samples, rows, pixels, target.
+    Numbers (int64): address of the block's first channel; bytes from sample to sample, row to row, pixel to pixel;
+    samples, rows, pixels; address of the copy. Each pixel gives ``width`` channels.
     """
     lanes = shape_of(machine, width, bits)[2] if width % 16 else machine.vector_bytes * 8 // bits
     vectors = width // lanes

@@ -1,6 +1,12 @@
-"""What runs a plan: for each segment, its shards on a team of threads; for each shard, its calls.
+"""The walker: it runs the segments of a plan in order, each on a team of threads, with a barrier behind each.
 
-Teams are OpenMP's, by the one entry that its C interface has: GOMP_parallel(function, data, threads, flags).
+A segment is a list of kernel calls that is cut into parts (plan/plan.py). The parts of a batch segment are shards, runs
+of samples: every call goes over them, ``group`` samples at a time. The parts of a block segment are its blocks, and a
+call gets the whole batch for each. Threads run parts, and no result depends on which thread runs which part.
+
+All tables are rows of int64 (abi/run_state.py). Addresses and strides are bytes. The kernels below have names without
+a dtype: they are the same for all plans. Teams are OpenMP's, by the one entry of its C interface:
+GOMP_parallel(function, data, threads, flags).
 """
 
 from __future__ import annotations
@@ -29,12 +35,15 @@ from ..abi.run_state import (
 from ._jit import FASTMATH, I64, kernel, load_i64, store_i64
 
 FIRST, LAST = int(When.FIRST), int(When.LAST)
-STATE = types.void(types.int64)
+STATE = types.void(types.int64)  # signature of the walker's kernels: one address
 
 
 @intrinsic
 def call_kernel(typingctx: Any, address: Any, pointers: Any, arguments: Any, count: Any) -> Any:
-    """Call the kernel at an address."""
+    """Call the kernel at ``address`` on ``count`` samples.
+
+    ``pointers``: address of the addresses of its operands. ``arguments``: address of its int64 arguments.
+    """
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         pointer = ir.PointerType(I64)
@@ -59,7 +68,10 @@ def ticks(typingctx: Any) -> Any:
 
 @intrinsic
 def start_team(typingctx: Any, parallel: Any, function: Any, data: Any, threads: Any) -> Any:
-    """GOMP_parallel: the function on so many threads, this one among them; it returns when all are done."""
+    """Call ``function(data)`` on ``threads`` threads, the calling one among them, and wait until all have returned.
+
+    ``parallel``: address of GOMP_parallel. ``function``, ``data``: addresses.
+    """
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         pointer, unsigned = ir.PointerType(I64), ir.IntType(32)
@@ -73,8 +85,8 @@ def start_team(typingctx: Any, parallel: Any, function: Any, data: Any, threads:
 
 
 @intrinsic
-def ask(typingctx: Any, address: Any) -> Any:
-    """Call an int function without arguments: omp_get_thread_num, sched_getcpu."""
+def call_int(typingctx: Any, address: Any) -> Any:
+    """Return the result of the C function ``int f(void)`` at an address: omp_get_thread_num, sched_getcpu."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         kind = ir.FunctionType(ir.IntType(32), [])
@@ -86,7 +98,10 @@ def ask(typingctx: Any, address: Any) -> Any:
 
 @intrinsic
 def set_cores(typingctx: Any, address: Any, mask: Any) -> Any:
-    """sched_setaffinity of the calling thread to a mask of MASK bytes."""
+    """Let the calling thread run on a set of cores only.
+
+    ``address``: of sched_setaffinity. ``mask``: address of MASK bytes, one bit a core.
+    """
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         pointer, number = ir.PointerType(I64), ir.IntType(32)
@@ -100,7 +115,7 @@ def set_cores(typingctx: Any, address: Any, mask: Any) -> Any:
 
 @intrinsic
 def claim(typingctx: Any, address: Any) -> Any:
-    """Add one to the word at an address, which other threads may do at the same time; return what it was before."""
+    """Add 1 to the int64 at an address, atomically; return its value before."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.atomic_rmw("add", builder.inttoptr(args[0], ir.PointerType(I64)), I64(1), "monotonic")
@@ -110,18 +125,24 @@ def claim(typingctx: Any, address: Any) -> Any:
 
 @njit(fastmath=FASTMATH, error_model="numpy")
 def run_part(state, part, parts, thread):
-    """Run one part of a segment: a shard of the batch, some samples at a time, or a block."""
+    """Run the calls of the current segment (``now_segment``) for part ``part`` of ``parts``, as thread ``thread``.
+
+    state: address of a RunState. A shard holds samples part * n // parts to (part + 1) * n // parts - 1. Calls marked
+    FIRST and LAST run once, also in a shard without samples. An operand begins at
+    base + offset + start * sample + part * part_stride + thread * thread_stride, where ``start`` is the first sample of
+    the group, 0 in block segments.
+    """
     segment = load_i64(state + RUN.now_segment)
     first, last = load_i64(segment + SEGMENT.first_call), load_i64(segment + SEGMENT.end_call)
     blocks, group = load_i64(segment + SEGMENT.blocks), load_i64(segment + SEGMENT.group)
     n, profile = load_i64(state + RUN.n), load_i64(state + RUN.profile)
     bases, row = load_i64(state + RUN.bases), load_i64(state + RUN.pointers) + thread * POINTERS * WORD
     spent = load_i64(state + RUN.spent) + thread * load_i64(state + RUN.calls_count) * WORD
-    start, end, step = 0, n, n
+    start, end, step = 0, n, n  # samples
     if blocks <= 0:
         start, end, step = part * n // parts, (part + 1) * n // parts, group
     begins = True
-    while start < end or begins:
+    while start < end or begins:  # one round even without samples
         count = min(step, end - start)
         for c in range(first, last):
             call = load_i64(state + RUN.calls) + c * CALL_BYTES
@@ -158,23 +179,24 @@ def run_part(state, part, parts, thread):
 
 @kernel("walk.run_parts", STATE)
 def run_parts(state):
-    """One thread of a team: its run of the parts, then what others have not begun of theirs.
+    """Run parts of the current segment as one thread of a team: first its own, then those that others have not begun.
 
-    Cores are not equally fast where other programs run beside, and each thread's parts lie side by side, so that it
-    finds in its cache what it wrote. No result depends on who ran a part.
+    state: address of a RunState. Thread t of T owns parts first + t * count // T to first + (t + 1) * count // T - 1.
+    They are contiguous, so that a thread finds in its cache the samples that it wrote in the last segment. Threads take
+    over parts because other programs may slow one core (docs/adr/0012).
 
-    Systems wake a thread on the core of the one that wakes it. Where that would leave both on one core, while others
-    idle, the thread moves away from it.
+    An operating system may wake a thread on the core of the thread that wakes it. The woken thread then moves to
+    another core.
     """
-    thread = ask(load_i64(state + RUN.thread_number))
+    thread = call_int(load_i64(state + RUN.thread_number))
     if thread > 0 and load_i64(state + RUN.get_core) != 0:
-        core = ask(load_i64(state + RUN.get_core))
+        core = call_int(load_i64(state + RUN.get_core))
         if core == load_i64(state + RUN.now_core):
             set_cores(load_i64(state + RUN.set_cores), load_i64(state + RUN.cores) + core * MASK)
     parts, team = load_i64(state + RUN.now_parts), load_i64(state + RUN.now_team)
     first, count = load_i64(state + RUN.now_first), load_i64(state + RUN.now_count)
     for k in range(team):
-        owner = (thread + k) % team
+        owner = (thread + k) % team  # k = 0: this thread's own parts
         next_part = load_i64(state + RUN.claims) + owner * CLAIM
         part = claim(next_part)
         while part < first + (owner + 1) * count // team:
@@ -184,11 +206,12 @@ def run_parts(state):
 
 @kernel("walk", STATE)
 def walk(state):
-    """Run segments of a plan on n samples: block segments whole, those cut by samples in the shards asked for.
+    """Run segments first_segment to end_segment - 1 of a plan on n samples.
 
-    ``state``: the address of a RunState. Where all shards run, fewer samples than shards are one part each, unless
-    shards without samples have something to do. A range of shards is always cut as all ``shards`` are, so that a
-    sample belongs to the same shard in every segment.
+    state: address of a RunState. Block segments run whole. Batch segments run shards first_shard to end_shard - 1 of
+    ``shards``. Segments marked ``prepare`` are left out unless the state asks for them. Where all shards run and n is
+    smaller, each sample is one part, unless the segment has calls for shards without samples (``every_shard``). A
+    smaller range of shards keeps the full cut, so that a sample belongs to the same shard in every segment.
     """
     n, shards, threads = load_i64(state + RUN.n), load_i64(state + RUN.shards), load_i64(state + RUN.threads)
     first_shard, end_shard = load_i64(state + RUN.first_shard), load_i64(state + RUN.end_shard)
@@ -217,11 +240,11 @@ def walk(state):
             for thread in range(team):
                 store_i64(load_i64(state + RUN.claims) + thread * CLAIM, first + thread * count // team)
             if load_i64(state + RUN.get_core) != 0:
-                store_i64(state + RUN.now_core, ask(load_i64(state + RUN.get_core)))
+                store_i64(state + RUN.now_core, call_int(load_i64(state + RUN.get_core)))
             start_team(load_i64(state + RUN.parallel), load_i64(state + RUN.run_parts), state, team)
 
 
 @kernel("read_ticks", STATE)
 def read_ticks(place):
-    """Write the time-stamp counter to an address."""
+    """Write the CPU's time-stamp counter (int64) to the address ``place``."""
     store_i64(place, ticks())

@@ -3,7 +3,10 @@
 A tile of 4x4 outputs needs 6x6 inputs d, and y = A' [(G g G') * (B' d B)] A with constant matrices (Lavin & Gray 2016,
 section 4). The weight gradient is the transposed algorithm: G' [(B' d B) * (A dy A')] G, summed over tiles.
 
-Filters are kept transformed as [36][panels][C_in][width], tiles as [36][tiles][channels].
+The 36 numbers of a transformed tile are its points. Filters are kept transformed as [36][panels][in_channels][width],
+tiles as [36][tiles][channels]: at each point the products are one matrix product. Tiles of n samples are numbered by
+sample, row and column. A tile that reaches beyond the image is copied to ``edge`` and filled with zeros. Stride
+arguments are elements; local addresses and strides are bytes.
 """
 
 from __future__ import annotations
@@ -16,7 +19,8 @@ from .sweep import lanes_of
 from .tile import shape_of
 from .transform import make_copy_edge, make_transforms
 
-# Bound for each variant by kernel().
+# Bound for each variant by kernel(). SIZE: bytes of an element. LANES: channels of a vector. WIDTH: channels of a
+# panel. ROWS: rows of a register tile of product_even.
 product_even = product_unit = transform_in = transform_out = transform_dy = transform_filter = transform_back = None
 P = A = transform_out_plus = PLUS = WIDTH = ROWS = SIZE = LANES = T = at = activate = copy_edge = None
 
@@ -39,9 +43,9 @@ def winograd_filter(p, a, n):
 def winograd_conv2d(p, a, n):
     """y [n, out_height, out_width, out_channels] = act(x * filters + bias), 3x3, stride 1, with transformed filters u.
 
-    x [n, H, W, in_channels] begins at the first window. At most ``tiles`` tiles go together: v holds them transformed,
-    m their products; edge holds a tile at the border. With ``prefetch`` the cache lines of y are asked for while tiles
-    are multiplied. With PLUS addend [as y] is added before the activation.
+    x [n, H, W, in_channels] begins at the first window. A block of at most ``tiles`` tiles is transformed into v
+    [36][tiles][in_channels], multiplied into m [36][tiles][panels * WIDTH] and transformed back. With ``prefetch`` the
+    cache lines of y are fetched while tiles are multiplied. With PLUS addend [as y] is added before the activation.
     """
     x, u, bias, y, v, m, edge = p[P.x], p[P.u], p[P.bias], p[P.y], p[P.v], p[P.m], p[P.edge]
     out_h, out_w = a[A.out_height], a[A.out_width]
@@ -50,11 +54,11 @@ def winograd_conv2d(p, a, n):
     inner, channels, most, v_plane = a[A.in_channels], a[A.out_channels], a[A.tiles], a[A.v_plane_stride] * SIZE
     m_plane = a[A.m_plane_stride] * SIZE
     code, param, low, high = a[A.activation], T(as_float(a[A.parameter])), T(as_float(a[A.low])), T(as_float(a[A.high]))
-    u_plane, ask = a[A.u_plane_stride] * SIZE, a[A.prefetch] != 0
-    across = (out_w + 3) // 4
+    u_plane, prefetch = a[A.u_plane_stride] * SIZE, a[A.prefetch] != 0
+    across = (out_w + 3) // 4  # tiles of a row, then of a sample, then of all samples
     each = (out_h + 3) // 4 * across
     total = n * each
-    block = -(-total // -(-total // most))  # even blocks, and no row of a register tile idle where they may be larger
+    block = -(-total // -(-total // most))  # blocks of even size, rounded up to a multiple of ROWS tiles
     block = min(max(block, most // ROWS * ROWS), -(-block // ROWS) * ROWS)
     panels = (channels + WIDTH - 1) // WIDTH
     wide = panels * WIDTH
@@ -70,7 +74,7 @@ def winograd_conv2d(p, a, n):
                 to = v + (t * inner + c) * SIZE
                 transform_in((start + c * SIZE, row, pixel, to, 6 * v_plane, v_plane, 0, 0), T(0), T(0))
         for e in range(36):
-            if ask:
+            if prefetch:  # 1/36 of the tiles at each point
                 for t in range(first + e * count // 36, first + (e + 1) * count // 36):
                     to = y + t // each * y_sample + t % each // across * 4 * y_row + t % across * 4 * y_pixel
                     for r in range(4):
@@ -98,20 +102,12 @@ def winograd_conv2d(p, a, n):
                     copy_edge(added, added_row, added_pixel, beside, min(4, out_h - h), min(4, out_w - w), 4, channels)
                     added, added_row, added_pixel = beside, row, pixel
             for k in range(0, channels, LANES):
-                source = m + (t * wide + k) * SIZE
-                at_k = start + k * SIZE
+                source, to, shift = m + (t * wide + k) * SIZE, start + k * SIZE, bias + k * SIZE
+                numbers = (source, 6 * m_plane, m_plane, to, row, pixel, shift, channels - k)
                 if PLUS:
-                    transform_out_plus(
-                        (
-                            source, 6 * m_plane, m_plane, at_k, row, pixel, bias + k * SIZE, channels - k,
-                            added + k * SIZE, added_row, added_pixel,
-                        ),
-                        low, high,
-                    )  # fmt: skip
+                    transform_out_plus((*numbers, added + k * SIZE, added_row, added_pixel), low, high)
                 else:
-                    transform_out(
-                        (source, 6 * m_plane, m_plane, at_k, row, pixel, bias + k * SIZE, channels - k), low, high
-                    )
+                    transform_out(numbers, low, high)
             if FUNCTIONS >> code & 1:
                 for r in range(4):
                     for s in range(4):
@@ -128,9 +124,10 @@ def winograd_conv2d(p, a, n):
 def winograd_weight_grad(p, a, n):
     """du [36][panels][in_channels][width] += sum over tiles of (B' d B) * (A dy A').
 
-    x: [n, H, W, in_channels]; dy: [n, out_height, out_width, out_channels]. v and z hold ``tiles`` transformed tiles
-    of x and dy. chunk_channels input channels go together, so few that v stays in the cache beside z; du passes
-    through it once for each block of tiles.
+    x: [n, H, W, in_channels], from the first window on; dy: [n, out_height, out_width, out_channels]. A block of at
+    most ``tiles`` tiles is transformed into z [36][tiles][out_channels] and, for chunk_channels input channels at a
+    time, into v [36][tiles][chunk_channels]. v then stays in the cache beside z, and du passes through the cache once
+    for each block.
     """
     x, dy, du, v, z, edge = p[P.x], p[P.dy], p[P.du], p[P.v], p[P.z], p[P.edge]
     out_h, out_w = a[A.out_height], a[A.out_width]

@@ -1,13 +1,14 @@
-"""Winograd's algorithm in stages, for filters that no cache holds: all tiles first, then panel by panel.
+"""Winograd's F(4x4, 3x3) in stages, for filters that no cache holds: first all tiles, then a block for each panel.
 
-Tiles of the whole batch lie transformed in memory as [36][parts][tiles][some channels], so that what goes together lies
-side by side, and the machine fetches ahead what it reads. A panel of output channels transforms its own filters and
-multiplies while they are in its cache, so that they, four times as large as filters, are never written. So does a panel
-of the weight gradient with its sums.
+A tile has 4x4 outputs. Transformed it has 36 numbers a channel, called points: point e = 6 * row + column. Stage one
+writes the tiles of the whole batch to memory as [36][parts][tiles][part_channels]. Stage two reads a part of a plane in
+the order of memory, so that the machine fetches ahead. A panel of WIDTH output channels transforms its own filters and
+multiplies while they are in its cache. Transformed filters, four times as large as filters, are thus never written to
+memory. Neither are the sums of a weight gradient (docs/adr/0011).
 
-Squares at the border that hold fewer than four rows or columns of outputs need fewer of the points (transform.py).
-The tiles of the batch lie in such an order that those which need a point in common are one run: squares at the right
-border, whole ones, those at the bottom, and corners.
+Tiles at the border have outputs in fewer than four rows or columns, and need fewer points (transform.py). Tiles are
+numbered in four kinds: 0 at the right border, 1 whole, 2 at the bottom, 3 corners. The tiles of a kind are ordered by
+sample, row and column. The tiles that need a point are then one run of numbers (docs/adr/0018).
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ from .product import make_product, make_transpose
 from .sweep import lanes_of
 from .transform import make_lines, make_transforms
 
-TILES = 96  # of a weight gradient that are multiplied together
+TILES = 96  # most tiles of one product in a weight gradient: z then stays in the cache
 
-# Bound for each variant by kernel().
+# Bound for each variant by kernel(). SIZE: bytes of an element. LANES: channels of a vector. WIDTH: channels of a
+# panel.
 product_even = product_unit = transform = transform_out = transform_out_plus = transform_filter = transform_back = None
 line = line_out = line_end = line_end_plus = turn_over = activate = None
 P = A = TURNED = PLUS = MORE = WIDTH = SIZE = LANES = T = None
@@ -33,7 +35,10 @@ P = A = TURNED = PLUS = MORE = WIDTH = SIZE = LANES = T = None
 
 @njit
 def borders(out_h, out_w):
-    """Return where each kind of a sample's tiles begins: right, whole, bottom, corner; then the count of tiles."""
+    """Return the tile numbers at which each kind of a sample's tiles ends, behind a 0.
+
+    So the tiles of kind k are borders[k] to borders[k + 1] - 1.
+    """
     right = out_h // 4 if out_w % 4 else 0
     whole = right + out_h // 4 * (out_w // 4)
     bottom = whole + (out_w // 4 if out_h % 4 else 0)
@@ -42,7 +47,7 @@ def borders(out_h, out_w):
 
 @njit
 def find(tile, n, out_h, out_w):
-    """Return the sample and the corner (row, column) of a tile of the batch."""
+    """Return (sample, row, column): the place of the first output of tile number ``tile`` of n samples."""
     starts = borders(out_h, out_w)
     kind = 0
     while tile >= n * starts[kind + 1]:
@@ -58,7 +63,10 @@ def find(tile, n, out_h, out_w):
 
 @njit
 def used(e, n, out_h, out_w):
-    """Return (first, end): tiles ``first`` to ``end`` - 1 of n samples need point e of the 36."""
+    """Return (first, end): tiles ``first`` to ``end`` - 1 of n samples need point e of the 36.
+
+    A tile of h rows of outputs needs the points of rows 0 to h and of row 5; likewise columns.
+    """
     _, right, whole, bottom, each = borders(out_h, out_w)
     row, column = e // 6, e % 6
     in_rows = out_h % 4 == 0 or row <= out_h % 4 or row == 5
@@ -68,9 +76,10 @@ def used(e, n, out_h, out_w):
 
 @njit
 def run(tile, end, n, batch, out_h, out_w):
-    """Return (end, shift): tiles ``tile`` to ``end`` - 1 are contiguous in memory, at index tile + shift.
+    """Return (last, shift): tiles ``tile`` to ``last`` - 1 are contiguous in memory, at index tile + shift.
 
-    Of a full batch all tiles are. Of a smaller one each kind of tiles begins where it does in a full one.
+    ``end``: an upper bound of ``last``. ``n``: samples of this run. ``batch``: samples that the memory is laid out for.
+    All tiles of a full batch are contiguous. In a smaller batch each kind begins where it begins in a full one.
     """
     starts = borders(out_h, out_w)
     kind = 0
@@ -82,8 +91,9 @@ def run(tile, end, n, batch, out_h, out_w):
 def winograd_tiles(p, a, n):
     """v [36][parts][tiles][part_channels] = transformed tiles of an image x or dy [n, H, W, channels].
 
-    Each kind of tiles is an operand: those at the right border, whole ones, those at the bottom, corners. A tile has
-    MORE rows and columns than its 4x4 outputs: two for x, none for dy. square: room for one tile.
+    Each kind of tiles is an operand: right, whole, bottom, corner. out_height, out_width: of y or dy, whose 4x4 squares
+    make the tiles. A tile of x has MORE = 2 rows and columns more than its outputs, a tile of dy has MORE = 0. square:
+    workspace [6][6][LANES] for a border tile whose columns are transformed and whose rows are not. Strides: elements.
     """
     out_h, out_w, channels, few = a[A.out_height], a[A.out_width], a[A.channels], a[A.part_channels]
     part, plane = a[A.part_stride] * SIZE, a[A.plane_stride] * SIZE
@@ -102,7 +112,7 @@ def winograd_tiles(p, a, n):
                     if kind == 1:
                         transform((x, row, pixel, v, 6 * plane, plane, 0, 0), T(0), T(0))
                         continue
-                    for s in range(width + MORE):
+                    for s in range(width + MORE):  # columns of the image first, then rows
                         line((x + s * pixel, row, square + s * vector, 6 * vector, height), T(0), T(0))
                     for r in range(6):
                         if r <= height or r == 5:
@@ -114,9 +124,11 @@ def winograd_panel(p, a, n):
 
     v: all tiles of x, transformed [36][parts][tiles][part_channels]. w: the panel's filters [9][in_channels][WIDTH].
     The kernel transforms the filters of part_channels input channels into u and multiplies while u is in the cache, so
-    that transformed filters are never written to memory. m: products of at most ``tiles`` tiles; square: room for one
-    tile. With TURNED, for input gradients, w holds the convolution's filters [panels][9][w_rows][w_panel_width], which
-    are rotated into ``turned`` first. With PLUS addend [as y] is added before the activation.
+    that transformed filters are never written to memory. u: workspace [36][part_channels][WIDTH]. m: workspace
+    [36][tiles][WIDTH] of the products of at most ``tiles`` tiles. square: workspace [6][6][LANES] of a border tile.
+    ``batch``: samples that v is laid out for. With TURNED, for input gradients, w holds the convolution's filters
+    [panels][9][w_rows][w_panel_width], which are rotated into ``turned`` [9][part_channels][WIDTH] first. With PLUS
+    addend [as y] is added before the activation. Strides: elements.
     """
     v, w, bias, y, u, m, turned, square = p[P.v], p[P.w], p[P.bias], p[P.y], p[P.u], p[P.m], p[P.turned], p[P.square]
     out_h, out_w, batch, v_plane = a[A.out_height], a[A.out_width], a[A.batch], a[A.v_plane_stride] * SIZE
@@ -130,7 +142,7 @@ def winograd_panel(p, a, n):
     for first in range(0, total, block):
         count = min(block, total - first)
         for c0 in range(0, inner, few):
-            some = min(few, inner - c0)
+            some = min(few, inner - c0)  # input channels of this part
             source, tap = w + c0 * step, inner * step
             if TURNED:
                 source, tap = turned, some * step
@@ -160,16 +172,11 @@ def winograd_panel(p, a, n):
             for k in range(0, step, vector):
                 source, to, shift = m + t * step + k, corner + k, bias + k
                 if height == 4 and width == 4:
+                    numbers = (source, 6 * m_plane, m_plane, to, y_row, y_pixel, shift, LANES)
                     if PLUS:
-                        transform_out_plus(
-                            (
-                                source, 6 * m_plane, m_plane, to, y_row, y_pixel, shift, LANES,
-                                added + k, added_row, added_pixel,
-                            ),
-                            low, high,
-                        )  # fmt: skip
+                        transform_out_plus((*numbers, added + k, added_row, added_pixel), low, high)
                     else:
-                        transform_out((source, 6 * m_plane, m_plane, to, y_row, y_pixel, shift, LANES), low, high)
+                        transform_out(numbers, low, high)
                     continue
                 for s in range(6):
                     if s <= width or s == 5:
@@ -192,8 +199,8 @@ def winograd_panel(p, a, n):
 def winograd_weight_panel(p, a, n):
     """One panel of dw [9][in_channels][WIDTH], from the tiles of the whole batch.
 
-    part_channels input channels go together. v, z: transformed tiles of x [36][parts][tiles][part_channels] and of
-    this panel of dy [36][tiles][WIDTH]. du: room for the sums [36][part_channels][WIDTH].
+    v, z: transformed tiles of x [36][parts][tiles][part_channels] and of this panel of dy [36][tiles][WIDTH]. du:
+    workspace [36][part_channels][WIDTH] of the sums over tiles, for one part of the input channels at a time.
     """
     v, z, dw, du = p[P.v], p[P.z], p[P.dw], p[P.du]
     out_h, out_w, batch, v_plane = a[A.out_height], a[A.out_width], a[A.batch], a[A.v_plane_stride] * SIZE
@@ -222,9 +229,12 @@ def winograd_weight_panel(p, a, n):
 
 
 def make_turn_over(transpose: Any, width: int, size: int, lanes: int) -> Any:
-    """Return turn_over: filters [panels][9][rows][source width], to [9, last tap first][inputs][width].
+    """Return turn_over, which rotates filters by 180 degrees and exchanges their input and output channels.
 
-    Of the rows ``width`` become outputs; outputs from ``first`` on become ``some`` inputs.
+    It reads w [panels][9][rows][source_width]: ``rows`` input channels, and output channels in panels of
+    ``source_panel`` bytes. It writes turned [9][some][width]: tap t is tap 8 - t of w. The input channels of ``turned``
+    are output channels first to first + some - 1 of w. Its output channels are ``width`` input channels of w, from the
+    address ``w`` on. It works on squares of ``lanes`` x ``lanes`` elements of ``size`` bytes.
     """
 
     @njit

@@ -1,9 +1,23 @@
-"""How a 3x3 convolution becomes calls on transformed tiles (kernels/winograd.py): together, or in stages.
+"""How 3x3 convolutions of stride 1, and their weight gradients, become calls of Winograd's F(4x4, 3x3).
 
-Together, each thread transforms some tiles, multiplies and transforms back while all of it is in its cache; the
-transformed filters are made once a step. In stages, for filters that no cache holds, all tiles are transformed first;
-then each panel of output channels transforms its own filters, some input channels at a time, multiplies all tiles by
-them and transforms back. Transformed filters, four times as large, are then never written to memory.
+A tile is a square of 4x4 outputs and the 6x6 inputs that they need. Transformed, it has 36 numbers a channel, and so
+has a filter (9 numbers before). Each of the 36 is called a point. At each point the products of all tiles by all
+filters are one matrix product. All sizes, strides and extents below are elements, unless they are named bytes:
+
+    u  [36][panels][in_channels][width]   filters, in panels of ``width`` output channels (layouts.py)
+    v  [36][tiles][in_channels]           tiles of x
+    m  [36][tiles][panels * width]        products of v and u
+    z  [36][tiles][out_channels]          tiles of dy, for the weight gradient
+    du [36][panels][in_channels][width]   sums of products of v and z
+
+A plane is the array of one point, and GAP unused elements behind it: planes at distances of a power of two would fall
+into few sets of a cache.
+
+There are two ways (docs/adr/0004, 0011, 0018). Together (kernels/winograd.py): each thread transforms a block of
+tiles, multiplies and transforms back while v and m are in its cache; u is computed once a step. In stages
+(kernels/winograd_staged.py), for filters that no cache holds: first all tiles of the batch are transformed; then each
+panel of output channels transforms its own filters, ``part_channels`` input channels at a time, and multiplies all
+tiles by them. Transformed filters are then never written to memory.
 """
 
 from __future__ import annotations
@@ -21,45 +35,48 @@ from .emitter import Emitter
 from .functions import function_of
 from .values import parameter_size, strides_of
 
-TILE_BYTES = 600 * 1024  # of transformed tiles at a time: they stay in the second-level cache
-MOST_TILES = 64
-STAGED_TILES = 128  # most tiles at a time in stages; filters are transformed anew for each block of them
-FEW = 48  # input channels at a time in weight gradients: a multiple of the rows of every tile
-FEW_OUTPUTS = 32  # output channels up to which a convolution waits for the memory of y
-FEW_FILTERS = 64  # input channels of a panel's filters at a time
-SQUARE = 36 * 16  # elements of the room for one tile: a vector at each of 36 points
-GAP = 16  # elements, one cache line, between planes: at distances of powers of two they would share few sets of a cache
+TILE_BYTES = 600 * 1024  # most bytes of v and m of a block of tiles (float32): they stay in the second-level cache
+MOST_TILES = 64  # of a block
+STAGED_TILES = 128  # of a block in stages: each block transforms the filters anew
+GRADIENT_PART = 48  # most input channels of a part in weight gradients: a multiple of the rows of every register tile
+FILTER_PART = 64  # most input channels of a part in convolutions in stages
+PREFETCHED = 32  # most output channels of an image that is prefetched
+SQUARE = 36 * 16  # elements of a workspace for one tile: a vector of at most 16 channels at each point
+GAP = 16  # elements: a cache line of float32
 
 
 def _blocks(channels: int) -> int:
-    """Return into how many equal blocks, at most 16, the input channels of filters are cut for the threads."""
+    """Return the number of equal blocks that the filters' input channels are cut into, for the threads: at most 16."""
     return next(blocks for blocks in range(16, 0, -1) if channels % blocks == 0)
 
 
 def _tiles(inner: int, channels: int) -> tuple[int, int, int]:
-    """Return how many tiles go together, and the plane strides of v [36][tiles][inner] and m [36][tiles][channels]."""
+    """Return the tiles of a block, a multiple of 8, and the plane strides of v and m; ``channels``: those of m."""
     tiles = max(8, min(MOST_TILES, TILE_BYTES // (36 * 4 * (inner + channels)) // 8 * 8))
     return tiles, tiles * inner + GAP, tiles * channels + GAP
 
 
 def _gradient_tiles(inner: int, channels: int) -> tuple[int, int]:
-    """Return how many tiles and input channels go together in a weight gradient.
+    """Return the tiles of a block and the input channels of a part in a weight gradient.
 
-    All sums pass through the cache once for each block of tiles, so there are many.
+    du passes through the cache once for each block of tiles, so blocks are large.
     """
-    return MOST_TILES if channels <= 64 else MOST_TILES // 2, min(inner, FEW)
+    return MOST_TILES if channels <= 64 else MOST_TILES // 2, min(inner, GRADIENT_PART)
 
 
-def _waits_for_memory(emit: Emitter, y: ImageLayout) -> bool:
-    """Whether the cache lines of y should be fetched before they are written.
+def _is_prefetched(emit: Emitter, y: ImageLayout) -> bool:
+    """Whether the kernel prefetches the cache lines of y.
 
-    Training writes y to memory, and with few output channels the products take less time than the fetch.
+    Training writes y to memory. With few output channels the products are too short to hide the wait for it.
     """
-    return emit.training and y.channels <= FEW_OUTPUTS and y.pixel == y.channels
+    return emit.training and y.channels <= PREFETCHED and y.pixel == y.channels
 
 
 def _workspace(emit: Emitter, other: str, inner: int, channels: int, planes: tuple[int, int]) -> dict[str, Operand]:
-    """Return the operands that hold transformed tiles v of x and of the other side, and one square at the border."""
+    """Return operands in a thread's workspace: v, ``other`` (m or z), and edge, one tile at the border of an image.
+
+    ``planes``: plane strides of v and of the other. ``channels``: of the other.
+    """
     sizes = {"v": 36 * planes[0], other: 36 * planes[1], "edge": 36 * max(inner, channels)}
     return {name: emit.workspace(size) for name, size in sizes.items()}
 
@@ -76,7 +93,12 @@ def lower_winograd(
     flops: int,
     addend: Value | None = None,
 ) -> None:
-    """Emit the transform of the filters, once, and the convolution on transformed tiles; ``addend`` is added to it."""
+    """Emit y = act(x * w + bias + addend) on tiles that are transformed and multiplied together.
+
+    ``x`` begins at the first window, padding included; ``lx`` is the layout of its image. ``w`` holds the filters
+    [panels][9][in_channels][width] of ``layout``. ``bias``: one value [out_channels], or none. y is the node's output,
+    ``addend`` an image of its shape. ``flops``: multiplications and additions of the direct method for one sample.
+    """
     inner, channels, panels = layout.inner, layout.channels, layout.panels
     ly = emit.layout(node.output)
     plane = panels * inner * layout.width + GAP
@@ -102,7 +124,7 @@ def lower_winograd(
         m_plane_stride=planes[1],
         **function_of(activation),
         u_plane_stride=plane,
-        prefetch=int(_waits_for_memory(emit, ly)),
+        prefetch=int(_is_prefetched(emit, ly)),
         **(emit.strides(addend=addend) if addend else {}),
     )
     operands = dict(
@@ -114,8 +136,9 @@ def lower_winograd(
         **({"addend": emit.image(addend)} if addend else {}),
     )
     added = {"addend"} & operands.keys()
-    rows = 4 * -(-MOST_TILE_ROWS // -(-ly.width // 4))  # fewer tiles than a register tile has rows leave some idle
-    if panels > 1 and (ly.height % rows or plane > lx.image):  # each block then transforms x, and reads its own filters
+    # Output rows of a block must have as many tiles as a register tile has rows: otherwise rows of it are idle.
+    rows = 4 * -(-MOST_TILE_ROWS // -(-ly.width // 4))
+    if panels > 1 and (ly.height % rows or plane > lx.image):  # each block then transforms all of x
         steps = {"u": inner, "bias": int(bool(bias)), "y": 1, **dict.fromkeys(added, 1)}
         cut = Cut("out_channels", channels, layout.width, steps, 300)
     else:
@@ -137,16 +160,18 @@ def lower_winograd_staged(
     turned: FilterLayout | None = None,
     addend: Value | None = None,
 ) -> None:
-    """Emit the transform of all tiles, then their products with one panel of filters a block; ``addend`` is added.
+    """Emit y = act(x * w + bias + addend) in stages: the transform of all tiles of x, then a block for each panel of y.
 
-    ``layout``: of the filters that convolve; ``turned``: of the filters in w, where they must be rotated first.
+    Parameters are those of ``lower_winograd``, but for the filters. ``layout``: the filters that convolve. ``turned``:
+    the layout that ``w`` has where each filter of ``layout`` is one of ``w`` rotated by 180 degrees, with input and
+    output channels exchanged (input gradients); None where ``w`` has ``layout``.
     """
     inner, width, panels = layout.inner, layout.width, layout.panels
     y = emit.image(node.output, write=True)
     ly = emit.layout(node.output)
-    few, tiles = min(inner, FEW_FILTERS), STAGED_TILES
+    few, tiles = min(inner, FILTER_PART), STAGED_TILES
     v, part, plane = _to_tiles(emit, "winograd_input", x, lx, ly, inner, few)
-    step = width * turned.width if turned else layout.panel_size
+    step = width * turned.width if turned else layout.panel_size  # from the filters of one block to those of the next
     size = turned.size if turned else layout.size
     planes = few * width + GAP, tiles * width + GAP
     args = dict(
@@ -186,12 +211,17 @@ def lower_winograd_staged(
 def lower_winograd_weight_grad(
     emit: Emitter, operands: Mapping[str, Operand], node: Node, lx: ImageLayout, layout: FilterLayout, flops: int
 ) -> None:
-    """Emit the sums over tiles of products of transformed tiles, and the transform of these sums to filters."""
+    """Emit the weight gradient dw [3, 3, in_channels, out_channels] = G' du G, du = sum over tiles of v * z.
+
+    ``operands``: x from the first window on, and dy. ``lx``: the layout of x. ``layout``: the panels of dw. In stages
+    each panel of dw is a block, which goes over the whole batch. Otherwise each shard adds up a du of its own
+    (docs/adr/0014) and transforms it back at its end.
+    """
     inner, channels, panels, width = layout.inner, layout.channels, layout.panels, layout.width
     dy = node.inputs[1]
     ly = emit.layout(dy)
     if getattr(node.op, "algorithm", "") == "winograd staged":
-        few = min(inner, FEW)
+        few = min(inner, GRADIENT_PART)
         v, v_part, v_plane = _to_tiles(emit, "winograd_input", operands["x"], lx, ly, inner, few)
         z, z_part, z_plane = _to_tiles(emit, "winograd_dy", operands["dy"], ly, ly, channels, width)
         plane = few * width + GAP
@@ -229,13 +259,16 @@ def lower_winograd_weight_grad(
 def _to_tiles(
     emit: Emitter, kernel: str, image: Operand, source: ImageLayout, ly: ImageLayout, channels: int, few: int
 ) -> tuple[Buffer, int, int]:
-    """Emit the transform of an image (x, or dy) to tiles [36][parts][tiles][few channels].
+    """Emit the transform of an image (x or dy) to tiles [36][parts][tiles][few]; return (tiles, part and plane stride).
 
-    Return where they are, and elements from part to part and from plane to plane.
+    A part holds ``few`` of the image's ``channels``. ``source``: the layout of the image; ``ly``: of y or dy, whose
+    4x4 squares make the tiles. The tiles of the batch are ordered by kind: those at the right border (fewer than four
+    columns of outputs), whole ones, those at the bottom, corners. Border tiles need fewer points, and the tiles that
+    need a point are then contiguous (kernels/winograd_staged.py: used).
     """
     rows, columns = ly.height // 4, ly.width // 4
     right, bottom = rows * bool(ly.width % 4), columns * bool(ly.height % 4)
-    kinds = right, rows * columns, bottom, int(bool(right and bottom))  # kernels/winograd_staged.py: borders
+    kinds = right, rows * columns, bottom, int(bool(right and bottom))  # tiles of each kind in one sample
     part = emit.batch * sum(kinds) * few + GAP
     parts = -(-channels // few)
     plane = parts * part + GAP
@@ -246,7 +279,7 @@ def _to_tiles(
         offset = emit.batch * sum(kinds[:kind]) * few
         place = replace(emit.whole(tiles, write=True), offset=offset, extent=extent, sample=count * few)
         places.append(replace(place, repeats=((36, plane), (parts, part))))
-    targets = [place if place.sample else places[1] for place in places]  # there are always whole ones
+    targets = [place if place.sample else places[1] for place in places]  # whole ones always exist
     operands = dict(zip(("right", "whole", "bottom", "corner"), targets, strict=True))
     args = dict(
         out_height=ly.height, out_width=ly.width, **strides_of("x", source.image, source.row, source.pixel),

@@ -1,10 +1,12 @@
-"""The plan: kernel calls, by name, on buffers at offsets. It prints as text; the runner makes a table of it.
+"""The plan: segments of kernel calls on buffers at offsets. It prints as text, and the runner makes tables of it.
 
-Work is cut the same way whatever the number of threads, so results are the same to the last bit:
+A segment is a list of calls without a barrier between them. Its work is cut into parts that threads run:
 
-- a *batch* segment cuts the samples into ``SHARDS`` shards; each shard goes through all calls of the segment a few
-  samples (``group``) at a time, so that what they hand on stays in the cache;
-- a *block* segment cuts something else (filters, parameters) into blocks, each of which sees the whole batch.
+- a *batch* segment cuts the batch into ``SHARDS`` shards, runs of samples. Each shard goes through all calls of the
+  segment, ``group`` samples at a time, so that the images that one call hands to the next stay in the cache;
+- a *block* segment cuts rows of an image, output channels or parameters into blocks. Each block reads the whole batch.
+
+The cut does not depend on the number of threads. Neither does the order of any sum, nor a bit of a result.
 """
 
 from __future__ import annotations
@@ -18,41 +20,46 @@ from ..abi import When, signature_of
 from ..layouts import ImageLayout
 
 SHARDS = 8  # fixed: the order of all sums follows from it; plans without sums may be cut finer (runtime/runner.py)
-ALIGN = 64  # bytes; a cache line and a vector
-CACHE_BYTES = 512 * 1024  # what a group may touch: half of the second-level cache of the machines measured
+ALIGN = 64  # bytes: a cache line
+CACHE_BYTES = 512 * 1024  # most bytes that a group touches: half of the second-level cache of the machines measured
 
-# Domains of calls; n > 0 stands for n blocks.
-BATCH = 0  # cut by samples, a few at a time
-WIDE = -1  # cut by samples, a whole shard at a time: dense layers, whose rows are samples
+# Domains of calls. A number above 0 is a count of blocks.
+BATCH = 0  # shards, one group of samples at a time
+WIDE = -1  # shards, all samples of a shard at a time: dense layers, whose matrix rows are samples
 
-ITEM = {"f32": 4, "f64": 8, "i32": 4, "i64": 8, "u8": 1}
+ITEM = {"f32": 4, "f64": 8, "i32": 4, "i64": 8, "u8": 1}  # bytes of an element
 
-# Kinds of buffers: where a buffer lives, and its copies.
-BATCHED = "batched"  # arena, one copy for each sample
-LOCAL = "local"  # workspace of a thread, one copy for each sample of a group
-SCRATCH = "scratch"  # workspace of a thread, for one call
-KEPT = "kept"  # workspace of a thread, from a shard's first group to its last
+# Kinds of buffers: the memory that a buffer lies in, and the number of its copies. The arena, the parameters and the
+# states are shared by all threads; each thread has a workspace of its own.
+BATCHED = "batched"  # arena, one copy a sample
+LOCAL = "local"  # workspace, one copy a sample of a group: a value that no other segment reads
+SCRATCH = "scratch"  # workspace, one copy, for the length of one call
+KEPT = "kept"  # workspace, one copy, from a shard's first group to its last
 SHARED = "shared"  # arena, one copy
-PARTIAL = "partial"  # arena, one copy for each shard
-PARAM = "param"  # memory of the parameters
-STATE = "state"  # memory of the optimizer's states
-GIVEN = "given"  # array of the caller
-OF_THREAD = (LOCAL, SCRATCH, KEPT)  # in workspaces
+PARTIAL = "partial"  # arena, one copy a shard: sums over samples, which a later call adds up
+PARAM = "param"  # parameters, one copy
+STATE = "state"  # the optimizer's states, one copy
+GIVEN = "given"  # memory of the caller, one copy, which holds all samples
+OF_THREAD = (LOCAL, SCRATCH, KEPT)  # the kinds in workspaces
 
 
 @dataclass
 class Buffer:
-    """A piece of memory. ``elements`` counts one sample (batched, local), one shard (partial) or all (others).
+    """A piece of memory of one kind, of which other buffers may use the bytes before and after its life.
 
-    The planner sets ``kind`` of batched values to local where it can, and ``offset`` (bytes; for locals in the
-    workspace). ``first`` and ``last`` are the positions in the schedule between which it is alive.
+    Attributes
+    ----------
+    elements : of one copy.
+    kind : set to LOCAL by plan/memory.py where a BATCHED value lives in one segment only.
+    offset : bytes from the start of its memory to its first copy; -1 until plan/memory.py sets it.
+    first, last : positions in the sequence of all calls: the first and the last call in its life.
     """
 
     name: str
     dtype: str
     elements: int
     kind: str
-    pinned: bool = False  # read or written by the host: alive all the time
+    pinned: bool = False  # the host reads or writes it: alive all the time
     offset: int = -1
     first: int = -1
     last: int = -1
@@ -65,11 +72,17 @@ class Buffer:
 
 @dataclass(frozen=True)
 class Operand:
-    """What a call reads or writes: a buffer from ``offset`` on, ``extent`` elements of it (one sample, one block).
+    """A part of a buffer that a call reads or writes. All numbers are elements of the buffer's dtype.
 
-    ``block`` is how many elements further each block (or shard) of a block segment starts. ``sample`` is how many
-    elements further each sample of a batch segment starts in a shared buffer. There a sample's elements lie in pieces
-    of ``sample`` elements; ``repeats`` says how many pieces, as nested (count, elements from one to the next).
+    Attributes
+    ----------
+    offset : the first element, of the first sample and the first block.
+    extent : elements from the first to behind the last that the call touches for one sample or one block.
+    block : elements from block to block in a block segment; 0 where all blocks share the part, and for PARTIAL buffers,
+        of which each block has a copy.
+    sample : elements from sample to sample in a SHARED or GIVEN buffer; 0 for other kinds, whose copies are samples.
+    repeats : where a sample of a SHARED buffer is not one run of elements but pieces of ``sample`` elements: how many
+        pieces there are, as nested pairs (count, elements from one to the next).
     """
 
     buffer: Buffer
@@ -83,9 +96,10 @@ class Operand:
 
 @dataclass(frozen=True)
 class KernelCall:
-    """One call of a kernel. ``domain``: BATCH, WIDE or a number of blocks; ``backward``: for reports only.
+    """One call of a kernel, for each group of samples or each block of its segment.
 
     ``operands`` and ``args`` are namedtuples with the names of the kernel's signature (cnnspec/abi/kernels.py).
+    ``domain`` is BATCH, WIDE or a number of blocks. ``layer``, ``backward`` and ``flops`` are for reports only.
     """
 
     kernel: str
@@ -94,12 +108,13 @@ class KernelCall:
     domain: int
     layer: str = ""
     backward: bool = False
-    flops: int = 0  # for one sample
-    waits: tuple[Buffer, ...] = ()  # buffers that must be written before, though the call does not read them
+    flops: int = 0  # floating-point operations for one sample
+    waits: tuple[Buffer, ...] = ()  # buffers that the call does not read, but that must be written before it
     when: When = When.ALWAYS
 
     @property
     def reads(self) -> Iterator[Buffer]:
+        """Buffers that must be written before the call."""
         yield from (o.buffer for o in self.operands if not o.write)
         yield from self.waits
 
@@ -110,12 +125,12 @@ class KernelCall:
 
 @dataclass
 class Segment:
-    """Calls that run without a barrier between them. ``group``: samples at a time (batch segments)."""
+    """Calls of one domain that run without a barrier between them."""
 
     domain: int
     calls: list[KernelCall] = field(default_factory=list)
-    group: int = 1
-    prepare: bool = False  # depends on parameters alone, or on nothing: inference runs it once
+    group: int = 1  # samples that go through all calls together, in batch segments
+    prepare: bool = False  # the calls depend on parameters alone, or on nothing: inference runs them once
 
     @property
     def by_sample(self) -> bool:
@@ -123,24 +138,25 @@ class Segment:
 
     @property
     def every_shard(self) -> bool:
-        """Whether shards run even without samples: what they would add up is then zero."""
+        """Whether shards without samples run, too: their copies of the sums must be cleared to zero."""
         return any(c.when != When.ALWAYS for c in self.calls)
 
 
 @dataclass
 class Plan:
-    """A schedule with memory laid out.
+    """The segments of a graph in order, with all buffers at their offsets.
 
     Attributes
     ----------
-    batch : most samples a run may have.
+    batch : most samples of a run.
     dtype : ``f32`` or ``f64``, the type of all floating buffers.
-    segments : in order.
-    buffers : all of them, by name.
+    segments : in the order of the run.
+    buffers : all buffers, by name.
     layouts : layout of each batched value, by value name.
-    arena, workspace : bytes, shared and for each thread.
-    inputs, outputs : graph input or result -> buffer.
-    gradients : parameter name -> (buffer, copies that must be added).
+    arena, workspace : bytes of the memory that all threads share, and of the memory of each thread.
+    inputs, outputs : buffers of the graph's inputs and results, by name.
+    gradients : by parameter name, the gradient's buffer and the number of its copies, which must be added up.
+    parameters, states : bytes of all parameters, and of the optimizer's states.
     """
 
     batch: int
@@ -153,12 +169,12 @@ class Plan:
     inputs: dict[str, Buffer]
     outputs: dict[str, Buffer]
     gradients: dict[str, tuple[Buffer, int]] = field(default_factory=dict)
-    parameters: int = 0  # bytes of all parameters
-    states: int = 0  # bytes of the optimizer's states
+    parameters: int = 0
+    states: int = 0
 
     @property
     def kernels(self) -> list[str]:
-        """Names of the kernels it needs, in order of first use."""
+        """Names of the kernels that the plan calls, in order of first use."""
         return list(dict.fromkeys(c.kernel for s in self.segments for c in s.calls))
 
     def reads(self, name: str) -> bool:
@@ -190,6 +206,7 @@ def _line(c: KernelCall) -> str:
 
 
 def _show(o: Operand) -> str:
+    """Return an operand as NAME(KIND@BYTES+ELEMENTS): offset of the buffer, offset of the operand in it."""
     where = f"{o.buffer.kind}@{o.buffer.offset}" if o.buffer.offset >= 0 else o.buffer.kind
     inside = f"+{o.offset}" if o.offset else ""
     return f"{o.buffer.name}({where}{inside})"

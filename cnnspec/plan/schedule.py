@@ -1,8 +1,9 @@
-"""Calls -> segments: what may run without a barrier is put together, in an order that respects every dependence.
+"""Kernel calls -> segments, in an order that respects every dependence. Between segments is a barrier of all threads.
 
-A batch call runs sample by sample, so it may follow another in the same segment even where it reads what that one
-writes. A block call sees the whole batch: whatever it needs must have been finished by a barrier. Those whose blocks
-all read the same large memory take turns.
+Call B depends on an earlier call A where one of the two writes a buffer that the other reads or writes. A batch call
+works on the samples of one shard. A batch call B may therefore share the segment of a batch call A that it depends on:
+the thread of a shard runs A, then B. A block call reads the whole batch, so all calls that it depends on must be in
+earlier segments. Calls of a segment have the same domain (plan.py): BATCH, WIDE, or a number of blocks.
 """
 
 from __future__ import annotations
@@ -11,11 +12,15 @@ from collections.abc import Sequence
 
 from .plan import BATCH, BATCHED, CACHE_BYTES, KEPT, PARAM, PARTIAL, SHARED, KernelCall, Segment
 
-MUCH = 4  # times: how much smaller images must be for a cut
+MUCH = 4  # a segment is cut where its images become MUCH times smaller or larger, in bytes
 
 
 def schedule(calls: Sequence[KernelCall]) -> list[Segment]:
-    """Return the calls as segments: block calls as soon as they can run, else batch calls as far as they can go."""
+    """Return all calls as segments, chosen greedily.
+
+    While a block call is ready, the next segment has the ready block calls of its domain. Otherwise it has batch calls,
+    as many as can follow each other without a block call in between.
+    """
     after = dependences(calls)
     left = list(range(len(calls)))
     done: set[int] = set()
@@ -32,15 +37,18 @@ def schedule(calls: Sequence[KernelCall]) -> list[Segment]:
 
 
 def cut_by_size(segments: Sequence[Segment], samples: int) -> list[Segment]:
-    """Return the segments, those of samples cut where images become much smaller (or larger) for good.
+    """Return the segments, with batch segments cut where the images of all later calls are MUCH smaller.
 
-    A segment takes as many samples at a time as its largest image allows. Behind the last large one, more samples go
-    together: filters are then read less often, and few rows of a tile stay idle. ``samples``: of one shard.
+    A group has as many samples as the largest image of its segment allows. Calls on smaller images gain from a segment
+    of their own: with more samples in a group, filters are read less often, and fewer rows of a tile are idle. A
+    segment is also cut in front of an image MUCH larger than all before it. ``samples``: the samples of one shard; a
+    cut is made only where a group of the larger images has fewer.
     """
     return [part for s in segments for part in (_parts(s, samples) if s.domain == BATCH else [s])]
 
 
 def _parts(segment: Segment, samples: int) -> list[Segment]:
+    """Return the batch segment cut into segments; calls that share a KEPT buffer stay in the same one."""
     sizes = [max((o.buffer.nbytes for o in c.operands if o.buffer.kind == BATCHED), default=0) for c in segment.calls]
     kept = [{o.buffer.name for o in c.operands if o.buffer.kind == KEPT} for c in segment.calls]
     cuts, start = [0], 0
@@ -57,7 +65,10 @@ def _parts(segment: Segment, samples: int) -> list[Segment]:
 
 
 def dependences(calls: Sequence[KernelCall]) -> list[set[int]]:
-    """Return for each call the earlier calls that must come before it: one of the two writes what both touch."""
+    """Return for each call the indices of the earlier calls that it depends on.
+
+    Two calls depend on each other where one writes a buffer that the other reads, writes or waits for.
+    """
     writers: dict[str, list[int]] = {}
     readers: dict[str, list[int]] = {}
     after: list[set[int]] = []
@@ -80,10 +91,11 @@ def dependences(calls: Sequence[KernelCall]) -> list[set[int]]:
 def _pick(
     calls: Sequence[KernelCall], after: Sequence[set[int]], left: Sequence[int], done: set[int], domain: int
 ) -> list[int]:
-    """Return the calls of a domain that can run now. Batch calls and single blocks may follow each other.
+    """Return the calls of one domain for the next segment, as indices out of ``left``.
 
-    At most one call of a segment has blocks that all read the same buffer larger than a cache: two such calls in turn
-    would evict each other's data between blocks.
+    ``done``: the calls of all earlier segments. Batch calls, and block calls of a single block, may depend on calls
+    picked before them. Other block calls depend on ``done`` alone. At most one call of a segment streams (_streams): a
+    second one would evict from the cache the data that the next block of the first reads again.
     """
     chained = domain <= 1
     now = set(done)
@@ -99,13 +111,16 @@ def _pick(
 
 
 def _streams(call: KernelCall) -> bool:
-    """Whether each block reads something, the same for all, that no cache of a core holds."""
+    """Whether all blocks of a call read the same buffer, and it is larger than CACHE_BYTES."""
     return any(not o.write and not o.block and o.buffer.nbytes > CACHE_BYTES for o in call.operands)
 
 
 def _mark_prepare(segments: list[Segment]) -> None:
-    """Mark segments whose calls depend on parameters alone, or clear what stays clear: inference runs them once."""
-    fixed: set[str] = set()
+    """Mark the block segments that inference runs once: all their calls depend on parameters alone.
+
+    Each call writes shared or partial buffers, or clears the halo of an image, which stays zero.
+    """
+    fixed: set[str] = set()  # names of buffers that depend on parameters alone
     for segment in segments:
         if segment.by_sample:
             continue

@@ -8,7 +8,7 @@ from .plan import BATCH, BATCHED, GIVEN, ITEM, KEPT, LOCAL, PARTIAL, SCRATCH, SH
 
 
 def traffic(calls: Iterable[KernelCall], samples: int) -> int:
-    """Return the bytes that calls read and write on so many samples, were everything else kept in the cache.
+    """Return the least bytes that calls move on ``samples`` samples: each byte is read once and written once.
 
     Each byte of a buffer counts once where any call reads it, and once where any writes it; the tiles that a kernel
     keeps for itself (scratch) do not count. Halos do, and so do pixels between those that a stride visits.
