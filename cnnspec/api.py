@@ -11,7 +11,7 @@ they are first needed.
 from __future__ import annotations
 
 import signal
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -231,7 +231,7 @@ class Net(WeightedSpec):
 
     def predict(
         self,
-        x: np.ndarray | str | Path | Sequence[str | Path],
+        x: np.ndarray | str | Path | Iterable[str | Path],
         *,
         invert: bool = False,
         progress: bool | None = None,
@@ -269,6 +269,8 @@ class Net(WeightedSpec):
 
         from .runtime.answers import Pictures, answer, batch_for, paths_in, pixels_of
 
+        if isinstance(x, Iterator):
+            x = list(x)
         paths = paths_in(x)
         if paths is None:
             pixels, white, remark = pixels_of(x, self.model, self._trained)
@@ -354,8 +356,13 @@ class Net(WeightedSpec):
         if not settings:
             return self.model
         from .compiler import Compiler
+        from .model.elsewhere import argument_elsewhere
         from .model.overrides import texts_of
         from .runtime.identity import used_as
+
+        for name in settings:
+            if (ours := argument_elsewhere(name)) is not None:
+                raise DataError(f"train() has no argument `{name}`", field=name, hint=f"write  {ours}")
 
         model = Compiler(self._compiler.source, {**self._compiler.settings, **texts_of(settings)}).model
         if used_as(model) != used_as(self.model):

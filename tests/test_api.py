@@ -58,6 +58,7 @@ def test_a_run_that_begins_with_weights_says_so(net: cnnspec.Net, tmp_path: Path
 def test_settings_of_one_training_are_arguments(net: cnnspec.Net) -> None:
     found = net.train(epochs=3, lr=0.02, batch=64, seed=7)
     assert len(found.history) == 3 and found.history[0]["lr"] == 0.02
+    assert net.train(epochs=1, learning_rate=0.02).history[0]["lr"] == 0.02
     named = {"train.epochs": 3, "train.optimizer.lr": 0.02, "train.batch": 64, "train.seed": 7}
     assert net.train(restart=True, **named).history[-1]["train.loss"] == found.history[-1]["train.loss"]
     assert net.model.train.epochs == 2  # the net keeps its own
@@ -71,6 +72,9 @@ def test_settings_of_one_training_are_arguments(net: cnnspec.Net) -> None:
         ({"momentun": 0.5}, "did you mean `train.optimizer.momentum`?"),
         ({"lr": -1}, "`lr` of optimizer adam must be at least 0"),
         ({"epochs": "many"}, "unknown name `many`"),
+        ({"batch_size": 32}, "write  batch="),
+        ({"validation_data": (np.zeros(1), np.zeros(1))}, "write  validation=(x, y)"),
+        ({"verbose": 1}, "write  progress=True or"),
         ({"loss": "mse"}, "changes the net, its loss or how"),
         ({"data.normalize": "mean=0.5 std=0.1"}, "how its images are read"),
         ({"train.epoch": 1}, "did you mean `train.epochs`?"),
@@ -312,6 +316,10 @@ def test_files_are_predicted_as_the_command_line_does(net: cnnspec.Net, tmp_path
     assert np.array_equal(net.predict(files), expected)
     assert np.array_equal(net.predict(tmp_path / "in"), expected)
     assert np.array_equal(net.predict(str(files[1])), expected[1:2])
+    assert np.array_equal(net.predict(path for path in files), expected)
+    assert np.array_equal(net.predict(np.array([str(path) for path in files])), expected)
+    assert np.array_equal(net.predict(np.array(files, object)), expected)
+    assert np.array_equal(net.predict(x[i] * np.uint8(15) for i in range(3)), expected)
     Image.fromarray(255 - x[0, :, :, 0] * np.uint8(15)).save(tmp_path / "ink.png")
     with pytest.warns(cnnspec.DataWarning, match="mostly light.*invert=True"):
         net.predict(tmp_path / "ink.png")

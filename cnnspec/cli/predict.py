@@ -72,12 +72,16 @@ def command(
     shown = min(top or (3 if len(files) <= 8 else 1), len(names))
     probable = opened.model.train.loss.word != "mse"
     results: list[dict[str, object]] = []
+    unread: list[Path] = []
     layout = Layout.of(files, names)
     seen = not as_json and sys.stdout.isatty()  # then the answers themselves say how far it is
     with CountView("image", quiet=seen) as view:
         for done, (path, found) in enumerate(pictures.answers(network), 1):
             if isinstance(found, DataError):
                 render.print_error(found)
+                unread.append(path)
+                if as_json:
+                    results.append({"file": str(path), "error": found.message})
             else:
                 result, lines = as_result(path, found, names, shown, layout, probable=probable)
                 results.append({**result, "weights": used.as_dict()})
@@ -90,7 +94,7 @@ def command(
         render.note(f"weights used: {used}")
     for note in pictures.notes("--invert"):
         render.note(note)
-    return 0 if len(results) == len(files) else 1
+    return 1 if unread else 0
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,16 @@ WORDS_ELSEWHERE = {
     "fashionmnist": "fashion_mnist",
     "randomseed": "seed",
 }
+# arguments of a training in Python
+ARGUMENTS_ELSEWHERE = {
+    "batchsize": "batch=",
+    "numepochs": "epochs=",
+    "nepochs": "epochs=",
+    "validationdata": "validation=(x, y)",
+    "valdata": "validation=(x, y)",
+    "verbose": "progress=True or progress=False",
+    "callbacks": "reporter=",
+}
 AMBIGUOUS = {"norm", "skip", "shortcut"}  # may be another thing elsewhere
 # near in letters to a layer of ours, but another thing, unless it is a layer of ours by now
 LAYERS_OF_OTHERS = {
@@ -115,4 +125,22 @@ def key_elsewhere(key: str) -> str | None:
     return KEYS_ELSEWHERE.get(_bare(key))
 
 
-__all__ = ["is_certain", "is_no_layer_of_ours", "key_elsewhere", "layer_elsewhere", "word_elsewhere"]
+def is_global_maxpool(word: str) -> bool:
+    """Return whether a layer of this name elsewhere is the maximum over a whole image."""
+    return _bare(word) in ("globalmaxpool", "globalmaxpooling", "adaptivemaxpool", "gmp")
+
+
+def argument_elsewhere(word: str) -> str | None:
+    """Return what ``train()`` calls an argument of this name elsewhere: ``validation=`` for ``validation_data``."""
+    return ARGUMENTS_ELSEWHERE.get(_bare(word))
+
+
+__all__ = [
+    "argument_elsewhere",
+    "is_certain",
+    "is_global_maxpool",
+    "is_no_layer_of_ours",
+    "key_elsewhere",
+    "layer_elsewhere",
+    "word_elsewhere",
+]

@@ -14,7 +14,7 @@ from ..syntax import ast
 from .arguments import Bound, bind
 from .belongs import SECTION_OF, Statements, belongs
 from .branches import row_notes
-from .elsewhere import is_certain, is_no_layer_of_ours, key_elsewhere, layer_elsewhere
+from .elsewhere import is_certain, is_global_maxpool, is_no_layer_of_ours, key_elsewhere, layer_elsewhere
 from .forms import signature, written
 from .guess import hint_of, meant
 from .structure import expand_block, expand_from, expand_repeat, expand_residual
@@ -151,9 +151,9 @@ class Expander:
             return self._layer(step, cursor, env, label)
         if step.name in self.blocks:
             return expand_block(self, step, cursor, env, label)
-        return self.report(self._unknown_layer(step), env)
+        return self.report(self._unknown_layer(step, cursor.shape), env)
 
-    def _unknown_layer(self, step: ast.Step) -> Diagnostic:
+    def _unknown_layer(self, step: ast.Step, shape: Shape | None) -> Diagnostic:
         known = [*LAYERS, *self.blocks, *STRUCTURE]
         hint, fix, label = "", None, "no layer and no block of this file has this name"
         if step.name in SECTION_OF:
@@ -175,6 +175,14 @@ class Expander:
         if step.name not in self.blocks and (place := belongs(step.name, value, self.said)) is not None:
             return Diagnostic("unknown-layer", f"unknown layer `{step.name}`", step.name_span, place.about,
                               hint=place.hint())  # fmt: skip
+        if is_global_maxpool(step.name):
+            label = "maxpool has a size; that of its input makes it global"
+            whole = f"maxpool {shape[0]}x{shape[1]}" if shape is not None and len(shape) == 3 else ""
+            hint = f"write  {whole or 'maxpool HxW  with height and width of its input'}"
+            fix = Fix(step.head, whole, sure=not step.arguments) if whole else None
+            return Diagnostic(
+                "unknown-layer", f"unknown layer `{step.name}`", step.name_span, label, hint=hint, fix=fix
+            )
         if is_no_layer_of_ours(step.name):
             label = "this version has no such layer"
         elif (ours := layer_elsewhere(step.name)) is not None:

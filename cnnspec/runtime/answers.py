@@ -34,7 +34,9 @@ class Predicting(Protocol):
 
 
 def paths_in(x: object) -> list[Path] | None:
-    """Return the paths of a path or of a list of them; None where it is neither."""
+    """Return the paths of a path, or of a list or an array of them; None where it is neither."""
+    if isinstance(x, np.ndarray) and x.dtype.kind in "UO":
+        x = x.tolist()
     listed = list(x) if isinstance(x, (list, tuple)) else [x]
     if not listed or not all(isinstance(path, (str, Path)) for path in listed):
         return None

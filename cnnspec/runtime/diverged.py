@@ -47,6 +47,7 @@ class TrainingDiverged(CnnSpecError):
         checkpoint: Path | None,
         during: str = "step",
         array: str | None = None,
+        inputs: str = "",
     ) -> None:
         self.loss, self.epoch, self.step, self.lr = loss, epoch, step, lr
         self.layer, self.checkpoint, self.array = layer, checkpoint, array
@@ -79,6 +80,7 @@ class TrainingDiverged(CnnSpecError):
         if epoch == step == 1 and during == "step" and array is None:
             notes.append("this is the first step: no learning rate has changed a weight yet")
             hint = "pixels or weights to begin with that are not so large: see the numbers of the data, and  normalize"
+        hint = inputs or hint  # a smaller rate makes up for no inputs of hundreds
         placed = model.layer(layer) if layer is not None else None
         span = placed.span if placed is not None else model.train.span
         self.diagnostic: Diagnostic | None = None

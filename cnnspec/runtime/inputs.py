@@ -57,6 +57,15 @@ def input_remarks(model: Model, data: Dataset) -> list[str]:
     return [f"{said}: write  {fitting}{why}"]
 
 
+def large_inputs(model: Model, data: Dataset) -> str:
+    """Return the remark on inputs that are so large that training diverges; "" where they are not."""
+    x, _ = samples_of(data.train)
+    mean, std = abs(float(x.mean(dtype=np.float64))), float(x.std(dtype=np.float64))
+    if not (mean > FAR or std > WIDE or float(np.abs(x).max()) > OUTLYING):
+        return ""
+    return next(iter(input_remarks(model, data)), "")
+
+
 def _outliers(largest: float, std: float) -> list[str]:
     """Return a remark where few numbers are far larger than the others (docs/performance.md, Winograd)."""
     if not largest > OUTLYING:

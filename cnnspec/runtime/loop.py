@@ -21,6 +21,7 @@ from .diverged import TrainingDiverged, not_finite
 from .evaluate import evaluate
 from .events import Reporter, RunInfo, TrainResult
 from .expected import STOPPED, why_not_judged
+from .inputs import large_inputs
 from .interrupt import Interrupt
 from .learned import after_training
 from .metrics import has_stalled, is_better, measured_of
@@ -277,4 +278,5 @@ class Run:
             checkpoint=self.folder.last if self.folder else None,
             during=during,
             array=array,
+            inputs=large_inputs(self.model, self.data),
         )

@@ -284,6 +284,11 @@ def test_predict_goes_on_past_an_image_that_cannot_be_read(cli: Run, room: Path,
     assert result.code == 1
     assert "pictures/5.png: cannot be read as an image" in result.err
     assert len(result.out.splitlines()) == 9
+    result = cli("predict", "run", "pictures", "--json")
+    found = json.loads(result.out)
+    assert result.code == 1 and [Path(r["file"]).name for r in found] == [f"{i}.png" for i in range(10)]
+    assert [i for i, r in enumerate(found) if "error" in r] == [5]
+    assert found[5]["error"].startswith("cannot be read as an image") and "top" not in found[5]
 
 
 def test_predict_invert_is_for_ink_on_paper(cli: Run, room: Path, pictures: list[int]) -> None:

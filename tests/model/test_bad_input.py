@@ -313,3 +313,15 @@ def test_a_layer_of_ours_is_not_taken_for_a_foreign_one(monkeypatch: pytest.Monk
     assert is_no_layer_of_ours("LayerNorm")
     monkeypatch.setitem(LAYERS, "layernorm", LAYERS["bn"])
     assert not is_no_layer_of_ours("LayerNorm")
+
+
+def test_a_global_maxpool_is_a_maxpool_of_its_inputs_size():
+    text = "input 28x20x1\nconv 4 3x3 -> maxpool 2 -> globalmaxpool\nflatten -> dense 10\n"
+    with pytest.raises(SpecError) as caught:
+        Compiler.from_text(text).model  # noqa: B018
+    (found,) = caught.value.diagnostics
+    assert (found.hint, found.span.text) == ("write  maxpool 14x10", "globalmaxpool")
+    mended = Compiler.from_text(text.replace("globalmaxpool", found.fix.replacement)).model
+    assert mended.layers[-3].out_shape == (1, 1, 4)
+    with pytest.raises(SpecError, match="maxpool HxW  with height and width of its input"):
+        Compiler.from_text("input 8x8x1\ncnv 4 3x3 -> GlobalMaxPool2d\n").model  # noqa: B018

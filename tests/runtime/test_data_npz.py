@@ -170,6 +170,7 @@ def test_arrays_at_hand():
     [
         ("x_train", "y_train", "x_val", "y_val", "x_test", "y_test"),
         ("X_train", "Y_train", "X_valid", "Y_valid", "X_test", "Y_test"),
+        ("x_train", "y_train", "x_dev", "y_dev", "x_test", "y_test"),
         ("train_images", "train_labels", "val_images", "val_labels", "test_images", "test_labels"),  # MedMNIST
     ],
 )

@@ -186,7 +186,7 @@ def test_what_is_transparent_shows_the_ground(tmp_path, mode, channels):
     ink(255, mode).save(tmp_path / "white.png")
     found = read(tmp_path / "black.png", channels).pixels
     assert (found[4:12, 4:12] == 0).all() and (found[:4] == 255).all() and (found[12:] == 255).all()
-    assert "blank" in read(tmp_path / "white.png", channels).remarks
+    assert read(tmp_path / "white.png", channels).remarks == ("on-white",)
     found = read(tmp_path / "white.png", channels, ground="black").pixels
     assert (found[4:12, 4:12] == 255).all() and (found[:4] == 0).all()
 
@@ -357,3 +357,17 @@ def test_many_pictures_at_once_with_their_errors_and_notes(tmp_path):
     assert found[1].path == paths[1] and "does not exist" in found[3].message
     assert findings.notes() == [f"1 picture with one colour throughout, as read, such as {paths[2]}"]
     assert load_picture(paths[0], (16, 16, 1), Decoding()).remarks == ()
+
+
+@pytest.mark.parametrize(("ink", "ground", "mend"), [(255, "white", "black"), (0, "black", "white")])
+def test_ink_in_the_colour_of_the_ground_is_told_with_the_ground_that_shows_it(tmp_path, ink, ground, mend):
+    drawn = np.zeros((16, 16, 2), np.uint8)
+    drawn[..., 0], drawn[4:12, 7:9, 1] = ink, 255
+    path = tmp_path / "ink.png"
+    Image.fromarray(drawn, "LA").save(path)
+    findings = decode.Findings(Decoding(ground=ground))
+    decode.load_each([path], (16, 16, 1), findings)
+    assert f"on the {ground} behind transparent places (ground={mend} tells them apart)" in findings.notes()[0]
+    assert read(path, ground=mend).remarks == ()
+    Image.fromarray(np.full((16, 16, 2), (ink, 128), np.uint8), "LA").save(path)  # no ground shows anything
+    assert read(path, ground=ground).remarks == ("blank",)

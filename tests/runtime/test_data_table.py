@@ -107,7 +107,7 @@ def test_floats_are_used_as_they_are_and_pieces_of_several_kinds_are_one_array(
     np.testing.assert_allclose(data.train.batch(np.arange(20))[0], x, rtol=1e-6)
     assert data.scale.dtype == "float32"
     (tmp_path / "t.csv").write_text(text(X * 2))
-    assert "/ 1023" in refused(tmp_path / "t.csv").hint
+    assert "divide the pixels by 1023" in refused(tmp_path / "t.csv").hint
 
 
 def test_colour_pictures(tmp_path: Path) -> None:
@@ -198,3 +198,19 @@ def test_row_numbers_under_a_name_and_fields_between_spaces_are_seen(tmp_path: P
     assert "row numbers" in refused(path).hint
     path.write_text(text(header=None, sep=" "))
     assert "commas, semicolons or tabs" in refused(path).hint
+
+
+def test_a_count_of_columns_that_makes_no_square_is_only_told(tmp_path: Path) -> None:
+    for count, hint in ((48, "input 4x4x3"), (36, "input 6x6x1"), (50, "an input of 50 values, height x width")):
+        (tmp_path / "t.csv").write_text("".join(",".join(["1"] * (count + 1)) + "\n" for _ in range(4)))
+        assert refused(tmp_path / "t.csv").hint.startswith(hint)
+
+
+@pytest.mark.parametrize(("change", "hint"), [(16, "divide the pixels by 4095 if"), (-1, "scale the pixels to 0..1")])
+def test_whole_numbers_beyond_bytes_come_with_a_mend_for_a_table(tmp_path: Path, change: int, hint: str) -> None:
+    (tmp_path / "t.csv").write_text(text(X.astype(int) * change))
+    error = refused(tmp_path / "t.csv")
+    assert (error.path, error.hint[: len(hint)]) == (tmp_path / "t.csv", hint)
+    assert "numpy" not in str(error) and "decimal point" in error.hint
+    (tmp_path / "t.csv").write_text(text(X.astype(int) * change / 4095))
+    assert open_csv(tmp_path / "t.csv").scale.text.startswith("float32")

@@ -11,7 +11,7 @@ from runtime_fakes import FakeNetwork, digits_model
 import cnnspec
 from cnnspec.compiler import Compiler
 from cnnspec.errors import DataError
-from cnnspec.model.settings import SGD, DataSettings, Digits, KeepBest, TrainSettings
+from cnnspec.model.settings import SGD, DataSettings, Digits, KeepBest, Normalize, TrainSettings
 from cnnspec.options import Options
 from cnnspec.runtime.checkpoint import load_checkpoint, save_checkpoint
 from cnnspec.runtime.data import open_data
@@ -145,3 +145,12 @@ def test_at_the_first_step_the_learning_rate_is_not_blamed():
     with pytest.raises(TrainingDiverged) as caught:
         cnnspec.parse(NORMED).train(x / 1e38, y, lr=1e30, progress=False)
     assert "lr=0.1 instead of lr=1e+30" in caught.value.diagnostic.hint
+
+
+@pytest.mark.parametrize(("std", "hint"), [(0.001, "the net's inputs have mean"), (0.29, "a smaller learning rate")])
+def test_inputs_that_are_too_large_are_named_before_the_rate(std, hint):
+    data = DataSettings(Digits(), val=0.1, normalize=Normalize((0.5,), (std,)))
+    with pytest.raises(TrainingDiverged) as caught:
+        train(digits_model(SETTINGS, data), out=None, make_network=overflows(6, infinite_weight))
+    assert caught.value.diagnostic.hint.startswith(hint)
+    assert ("write  normalize mean=" in str(caught.value)) == (std == 0.001)

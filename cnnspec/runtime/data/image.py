@@ -56,6 +56,8 @@ class Picture:
 REMARKS = {  # what a person should know of pictures, after their number
     "frames": "more than one page or frame, of which the first is read",
     "blank": "one colour throughout, as read",
+    "on-white": "one colour throughout on the white behind transparent places (ground=black tells them apart)",
+    "on-black": "one colour throughout on the black behind transparent places (ground=white tells them apart)",
     "cropped": "less than a quarter of their length left by resize=crop; resize=fit keeps all",
     "coarse": "16 bits a channel in colour, of which the upper 8 are read, and these are nearly black: "
     "save with 8 bits a channel, white as 255",
@@ -113,10 +115,12 @@ def read_picture(path: Path, input_shape: Shape, decoding: Decoding) -> Picture:
         image: Image.Image = opened
         kind, high = "", 0.0
         remarks = []
+        clear: Image.Image | None = None  # as it was, where a ground shows through
         if image.mode[0] in "IF":
             image, kind, high = to_bytes(image, raw, decoding)
         unused = image.mode in ("LA", "RGBA") and _extrema(image)[-1][1] == 0  # nothing would be seen
         if image.has_transparency_data and not unused:
+            clear = image
             image = in_bands(image, mode, lambda band: _on_ground(band, decoding.ground).convert(mode))
         elif image.mode != mode:
             image = in_bands(image, mode, lambda band: band.convert(mode))
@@ -126,7 +130,7 @@ def read_picture(path: Path, input_shape: Shape, decoding: Decoding) -> Picture:
         if decoding.resize == "crop" and _kept(image.size, input_shape) < _SUSPECT:
             remarks.append("cropped")
         if pixels[..., 0].size > 1 and (pixels == pixels[:1, :1]).all():
-            remarks.append("blank")
+            remarks.append(_why_blank(clear, input_shape, decoding))
         if opened.format in WITH_FRAMES and _has_more(opened):
             remarks.append("frames")
     return Picture(pixels, kind, high, tuple(remarks))
@@ -259,6 +263,17 @@ def _on_ground(band: Image.Image, ground: str) -> Image.Image:
 def _extrema(image: Image.Image) -> list[tuple[int, int]]:
     found: Any = image.getextrema()
     return [found] if image.mode == "L" else list(found)
+
+
+def _why_blank(clear: Image.Image | None, input_shape: Shape, decoding: Decoding) -> str:
+    """Return the remark for a picture that is read as one colour: the other ground may show what is on it."""
+    if clear is None:
+        return "blank"
+    mode = "L" if input_shape[-1] == 1 else "RGB"
+    ground = "black" if decoding.ground == "white" else "white"
+    other = in_bands(clear, mode, lambda band: _on_ground(band, ground).convert(mode))
+    pixels = _resized(other, input_shape, decoding.resize)
+    return "blank" if (pixels == pixels[:1, :1]).all() else f"on-{decoding.ground}"
 
 
 # ---- sizes --------------------------------------------------------------------------------------

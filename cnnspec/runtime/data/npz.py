@@ -17,7 +17,7 @@ from .split import Dataset
 
 # The first of a row is the name in the manual. Those of MedMNIST and of Keras's mnist.npz are among them; letters may
 # be large or small.
-PARTS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
+PARTS = {"train": ("train", "training"), "val": ("val", "valid", "validation", "dev"), "test": ("test", "testing")}
 _IMAGES = ("x_{}", "{}_images", "{}_x", "images_{}", "{}_data", "data_{}")
 _LABELS = ("y_{}", "{}_labels", "{}_y", "labels_{}", "{}_targets", "targets_{}")
 # A file of one part names none.

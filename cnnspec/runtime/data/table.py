@@ -48,6 +48,7 @@ def open_csv(settings: DataSettings, input_shape: Shape, classes: int | None, ba
             pixels, labels, column = read_table(path, math.prod(input_shape), source.label)
             if not source.label and classes:
                 _check_side(pixels, labels, range(source.first, source.first + classes), path, column)
+            _check_bytes(pixels, path)
             parts[part] = Part(_images(pixels, input_shape, source.transpose), labels, "pixels", column, path)
     notes = []
     if "test" not in parts:
@@ -232,7 +233,24 @@ def _columns_hint(header: Sequence[str] | None, found: int, count: int) -> str:
         side = math.isqrt((found - 1) // channels)
         if side > 0 and side * side * channels == found - 1:
             return f"input {side}x{side}x{channels}"
-    return ""
+    return f"an input of {found - 1:,} values, height x width x channels"
+
+
+def _check_bytes(pixels: np.ndarray, path: Path) -> None:
+    """Raise DataError where whole numbers are no bytes: which of them is white is not known."""
+    if pixels.dtype.kind != "i":
+        return
+    low, high = int(pixels.min()), int(pixels.max())
+    white = next((depth for depth in (1023, 4095, 65535) if low >= 0 and high <= depth), None)
+    hint = f"divide the pixels by {white} if {white} is white" if white else "scale the pixels to 0..1"
+    raise DataError(
+        "whole numbers beyond 0 to 255 are no bytes, and which value is white is not known",
+        path=path,
+        field="pixels",
+        expected="whole numbers from 0 to 255, or numbers with a decimal point, which are used as they are",
+        found=f"{low:,} to {high:,}",
+        hint=f"{hint}, and save the table with decimal points",
+    )
 
 
 def _parse(
