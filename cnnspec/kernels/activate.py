@@ -30,7 +30,7 @@ def times_power_of_two(typingctx: Any, x: Any, k: Any) -> Any:
     return types.float32(types.float32, types.float32), codegen
 
 
-@njit(fastmath=FASTMATH, error_model="numpy")
+@njit(fastmath=FASTMATH, error_model="numpy", forceinline=True)
 def _parts(x):
     """(m, k) with e^x = 2^k (m + 1), for x clamped to [-87, 88]: m is a polynomial on [-ln2/2, ln2/2]."""
     x = types.float32(-87.0) if x < types.float32(-87.0) else x
@@ -46,26 +46,26 @@ def _parts(x):
     return p * r * r + r, k
 
 
-@njit(fastmath=FASTMATH, error_model="numpy")
+@njit(fastmath=FASTMATH, error_model="numpy", forceinline=True)
 def exp_f32(x):
     """e^x for x clamped to [-87, 88]; relative error 1.2e-7."""
     m, k = _parts(x)
     return times_power_of_two(m + types.float32(1.0), k)
 
 
-@njit(fastmath=FASTMATH, error_model="numpy")
+@njit(fastmath=FASTMATH, error_model="numpy", forceinline=True)
 def expm1_f32(x):
     """e^x - 1 for x clamped to [-87, 88], to a relative error also near zero, where e^x - 1 cancels."""
     m, k = _parts(x)
     return times_power_of_two(m, k) + (times_power_of_two(types.float32(1.0), k) - types.float32(1.0))
 
 
-@njit(error_model="numpy")
+@njit(error_model="numpy", forceinline=True)
 def exp_f64(x):
     return math.exp(x)
 
 
-@njit(fastmath=FASTMATH, error_model="numpy")
+@njit(fastmath=FASTMATH, error_model="numpy", forceinline=True)
 def tanh_f32(x):
     """1 - 2/(e^2x + 1), and near zero, where that cancels, the start of the series: relative error below 4e-6."""
     far = types.float32(1.0) - types.float32(2.0) / (exp_f32(x + x) + types.float32(1.0))
@@ -73,24 +73,24 @@ def tanh_f32(x):
     return near if (x < types.float32(0.02)) & (x > types.float32(-0.02)) else far
 
 
-@njit(error_model="numpy")
+@njit(error_model="numpy", forceinline=True)
 def tanh_f64(x):
     return math.tanh(x)
 
 
-@njit(fastmath=FASTMATH, error_model="numpy")
+@njit(fastmath=FASTMATH, error_model="numpy", forceinline=True)
 def gate_f32(x):
     """1 / (1 + e^-x), and 0 below -87, so that a large number times it is 0."""
     y = types.float32(1.0) / (types.float32(1.0) + exp_f32(-x))
     return types.float32(0.0) if x < types.float32(-87.0) else y
 
 
-@njit(error_model="numpy")
+@njit(error_model="numpy", forceinline=True)
 def gate_f64(x):
     return 1.0 / (1.0 + math.exp(-x))
 
 
-@njit(fastmath=FASTMATH, error_model="numpy")
+@njit(fastmath=FASTMATH, error_model="numpy", forceinline=True)
 def normal_f32(x):
     """The normal distribution up to x: (1 + erf(x/sqrt2)) / 2, absolute error below 1e-7.
 
@@ -111,17 +111,17 @@ def normal_f32(x):
     return tail if x < types.float32(0.0) else types.float32(1.0) - tail
 
 
-@njit(error_model="numpy")
+@njit(error_model="numpy", forceinline=True)
 def expm1_f64(x):
     return math.expm1(x)
 
 
-@njit(error_model="numpy")
+@njit(error_model="numpy", forceinline=True)
 def normal_f64(x):
     return 0.5 * math.erfc(-0.7071067811865476 * x)
 
 
-@njit(fastmath=FASTMATH, error_model="numpy")
+@njit(fastmath=FASTMATH, error_model="numpy", forceinline=True)
 def clip(x, low, high):
     """x kept between two bounds; a NaN stays a NaN."""
     x = low if x < low else x
@@ -162,7 +162,9 @@ def _ladder(loop: Callable[..., Any], rows: dict[str, Row], **bindings: Any) -> 
     loops = {}
     for name, row in rows.items():
         sides = {
-            side: njit(fastmath=FASTMATH, error_model="numpy")(specialise(text, f"{name}_{side}", **bindings))
+            side: njit(fastmath=FASTMATH, error_model="numpy", forceinline=True)(
+                specialise(text, f"{name}_{side}", **bindings)
+            )
             for side, text in (("f", row.f), ("slope", row.slope))
         }
         made = specialise(loop, f"{loop.__name__}_{name}", **bindings, **sides)

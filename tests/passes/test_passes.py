@@ -19,6 +19,7 @@ from cnnspec.compiler import Compiler
 from cnnspec.errors import InternalError
 from cnnspec.ir.graph import Graph
 from cnnspec.ir.text import parse_graph, print_graph
+from cnnspec.ops import LAYERS
 from cnnspec.options import Options
 from cnnspec.passes.add_gradients_early import AddGradientsEarly
 from cnnspec.passes.base import run_pipeline
@@ -109,23 +110,25 @@ def test_exact_computes_convolutions_as_they_are_written() -> None:
 
 
 # ---- laws over generated nets -----------------------------------------------------------------------
-linears = st.sampled_from(
-    [
-        "conv 6 3x3",
-        "conv 5 1x1 bias=no",
-        "conv 4 1x1 -> conv 8 3x3 groups=2 bias=no",
-        "conv 33 3x3 stride=2",
-        "conv 32 3x3 -> relu -> conv 32 3x3 bias=no",  # Winograd's
-        "depthwise 3x3",
-        "depthwise 3x3 bias=no",
-        "identity",
-        "maxpool 2 stride=1 pad=1",
-        "avgpool 2 stride=1 pad=1",
-        "conv 6 1x1 -> avgpool 2 pad=1",
-    ]
-)
+LINEARS = [
+    "conv 6 3x3",
+    "conv 5 1x1 bias=no",
+    "conv 4 1x1 -> conv 8 3x3 groups=2 bias=no",
+    "conv 33 3x3 stride=2",
+    "conv 32 3x3 -> relu -> conv 32 3x3 bias=no",  # Winograd's
+    "depthwise 3x3",
+    "depthwise 3x3 bias=no",
+    "identity",
+    "maxpool 2 stride=1 pad=1",
+    "avgpool 2 stride=1 pad=1",
+    "conv 6 1x1 -> avgpool 2 pad=1",
+]
+linears = st.sampled_from(LINEARS)
 norms = st.sampled_from(["bn", "bn eps=0.01", "identity", "bn momentum=0.5"])
-activations = st.sampled_from([*LINES, "dropout 0.3", "identity"])
+OTHERS = [*LINES, "dropout 0.3", "identity"]
+ENDS = ("dense 4", "dense 5 -> bn -> relu -> dense 4 bias=no", "dense 4 -> bn")
+NOT_IN_LISTS = {"flatten", "add", "concat", "multiply", "softmax"}  # in nets() itself, or refused before this loss
+activations = st.sampled_from(OTHERS)
 chains = st.tuples(linears, norms, activations).map(" -> ".join)
 
 
@@ -146,11 +149,16 @@ def nets(draw: st.DrawFn) -> str:
         else:
             lines.append("conv 8 3x3\nmultiply {\n| bn\n| avgpool global -> conv 8 1x1 -> sigmoid\n}")
     lines.append(draw(st.sampled_from(("flatten", "avgpool global -> flatten"))))
-    lines.append(draw(st.sampled_from(("dense 4", "dense 5 -> bn -> relu -> dense 4 bias=no", "dense 4 -> bn"))))
+    lines.append(draw(st.sampled_from(ENDS)))
     return "\n".join(lines) + "\n"
 
 
 laws = settings(max_examples=20, derandomize=True, database=None)
+
+
+def test_every_layer_is_in_some_net() -> None:
+    words = " ".join((*LINEARS, *OTHERS, *ENDS)).split()
+    assert set(LAYERS) - set(words) == NOT_IN_LISTS, "add the layer to one of the lists"
 
 
 @laws
