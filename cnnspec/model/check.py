@@ -19,6 +19,7 @@ from ..syntax import ast
 from ..syntax.parser import parse
 from .belongs import SECTION_OF, Statements, belongs, statements_of
 from .blocks import find_recursion, walk_uncalled
+from .data_and_train import data_settings, train_settings
 from .declarations import Declarations
 from .expand import Expander
 from .expects import METRICS, judge
@@ -26,7 +27,7 @@ from .guess import hint_of, meant
 from .model import INPUT, Expect, Layer, Model
 from .names import NameScope
 from .overrides import full_names, read_overrides
-from .sections import Override, SectionReader, data_settings, train_settings
+from .sections import Override, SectionReader
 from .summary import static_metrics
 from .values import UNKNOWN, Fault, NotKnown, Scope, Value, evaluate, number
 from .walk import LOST, Cursor, Env, Labels, TooMuch
