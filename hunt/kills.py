@@ -62,8 +62,16 @@ class Whole:
     rows: list[dict[str, object]]
 
 
+def hear_signals() -> None:
+    """Take back what a shell's `&` or nohup does to the signals that are sent here: trainings inherit it."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def hunt(count: int, seed: int, folder: Path) -> Tally:
     """Kill trainings ``count`` times; each one is resumed (and killed anew) until it has ended."""
+    hear_signals()
     rng, tally = random.Random(seed), Tally("kills", count)
     (folder / "net.cnn").write_text(SPEC)
     whole = left_alone(folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,11 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # Two workers with two spinning threads each on two cores are many times slower than with one.
     os.environ.setdefault("CNNSPEC_THREADS", "1")
 
+
+# A shell's `&` and nohup start what they run with these ignored, and cnnspec respects that; tests send them.
+for number, handler in ((signal.SIGINT, signal.default_int_handler), (getattr(signal, "SIGHUP", None), signal.SIG_DFL)):
+    if number is not None and signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
 
 # No test may depend on the machine's speed: a busy one takes as long as it takes.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
