@@ -6,6 +6,7 @@ A draft names its host and its process, so that others can clear up after a proc
 from __future__ import annotations
 
 import contextlib
+import glob
 import itertools
 import os
 import re
@@ -50,12 +51,12 @@ def write_whole(
 
 def part_name(name: str) -> str:
     """Return the name of a file or folder until it is whole; it names this process."""
-    made = f"{part_stem(name)}{process_name()}-{next(_numbers)}{PART}"
+    made = f"{_stem(name)}{process_name()}-{next(_numbers)}{PART}"
     _writing[made] = name
     return made
 
 
-def part_stem(name: str) -> str:
+def _stem(name: str) -> str:
     """Return how the parts of a file or folder begin."""
     return f".{name[:80]}."  # a name may be as long as the system allows, a part's name longer
 
@@ -73,12 +74,17 @@ def is_left_behind(part: str) -> bool:
     return int(found[1]) == os.getpid() or not _is_alive(int(found[1]))  # one of our number was there before us
 
 
-def remove_left_behind(folder: Path) -> None:
-    """Remove the drafts of files that processes that have died have left in a folder."""
-    for part in folder.glob(f".*{PART}"):
-        if is_left_behind(part.name):
-            with contextlib.suppress(OSError):
-                part.unlink()
+def remove_left_behind(folder: Path, name: str | None = None, *, of_any: bool = False) -> None:
+    """Remove the parts of a file, or of all files of a folder, that dead processes have left.
+
+    ``of_any`` removes the parts of other processes too, where none of them may be writing.
+    """
+    stem = "." if name is None else glob.escape(_stem(name))
+    with contextlib.suppress(OSError):
+        for part in folder.glob(f"{stem}*{PART}"):
+            if part.name not in _writing and (of_any or is_left_behind(part.name)):
+                with contextlib.suppress(OSError):
+                    part.unlink()
 
 
 def process_name() -> str:

@@ -104,19 +104,5 @@ class Reporter(Protocol):
         """Training ended, by itself or by Ctrl-C; errors are raised instead."""
 
 
-class Silent:
+class Silent(Reporter):
     """A reporter that says nothing; also a base for those that care for some events only."""
-
-    def on_start(self, info: RunInfo) -> None: ...
-
-    def on_compile(self, done: int, total: int, left: float) -> None: ...
-
-    def on_step(
-        self, epoch: int, step: int, steps: int, images: int, loss: float, accuracy: float, seconds: float
-    ) -> None: ...
-
-    def on_epoch(self, row: Mapping[str, Any]) -> None: ...
-
-    def on_note(self, text: str) -> None: ...
-
-    def on_end(self, result: TrainResult) -> None: ...

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import glob
 import os
 import stat
 from pathlib import Path
 
-from ..drafts import PART, being_written, is_left_behind, part_stem, write_whole
+from ..drafts import being_written, remove_left_behind, write_whole
 from ..errors import MachineError
 from ..reading import special_kind
 
@@ -34,7 +33,7 @@ def write_atomically(path: Path, content: bytes, *, hint: str = "") -> None:
     """
     _refuse_special(path)
     place = Path(os.path.realpath(path)) if path.is_symlink() else path
-    remove_parts(place.parent, place.name)
+    remove_left_behind(place.parent, place.name)
 
     def keep_mode(part: Path) -> None:
         with contextlib.suppress(FileNotFoundError):
@@ -57,15 +56,6 @@ def _refuse_special(path: Path) -> None:
         raise MachineError("cannot be written", path=path, expected="a file, or nothing yet", found=kind)
 
 
-def remove_parts(folder: Path, name: str, *, of_any: bool = False) -> None:
-    """Remove the parts of a file that dead processes have left; with ``of_any`` all, where no other may be writing."""
-    with contextlib.suppress(OSError):
-        for part in folder.glob(f"{glob.escape(part_stem(name))}*{PART}"):
-            if being_written(part.name) is None and (of_any or is_left_behind(part.name)):
-                with contextlib.suppress(OSError):
-                    part.unlink()
-
-
 def append_line(path: Path, line: str) -> None:
     """Append one line to a text file; MachineError when it cannot be written."""
     _refuse_special(path)
@@ -82,37 +72,21 @@ def cannot_write(path: Path, error: OSError, nbytes: int, hint: str = "") -> Mac
     run = being_written(path.parent.name)
     if run is not None:
         path = path.parent.with_name(run) / path.name
+    message, expected, mend = "cannot be written", "", "choose a folder you may write to with --out FOLDER"
     if error.errno in _FULL:
-        kept = "; the file that was there before is kept" if is_there else ""
-        return MachineError(
-            f"the disk is full{kept}",
-            path=path,
-            expected=f"room for {nbytes:,} bytes",
-            found=error.strerror or str(error),
-            hint=hint or "free some space, or write to another disk with --out FOLDER",
-        )
-    return MachineError(
-        "cannot be written",
-        path=path,
-        found=error.strerror or str(error),
-        hint=hint
-        or (
-            "make the folder first"
-            if error.errno == errno.ENOENT
-            else "choose a folder you may write to with --out FOLDER"
-        ),
-    )
+        message = "the disk is full" + ("; the file that was there before is kept" if is_there else "")
+        expected, mend = f"room for {nbytes:,} bytes", "free some space, or write to another disk with --out FOLDER"
+    elif error.errno == errno.ENOENT:
+        mend = "make the folder first"
+    found = error.strerror or str(error)
+    return MachineError(message, path=path, expected=expected, found=found, hint=hint or mend)
 
 
 def _sync_folder(folder: Path) -> None:
     """Make the move itself durable; some file systems refuse to open folders, and that is fine."""
-    try:
+    with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(handle)
-    except OSError:
-        pass
-    finally:
-        os.close(handle)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

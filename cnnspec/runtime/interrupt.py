@@ -8,7 +8,7 @@ import os
 import signal
 import stat
 import threading
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any
 
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP")  # Ctrl-C, a batch system or `kill`, a terminal that was closed
@@ -46,9 +46,7 @@ class Interrupt:
                 self._previous[number] = signal.signal(number, self._on_signal)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         for number, previous in self._previous.items():
             signal.signal(number, previous)
 

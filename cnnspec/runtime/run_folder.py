@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from ..compiler import Compiler
-from ..drafts import PART, is_left_behind, part_name
+from ..drafts import PART, is_left_behind, part_name, remove_left_behind
 from ..errors import DataError
 from ..model.model import Model
 from ..options import Options
 from ..reading import JSON_NBYTES, parse_json, read_text
 from ..text import shorten
-from .files import append_line, cannot_write, remove_parts, write_atomically
+from .files import append_line, cannot_write, write_atomically
 from .identity import net_lines, sha256_of_lines, spec_sha256
 from .installation import cpu_name, versions
 from .run_lock import LOCK, RunLock
@@ -106,7 +106,7 @@ class RunFolder:
     def clear_up(self) -> None:
         """Remove the parts of files that a killed training has left; nobody else may be training the run."""
         for name in FILES:
-            remove_parts(self.path, name, of_any=True)
+            remove_left_behind(self.path, name, of_any=True)
 
     def discard(self) -> None:
         """Remove the draft of a run that has not come to a checkpoint of its own; any other folder stays."""

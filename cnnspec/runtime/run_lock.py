@@ -6,7 +6,6 @@ import contextlib
 import errno
 import os
 from pathlib import Path
-from types import TracebackType
 
 from ..drafts import process_name
 from ..errors import DataError
@@ -22,7 +21,7 @@ _BUSY = (errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK)
 
 
 class RunLock:
-    """Held from when it is made until it is released; a ``with`` block releases it.
+    """Held from when it is made until the end of its ``with`` block.
 
     The file ``.training`` in the run folder names the process. Where the system or the file system knows no locks,
     nothing is held.
@@ -63,13 +62,7 @@ class RunLock:
     def __enter__(self) -> RunLock:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.release()
-
-    def release(self) -> None:
-        """Let others train the run."""
+    def __exit__(self, *error: object) -> None:
         if self._file >= 0:
             with contextlib.suppress(OSError):
                 if self._is_in_place():

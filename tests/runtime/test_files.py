@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from cnnspec import drafts
-from cnnspec.drafts import is_left_behind, part_name
+from cnnspec.drafts import is_left_behind, part_name, remove_left_behind
 from cnnspec.errors import MachineError
 from cnnspec.runtime import files
-from cnnspec.runtime.files import remove_parts, write_atomically
+from cnnspec.runtime.files import write_atomically
 
 OLD, NEW = b"old" * 1000, b"new" * 2000
 
@@ -72,7 +72,7 @@ def test_parts_of_the_living_and_of_other_files_stay(tmp_path: Path) -> None:
     write_atomically(path, NEW)
     left = {p.name for p in tmp_path.iterdir()}
     assert left == {path.name, mine, other, alive, elsewhere, ".net.cnn.notes.part", "net.cnn.part"}
-    remove_parts(tmp_path, path.name, of_any=True)
+    remove_left_behind(tmp_path, path.name, of_any=True)
     assert {p.name for p in tmp_path.iterdir()} == {path.name, mine, other, "net.cnn.part"}
 
 

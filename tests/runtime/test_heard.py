@@ -9,7 +9,7 @@ import pytest
 from cnnspec.compiler import Compiler
 from cnnspec.kernels import load as kernels_load
 from cnnspec.runtime import network
-from cnnspec.runtime.heard import HeardInterrupt
+from cnnspec.runtime.heard import heard_interrupt
 
 
 class Lost:
@@ -43,7 +43,7 @@ def test_an_interrupt_that_the_compiler_drops_ends_compiling(
 
 
 def test_an_interrupt_after_the_last_kernel_is_heard_too() -> None:
-    with pytest.raises(KeyboardInterrupt), HeardInterrupt():
+    with pytest.raises(KeyboardInterrupt), heard_interrupt():
         lost = Lost()
         del lost
 
@@ -51,9 +51,9 @@ def test_an_interrupt_after_the_last_kernel_is_heard_too() -> None:
 def test_a_handler_of_somebody_else_stays() -> None:
     mine = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with HeardInterrupt() as interrupt:
+        with heard_interrupt() as check:
             signal.raise_signal(signal.SIGINT)
-            interrupt.check()
+            check()
             assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, mine)
