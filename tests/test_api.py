@@ -10,7 +10,7 @@ import pytest
 from tiny import SPEC
 
 import cnnspec
-from cnnspec.runtime.events import Silent
+from cnnspec.runtime.events import Reporter
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def test_progress_is_shown_where_it_is_asked_for(net: cnnspec.Net, capsys: pytes
     assert out[-1].split()[0] == "1/1"
     told: list[float] = []
 
-    class Losses(Silent):
+    class Losses(Reporter):
         def on_epoch(self, row: dict[str, float]) -> None:  # type: ignore[override]
             told.append(row["train.loss"])
 

@@ -151,11 +151,11 @@ def check_data() -> Iterator[Finding]:
 def check_training() -> Iterator[Finding]:
     """Training: an epoch of a small net on the digits."""
     from ..compiler import Compiler
-    from ..runtime.events import Silent
+    from ..runtime.events import Reporter
     from ..runtime.train import train
     from .progress import CompileView
 
-    class Waiting(Silent):
+    class Waiting(Reporter):
         def on_compile(self, done: int, total: int, left: float) -> None:
             view(done, total, left)
 

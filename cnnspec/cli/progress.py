@@ -10,13 +10,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..runtime.events import Reporter, RunInfo, TrainResult
 from ..text import bar, coming, count, duration, percent, shorten, some
 from . import render
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-    from ..runtime.events import RunInfo, TrainResult
 
 PLAIN_EVERY = 30.0  # seconds between two lines of one epoch where nothing can be redrawn
 COMPILING_EVERY = 10.0  # and between two lines while kernels compile
@@ -196,8 +195,8 @@ class CountView(View):
         return bar_of(self.done, self.total, columns - len(words) - 3) + words
 
 
-class TrainingView(View):
-    """A :class:`~cnnspec.runtime.events.Reporter` that shows a run; ``quiet`` leaves only what must be known.
+class TrainingView(View, Reporter):
+    """Shows a run; ``quiet`` leaves only what must be known.
 
     Where stdout is no terminal (or TERM is dumb, or CI is set) nothing is redrawn: each epoch is one line. ``aside``
     shows on stderr what compiles where ``quiet`` leaves stdout to the result.

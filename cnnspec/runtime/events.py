@@ -1,11 +1,11 @@
-"""The events of training: one protocol, so that the loop neither prints nor knows a terminal."""
+"""The events of training: one class to listen with, so that the loop neither prints nor knows a terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from ..errors import Diagnostic
 
@@ -73,8 +73,11 @@ class TrainResult:
         return not self.unmet
 
 
-class Reporter(Protocol):
-    """Listens to a run. Calls come in order, all from the thread that trains."""
+class Reporter:
+    """Listens to a run, and does nothing: a base for reporters of some events or of all.
+
+    Calls come in order, all from the thread that trains.
+    """
 
     def on_start(self, info: RunInfo) -> None:
         """Training is about to start."""
@@ -102,7 +105,3 @@ class Reporter(Protocol):
 
     def on_end(self, result: TrainResult) -> None:
         """Training ended, by itself or by Ctrl-C; errors are raised instead."""
-
-
-class Silent(Reporter):
-    """A reporter that says nothing; also a base for those that care for some events only."""

@@ -20,7 +20,7 @@ from .checkpoint import Progress
 from .data import Dataset, data_of
 from .data.pixels import AS_IT_IS
 from .evaluate import target_dtype
-from .events import Reporter, Silent, TrainResult
+from .events import Reporter, TrainResult
 from .identity import sha256_of_arrays, train_settings
 from .inputs import class_remarks, input_remarks, scale_warnings
 from .loop import Run
@@ -73,7 +73,7 @@ def train(
     TrainingDiverged
         When the loss is not finite; the last checkpoint is kept.
     """
-    reporter = reporter or Silent()
+    reporter = reporter or Reporter()
     folder = folder_to_resume(resume) if resume is not None else None
     if folder is not None or out is not None:
         check_writable(folder.path if folder is not None else str(out))

@@ -259,8 +259,8 @@ def test_a_fork_while_other_threads_predict() -> None:
 SIGNALLED = """
 import os, signal, sys
 import cnnspec
-from cnnspec.runtime.events import Silent
-class Sends(Silent):
+from cnnspec.runtime.events import Reporter
+class Sends(Reporter):
     def on_epoch(self, row):
         if row["epoch"] == 2:
             os.kill(os.getpid(), signal.SIGTERM)

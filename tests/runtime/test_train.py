@@ -26,7 +26,7 @@ from cnnspec.model.settings import (
 )
 from cnnspec.runtime.data import dataset_of_arrays, open_data
 from cnnspec.runtime.diverged import TrainingDiverged
-from cnnspec.runtime.events import Silent
+from cnnspec.runtime.events import Reporter
 from cnnspec.runtime.metrics import has_stalled, is_better
 from cnnspec.runtime.run_folder import open_run_folder
 from cnnspec.runtime.train import train
@@ -42,7 +42,7 @@ FULL = TrainSettings(
 )
 
 
-class Recorder(Silent):
+class Recorder(Reporter):
     def __init__(self):
         self.events, self.notes, self.steps = [], [], []
 
