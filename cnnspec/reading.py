@@ -10,7 +10,7 @@ import json
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -64,14 +64,12 @@ def open_file(
     Errors of the system inside the ``with`` block become DataError too. ``pipe`` admits standard input and what a
     shell has opened for ``<(command)``: pipes that have a writer.
     """
+    given = pipe and str(path).startswith(_OPEN_ALREADY)
     try:
-        if pipe and str(path).startswith(_OPEN_ALREADY):
-            stream = open(path, "rb")  # noqa: SIM115  closed below
-        else:
+        if not given:
             check_regular(path, limit=limit, field=field, missing=missing)
-            stream = os.fdopen(os.open(path, _FLAGS), "rb")
-        with stream:
-            if not (pipe and str(path).startswith(_OPEN_ALREADY)):
+        with open(path, "rb", opener=None if given else lambda name, _: os.open(name, _FLAGS)) as stream:
+            if not given:
                 _judge(os.fstat(stream.fileno()), path, limit, field)
             yield stream
     except FileNotFoundError:
@@ -94,7 +92,7 @@ def open_unpacked(path: Path | str, what: str) -> Iterator[tuple[IO[bytes], bool
     import gzip
     import zlib
 
-    with open_file(path, field=what, missing="the file does not exist") as raw:
+    with open_file(path, field=what) as raw:
         zipped = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
         if not zipped:
@@ -171,8 +169,11 @@ def free_memory() -> int | None:
     The least of what Linux would give without swapping, what the process's container is allowed, and what is left
     of a limit on its address space (``ulimit -v``).
     """
-    known = [n for n in (_available(), _left_in_container(), _left_of_limit()) if n is not None]
-    return min(known) if known else None
+    known = []
+    for ask in (_available, _left_in_container, _left_of_limit):
+        with suppress(OSError, KeyError, ValueError):  # no such system, or no such limit
+            known.append(ask())
+    return min(known, default=None)
 
 
 def check_room(nbytes: int, *, path: object, field: str = "", hint: str = "") -> None:
@@ -226,25 +227,19 @@ def _too_large(path: Path | str, limit: int, found: str, field: str) -> DataErro
     )
 
 
-def _available() -> int | None:
-    try:
-        with open("/proc/meminfo", encoding="ascii") as file:
-            fields = dict(line.split(":", 1) for line in file)
-        return int(fields["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):
-        return None
+def _available() -> int:
+    with open("/proc/meminfo", encoding="ascii") as file:
+        fields = dict(line.split(":", 1) for line in file)
+    return int(fields["MemAvailable"].split()[0]) * 1024
 
 
-def _left_in_container() -> int | None:
+def _left_in_container() -> int:
     folder = Path("/sys/fs/cgroup")
-    try:
-        allowed = (folder / "memory.max").read_text(encoding="ascii").strip()
-        used = int((folder / "memory.current").read_text(encoding="ascii"))
-        held = dict(line.split() for line in (folder / "memory.stat").read_text(encoding="ascii").splitlines())
-        # pages of files are counted as used, and given back when they are needed
-        return None if allowed == "max" else int(allowed) - used + int(held.get("inactive_file", 0))
-    except (OSError, ValueError):
-        return None
+    allowed = int((folder / "memory.max").read_text(encoding="ascii"))  # ValueError for "max", no limit
+    used = int((folder / "memory.current").read_text(encoding="ascii"))
+    held = dict(line.split() for line in (folder / "memory.stat").read_text(encoding="ascii").splitlines())
+    # pages of files are counted as used, and given back when they are needed
+    return allowed - used + int(held.get("inactive_file", 0))
 
 
 def address_limit() -> int | None:
@@ -258,12 +253,9 @@ def address_limit() -> int | None:
     return None if allowed == resource.RLIM_INFINITY else int(allowed)
 
 
-def _left_of_limit() -> int | None:
+def _left_of_limit() -> int:
     allowed = address_limit()
     if allowed is None:
-        return None
-    try:
-        with open("/proc/self/statm", encoding="ascii") as file:
-            return allowed - int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError):
-        return None
+        raise ValueError("no limit")
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return allowed - int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")

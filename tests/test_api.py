@@ -139,7 +139,7 @@ def test_a_split_that_is_not_there_is_told_with_those_that_are() -> None:
 
 # ---- weights --------------------------------------------------------------------------------------
 def digits() -> tuple[np.ndarray, np.ndarray]:
-    from cnnspec.runtime.data import load_digits
+    from cnnspec.runtime.data.digits import load_digits
 
     return load_digits()
 

@@ -15,10 +15,10 @@ import numpy as np
 from ..errors import DataError
 from ..model.model import Model
 from ..text import count
-from .data import normalizer_for
 from .data.decode import Findings, load_each
 from .data.image import decoding_of
 from .data.pixels import PICTURES, as_pixels, goes_below, stays_above, white_as_trained
+from .data.split import normalizer_for
 from .evaluate import softmax
 from .trained import TrainedOn
 

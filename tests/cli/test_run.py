@@ -241,7 +241,7 @@ def test_targets_that_are_numbers_fit_the_net(cli: Run, tmp_path: Path, old: str
 @pytest.fixture
 def pictures(room: Path) -> list[int]:
     """Write ten test digits as 40x40 PNG files, pictures/0.png ..., and return their labels."""
-    from cnnspec.runtime.data import load_digits
+    from cnnspec.runtime.data.digits import load_digits
 
     x, y = load_digits()
     (room / "pictures").mkdir()

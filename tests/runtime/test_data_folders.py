@@ -6,8 +6,10 @@ from PIL import Image
 
 from cnnspec.errors import DataError
 from cnnspec.model.settings import DataSettings, Folders
-from cnnspec.runtime.data import decode, load_image, open_data
+from cnnspec.runtime.data import decode, open_data
 from cnnspec.runtime.data import split as limits
+from cnnspec.runtime.data.image import load_picture
+from cnnspec.runtime.data.levels import Decoding
 
 SHAPE = (6, 8, 3)
 
@@ -28,6 +30,10 @@ def write(root, classes=("cat", "dog"), n=10, size=(8, 6)):
 
 def open_folders(root, shape=SHAPE, classes=None, resize="crop"):
     return open_data(DataSettings(Folders(str(root), resize)), shape, classes)
+
+
+def load_image(path, shape, resize="crop"):
+    return load_picture(path, shape, Decoding(resize)).pixels
 
 
 def refused(*args, **more):

@@ -153,7 +153,7 @@ def test_a_header_that_lies(tmp_path):
 
 
 def test_arrays_at_hand():
-    data = dataset_of_arrays(X, Y, input_shape=SHAPE, val=0.25, x_test=X[:4], y_test=Y[:4])
+    data = dataset_of_arrays(X, Y, input_shape=SHAPE, val=0.25, test=(X[:4], Y[:4]))
     assert (len(data.train), len(data.val), len(data.test), data.classes) == (15, 5, 4, 4)
     targets = RNG.random((20, 3))
     numbers = dataset_of_arrays(X, targets, input_shape=SHAPE)

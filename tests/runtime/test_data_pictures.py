@@ -13,7 +13,7 @@ from PIL import Image
 
 from cnnspec.errors import DataError, MachineError
 from cnnspec.model.settings import DataSettings, Folders
-from cnnspec.runtime.data import decode, image, load_image, open_data
+from cnnspec.runtime.data import decode, image, open_data
 from cnnspec.runtime.data import split as limits
 from cnnspec.runtime.data.image import MAX_PIXELS, image_suffixes, load_picture, read_picture
 from cnnspec.runtime.data.levels import Decoding, UnknownLevels, UnreadableImage, suggest_levels
@@ -28,6 +28,10 @@ def save(path, array, **more):
 
 def read(path, channels=1, **more):
     return read_picture(path, (16, 16, channels), Decoding(**more))
+
+
+def load_image(path, shape, resize="crop"):
+    return load_picture(path, shape, Decoding(resize)).pixels
 
 
 def write_classes(root, make, suffix, n=3):

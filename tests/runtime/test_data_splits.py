@@ -7,17 +7,10 @@ import pytest
 
 from cnnspec.errors import DataError
 from cnnspec.model.settings import DataSettings, Digits
-from cnnspec.runtime.data import (
-    ArraySplit,
-    Dataset,
-    Normalizer,
-    batches,
-    epoch_order,
-    hold_out,
-    load_digits,
-    open_data,
-    with_validation,
-)
+from cnnspec.runtime.data import Dataset, open_data
+from cnnspec.runtime.data.digits import load_digits
+from cnnspec.runtime.data.loader import batches, epoch_order
+from cnnspec.runtime.data.split import ArraySplit, Normalizer, hold_out, with_validation
 from cnnspec.runtime.rng import keyed
 
 IMAGES = np.arange(100, dtype=np.uint8).reshape(100, 1, 1, 1)

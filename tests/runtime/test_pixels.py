@@ -243,13 +243,13 @@ Y = np.arange(20) % 2
 def test_a_test_set_on_another_scale_is_refused() -> None:
     for x, x_test in ((X, X.astype(np.float32)), (X / 255, X.astype(np.float64)), (X / 127.5 - 1, X)):
         with pytest.raises(DataError, match="another scale") as caught:
-            dataset_of_arrays(x, Y, x_test=x_test, y_test=Y, input_shape=SHAPE)
+            dataset_of_arrays(x, Y, test=(x_test, Y), input_shape=SHAPE)
         assert caught.value.field == "x_test"
 
 
 def test_a_test_set_of_another_dtype_on_the_same_scale_is_read_alike() -> None:
     for x, x_test in ((X, X / 255), (X / 255, X), (X.astype(np.float32), X)):
-        data = dataset_of_arrays(x, Y, x_test=x_test, y_test=Y, input_shape=SHAPE)
+        data = dataset_of_arrays(x, Y, test=(x_test, Y), input_shape=SHAPE)
         every = np.arange(20)
         assert data.test is not None and data.scale.dtype == str(x.dtype)
         np.testing.assert_allclose(data.test.batch(every)[0], data.train.batch(every)[0], rtol=1e-6, atol=1e-7)
@@ -259,7 +259,7 @@ def test_ranges_that_may_be_meant_so_are_told() -> None:
     assert "differ in scale" in differs(UNIT, STANDARD, "x_test")
     assert "differ in scale" in differs(PixelScale(1, -90, 90, "float32"), STANDARD, "x_test")
     assert differs(PixelScale(1, -0.42, 2.5, "float32"), STANDARD, "x_test") == ""
-    data = dataset_of_arrays((X - 128.0) / 60, Y, x_test=X / 255, y_test=Y, input_shape=SHAPE)
+    data = dataset_of_arrays((X - 128.0) / 60, Y, test=(X / 255, Y), input_shape=SHAPE)
     assert "x_test (float64 from 0 to 1)" in data.notes[0]
 
 

@@ -10,13 +10,10 @@ from ...ir.fields import Shape
 from ...model.model import Model
 from ...model.settings import DataSettings, fitting_source
 from ..run_folder import base_of
-from .arrays import dataset_of_arrays
-from .digits import load_digits
-from .image import load_image
-from .loader import batches, epoch_order
+from .arrays import Pair, dataset_of_arrays
 from .pixels import PixelScale
 from .registry import READERS
-from .split import ArraySplit, Dataset, Normalizer, hold_out, normalizer_for, with_validation
+from .split import Dataset, with_validation
 
 import_modules(__name__)
 
@@ -61,10 +58,7 @@ def open_data(
 def data_of(model: Model, base: Path | None = None) -> Dataset:
     """Open the data that a spec names; relative paths start from ``base``, the folder of the spec when None.
 
-    Raises
-    ------
-    DataError
-        As :func:`open_data`.
+    DataError as :func:`open_data`.
     """
     return open_data(
         model.data,
@@ -76,32 +70,27 @@ def data_of(model: Model, base: Path | None = None) -> Dataset:
     )
 
 
-Arrays = tuple[object, object]
-
-
 def dataset_for(
     model: Model,
     x: object,
     y: object,
     *,
-    validation: Arrays | None = None,
-    test: Arrays | None = None,
+    validation: Pair | None = None,
+    test: Pair | None = None,
     trained: PixelScale | None = None,
 ) -> Dataset:
-    """Return the data set of arrays, and of pairs (x, y) of them, as a spec reads them: :func:`dataset_of_arrays`.
+    """Return the data set of arrays, and of pairs (x, y) of them, as a spec reads them.
 
-    Raises
-    ------
-    DataError
-        As :func:`dataset_of_arrays`, and where x comes without y.
+    DataError as :func:`dataset_of_arrays`, and where x comes without y.
     """
     if y is None:
         raise DataError("x was given without y", field="y", expected="one label for each image")
     settings = model.data
-    x_val, y_val = validation or (None, None)
-    x_test, y_test = test or (None, None)
     return dataset_of_arrays(
-        *(x, y, x_val, y_val, x_test, y_test),
+        x,
+        y,
+        validation=validation,
+        test=test,
         input_shape=model.input_shape,
         classes=model.label_count,
         val=settings.val if settings is not None and validation is None else 0.0,
@@ -111,20 +100,4 @@ def dataset_for(
     )
 
 
-__all__ = [
-    "ArraySplit",
-    "Dataset",
-    "Normalizer",
-    "PixelScale",
-    "batches",
-    "data_of",
-    "dataset_for",
-    "dataset_of_arrays",
-    "epoch_order",
-    "hold_out",
-    "load_digits",
-    "load_image",
-    "normalizer_for",
-    "open_data",
-    "with_validation",
-]
+__all__ = ["Dataset", "data_of", "dataset_for", "dataset_of_arrays", "open_data"]

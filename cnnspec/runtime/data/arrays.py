@@ -17,6 +17,8 @@ from .labels import as_labels, class_numbers, count_classes
 from .pixels import PixelScale, as_pixels, differs, pieces, remark
 from .split import ArraySplit, Dataset, normalizer_for, with_validation
 
+Pair = tuple[Any, Any]  # images and labels
+
 
 @dataclass(frozen=True)
 class Part:
@@ -91,29 +93,23 @@ def dataset_of_parts(
         known = classes or max(count_classes(y, first, **parts[key].labels_at) for key, y in numbered.items())
     for key, y in numbered.items():
         labels[key] = class_numbers(y, known, first=first, from_one=from_one, **parts[key].labels_at)
-    splits = {}
+    splits, digest = {}, hashlib.sha256()
     for key, x in pixels.items():
         normalizer = normalizer_for(normalize, input_shape[-1], scales[key].white)
         splits[key] = ArraySplit(x, labels[key], normalizer, origin=parts[key].path)
+        if not sha256:
+            take_in(digest, x, parts[key].path, f"{x.shape} {x.dtype}")
+            digest.update(labels[key].tobytes())
     return Dataset(
         name,
         splits["train"],
         splits.get("val"),
         splits.get("test"),
         tuple(class_names or map(str, range(first, first + known))),
-        sha256 or fingerprint((x, labels[key], parts[key].path) for key, x in pixels.items()),
+        sha256 or digest.hexdigest(),
         tuple(filter(None, told)),
         scales["train"],
     )
-
-
-def fingerprint(parts: Any) -> str:
-    """Return the sha256 of parts (pixels, labels, file); see :func:`take_in`."""
-    digest = hashlib.sha256()
-    for x, y, path in parts:
-        take_in(digest, x, path, f"{x.shape} {x.dtype}")
-        digest.update(y.tobytes())
-    return digest.hexdigest()
 
 
 def take_in(digest: hashlib._Hash, x: np.ndarray, path: Path | None, head: str) -> None:
@@ -135,11 +131,9 @@ def stamp(path: Path) -> bytes:
 def dataset_of_arrays(
     x: Any,
     y: Any,
-    x_val: Any = None,
-    y_val: Any = None,
-    x_test: Any = None,
-    y_test: Any = None,
     *,
+    validation: Pair | None = None,
+    test: Pair | None = None,
     input_shape: Shape,
     classes: int | None = None,
     val: float = 0.0,
@@ -155,7 +149,8 @@ def dataset_of_arrays(
         :func:`as_pixels` states the rule.
     y : integers [N] or [N, 1], classes counted from 0; or floats [N, F], targets for ``loss mse``.
     classes : number of classes; one more than the largest label when None.
-    val : share of x that is held out for validation where ``x_val`` is not given.
+    validation, test : (x, y) of these splits; where one of the two is None, there is no such split.
+    val : share of x that is held out for validation where ``validation`` is not given.
     normalize : as the spec's ``normalize``.
     seed : fixes which samples are held out.
     trained : the scale of the pixels that the net was trained on, where this is data to measure it on.
@@ -165,11 +160,10 @@ def dataset_of_arrays(
     DataError
         When shapes, dtypes, lengths, labels or values do not fit.
     """
-    given = {"train": (x, y), "val": (x_val, y_val), "test": (x_test, y_test)}
     parts = {
-        key: Part(images, labels, *(("x", "y") if trained is not None else (f"x_{key}", f"y_{key}")))
-        for key, (images, labels) in given.items()
-        if images is not None and labels is not None
+        key: Part(*pair, *(("x", "y") if trained is not None else (f"x_{key}", f"y_{key}")))
+        for key, pair in (("train", (x, y)), ("val", validation), ("test", test))
+        if pair and all(half is not None for half in pair)
     }
     data = dataset_of_parts(
         "arrays", parts, input_shape=input_shape, classes=classes, normalize=normalize, trained=trained

@@ -136,11 +136,6 @@ def read_picture(path: Path, input_shape: Shape, decoding: Decoding) -> Picture:
     return Picture(pixels, kind, high, tuple(remarks))
 
 
-def load_image(path: Path, input_shape: Shape, resize: str = "crop") -> np.ndarray:
-    """Return the pixels uint8[H, W, C] of one image file; DataError as :func:`load_picture`."""
-    return load_picture(path, input_shape, Decoding(resize)).pixels
-
-
 def load_picture(path: Path, input_shape: Shape, decoding: Decoding) -> Picture:
     """Return one picture as :func:`read_picture` does, with DataError naming the file."""
     check_channels(input_shape, path)
