@@ -16,7 +16,7 @@ from ..ir.fields import Shape
 from ..ops import LAYERS
 from ..source import Span
 from ..syntax import ast
-from ..syntax.parser import parse
+from ..syntax.words import CLAUSES, STRUCTURE
 from .belongs import SECTION_OF, Statements, belongs, statements_of
 from .blocks import find_recursion, walk_uncalled
 from .data_and_train import data_settings, train_settings
@@ -33,7 +33,6 @@ from .values import UNKNOWN, Fault, NotKnown, Scope, Value, evaluate, number
 from .walk import LOST, Cursor, Env, Labels, TooMuch
 from .whole import judge_net
 
-VERSION = 1
 MAX_REPORTED = 50
 
 T = TypeVar("T", bound=ast.Node)
@@ -77,11 +76,6 @@ class _Checker:
     def errors(self) -> list[Diagnostic]:
         return [d for d in self.diagnostics if d.severity == "error"]
 
-    @property
-    def broken(self) -> bool:
-        """Whether some statement could not be read, so that what is missing may be what it said."""
-        return bool(self.errors)
-
     def of(self, kind: type[T]) -> list[T]:
         return [s for s in self.spec.statements if isinstance(s, kind)]
 
@@ -108,7 +102,7 @@ class _Checker:
         expects = self._expects()
         names, expander, end = self._net(declared, input_shape, unread)
         model = None
-        if end.index >= 0 and not self.broken:
+        if end.index >= 0 and not self.errors:
             by_index = names.assign()
             judge_net(expander.placed, by_index, end, classes, classes_from, train, self.report)
             model = self._model(expander, by_index, end, input_shape, classes, data, train, expects)
@@ -178,7 +172,7 @@ class _Checker:
     def _blocks(self) -> dict[str, ast.Block]:
         blocks: dict[str, ast.Block] = {}
         for block in self.of(ast.Block):
-            if block.name in LAYERS or block.name in ("residual", "repeat", "from", "project"):
+            if block.name in (*LAYERS, *STRUCTURE, *CLAUSES):
                 message = f"`{block.name}` is a layer already"
                 hint = f"choose another name, such as my_{block.name}"
                 self.report(Diagnostic("duplicate", message, block.name_span, hint=hint))
@@ -244,12 +238,12 @@ class _Checker:
             walk_uncalled(expander, names)
         except TooMuch:
             return names, expander, LOST
-        if not expander.placed and not self.broken and not unread:
+        if not expander.placed and not self.errors and not unread:
             source = self.spec.source
             where = self.spec.statements[-1].span if self.spec.statements else Span(source, 0, 0)
             hint = "write layers, one a line or chained by ->, such as  conv 16 3x3 -> relu"
             self.report(Diagnostic("structure", "the net has no layers", where, hint=hint))
-        elif end.index == -1 and not self.broken and input_shape is not None:
+        elif end.index == -1 and not self.errors and input_shape is not None:
             message = "the net ends in its own input"
             self.report(Diagnostic("structure", message, flows[-1].span, "no layer stands at the end"))
         return names, expander, end
@@ -304,6 +298,3 @@ def _in_order(diagnostics: Sequence[Diagnostic]) -> list[Diagnostic]:
             replace(last, notes=(*last.notes, f"and {more} more errors")),
         ]
     return ordered
-
-
-__all__ = ["check", "parse"]

@@ -133,14 +133,3 @@ def is_global_maxpool(word: str) -> bool:
 def argument_elsewhere(word: str) -> str | None:
     """Return what ``train()`` calls an argument of this name elsewhere: ``validation=`` for ``validation_data``."""
     return ARGUMENTS_ELSEWHERE.get(_bare(word))
-
-
-__all__ = [
-    "argument_elsewhere",
-    "is_certain",
-    "is_global_maxpool",
-    "is_no_layer_of_ours",
-    "key_elsewhere",
-    "layer_elsewhere",
-    "word_elsewhere",
-]

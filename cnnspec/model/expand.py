@@ -11,6 +11,7 @@ from ..ir.graph import Op
 from ..ops import LAYERS
 from ..source import Span
 from ..syntax import ast
+from ..syntax.words import STRUCTURE, TOP_WORDS
 from .arguments import Bound, bind
 from .belongs import SECTION_OF, Statements, belongs
 from .branches import row_notes
@@ -20,9 +21,6 @@ from .guess import hint_of, meant
 from .structure import expand_block, expand_from, expand_repeat, expand_residual
 from .values import Value
 from .walk import LOST, MAX_DEPTH, MAX_ERRORS, MAX_LAYERS, MAX_STEPS, Cursor, Env, Label, Placed, TooMuch
-
-TOP_WORDS = ("input", "classes", "defaults", "param", "block", "expect", "data", "train", "cnnspec")
-STRUCTURE = ("residual", "repeat", "from")
 
 
 class Expander:

@@ -7,10 +7,9 @@ from collections.abc import Iterable
 from ..errors import Fix, did_you_mean
 from ..ops import LAYERS
 from ..source import Span
+from ..syntax.words import CLAUSES, STRUCTURE
 from .elsewhere import word_elsewhere
 from .settings import SECTIONS, SETTINGS
-
-STRUCTURE = ("residual", "repeat", "from", "project")
 
 
 def meant(word: str, candidates: Iterable[str], span: Span) -> Fix | None:
@@ -36,13 +35,8 @@ def hint_of(fix: Fix | None, otherwise: str = "") -> str:
 
 def is_word_of_ours(word: str) -> bool:
     """Return whether a word is the name of a layer, a setting or one of its choices somewhere in the language."""
-    return (
-        word in LAYERS
-        or word in STRUCTURE
-        or word in SETTINGS
-        or any(word in words for words in SETTINGS.values())
-        or word in SECTIONS
-    )
+    named = (LAYERS, STRUCTURE, CLAUSES, SECTIONS, SETTINGS, *SETTINGS.values())
+    return any(word in words for words in named)
 
 
 def is_slip(word: str, meant: str) -> bool:

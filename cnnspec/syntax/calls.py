@@ -6,7 +6,7 @@ import re
 
 from lark import Token
 
-from ..errors import Diagnostic, Fix
+from ..errors import Diagnostic
 from ..source import Span
 from .place import Place
 
@@ -14,36 +14,26 @@ _TUPLE = re.compile(r"[(]\s*[0-9]+(?:\s*,\s*[0-9]+){1,2}\s*,?\s*[)]")
 
 
 def explain_call(place: Place, match: re.Match[str]) -> Diagnostic:
-    word = match.group()
-    end = _closing(place.text, match.end())
+    word, end = match.group(), _closing(place.text, match.end())
     foreign = _foreign(place, place.offset, end)
     if foreign is not None:
         return foreign
+    span, call = place.span(end - place.offset), place.text[place.offset : end]
     if word.rpartition(".")[2] == "Sequential":
-        message, hint = "a net stands in no call", "write its layers, one a line or chained by ->"
-        return Diagnostic("syntax", message, place.span(len(word)), hint=hint)
-    if "." in word and place.text[match.end() : match.end() + 1] == "(" and place.kind == "":
+        hint = "write its layers, one a line or chained by ->"
+        return place.finding("a net stands in no call", span=place.span(len(word)), hint=hint)
+    if "." in word and place.kind == "":
         message, hint = f"`{word}` is written as in another library", "run  cnnspec layers  to see what there is"
-        return Diagnostic("syntax", message, place.span(end - place.offset), hint=hint)
-    if place.at_start or (place.last is not None and place.last.type in ("ARROW", "COLON")):
-        inner = place.text[match.end() + 1 : end - 1].replace(",", " ")
-        written = " ".join([word, *inner.split()])
-        simple = place.text[end - 1] == ")" and not set(inner) & set("()[]{}#")
-        return Diagnostic(
-            "syntax",
-            f"`{word}` is called without parentheses and commas",
-            place.span(end - place.offset),
-            hint=f"write  {written[:60]}" if simple else "write its name and its arguments, separated by spaces",
-            fix=Fix(place.span(end - place.offset), written, sure=True) if simple else None,
-        )
-    call = place.text[place.offset : end]
-    return Diagnostic(
-        "syntax",
-        "a call as a bare argument needs parentheses around it",
-        place.span(end - place.offset),
-        hint=f"write ({call[:60]})",
-        fix=Fix(place.span(end - place.offset), f"({call})", sure=True),
-    )
+        return place.finding(message, span=span, hint=hint)
+    if not (place.at_start or place.follows("ARROW", "COLON")):
+        message = "a call as a bare argument needs parentheses around it"
+        return place.finding(message, span=span, hint=f"write ({call[:60]})", put=f"({call})")
+    message = f"`{word}` is called without parentheses and commas"
+    inner = call[len(word) + 1 : -1]
+    if not call.endswith(")") or set(inner) & set("()[]{}#"):
+        return place.finding(message, span=span, hint="write its name and its arguments, separated by spaces")
+    written = " ".join([word, *inner.replace(",", " ").split()])
+    return place.finding(message, span=span, hint=f"write  {written[:60]}", put=written)
 
 
 def explain_assigned(place: Place) -> Diagnostic | None:
@@ -58,8 +48,7 @@ def explain_assigned(place: Place) -> Diagnostic | None:
 def _foreign(place: Place, begin: int, end: int) -> Diagnostic | None:
     """Return the diagnostic for a layer as Keras or PyTorch write it, perhaps assigned to a name."""
     assigned = [v.type for v in place.partial[:2] if isinstance(v, Token)] == ["NAME", "EQUALS"]
-    after = place.last is not None and place.last.type in ("ARROW", "COLON")
-    if not (place.at_start or after or assigned):
+    if not (place.at_start or place.follows("ARROW", "COLON") or assigned):
         return None
     from .foreign import translate
 
@@ -75,15 +64,10 @@ def _foreign(place: Place, begin: int, end: int) -> Diagnostic | None:
     if re.search(r"^[ \t]*input\b", text, re.MULTILINE):
         written = re.sub(r"^input \S+ -> ", "", written)
     start = place.partial[0].start_pos if assigned else begin
-    span = Span(place.source, start, end)
-    return Diagnostic(
-        "syntax",
-        f"`{call.partition('(')[0]}` is written as in another library",
-        span,
-        "here a layer is its name and its arguments",
-        hint=f"write  {written}" + (f"  ({', '.join(left_out)} left out)" if left_out else ""),
-        fix=Fix(span, written, sure=exact),
-    )
+    message = f"`{call.partition('(')[0]}` is written as in another library"
+    hint = f"write  {written}" + (f"  ({', '.join(left_out)} left out)" if left_out else "")
+    label = "here a layer is its name and its arguments"
+    return place.finding(message, label, span=Span(place.source, start, end), hint=hint, put=written, sure=exact)
 
 
 def _closing(text: str, opening: int) -> int:
@@ -100,12 +84,10 @@ def _closing(text: str, opening: int) -> int:
 
 def explain_tuple(place: Place) -> Diagnostic | None:
     """Explain ``(3, 3)``, which is a size elsewhere."""
-    opening = place.open_bracket("LPAR", "LSQB", "LBRACE")
+    opening = place.open_bracket()
     match = _TUPLE.match(place.text, opening.start_pos or 0) if opening is not None else None
     if match is None:
         return None
-    span = Span(place.source, match.start(), match.end())
     size = "x".join(re.findall("[0-9]+", match.group()))
-    return Diagnostic(
-        "syntax", "a size is one word", span, "expected a size", hint=f"write {size}", fix=Fix(span, size, sure=True)
-    )
+    span = Span(place.source, match.start(), match.end())
+    return place.finding("a size is one word", "expected a size", span=span, hint=f"write {size}", put=size)

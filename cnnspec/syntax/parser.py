@@ -14,16 +14,12 @@ from ..source import Source, Span
 from . import ast
 from .grammar import build_parser
 from .recovery import Recovery
+from .words import RESERVED
 
 MAX_BYTES = 1_000_000
 MAX_NESTING = 50  # brackets within brackets; the deepest published nets need six
 MAX_DIGITS = 40
 MAX_NAME = 100  # characters of a label, a block or a parameter: they stand in tables and weight files
-
-RESERVED = frozenset(
-    {"for", "in", "if", "else", "filter", "use", "sweep", "repeat", "classes", "cnnspec"}
-    | {"block", "param", "defaults", "expect", "input", "data", "train"}
-)
 
 _MULTIPLIERS = {"k": 10**3, "M": 10**6, "G": 10**9}
 _BRACKETS = re.compile(r'"[^"\n]*"|#[^\n]*|[(\[{]|[)\]}]')

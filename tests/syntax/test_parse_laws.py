@@ -15,8 +15,9 @@ from cnnspec.sealed import read_sealed
 from cnnspec.source import Source, Span
 from cnnspec.syntax import ast
 from cnnspec.syntax.grammar import build_parser, grammar_path
-from cnnspec.syntax.parser import RESERVED, parse
+from cnnspec.syntax.parser import parse
 from cnnspec.syntax.text import print_ast
+from cnnspec.syntax.words import RESERVED
 
 
 def read(text: str) -> ast.Spec:

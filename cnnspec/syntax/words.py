@@ -1,0 +1,16 @@
+"""The words of the language that are no layers: those that begin a statement, and those of later versions."""
+
+from __future__ import annotations
+
+TOP_WORDS = ("input", "classes", "defaults", "param", "block", "expect", "data", "train", "cnnspec")
+LATER = {  # each with what to write until then
+    "for": "write the rows one by one, or use  repeat N { ... }",
+    "if": "write two blocks, one for each case",
+    "else": "write two blocks, one for each case",
+    "filter": "filters written as numbers come with the second half of the language",
+    "use": "copy the blocks you need into this file",
+    "sweep": "run  cnnspec train --set name=value  once for each value",
+}
+RESERVED = frozenset({*TOP_WORDS, *LATER, "in", "repeat"})  # name no label, no block and no parameter
+STRUCTURE = ("residual", "repeat", "from")  # stand where layers stand
+CLAUSES = ("project",)  # stand behind the } of a residual
