@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -82,15 +83,14 @@ def load_checkpoint(path: Path | str, model: Model | None = None) -> Checkpoint:
         names the first layer that differs, and a file that can be used instead where there is one.
     """
     path = Path(path)
-    found = read_tensors(path)
-    tensors, content = found.arrays, found.text
+    tensors, content, metadata = read_tensors(path)
     if content is None:
         raise DataError(
             "this safetensors file was not written by cnnspec",
             path=path,
             field="metadata",
             expected=f"an entry {KEY!r}",
-            found=", ".join(found.metadata) or "no metadata",
+            found=", ".join(metadata) or "no metadata",
         )
     net = _net_of(path, content)
     if model is not None:
@@ -116,8 +116,7 @@ def load_weights(path: Path | str, model: Model, *, any_net: bool = False) -> di
     another activation would compute nonsense; ``any_net`` waives that.
     """
     path = Path(path)
-    found = read_tensors(path)
-    tensors, content = found.arrays, found.text
+    tensors, content, _ = read_tensors(path)
     if content is not None and not any_net:
         _check_net(path, _net_of(path, content), model)
     parameters = {name: value for name, value in tensors.items() if not name.startswith(_OPTIMIZER)}
@@ -176,44 +175,36 @@ def _net_of(path: Path, content: Mapping[str, Any]) -> tuple[str, ...]:
             found=str(version),
             hint="update cnnspec",
         )
-    wrong = None
     if type(version) is not int or version < 1:
-        wrong = "version", "a whole number from 1", repr(version)
+        name, expected, shown = "version", "a whole number from 1", repr(version)
     elif not isinstance(net, list) or not all(isinstance(line, str) for line in net):
-        wrong = "net", "a list of lines", repr(net)
+        name, expected, shown = "net", "a list of lines", repr(net)
     elif version > 1 and PROOF not in content:
-        wrong = PROOF, "the SHA-256 of the content", "nothing"
-    if wrong is not None:
-        name, expected, shown = wrong
-        raise DataError(
-            "the text that cnnspec keeps in this file is damaged",
-            path=path,
-            field=f"metadata {name}",
-            expected=expected,
-            found=shown[:60],
-            hint=instead_of(path),
-        )
-    assert isinstance(net, list)
-    return tuple(net)
+        name, expected, shown = PROOF, "the SHA-256 of the content", "nothing"
+    else:
+        return tuple(net)
+    raise DataError(
+        "the text that cnnspec keeps in this file is damaged",
+        path=path,
+        field=f"metadata {name}",
+        expected=expected,
+        found=shown[:60],
+        hint=instead_of(path),
+    )
 
 
 def _check_net(path: Path, net: tuple[str, ...], model: Model) -> None:
     wanted = net_lines(model)
     if net == wanted:
         return
-    message = f"the checkpoint belongs to another spec than {model.source.name}"
-    for ours, theirs in zip(wanted, net, strict=False):
-        if ours != theirs:
-            name = ours.split(":")[0]
-            raise DataError(message, path=path, field=f"layer {name}", expected=ours, found=theirs)
-    longer = wanted if len(wanted) > len(net) else net
-    extra = longer[min(len(wanted), len(net))]
+    no_more = "no further layer"
+    ours, theirs = next(pair for pair in zip_longest(wanted, net, fillvalue=no_more) if pair[0] != pair[1])
     raise DataError(
-        message,
+        f"the checkpoint belongs to another spec than {model.source.name}",
         path=path,
-        field=f"layer {extra.split(':')[0]}",
-        expected=extra if longer is wanted else "no further layer",
-        found="no further layer" if longer is wanted else extra,
+        field=f"layer {(theirs if ours is no_more else ours).split(':')[0]}",
+        expected=ours,
+        found=theirs,
     )
 
 

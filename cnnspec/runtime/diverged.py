@@ -13,11 +13,8 @@ from ..model.model import Model
 
 def not_finite(*groups: Mapping[str, np.ndarray]) -> str | None:
     """Return the name of the first array that holds a NaN or an infinite value, or None."""
-    for arrays in groups:
-        for name, value in arrays.items():
-            if not np.isfinite(value).all():
-                return name
-    return None
+    pairs = (pair for arrays in groups for pair in arrays.items())
+    return next((name for name, value in pairs if not np.isfinite(value).all()), None)
 
 
 class TrainingDiverged(CnnSpecError):

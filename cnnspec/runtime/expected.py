@@ -9,7 +9,6 @@ from .identity import net_lines, train_settings
 from .run_folder import RunFolder
 
 STOPPED = "the training was stopped before its end"
-_FREE = ("seed",)  # what may change: the spec expects it of any
 
 
 def why_not_judged(model: Model, run: RunFolder | None = None) -> str:
@@ -33,10 +32,9 @@ def why_not_judged(model: Model, run: RunFolder | None = None) -> str:
         f"{key if key.startswith('data') else f'train.{key}'} is {now.get(key, 'not set')} instead of "
         f"{before.get(key, 'not set')}"
         for key in (*before, *(key for key in now if key not in before))
-        if before.get(key) != now.get(key) and key not in _FREE
+        if before.get(key) != now.get(key) and key != "seed"  # any may be used
     ]
     if changed:
         return ", ".join(changed[:2]) + (", ..." if len(changed) > 2 else "")
-    if net_lines(written) != net_lines(model) or written.data != model.data:
-        return f"the spec does not say {given}"
-    return ""
+    is_same = net_lines(written) == net_lines(model) and written.data == model.data
+    return "" if is_same else f"the spec does not say {given}"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import time
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -26,24 +28,22 @@ def measure_peak(threads: int) -> float:
     def run(place: Any) -> None:
         function(ROUNDS, ctypes.addressof(place))
 
-    best = 0.0
-    with ThreadPoolExecutor(threads) as pool:
-        for _ in range(TRIES):
-            start = time.perf_counter()
-            list(pool.map(run, places))
-            seconds = time.perf_counter() - start
-            best = max(best, 2.0 * ROUNDS * CHAINS * (host().vector_bytes // 4) * threads / seconds)
-    return best
+    return 2.0 * ROUNDS * CHAINS * (host().vector_bytes // 4) * threads / _least_seconds(threads, run, places)
 
 
 def measure_bandwidth(threads: int) -> float:
     """Return the bytes/s, read and written, of a large copy on so many threads: the best of several."""
     x = np.ones((threads, COPIED // threads), np.float32)
     y = np.zeros_like(x)
-    best = 0.0
+    return 2.0 * x.nbytes / _least_seconds(threads, np.copyto, y, x)
+
+
+def _least_seconds(threads: int, work: Callable[..., object], *shares: Iterable[Any]) -> float:
+    """Return the least time of several in which so many threads do their shares of a work."""
+    best = math.inf
     with ThreadPoolExecutor(threads) as pool:
         for _ in range(TRIES):
             start = time.perf_counter()
-            list(pool.map(np.copyto, y, x))
-            best = max(best, 2.0 * x.nbytes / (time.perf_counter() - start))
+            list(pool.map(work, *shares))
+            best = min(best, time.perf_counter() - start)
     return best

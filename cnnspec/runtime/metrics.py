@@ -51,11 +51,8 @@ def _way_to_validation(model: Model) -> str:
 
 def check_metrics(model: Model, data: Dataset) -> None:
     """Refuse, before the first epoch, to watch a metric that will not be measured."""
-    watched: list[tuple[str, KeepBest | Patience | None]] = [
-        ("keep best", model.train.keep),
-        ("stop", model.train.stop),
-    ]
-    for statement, setting in watched:
+    settings: tuple[KeepBest | Patience | None, ...] = model.train.keep, model.train.stop
+    for statement, setting in zip(("keep best", "stop"), settings, strict=True):
         if setting is None:
             continue
         if setting.on.startswith("val.") and data.val is None:

@@ -11,15 +11,19 @@ import numpy as np
 from ..abi import STEP
 from ..compiler import Compiler
 from ..errors import DataError
+from ..ir.fields import Param
 from ..kernels.effort import Progress
 from ..lower.values import parameter_size, parameter_space
-from ..plan.plan import STATE, Buffer, Plan
+from ..plan.plan import STATE, Plan
 from ..turns import InTurn, in_turn
+from .checkpoint import STEPS
 from .heard import load_kernels
 from .initialize import initial_parameters
 from .pack import pack, unpack
 from .runner import NUMPY, WALKERS, Runner, allocate
 from .trace import Trace, activation, gradient, names_to_trace
+
+Slots = dict[str, tuple[np.ndarray, Param]]  # the memory that a parameter, or a state for it, lies in
 
 
 @dataclass(frozen=True)
@@ -61,8 +65,13 @@ class Network(InTurn):
         self.threads = threads
         self.steps = 0
         self._prepared = False
-        self._offsets, nbytes = parameter_space(self.model.params, compiler.options.dtype)
+        offsets, nbytes = parameter_space(self.model.params, compiler.options.dtype)
         self._memory = allocate(nbytes)
+        numbers = self._memory.view(self.dtype)
+        self._slots = {
+            name: (numbers[offsets[name] // numbers.itemsize :][: parameter_size(p.shape, p.groups)], p)
+            for name, p in self.model.params.items()
+        }
         self.load_parameters(initial_parameters(self.model, self.seed))
 
     @cached_property
@@ -76,7 +85,6 @@ class Network(InTurn):
         return self._runner(self.compiler.inference_plan)
 
     def _runner(self, plan: Plan) -> Runner:
-        """Return a runner of a plan on the net's parameters."""
         return Runner(plan, self._memory, self.threads)
 
     @in_turn
@@ -253,25 +261,19 @@ class Network(InTurn):
         self, x: np.ndarray, target: np.ndarray, *, epoch: int = 0, sample_ids: np.ndarray | None = None
     ) -> str | None:
         """Return the name of the first layer whose output in training is not finite, or None. Changes no weight."""
-        return self._first_layer(lambda output: not np.isfinite(output).all(), x, target, epoch, sample_ids)
+        runner = self._run_once(self.compiler.diagnosis_plan, x, target, epoch, sample_ids)
+        return self._first_layer(runner, len(x), lambda output: not np.isfinite(output).all())
 
     @in_turn
     def dead_layer(self, x: np.ndarray, target: np.ndarray) -> str | None:
         """Return the name of the first layer that gives 0 for all samples, or None. Changes no weight."""
-        return self._first_layer(lambda output: not output.any(), x, target)
+        runner = self._run_once(self.compiler.diagnosis_plan, x, target, 0, None)
+        return self._first_layer(runner, len(x), lambda output: not output.any())
 
-    def _first_layer(
-        self,
-        is_wanted: Callable[[np.ndarray], bool],
-        x: np.ndarray,
-        target: np.ndarray,
-        epoch: int = 0,
-        sample_ids: np.ndarray | None = None,
-    ) -> str | None:
-        """Return the first layer whose output in training ``is_wanted``, in the order of the net."""
-        runner = self._run_once(self.compiler.diagnosis_plan, x, target, epoch, sample_ids)
+    def _first_layer(self, runner: Runner, n: int, is_wanted: Callable[[np.ndarray], bool]) -> str | None:
+        """Return the first layer, in the order of the net, whose output for ``n`` samples ``is_wanted``."""
         names = (layer.name for layer in self.model.layers)
-        return next((name for name in names if is_wanted(activation(runner, self.model, name, len(x)))), None)
+        return next((name for name in names if is_wanted(activation(runner, self.model, name, n))), None)
 
     def _run_once(
         self, plan: Plan, x: np.ndarray, target: np.ndarray | None, epoch: int, sample_ids: np.ndarray | None
@@ -284,52 +286,46 @@ class Network(InTurn):
         return runner
 
     # ---- parameters -------------------------------------------------------------------------------
-    def _slot(self, name: str) -> np.ndarray:
-        p = self.model.params[name]
-        size, item = parameter_size(p.shape, p.groups), np.dtype(self.dtype).itemsize
-        start = self._offsets[name]
-        return self._memory[start : start + size * item].view(self.dtype)
-
     @in_turn
     def parameters(self) -> dict[str, np.ndarray]:
         """Return all parameters as arrays of their own: HWIO filters, [F_in, F_out] dense weights."""
-        return {name: unpack(self._slot(name), p.shape, p.groups) for name, p in self.model.params.items()}
+        return {name: unpack(memory, p.shape, p.groups) for name, (memory, p) in self._slots.items()}
 
     @in_turn
     def load_parameters(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Replace all parameters; DataError names the first that is missing or has another shape."""
-        self._check_shapes(arrays, {name: name for name in self.model.params})
-        for name, p in self.model.params.items():
-            pack(np.asarray(arrays[name], self.dtype), p.groups, self._slot(name))
+        self._check_shapes(self._slots, arrays)
+        self._fill(self._slots, arrays)
         self._prepared = False
 
     @in_turn
     def optimizer_state(self) -> dict[str, np.ndarray]:
         """Return the optimizer's states as arrays, and the steps taken."""
-        states = {"steps": np.array(self.steps, np.int64)}
-        for slot, buffer in self._states().items():
-            p = self.model.params[slot.partition("@")[0]]
-            states[slot] = unpack(self.training.view(buffer)[0], p.shape, p.groups)
-        return states
+        states = {name: unpack(memory, p.shape, p.groups) for name, (memory, p) in self._states().items()}
+        return {STEPS: np.array(self.steps, np.int64), **states}
 
     @in_turn
     def load_optimizer_state(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Replace the optimizer's states and the steps taken."""
         states = self._states()
-        self._check_shapes(arrays, {slot: slot.partition("@")[0] for slot in states})
-        if "steps" not in arrays:
-            raise DataError("the states of the optimizer lack its count of steps", field="steps")
-        for slot, buffer in states.items():
-            groups = self.model.params[slot.partition("@")[0]].groups
-            pack(np.asarray(arrays[slot], self.dtype), groups, self.training.view(buffer)[0])
-        self.steps = int(arrays["steps"])
+        self._check_shapes(states, arrays)
+        if STEPS not in arrays:
+            raise DataError("the states of the optimizer lack its count of steps", field=STEPS)
+        self._fill(states, arrays)
+        self.steps = int(arrays[STEPS])
 
-    def _states(self) -> dict[str, Buffer]:
-        return {name: b for name, b in self.training.plan.buffers.items() if b.kind == STATE}
+    def _states(self) -> Slots:
+        """Return the optimizer's states by name, such as ``conv1.weight@velocity``."""
+        buffers = [b for b in self.training.plan.buffers.values() if b.kind == STATE]
+        return {b.name: (self.training.view(b)[0], self.model.params[b.name.partition("@")[0]]) for b in buffers}
 
-    def _check_shapes(self, arrays: Mapping[str, np.ndarray], slots: Mapping[str, str]) -> None:
-        for slot, name in slots.items():
-            wanted, found = self.model.params[name].shape, arrays.get(slot)
+    def _fill(self, slots: Slots, arrays: Mapping[str, np.ndarray]) -> None:
+        for name, (memory, p) in slots.items():
+            pack(np.asarray(arrays[name], self.dtype), p.groups, memory)
+
+    def _check_shapes(self, slots: Slots, arrays: Mapping[str, np.ndarray]) -> None:
+        for slot, (_, p) in slots.items():
+            wanted, found = p.shape, arrays.get(slot)
             if found is None or tuple(found.shape) != tuple(wanted):
                 raise DataError(
                     "the weights do not fit the net",

@@ -13,19 +13,16 @@ from .run_folder import BEST, RunFolder, open_run_folder
 from .schedule import learning_rate_jump
 from .state import check_progress
 
-CHANGEABLE = ("epochs",)  # settings that a resumed run may change
 
-
-def folder_to_resume(resume: Path | str) -> RunFolder:
-    """Return the run folder of a folder or of a checkpoint in one."""
+def run_to_resume(resume: Path | str) -> tuple[RunFolder, Path | None]:
+    """Return (run folder, None), or (its folder, checkpoint) for a checkpoint in a run folder."""
     path = Path(resume)
-    return open_run_folder(path.parent if path.suffix == ".safetensors" else path)
+    return (open_run_folder(path.parent), path) if path.suffix == ".safetensors" else (open_run_folder(path), None)
 
 
-def is_unbegun(folder: RunFolder, resume: Path | str) -> bool:
+def is_unbegun(folder: RunFolder) -> bool:
     """Whether a run was stopped before its first checkpoint: it holds nothing but what it was to be."""
-    named = Path(resume).suffix == ".safetensors"
-    return not (named or folder.last.exists() or folder.best.exists() or folder.history())
+    return not (folder.last.exists() or folder.best.exists() or folder.history())
 
 
 def restore(
@@ -59,30 +56,28 @@ def restore(
         before, now = progress.settings.get(key, "nothing"), fresh.settings.get(key, "nothing")
         if before == now:
             continue
-        if key in CHANGEABLE:
-            notes.append(f"train {key} was {before} and is now {now}")
-            if key == "epochs":
-                step = (progress.epoch - 1) * steps_per_epoch + progress.step
-                least = -(-step // steps_per_epoch)
-                if int(now) < least:
-                    raise DataError(
-                        "the run has trained for more epochs than that",
-                        path=file,
-                        field="train: epochs",
-                        expected=f"{least} or more",
-                        found=now,
-                        hint=f"--epochs {least} ends it here; without --resume a new run begins",
-                    )
-                notes += learning_rate_jump(model.train, int(before), step, steps_per_epoch)
-            continue
-        raise DataError(
-            "the train section is not the one that the run began with",
-            path=file,
-            field=key if key.startswith("data") else f"train: {key}",
-            expected=before,
-            found=now,
-            hint="restore the setting, or train anew",
-        )
+        if key != "epochs":
+            raise DataError(
+                "the train section is not the one that the run began with",
+                path=file,
+                field=key if key.startswith("data") else f"train: {key}",
+                expected=before,
+                found=now,
+                hint="restore the setting, or train anew",
+            )
+        notes.append(f"train epochs was {before} and is now {now}")
+        step = (progress.epoch - 1) * steps_per_epoch + progress.step
+        least = -(-step // steps_per_epoch)
+        if int(now) < least:
+            raise DataError(
+                "the run has trained for more epochs than that",
+                path=file,
+                field="train: epochs",
+                expected=f"{least} or more",
+                found=now,
+                hint=f"--epochs {least} ends it here; without --resume a new run begins",
+            )
+        notes += learning_rate_jump(model.train, int(before), step, steps_per_epoch)
     bad = not_finite(checkpoint.parameters, checkpoint.optimizer)
     if bad is not None:
         raise DataError(

@@ -13,7 +13,6 @@ import numpy as np
 from ..abi.run_state import CLAIM, POINTERS, WORD, CallRow, OperandRow, RunState, SegmentRow
 from ..errors import MachineError
 from ..kernels import load
-from ..kernels.effort import Progress
 from ..plan.exchange import Exchange, exchanges
 from ..plan.plan import (
     BATCH,
@@ -122,11 +121,11 @@ class Runner:
         self._walk: Callable[..., None] | None = None
         self._images: dict[str, np.ndarray] = {}
 
-    def compile(self, progress: Progress | None = None) -> None:
+    def compile(self) -> None:
         """Load the kernels (compiling those this machine has never seen) and build the tables."""
         if self._walk is not None:
             return
-        addresses = load.load_kernels(self.plan.kernels, progress)
+        addresses = load.load_kernels(self.plan.kernels)
         calls: list[CallRow] = []
         operands: list[OperandRow] = []
         segments: list[SegmentRow] = []
@@ -267,15 +266,8 @@ class Runner:
     def image(self, name: str) -> np.ndarray:
         """Return a batched value as an array [batch, H, W, C] that shares its memory, without the halo."""
         if name not in self._images:
-            self._images[name] = self._image(name)
+            layout, flat = self.plan.layouts[name], self.view(self.plan.buffers[name])
+            shape = flat.shape[0], layout.height, layout.width, layout.channels
+            strides = flat.strides[0], layout.row * flat.itemsize, layout.pixel * flat.itemsize, flat.itemsize
+            self._images[name] = np.lib.stride_tricks.as_strided(flat[:, layout.origin :], shape, strides)
         return self._images[name]
-
-    def _image(self, name: str) -> np.ndarray:
-        layout = self.plan.layouts[name]
-        flat = self.view(self.plan.buffers[name])
-        size = flat.itemsize
-        return np.lib.stride_tricks.as_strided(
-            flat[:, layout.origin :],
-            (flat.shape[0], layout.height, layout.width, layout.channels),
-            (flat.strides[0], layout.row * size, layout.pixel * size, size),
-        )

@@ -42,12 +42,10 @@ class Progress:
 def progress_of(path: Path, state: Any) -> Progress:
     """Return the progress that a checkpoint's text holds; DataError names the first entry that cannot be."""
     if not isinstance(state, dict):
-        raise wrong_state(path, "", "an object", state)
+        raise _wrong_state(path, "", "an object", state)
     for name, (expected, fits) in _ENTRIES.items():
-        if name not in state:
-            raise wrong_state(path, name, expected, _NOTHING)
-        if not fits(state[name]):
-            raise wrong_state(path, name, expected, state[name])
+        if name not in state or not fits(state[name]):
+            raise _wrong_state(path, name, expected, state.get(name, _NOTHING))
     return Progress(**{name: state[name] for name in _ENTRIES})
 
 
@@ -56,29 +54,29 @@ def check_progress(path: Path, progress: Progress, steps: int, metrics: tuple[st
 
     ``metrics`` are those that the spec watches: each row of the history has them.
     """
-    if progress.step > steps:
-        raise wrong_state(path, "step", f"0 to {steps}", progress.step)
-    if bool(progress.step) != bool(progress.images):
-        raise wrong_state(path, "images", f"the images of {progress.step} steps", progress.images)
-    if progress.correct > progress.images:
-        raise wrong_state(path, "correct", f"0 to {progress.images}", progress.correct)
-    if len(progress.history) != progress.epoch - 1:
-        raise wrong_state(path, "epoch", f"{len(progress.history) + 1}, as there are rows", progress.epoch)
+    step, images, epochs = progress.step, progress.images, len(progress.history) + 1
+    for fits, name, expected in (
+        (step <= steps, "step", f"0 to {steps}"),
+        (bool(step) == bool(images), "images", f"the images of {step} steps"),
+        (progress.correct <= images, "correct", f"0 to {images}"),
+        (progress.epoch == epochs, "epoch", f"{epochs}, as there are rows"),
+    ):
+        if not fits:
+            raise _wrong_state(path, name, expected, getattr(progress, name))
     for number, row in enumerate(progress.history, start=1):
         lacking = [name for name in ("epoch", "lr", "train.loss", "seconds", *metrics) if name not in row]
         if lacking:
-            raise wrong_state(path, f"history {number}", f"an entry {lacking[0]}", ", ".join(row))
+            raise _wrong_state(path, f"history {number}", f"an entry {lacking[0]}", ", ".join(row))
         if row["epoch"] != number:
-            raise wrong_state(path, f"history {number}", f"epoch {number}", row["epoch"])
+            raise _wrong_state(path, f"history {number}", f"epoch {number}", row["epoch"])
     if progress.best is not None and progress.best["epoch"] > len(progress.history):
-        raise wrong_state(path, "best", f"an epoch up to {len(progress.history)}", progress.best["epoch"])
+        raise _wrong_state(path, "best", f"an epoch up to {len(progress.history)}", progress.best["epoch"])
 
 
 _NOTHING = object()
 
 
-def wrong_state(path: Path, name: str, expected: str, found: object) -> DataError:
-    """Return the error for an entry that cnnspec has not written so."""
+def _wrong_state(path: Path, name: str, expected: str, found: object) -> DataError:
     return DataError(
         "the state of training in this file is not as cnnspec writes it",
         path=path,

@@ -11,9 +11,8 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -33,8 +32,7 @@ READ = "F32, F64, F16, BF16 or whole numbers"
 NEIGHBOURS = ("last.safetensors", "best.safetensors")
 
 
-@dataclass(frozen=True)
-class Tensors:
+class Tensors(NamedTuple):
     """The content of a file.
 
     Attributes

@@ -25,7 +25,7 @@ from .identity import sha256_of_arrays, train_settings
 from .inputs import class_remarks, input_remarks, scale_warnings
 from .loop import Run
 from .metrics import check_metrics
-from .resume import folder_to_resume, is_unbegun, restore
+from .resume import is_unbegun, restore, run_to_resume
 from .run_folder import RunFolder, check_writable, new_run_folder, run_around
 from .run_lock import RunLock
 from .trained import trained_on
@@ -74,7 +74,7 @@ def train(
         When the loss is not finite; the last checkpoint is kept.
     """
     reporter = reporter or Reporter()
-    folder = folder_to_resume(resume) if resume is not None else None
+    folder, checkpoint = run_to_resume(resume) if resume is not None else (None, None)
     if folder is not None or out is not None:
         check_writable(folder.path if folder is not None else str(out))
     with ExitStack() as held:  # the lock of the run, and what removes a run that has come to nothing
@@ -88,7 +88,7 @@ def train(
         exact = options.exact if folder is None else folder.exact
         options = replace(options, batch=None, target=target_dtype(model, data.train), exact=exact)
         network = (make_network or _network())(Compiler.of(model, options), threads=threads)
-        progress = _start(network, model, data, weights, folder, resume, notes)
+        progress = _start(network, model, data, weights, folder, checkpoint, notes)
         record = trained_on(data).as_dict()
 
         def make_folder() -> RunFolder | None:
@@ -118,7 +118,7 @@ def _start(
     data: Dataset,
     weights: Mapping[str, np.ndarray] | None,
     folder: RunFolder | None,
-    resume: Path | str | None,
+    checkpoint: Path | None,
     notes: list[str],
 ) -> Progress:
     """Give a network the weights to begin with, the optimizer's states too where a run goes on; return the progress.
@@ -129,13 +129,12 @@ def _start(
     if weights is not None:
         network.load_parameters(weights)
         notes.append("training goes on from the weights that the net has; restart=True begins anew")
-    if folder is None or resume is None:
+    if folder is None:
         return progress
-    if is_unbegun(folder, resume):
+    if checkpoint is None and is_unbegun(folder):
         notes.append("the run was stopped before its first checkpoint, and begins from its start")
         return progress
-    file = Path(str(resume)) if str(resume).endswith(".safetensors") else folder.last
-    return restore(file, model, network, progress, -(-len(data.train) // model.train.batch), notes)
+    return restore(checkpoint or folder.last, model, network, progress, -(-len(data.train) // model.train.batch), notes)
 
 
 def _remarks(model: Model, data: Dataset, *, anew: bool) -> list[str]:
