@@ -109,9 +109,9 @@ def open_unpacked(path: Path | str, what: str) -> Iterator[tuple[IO[bytes], bool
             raise DataError(f"the gzip file is damaged ({error})", path=path, field=what) from None
 
 
-def read_bytes(path: Path | str, limit: int, *, field: str = "", missing: str = "", pipe: bool = False) -> bytes:
+def read_bytes(path: Path | str, limit: int, *, field: str = "") -> bytes:
     """Return the content of a file of at most ``limit`` bytes; DataError as :func:`open_file`."""
-    with open_file(path, limit=limit, field=field, missing=missing, pipe=pipe) as stream:
+    with open_file(path, limit=limit, field=field) as stream:
         content = stream.read(limit + 1)
     if len(content) > limit:  # it grew, or the system does not know its size
         raise _too_large(path, limit, f"more than {limit:,} bytes", field)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,42 +19,32 @@ from .data.decode import Findings, load_each
 from .data.image import decoding_of
 from .data.pixels import PICTURES, as_pixels, goes_below, stays_above, white_as_trained
 from .data.split import normalizer_for
+from .data.tree import pictures_below
 from .evaluate import softmax
 from .trained import TrainedOn
+
+if TYPE_CHECKING:
+    from .network import Network
 
 BATCH = 64  # samples that are normalised and predicted together
 ARRAYS = (".npz", ".npy", ".csv")  # files that pictures are looked for in, though they hold arrays
 LIGHT, DARK = 0.65, 0.35  # mean brightness from which an image is mostly light, and up to which it is mostly dark
 
 
-class Predicting(Protocol):
-    """The part of a network (runtime/network.py) that predictions need."""
-
-    def predict(self, x: np.ndarray) -> np.ndarray: ...
-
-
-def paths_in(x: object) -> list[Path] | None:
+def paths_in(x: Any) -> list[Path] | None:
     """Return the paths of a path, or of a list or an array of them; None where it is neither."""
     if isinstance(x, np.ndarray) and x.dtype.kind in "UO":
         x = x.tolist()
-    listed = list(x) if isinstance(x, (list, tuple)) else [x]
-    if not listed or not all(isinstance(path, (str, Path)) for path in listed):
-        return None
-    return [Path(path) for path in listed if isinstance(path, (str, Path))]
+    listed = x if isinstance(x, (list, tuple)) else [x]
+    known = listed and all(isinstance(path, (str, Path)) for path in listed)
+    return [Path(path) for path in listed] if known else None
 
 
 def image_files(paths: Sequence[Path], findings: Findings) -> list[Path]:
     """Return the files named, and the pictures of folders and of the folders in them, in order.
 
-    ``findings`` is told what is left out.
-
-    Raises
-    ------
-    DataError
-        When a folder holds no picture, or a file arrays.
+    ``findings`` is told what is left out. DataError when a folder holds no picture, or a file arrays.
     """
-    from .data.tree import pictures_below
-
     files: list[Path] = []
     for path in paths:
         if not path.is_dir():
@@ -77,19 +67,6 @@ def image_files(paths: Sequence[Path], findings: Findings) -> list[Path]:
     return files
 
 
-def white_of_pictures(trained: TrainedOn | None, path: Path) -> float:
-    """Return the value that counts as 1 in a picture for a net that was trained on data of some scale.
-
-    Raises
-    ------
-    DataError
-        When that data was no pictures, such as floats from -1 to 1: which of them a byte would be is not known.
-    """
-    if trained is None or trained.scale is None:
-        return PICTURES.white
-    return white_as_trained(PICTURES, trained.scale, path=path, field="", picture=True)
-
-
 def batch_for(samples: int) -> int:
     """Return the batch of the network that predicts so many samples: a power of two, so that few kinds are kept."""
     return min(BATCH, 1 << (max(1, samples) - 1).bit_length())
@@ -101,7 +78,7 @@ def normalised(model: Model, pixels: np.ndarray, white: float) -> np.ndarray:
     return normalizer_for(normalize, model.input_shape[-1], white)(pixels)
 
 
-def answer(network: Predicting, model: Model, pixels: np.ndarray, white: float) -> np.ndarray:
+def answer(network: Network, model: Model, pixels: np.ndarray, white: float) -> np.ndarray:
     """Return the answers of a net on pixels [N, H, W, C]: probabilities float32[N, classes]; outputs for ``mse``.
 
     Parameters
@@ -132,10 +109,7 @@ def answer(network: Predicting, model: Model, pixels: np.ndarray, white: float) 
 def pixels_of(x: object, model: Model, trained: TrainedOn | None) -> tuple[np.ndarray, float, str]:
     """Return the pixels [N, H, W, C] of an array or of one image, the value that counts as 1, and a remark or "".
 
-    Raises
-    ------
-    DataError
-        As :func:`as_pixels`, also when the numbers are of another scale than those of the training.
+    DataError as :func:`as_pixels`, also when the numbers are of another scale than those of the training.
     """
     usual = trained.scale if trained is not None else None
     pixels, scale = as_pixels(x, model.input_shape, one=True, trained=usual)
@@ -157,17 +131,20 @@ class Pictures:
     Raises
     ------
     DataError
-        As :func:`image_files` and :func:`white_of_pictures`.
+        As :func:`image_files`, and when the training was on no pictures, such as floats from -1 to 1: which of them
+        a byte would be is not known.
     """
 
     def __init__(self, model: Model, trained: TrainedOn | None, paths: Sequence[Path], *, invert: bool) -> None:
         self._model, self._trained, self._invert = model, trained, invert
         self._findings = Findings(decoding_of(model.data))
         self.files = image_files(paths, self._findings)
-        self._white = white_of_pictures(trained, self.files[0])
+        self._white = PICTURES.white
+        if trained is not None and trained.scale is not None:
+            self._white = white_as_trained(PICTURES, trained.scale, path=self.files[0], field="", picture=True)
         self._means: list[float] = []  # of the pixels of each picture, from 0 to 255
 
-    def answers(self, network: Predicting) -> Iterator[tuple[Path, np.ndarray | DataError]]:
+    def answers(self, network: Network) -> Iterator[tuple[Path, np.ndarray | DataError]]:
         """Yield each file with its :func:`answer`, or why it cannot be read; memory holds a batch of pictures."""
         for start in range(0, len(self.files), BATCH):
             files = self.files[start : start + BATCH]

@@ -30,10 +30,10 @@ def scale_warnings(model: Model) -> list[Diagnostic]:
 
 
 def input_remarks(model: Model, data: Dataset) -> list[str]:
-    """Return a remark where normalised inputs are far from mean 0 and standard deviation 1, with the mend.
+    """Return a remark where normalised inputs, or a few of them, are far from mean 0 and standard deviation 1.
 
-    Most often ``normalize`` was given in units of pixels, 0 to 255, though images are divided by 255 before it; or
-    numbers of 0 to 255 that are no images are not normalised at all.
+    The remark names the mend. Most often ``normalize`` was given in units of pixels, 0 to 255, though images are
+    divided by 255 before it; or numbers of 0 to 255 that are no images are not normalised at all.
     """
     x, _ = samples_of(data.train)
     mean, std = float(x.mean(dtype=np.float64)), float(x.std(dtype=np.float64))
@@ -42,7 +42,13 @@ def input_remarks(model: Model, data: Dataset) -> list[str]:
     written = model.data.normalize if model.data is not None else None
     narrow = written is not None and std < NARROW
     if not abs(mean) > FAR and not std > WIDE and not abs(mean) > FLAT * std and not narrow:
-        return _outliers(float(np.abs(x).max()), std)
+        largest = float(np.abs(x).max())
+        if not largest > OUTLYING:
+            return []
+        return [  # docs/performance.md, Winograd
+            f"the net's inputs hold numbers as large as {largest:.4g} where their standard deviation is {std:.4g}: "
+            "fast 3x3 convolutions round away what lies beside them; clip the data, or train with --exact"
+        ]
     normalizer, channels = data.train.normalizer, x.shape[-1]
     raw = x.astype(np.float64) * np.asarray(normalizer.std) + np.asarray(normalizer.mean)  # as normalize meets them
     means, stds = raw.mean(axis=(0, 1, 2)), raw.std(axis=(0, 1, 2))
@@ -64,16 +70,6 @@ def large_inputs(model: Model, data: Dataset) -> str:
     if not (mean > FAR or std > WIDE or float(np.abs(x).max()) > OUTLYING):
         return ""
     return next(iter(input_remarks(model, data)), "")
-
-
-def _outliers(largest: float, std: float) -> list[str]:
-    """Return a remark where few numbers are far larger than the others (docs/performance.md, Winograd)."""
-    if not largest > OUTLYING:
-        return []
-    return [
-        f"the net's inputs hold numbers as large as {largest:.4g} where their standard deviation is {std:.4g}: fast "
-        "3x3 convolutions round away what lies beside them; clip the data, or train with --exact"
-    ]
 
 
 def class_remarks(data: Dataset) -> list[str]:

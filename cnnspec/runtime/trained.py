@@ -6,7 +6,7 @@ The record lies in the manifest of a run and, since weights travel alone, in the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ class TrainedOn:
             "class_names": list(self.class_names),
             "sha256": self.fingerprint,
             "name": self.name,
-            "scale": self.scale.as_dict() if self.scale is not None else None,
+            "scale": asdict(self.scale) if self.scale is not None else None,
             "brightness": self.brightness,
             "normalize": dict(zip(("mean", "std"), map(list, self.normalize), strict=True)) if self.normalize else None,
         }

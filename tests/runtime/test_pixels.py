@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -230,9 +231,9 @@ def test_as_pixels_follows_the_training_set() -> None:
 
 
 def test_a_scale_survives_json_and_anything_else_is_none() -> None:
-    assert PixelScale.from_dict(STANDARD.as_dict()) == STANDARD
-    bad: list[object] = [None, 3, [], {}, {"white": "x"}, {**STANDARD.as_dict(), "white": 0}]
-    bad += [{**STANDARD.as_dict(), "low": float("nan")}, {**STANDARD.as_dict(), "high": True}]
+    assert PixelScale.from_dict(asdict(STANDARD)) == STANDARD
+    bad: list[object] = [None, 3, [], {}, {"white": "x"}, {**asdict(STANDARD), "white": 0}]
+    bad += [{**asdict(STANDARD), "low": float("nan")}, {**asdict(STANDARD), "high": True}]
     assert [PixelScale.from_dict(content) for content in bad] == [None] * len(bad)
 
 

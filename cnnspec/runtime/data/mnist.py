@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -89,10 +90,7 @@ def _find(named: str, base: Path, title: str, system: Sequence[Path], hint: str)
 def _place(named: Path) -> str | None:
     """Return the place that a folder is, or what the names in a folder begin with; None where no such files are.
 
-    Raises
-    ------
-    DataError
-        When there are several data sets, as in the folder of EMNIST.
+    DataError when there are several data sets, as in the folder of EMNIST.
     """
     begun = [f"{named}-", str(named)]
     if named.is_dir():
@@ -114,13 +112,10 @@ def _place(named: Path) -> str | None:
 
 
 def _locate(place: str, part: str, kind: str) -> Path | None:
-    for word in _PARTS[part]:
-        for ending in (*(f"{sign}{form}" for form in _KINDS[kind] for sign in "-."), ""):
-            for suffix in ("", ".gz"):
-                file = Path(f"{place}{word}-{kind}{ending}{suffix}")
-                if file.exists():
-                    return file
-    return None
+    endings = (*(f"{sign}{form}" for form in _KINDS[kind] for sign in "-."), "")
+    names = product(_PARTS[part], endings, ("", ".gz"))
+    files = (Path(f"{place}{word}-{kind}{ending}{suffix}") for word, ending, suffix in names)
+    return next(filter(Path.exists, files), None)
 
 
 def _open(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -38,13 +38,9 @@ class PixelScale:
     high: float = 255.0
     dtype: str = "uint8"
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the scale as JSON-ready values."""
-        return asdict(self)
-
     @classmethod
     def from_dict(cls, content: object) -> PixelScale | None:
-        """Return the scale of :meth:`as_dict`; None where the content is none, as in a run of an older version."""
+        """Return the scale that ``asdict`` wrote; None where the content is none, as in a run of an older version."""
         if not isinstance(content, dict):
             return None
         numbers: list[Any] = [content.get(key) for key in ("white", "low", "high")]
@@ -358,27 +354,24 @@ def _axes_hint(shape: tuple[int, ...], wanted: Shape, field: str, one: bool) -> 
     if len(wanted) != 3:
         return ""
     height, width, channels = wanted
-    count = math.prod(wanted)
-    if shape[1:] == (channels, height, width):
-        return f"channels come last: numpy.moveaxis({field}, 1, -1)"
     if one and shape == (channels, height, width):
         return f"channels come last: numpy.moveaxis({field}, 0, -1)"
     if len(shape) == 4 and shape[:3] == wanted:
         return f"samples come first: numpy.moveaxis({field}, -1, 0)"
-    if len(shape) == 2 and shape[1] == count:
-        return f"{field}.reshape(-1, {height}, {width}, {channels})"
+    grey = f"input {height}x{width}x1, or numpy.repeat({field}"
+    of_each = {  # shape of a sample -> the mend
+        (channels, height, width): f"channels come last: numpy.moveaxis({field}, 1, -1)",
+        (height * width * channels,): f"{field}.reshape(-1, {height}, {width}, {channels})",
+        (height, width): f"the pictures have one channel: {grey}[..., None], {channels}, axis=-1)",
+    }
+    if channels == 3:
+        of_each[height, width, 4] = f"leave out the fourth channel, transparency: {field}[..., :3]"
+        of_each[height, width, 1] = f"{grey}, 3, axis=-1)"
+    if shape[1:] in of_each:
+        return of_each[shape[1:]]
     if len(shape) == 4 and shape[1] in (1, 3, 4) and shape[3] not in (1, 3, 4):
         return f"channels come last: numpy.moveaxis({field}, 1, -1), and  input {shape[2]}x{shape[3]}x{shape[1]}"
-    if len(shape) == 4 and shape[1:] == (height, width, 4) and channels == 3:
-        return f"leave out the fourth channel, transparency: {field}[..., :3]"
-    if len(shape) == 4 and shape[1:3] == (height, width) and shape[3] == 1 and channels == 3:
-        return f"input {height}x{width}x1, or numpy.repeat({field}, 3, axis=-1)"
-    if len(shape) == 3 and shape[1:] == (height, width):
-        repeated = f", or numpy.repeat({field}[..., None], {channels}, axis=-1)"
-        return f"the pictures have one channel: input {height}x{width}x1{repeated}"
-    if shape == wanted:
-        return f"one picture is an array of one: {field}[None]"
-    return ""
+    return f"one picture is an array of one: {field}[None]" if shape == wanted else ""
 
 
 def _as_floats(low: float, high: float, field: str) -> str:

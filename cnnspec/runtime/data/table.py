@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -24,6 +24,7 @@ from .split import Dataset
 
 LINE_NBYTES = 16 << 20  # of one row
 _SEPARATORS = ",;\t"
+Line = tuple[int, str]  # its number from 1, its text
 _LABELS = ("label", "labels", "class", "target", "y")
 
 
@@ -75,28 +76,23 @@ def read_table(path: Path, count: int, label: str = "") -> tuple[np.ndarray, np.
     count : values of an image.
     label : the column of the labels: its name in the first line, or its number from 0, from -1 at the end. Where it
         is not given, the column called label, class, target or y, else the first.
-
-    Raises
-    ------
-    DataError
-        See :func:`open_csv`.
     """
     with open_unpacked(path, "table") as (stream, _):
         lines = _lines(stream, path)
-        number, line = next(lines, (1, ""))
-        if not line:
+        first = next(lines, None)
+        if first is None:
             raise DataError("the file is empty", path=path, expected="a table of labels and pixels")
-        separator = max(_SEPARATORS, key=line.count)
-        fields = _fields(line, separator)
-        header = not all(map(_is_number, fields))
-        column = _column(fields if header else None, len(fields), label, count, path)
-        names = fields if header else [f"column {i}" for i in range(len(fields))]
+        separator = max(_SEPARATORS, key=first[1].count)
+        fields = _fields(first[1], separator)
+        header = fields if not all(map(_is_number, fields)) else []
+        column = _column(header, len(fields), label, count, path)
+        names = header or [f"column {i}" for i in range(len(fields))]
         pixels: list[np.ndarray] = []
         labels: list[np.ndarray] = []
         nbytes = 0
-        for numbers, rows in _chunks(lines if header else chain([(number, line)], lines)):
-            values = _parse(numbers, rows, separator, names, column, path)
-            labels.append(_whole(values[:, column], numbers, names[column], path))
+        for chunk in _chunks(lines if header else chain([first], lines)):
+            values = _parse(chunk, separator, names, column, path)
+            labels.append(_whole(values[:, column], chunk, names[column], path))
             pixels.append(_narrow(np.delete(values, column, axis=1)))
             nbytes += pixels[-1].nbytes
             if nbytes > limits.IN_MEMORY_NBYTES:
@@ -104,7 +100,7 @@ def read_table(path: Path, count: int, label: str = "") -> tuple[np.ndarray, np.
                     "the pixels of the table would take too much memory",
                     path=path,
                     expected=f"at most {limits.IN_MEMORY_NBYTES:,} bytes, as bytes or floats of 4 bytes",
-                    found=f"more, at line {numbers[-1]:,}",
+                    found=f"more, at line {chunk[-1][0]:,}",
                     hint="write them into a file of numpy.savez once; it is read batch by batch",
                 )
     if not pixels:
@@ -137,8 +133,8 @@ def _images(pixels: np.ndarray, input_shape: Shape, transpose: bool) -> np.ndarr
     return np.ascontiguousarray(pixels.reshape(-1, width, height, channels).swapaxes(1, 2))
 
 
-def _lines(stream: IO[bytes], path: Path) -> Iterator[tuple[int, str]]:
-    """Yield (number from 1, text) of the lines that hold something."""
+def _lines(stream: IO[bytes], path: Path) -> Iterator[Line]:
+    """Yield the lines that hold something."""
     for number, raw in enumerate(iter(lambda: stream.readline(LINE_NBYTES + 1), b""), 1):
         wrong = partial(DataError, path=path, field=f"line {number:,}")
         if number == 1 and raw[:4] == b"PK\x03\x04":
@@ -157,20 +153,18 @@ def _lines(stream: IO[bytes], path: Path) -> Iterator[tuple[int, str]]:
             yield number, text
 
 
-def _chunks(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[list[int], list[str]]]:
-    """Yield (line numbers, lines) of CHUNK characters or a little more, so that a table is parsed piece by piece."""
-    numbers: list[int] = []
-    rows: list[str] = []
+def _chunks(lines: Iterable[Line]) -> Iterator[list[Line]]:
+    """Yield lines of CHUNK characters or a little more, so that a table is parsed piece by piece."""
+    chunk: list[Line] = []
     size = 0
-    for number, line in lines:
-        numbers.append(number)
-        rows.append(line)
-        size += len(line)
+    for line in lines:
+        chunk.append(line)
+        size += len(line[1])
         if size >= CHUNK:
-            yield numbers, rows
-            numbers, rows, size = [], [], 0
-    if rows:
-        yield numbers, rows
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
 
 
 def _fields(line: str, separator: str) -> list[str]:
@@ -188,9 +182,9 @@ def _is_number(text: str) -> bool:
     return "_" not in text
 
 
-def _column(header: Sequence[str] | None, found: int, label: str, count: int, path: Path) -> int:
+def _column(header: Sequence[str], found: int, label: str, count: int, path: Path) -> int:
     """Return the column of the labels, or raise DataError where the columns are not those of the input."""
-    named = [i for i, name in enumerate(header or ()) if name.lower() in _LABELS]
+    named = [i for i, name in enumerate(header) if name.lower() in _LABELS]
     wrong = partial(DataError, path=path, field="columns", expected=f"{count + 1:,}: the label and {count:,} pixels")
     if found == count and not (named or label):
         raise wrong(
@@ -206,25 +200,25 @@ def _column(header: Sequence[str] | None, found: int, label: str, count: int, pa
         )
     if not label:
         return named[0] if named else 0
-    if header and label in header:
-        return list(header).index(label)
+    if label in header:
+        return header.index(label)
     try:
         column = int(label)
     except ValueError:
         column = found
     if not -found <= column < found:
-        near = did_you_mean(label, header or ())
+        near = did_you_mean(label, header)
         raise wrong(
             f"there is no column {label!r}",
             field="label",
             expected=f"a name of the first line, or a number from 0 to {found - 1:,}",
-            found=", ".join(list(header)[:4]) + ", ..." if header else "a first line of numbers",
+            found=", ".join(header[:4]) + ", ..." if header else "a first line of numbers",
             hint=f'label="{near}"' if near else "",
         )
     return column % found
 
 
-def _columns_hint(header: Sequence[str] | None, found: int, count: int) -> str:
+def _columns_hint(header: Sequence[str], found: int, count: int) -> str:
     if found == 1:
         return "fields are separated by commas, semicolons or tabs; only the first line may hold names"
     if header and found == count + 2 and header[0].lower() in ("", "unnamed: 0", "id", "index"):
@@ -253,20 +247,17 @@ def _check_bytes(pixels: np.ndarray, path: Path) -> None:
     )
 
 
-def _parse(
-    numbers: list[int], rows: list[str], separator: str, names: Sequence[str], column: int, path: Path
-) -> np.ndarray:
+def _parse(chunk: list[Line], separator: str, names: Sequence[str], column: int, path: Path) -> np.ndarray:
     """Return float64[n, columns] of lines; DataError names the first field that is no finite number."""
+    rows = [text for _, text in chunk]
     try:
-        values: np.ndarray = np.loadtxt(
-            rows, dtype=np.float64, delimiter=separator, comments=None, quotechar='"', ndmin=2
-        )
+        values: np.ndarray = np.loadtxt(rows, delimiter=separator, comments=None, quotechar='"', ndmin=2)
         if values.shape == (len(rows), len(names)) and np.isfinite(values).all():
             return values
         why = "the rows do not make a table"
     except ValueError as error:
         why = str(error)
-    for number, line in zip(numbers, rows, strict=True):
+    for number, line in chunk:
         wrong = partial(DataError, path=path, field=f"line {number:,}")
         fields = _fields(line, separator)
         if len(fields) != len(names):
@@ -281,17 +272,17 @@ def _parse(
                     found=repr(text[:40]) if text else "nothing",
                     hint="number the classes from 0" if i == column and text else "",
                 )
-    raise DataError(f"this is not a table of numbers ({why})", path=path, field=f"line {numbers[0]:,}")
+    raise DataError(f"this is not a table of numbers ({why})", path=path, field=f"line {chunk[0][0]:,}")
 
 
-def _whole(values: np.ndarray, numbers: list[int], name: str, path: Path) -> np.ndarray:
+def _whole(values: np.ndarray, chunk: list[Line], name: str, path: Path) -> np.ndarray:
     """Return labels int64[n] of a column, or raise DataError naming the first that is no whole number."""
     wrong = np.flatnonzero((values != np.floor(values)) | (np.abs(values) >= 2**63))
     if len(wrong):
         raise DataError(
             "the label is not a whole number",
             path=path,
-            field=f"line {numbers[wrong[0]]:,}, {name}",
+            field=f"line {chunk[wrong[0]][0]:,}, {name}",
             expected="the number of a class",
             found=f"{values[wrong[0]]:g}",
             hint='label="NAME" behind the path says which column holds the labels',

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import DataError
+from ...reading import cannot_read
 from ...text import listed, some
 from .image import image_suffixes
 
@@ -81,18 +83,15 @@ def look(root: Path) -> Tree:
             used = " and ".join(folder.name for folder in parts.values())
             notes.append(f"{title_of(root)}: left out, beside {used}: {_names_of(others)}")
         left.add("picture", "outside of the class folders", *loose)
-        train = _Part(parts["train"], *_entries(parts["train"], left), left)
+        train = _Part(parts["train"], left)
     else:
-        train = _Part(root, others, loose, left)
+        train = _Part(root, left, (others, loose))
     _check_classes(train)
     pictures = {"train": train.classes}
     _tell_classes(train, notes)
     for part in ("val", "test"):
-        if part in parts:
-            other = _Part(parts[part], *_entries(parts[part], left), left)
-            matched = _match(other, train.classes, notes)
-            if matched:
-                pictures[part] = matched
+        if part in parts and (matched := _match(_Part(parts[part], left), train.classes, notes)):
+            pictures[part] = matched
     return Tree(root, parts, pictures, (*notes, *left.notes()))
 
 
@@ -104,7 +103,7 @@ def check_filled(tree: Tree) -> None:
         return
     left = _LeftOut(empty)
     _below(empty, left)
-    others = left.kinds.get(("file", "not named as an image"), [])
+    others = left.kinds["file", "not named as an image"]
     mend = "put pictures of the class into it (JPEG, PNG, ...)"
     if others and all(path.suffix.lower() in (".heic", ".heif") for path in others):
         mend = "HEIC is not read: save its pictures as JPEG"
@@ -121,10 +120,7 @@ def check_filled(tree: Tree) -> None:
 def pictures_below(folder: Path) -> tuple[list[Path], list[str]]:
     """Return the pictures of a folder and of the folders in it, sorted, and notes on what is left out.
 
-    Raises
-    ------
-    DataError
-        When a folder may not be read.
+    DataError when a folder may not be read.
     """
     left = _LeftOut(folder)
     pictures, _ = _below(folder, left)
@@ -136,43 +132,48 @@ class _LeftOut:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.kinds: dict[tuple[str, str], list[Path]] = {}
+        self.kinds = defaultdict[tuple[str, str], list[Path]](list)
 
     def add(self, thing: str, why: str, *paths: Path) -> None:
         if paths:
-            self.kinds.setdefault((thing, why), []).extend(paths)
+            self.kinds[thing, why] += paths
 
     def notes(self) -> list[str]:
-        texts = []
-        for (thing, why), paths in self.kinds.items():
-            example = os.path.relpath(min(paths), self.root)
-            what = f"{some(len(paths), thing)} {why}".rstrip()
-            texts.append(f"{title_of(self.root)}: left out {what}, such as {example}")
-        return texts
+        return [
+            f"{title_of(self.root)}: left out {some(len(paths), thing)} {why}".rstrip()
+            + f", such as {os.path.relpath(min(paths), self.root)}"
+            for (thing, why), paths in self.kinds.items()
+        ]
 
 
 class _Part:
     """A folder of class folders."""
 
-    def __init__(self, folder: Path, class_folders: Sequence[Path], loose: Sequence[Path], left: _LeftOut) -> None:
-        self.folder, self.class_folders, self.loose = folder, class_folders, loose
+    def __init__(self, folder: Path, left: _LeftOut, entries: tuple[list[Path], list[Path]] | None = None) -> None:
+        self.folder = folder
+        self.class_folders, self.loose = entries or _entries(folder, left)
         self.classes: Classes = {}
         self.inside: dict[str, tuple[str, ...]] = {}  # names of the folders in each class folder
         self.deeper: list[Path] = []
-        left.add("picture", "outside of the class folders", *loose)
-        for class_folder in class_folders:
-            found, inside = _below(class_folder, left)
+        left.add("picture", "outside of the class folders", *self.loose)
+        for class_folder in self.class_folders:
+            name = class_folder.name
+            self.classes[name], inside = _below(class_folder, left)
             _check_no_parts_inside(class_folder, inside)
-            self.classes[class_folder.name] = found
-            self.inside[class_folder.name] = tuple(folder.name for folder in inside)
-            self.deeper += [path for path in found if path.parent != class_folder] if inside else []
+            self.inside[name] = tuple(folder.name for folder in inside)
+            self.deeper += [path for path in self.classes[name] if path.parent != class_folder] if inside else []
 
 
 def _entries(folder: Path, left: _LeftOut) -> tuple[list[Path], list[Path]]:
     """Return (folders, pictures) of a folder, both sorted; what is neither is counted as left out."""
     folders, pictures = [], []
     suffixes = image_suffixes()
-    for entry in _listed(folder):
+    try:
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+    except OSError as error:
+        raise cannot_read(folder, error, "folder") from None
+    for entry in entries:
         name = entry.name
         hidden = name.startswith(".")
         named_as_image = os.path.splitext(name)[1].lower() in suffixes
@@ -226,14 +227,6 @@ def _below(folder: Path, left: _LeftOut) -> tuple[list[Path], list[Path]]:
 def _place(folder: Path) -> tuple[int, int]:
     status = folder.stat()
     return status.st_dev, status.st_ino
-
-
-def _listed(folder: Path) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(entries, key=lambda entry: entry.name)
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror or error}", path=folder, field="folder") from None
 
 
 def _parts(root: Path, folders: Sequence[Path], notes: list[str]) -> tuple[dict[str, Path], list[Path]]:
@@ -319,12 +312,11 @@ def _check_classes(train: _Part) -> None:
 
 def _classes_below(folders: Sequence[Path]) -> Path | None:
     """Return the first folder of two folders or more, where each folder around it holds but one, as archives do."""
+    around = None
     while len(folders) == 1:
         around = folders[0]
         folders = _folders_in(around)
-        if len(folders) > 1:
-            return around
-    return None
+    return around if folders else None
 
 
 def _tell_classes(train: _Part, notes: list[str]) -> None:
@@ -337,9 +329,9 @@ def _tell_classes(train: _Part, notes: list[str]) -> None:
 
     def alike(key: Callable[[Path], Any]) -> dict[Any, str]:
         """The names of the class folders that share a key, two or more."""
-        groups: dict[Any, list[Path]] = {}
+        groups = defaultdict[Any, list[Path]](list)
         for folder in train.class_folders:
-            groups.setdefault(key(folder), []).append(folder)
+            groups[key(folder)].append(folder)
         return {key: _names_of(folders) for key, folders in groups.items() if len(folders) > 1}
 
     for names in alike(lambda folder: folder.name.casefold()).values():
@@ -356,26 +348,22 @@ def _tell_classes(train: _Part, notes: list[str]) -> None:
 
 def _match(other: _Part, known: Mapping[str, object], notes: list[str]) -> Classes:
     """Return the pictures of a part under the classes that are trained."""
-    part, matched, strange = other.folder.name, dict[str, list[Path]](), Classes()
+    part, matched, strange = other.folder.name, defaultdict[str, list[Path]](list), Classes()
     for name, paths in other.classes.items():
         alike = [name] if name in known else [k for k in known if k.casefold() == name.casefold()]
         if len(alike) == 1:
-            matched[alike[0]] = sorted(matched.get(alike[0], []) + paths)
+            matched[alike[0]] = sorted(matched[alike[0]] + paths)
             if alike[0] != name:
                 notes.append(f"{part}/{name} is taken for the class {alike[0]}")
         elif paths:
             strange[name] = paths
     if strange:
-        number = sum(map(len, strange.values()))
-        notes.append(
-            f"{part}: left out {some(number, 'picture')} of classes that have no training images: {listed(strange)}"
-        )
-    found = {name: matched[name] for name in known if matched.get(name)}
-    lacking = [name for name in known if name not in found]
-    if not found:
-        notes.append(f"{part} holds no picture of a class, and is not used")
-    elif lacking:
-        notes.append(f"{part} holds no picture of {listed(lacking)}")
+        number = some(sum(map(len, strange.values())), "picture")
+        notes.append(f"{part}: left out {number} of classes that have no training images: {listed(strange)}")
+    found = {name: matched[name] for name in known if matched[name]}
+    if len(found) < len(known):
+        lacking = listed(name for name in known if name not in found) if found else "a class, and is not used"
+        notes.append(f"{part} holds no picture of {lacking}")
     return found
 
 
