@@ -16,7 +16,6 @@ import click
 
 from .. import ops
 from ..errors import did_you_mean
-from ..ir.fields import attrs_of
 from ..model.elsewhere import key_elsewhere, layer_elsewhere, word_elsewhere
 from ..model.expects import METRICS
 from ..model.forms import written
@@ -103,7 +102,7 @@ def _of_keys() -> Iterator[Topic]:
     for group, words in catalogue().items():
         for word, cls in words.items():
             head = word if group == "layers" else group if is_one_form(word, cls) else f"{group} {word}"
-            for a in written(attrs_of(cls)).values():
+            for a in written(cls).values():
                 if a.key != head:
                     owners.setdefault(a.key, []).append((head, a.doc, f"{takes(a)}; {default_of(a)}"))
     for key, found in owners.items():

@@ -7,7 +7,7 @@ import inspect
 import click
 
 from ..errors import did_you_mean
-from ..ir.fields import REQUIRED, attrs_of
+from ..ir.fields import REQUIRED
 from ..model.forms import format_default, written
 from ..text import to_json
 from . import render
@@ -31,7 +31,7 @@ def as_dict(word: str, group: str, cls: type) -> dict[str, object]:
                 "default": None if a.default is REQUIRED else format_default(a.default),
                 "choices": list(a.choices),
             }
-            for a in written(attrs_of(cls)).values()
+            for a in written(cls).values()
         ],
     }
 

@@ -7,9 +7,9 @@ import re
 import textwrap
 from collections.abc import Sequence
 
-from ..ir.fields import REQUIRED, Attr, attrs_of
+from ..ir.fields import REQUIRED, Attr
 from ..ir.graph import Op
-from ..model.forms import format_default, signature, written
+from ..model.forms import format_default, keys_of, signature, written
 from ..model.settings import SETTINGS
 from ..ops import LAYERS
 from ..text import plain
@@ -35,7 +35,7 @@ def first_sentence(cls: type, width: int) -> str:
 
 def is_one_form(word: str, cls: type) -> bool:
     """Return whether a statement has no word to choose: ``batch 32``, ``stop patience=5``."""
-    return word == "" or word in (a.key for a in written(attrs_of(cls)).values())
+    return word == "" or word in keys_of(cls)
 
 
 def default_of(a: Attr) -> str:
@@ -71,10 +71,10 @@ def takes(a: Attr) -> str:
 def manual(group: str, word: str, cls: type, width: int = 80) -> str:
     """Return the manual page of one word as plain text: how it is written, its docstring, its arguments."""
     head = word if group == "layers" else group if is_one_form(word, cls) else f"{group} {word}"
-    form = signature(head, attrs_of(cls)) + (" { | BRANCH | BRANCH ... }" if getattr(cls, "arity", 1) != 1 else "")
+    form = signature(head, cls) + (" { | BRANCH | BRANCH ... }" if getattr(cls, "arity", 1) != 1 else "")
     lines = textwrap.wrap(form, width, subsequent_indent=" " * (len(head) + 1))
     lines += ["", *("  " + line if line else "" for line in prose(cls, width - 2))]
-    fields = written(attrs_of(cls))
+    fields = written(cls)
     if fields:
         lines += ["", "  Arguments", "  ---------"]
         indent = 4 + max(len(a.key) for a in fields.values())

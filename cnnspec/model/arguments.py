@@ -5,8 +5,8 @@ All that is known about a layer here is its declaration, :func:`cnnspec.ir.field
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..errors import Diagnostic, Fix
@@ -14,8 +14,9 @@ from ..ir.fields import REQUIRED, Attr, dims
 from ..source import Span
 from ..syntax import ast
 from ..text import plain
+from .findings import hint_of, twice
 from .forms import written
-from .guess import hint_of, meant
+from .guess import meant
 from .misfits import (
     keys_without_equals,
     missing_argument,
@@ -26,7 +27,7 @@ from .misfits import (
     swapped,
     unknown_key,
 )
-from .values import Dims, Fault, LabelValue, NotKnown, Scope, Value, Word, describe, evaluate, unknown_name
+from .values import UNKNOWN, Dims, Fault, LabelValue, NotKnown, Scope, Value, Word, describe, evaluate, unknown_name
 
 YES_NO = {"yes": True, "no": False}
 NEARLY_YES_NO = {"true": "yes", "on": "yes", "false": "no", "off": "no", "none": "no"}
@@ -43,60 +44,46 @@ class Bound:
 
 def bind(
     name: str,
-    attrs: Mapping[str, Attr],
+    cls: type,
     arguments: Sequence[ast.Argument],
     head: Span,
     scope: Scope,
-    report: Callable[[Diagnostic], None],
+    report: Callable[[Diagnostic], object],
     *,
     optional: Container[str] = (),
 ) -> Bound | None:
-    """Match arguments to fields and type them; report every misfit and return None if there was one.
+    """Match arguments to the fields of a class and type them; report every misfit and return None if there was one.
 
     ``optional`` names fields that may be missing although they have no default, since ``defaults`` has them.
     """
-    fields = written(attrs)
+    fields = written(cls)
     by_key = {a.key: f for f, a in fields.items()}
     waiting = [f for f, a in fields.items() if a.positional]
     bound, good = Bound(), True
     given: dict[str, ast.Argument] = {}
     pairs = keys_without_equals(arguments, fields, scope)
-    told: set[int] = set()  # values whose keys have been reported
-    surplus = False
+    told: set[int] = set()  # arguments that a report about another one has covered
     for argument in arguments:
         if id(argument) in told:
             continue
+        target = by_key.get(argument.key) if argument.key else next((f for f in waiting if f not in given), None)
+        misfit = None
         if id(argument) in pairs:
             told.add(id(pairs[id(argument)]))
-            report(no_equals(name, argument, pairs[id(argument)]))
+            misfit = no_equals(name, argument, pairs[id(argument)])
+        elif target is None and argument.key:
+            misfit = unknown_key(name, cls, argument, by_key, arguments)
+        elif target is None:
+            told.update(id(a) for a in arguments if not a.key and id(a) not in pairs)
+            misfit = surplus_argument(name, cls, argument, arguments)
+        elif target in given:
+            message = f"{name} gets `{fields[target].key}` twice"
+            misfit = twice(message, argument.span, given[target].span, hint="delete one of the two")
+        if misfit is not None:
             good = False
+            report(misfit)
             continue
-        if argument.key:
-            target = by_key.get(argument.key)
-            if target is None:
-                report(unknown_key(name, attrs, argument, by_key, arguments))
-                good = False
-                continue
-        else:
-            target = next((f for f in waiting if f not in given), None)
-            if target is None:
-                if not surplus:  # the first one says it
-                    report(surplus_argument(name, attrs, argument, arguments))
-                good, surplus = False, True
-                continue
-        if target in given:
-            report(
-                Diagnostic(
-                    "duplicate",
-                    f"{name} gets `{fields[target].key}` twice",
-                    argument.span,
-                    "given again here",
-                    related=((given[target].span, "first given here"),),
-                    hint="delete one of the two",
-                )
-            )
-            good = False
-            continue
+        assert target is not None  # an argument without one is a misfit
         given[target] = argument
         try:
             bound.values[target] = convert(name, fields[target], argument.value, scope)
@@ -115,12 +102,54 @@ def bind(
     for f, a in fields.items():
         if a.default is REQUIRED and f not in given and f not in optional:
             if good:  # a misfit above explains a gap better than the gap itself
-                report(missing_argument(name, attrs, a, head))
+                report(missing_argument(name, cls, a, head))
             good = False
     return bound if good else None
 
 
 # ---- typing -------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class _Given:
+    """A value written for a field of a layer or setting, and what messages about it say."""
+
+    name: str  # of the layer or setting
+    attr: Attr
+    expr: ast.Expr
+    scope: Scope
+    value: Value = UNKNOWN
+
+    @property
+    def about(self) -> str:
+        return f"{self.attr.key}: {self.attr.doc}" if self.attr.doc else ""
+
+    def fault(
+        self, said: str, label: str = "", *, code: str = "type", hint: str | None = None, fix: Fix | None = None
+    ) -> Fault:
+        """Return the error that says something about the field; without a hint it tells what the field is."""
+        message = f"{name_of(self.name, self.attr)} {said}"
+        hint = self.about if hint is None else hint
+        return Fault(Diagnostic(code, message, self.expr.span, label, hint=hint, fix=fix))
+
+    def wrong_type(self, wanted: str, hint: str | None = None) -> Fault:
+        if isinstance(self.value, Word) and self.attr.kind in ("int", "float", "size", "floats"):
+            return Fault(unknown_name(self.value.name, self.expr.span, self.scope))
+        return self.fault(f"must be {wanted}", f"expected {wanted}, found {describe(self.value)}", hint=hint)
+
+    def unknown_value(self, found: str, words: Sequence[str]) -> Fault:
+        fix = meant(found, [word for word in words if " " not in word], self.expr.span)
+        if self.attr.kind == "padding" and found.lower() in ("valid", "zero", "no"):  # as other libraries say it
+            fix = Fix(self.expr.span, "none", sure=True)
+        hint, verbatim = hint_of(fix, self.about), self.expr.span.text == found
+        said, label = f"cannot be `{found}`", f"expected {_one_of(words)}"
+        return self.fault(said, label, code="unknown-value", hint=hint, fix=fix if verbatim else None)
+
+    def unquoted(self, found: str) -> Fault:
+        text = self.expr.span.text
+        quoted = Fix(self.expr.span, f'"{text}"', sure=text[:1].isalpha() and '"' not in text and "\n" not in text)
+        said, label = "is a text in double quotes", f"expected a text, found {found}"
+        return self.fault(said, label, hint=f"write {quoted.replacement}", fix=quoted)
+
+
 def convert(name: str, a: Attr, expr: ast.Expr, scope: Scope) -> Any:
     """Return the typed value of one argument.
 
@@ -132,16 +161,16 @@ def convert(name: str, a: Attr, expr: ast.Expr, scope: Scope) -> Any:
         If it depends on what an earlier error left unknown.
     """
     if a.kind == "str" and isinstance(expr, ast.Arithmetic):
-        raise _unquoted(name, a, expr, "arithmetic")  # such as a path without its quotes
+        raise _Given(name, a, expr, scope).unquoted("arithmetic")  # such as a path without its quotes
     value = evaluate(expr, scope)
+    given = _Given(name, a, expr, scope, value)
     if isinstance(value, str) and a.kind in ("word", "bool", "padding", "window") and _is_word(value):
-        message = f"{name_of(name, a)} is a word, and words have no quotes"
-        unquoted = Fix(expr.span, value, sure=expr.span.text == f'"{value}"')
-        raise Fault(Diagnostic("type", message, expr.span, hint=f"write {value}", fix=unquoted))
-    typed = _KINDS[a.kind](name, a, expr, value, scope)
+        bare = Fix(expr.span, value, sure=expr.span.text == f'"{value}"')
+        raise given.fault("is a word, and words have no quotes", hint=f"write {value}", fix=bare)
+    typed = _KINDS[a.kind](given)
     for part in typed if isinstance(typed, tuple) else (typed,):
         if isinstance(part, (int, float)) and not isinstance(part, bool):
-            _check_range(name, a, expr, part)
+            _check_range(given, part)
     return typed
 
 
@@ -149,7 +178,8 @@ def _is_word(text: str) -> bool:
     return text.replace(".", "_").isidentifier() and text.isascii()
 
 
-def _check_range(name: str, a: Attr, expr: ast.Expr, value: int | float) -> None:
+def _check_range(given: _Given, value: int | float) -> None:
+    a, text = given.attr, given.expr.span.text
     too_low = a.min is not None and value < a.min
     too_high = a.max is not None and value > a.max
     if not (too_low or too_high):
@@ -160,161 +190,104 @@ def _check_range(name: str, a: Attr, expr: ast.Expr, value: int | float) -> None
         wanted = f"at least {plain(a.min)}"
     else:
         wanted = f"at most {plain(a.max or 0)}"
-    message = f"{name_of(name, a)} must be {wanted}"
-    share = a.max is not None and a.max < 1 < value < 100 and expr.span.text.isdigit()
-    hint = f"{expr.span.text} percent is written {expr.span.text}%" if share else ""
-    raise Fault(Diagnostic("range", message, expr.span, f"expected {wanted}, found {plain(value)}", hint=hint))
-
-
-def _wrong_type(name: str, a: Attr, expr: ast.Expr, value: Value, wanted: str, scope: Scope) -> Fault:
-    if isinstance(value, Word) and not a.choices and a.kind in ("int", "float", "size", "floats"):
-        return Fault(unknown_name(value.name, expr.span, scope))
-    message = f"{name_of(name, a)} must be {wanted}"
-    return Fault(Diagnostic("type", message, expr.span, f"expected {wanted}, found {describe(value)}", hint=_about(a)))
-
-
-def _about(a: Attr) -> str:
-    return f"{a.key}: {a.doc}" if a.doc else ""
-
-
-def _unknown_value(name: str, a: Attr, expr: ast.Expr, found: str, words: Sequence[str]) -> Fault:
-    fix = meant(found, [word for word in words if " " not in word], expr.span)
-    if a.kind == "padding" and found.lower() in ("valid", "zero", "no"):  # as other libraries say it
-        fix = Fix(expr.span, "none", sure=True)
-    return Fault(
-        Diagnostic(
-            "unknown-value",
-            f"{name_of(name, a)} cannot be `{found}`",
-            expr.span,
-            f"expected {_one_of(words)}",
-            hint=hint_of(fix, _about(a)),
-            fix=fix if fix is not None and expr.span.text == found else None,
-        )
-    )
+    share = a.max is not None and a.max < 1 < value < 100 and text.isdigit()
+    hint = f"{text} percent is written {text}%" if share else ""
+    raise given.fault(f"must be {wanted}", f"expected {wanted}, found {plain(value)}", code="range", hint=hint)
 
 
 def _one_of(words: Sequence[str]) -> str:
     return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
-def _whole(name: str, a: Attr, expr: ast.Expr, value: Value, scope: Scope, wanted: str) -> int:
+def _int(given: _Given, wanted: str = "a whole number") -> int:
+    value, text = given.value, given.expr.span.text
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, float):
-        message = f"{name_of(name, a)} must be {wanted}"
-        raise Fault(
-            Diagnostic(
-                "type",
-                message,
-                expr.span,
-                f"expected {wanted}, found {describe(value)}",
-                hint=f"round it: floor({expr.span.text.strip('()')}), ceil(...) or round8(...)"
-                if len(expr.span.text) < 30
-                else "round it with floor, ceil or round8",
-            )
-        )
+        functions = f"floor({text.strip('()')}), ceil(...) or round8(...)"
+        hint = f"round it: {functions}" if len(text) < 30 else "round it with floor, ceil or round8"
+        raise given.wrong_type(wanted, hint)
     if not isinstance(value, int):
-        raise _wrong_type(name, a, expr, value, wanted, scope)
+        raise given.wrong_type(wanted)
     return value
 
 
-def _int(name: str, a: Attr, expr: ast.Expr, value: Value, scope: Scope) -> int:
-    return _whole(name, a, expr, value, scope, "a whole number")
+def _float(given: _Given) -> float:
+    if not isinstance(given.value, (int, float)):
+        raise given.wrong_type("a number")
+    return float(given.value)
 
 
-def _float(name: str, a: Attr, expr: ast.Expr, value: Value, scope: Scope) -> float:
-    if not isinstance(value, (int, float)):
-        raise _wrong_type(name, a, expr, value, "a number", scope)
-    return float(value)
-
-
-def _bool(name: str, a: Attr, expr: ast.Expr, value: Value, scope: Scope) -> bool:
+def _bool(given: _Given) -> bool:
+    value = given.value
     word = value.name if isinstance(value, Word) else describe(value)
     if word in YES_NO:
         return YES_NO[word]
-    word_meant = NEARLY_YES_NO.get(word.lower(), {"1": "yes", "0": "no"}.get(word))
-    message = f"{name_of(name, a)} is yes or no"
-    raise Fault(
-        Diagnostic(
-            "unknown-value" if isinstance(value, Word) else "type",
-            message,
-            expr.span,
-            f"expected yes or no, found {describe(value)}",
-            hint=f"did you mean `{word_meant}`?" if word_meant else _about(a),
-            fix=Fix(expr.span, word_meant, sure=True) if word_meant else None,
-        )
+    near = NEARLY_YES_NO.get(word.lower(), {"1": "yes", "0": "no"}.get(word))
+    label = f"expected yes or no, found {describe(value)}"
+    raise given.fault(
+        "is yes or no",
+        label,
+        code="unknown-value" if isinstance(value, Word) else "type",
+        hint=f"did you mean `{near}`?" if near else None,
+        fix=Fix(given.expr.span, near, sure=True) if near else None,
     )
 
 
-def _word(name: str, a: Attr, expr: ast.Expr, value: Value, scope: Scope) -> str:
+def _word(given: _Given) -> str:
+    choices, value = given.attr.choices, given.value
     if not isinstance(value, (Word, LabelValue)):
-        raise _wrong_type(name, a, expr, value, _one_of(a.choices), scope)
-    if value.name not in a.choices:
-        raise _unknown_value(name, a, expr, value.name, a.choices)
+        raise given.wrong_type(_one_of(choices))
+    if value.name not in choices:
+        raise given.unknown_value(value.name, choices)
     return value.name
 
 
-def _size(name: str, a: Attr, expr: ast.Expr, value: Value, scope: Scope) -> tuple[int, int]:
+def _size(given: _Given) -> tuple[int, int]:
+    value = given.value
     if isinstance(value, Dims):
         if len(value.dims) != 2:
-            message = f"{name_of(name, a)} is rows x columns"
-            raise Fault(
-                Diagnostic(
-                    "type",
-                    message,
-                    expr.span,
-                    f"expected two numbers, found {describe(value)}",
-                    hint=_about(a),
-                )
-            )
+            raise given.fault("is rows x columns", f"expected two numbers, found {describe(value)}")
         return value.dims[0], value.dims[1]
     if isinstance(value, tuple) and len(value) == 2 and all(isinstance(v, int) for v in value):
-        size = Fix(expr.span, dims(value), sure=True)
-        message = f"{name_of(name, a)} is one word"
-        raise Fault(Diagnostic("type", message, expr.span, "found a list", hint=f"write {size.replacement}", fix=size))
-    side = _whole(name, a, expr, value, scope, "a size such as 3x3 or 3")
+        size = Fix(given.expr.span, dims(value), sure=True)
+        raise given.fault("is one word", "found a list", hint=f"write {size.replacement}", fix=size)
+    side = _int(given, "a size such as 3x3 or 3")
     return side, side
 
 
-def _window(name: str, a: Attr, expr: ast.Expr, value: Value, scope: Scope) -> tuple[int, int] | None:
-    if isinstance(value, Word):
-        if value.name != "global":
-            raise _unknown_value(name, a, expr, value.name, ("global", "a size such as 2 or 3x3"))
-        return None
-    return _size(name, a, expr, value, scope)
+def _window(given: _Given) -> tuple[int, int] | None:
+    if not isinstance(given.value, Word):
+        return _size(given)
+    if given.value.name != "global":
+        raise given.unknown_value(given.value.name, ("global", "a size such as 2 or 3x3"))
+    return None
 
 
-def _padding(name: str, a: Attr, expr: ast.Expr, value: Value, scope: Scope) -> tuple[int, int] | str:
-    if isinstance(value, Word):
-        if value.name not in ("same", "none"):
-            raise _unknown_value(name, a, expr, value.name, ("same", "none", "a size such as 1 or 1x2"))
-        return "same" if value.name == "same" else (0, 0)
-    return _size(name, a, expr, value, scope)
+def _padding(given: _Given) -> tuple[int, int] | str:
+    if not isinstance(given.value, Word):
+        return _size(given)
+    if given.value.name not in ("same", "none"):
+        raise given.unknown_value(given.value.name, ("same", "none", "a size such as 1 or 1x2"))
+    return "same" if given.value.name == "same" else (0, 0)
 
 
-def _str(name: str, a: Attr, expr: ast.Expr, value: Value, scope: Scope) -> str:
-    if isinstance(value, str):
-        return value
-    raise _unquoted(name, a, expr, describe(value))
+def _str(given: _Given) -> str:
+    if not isinstance(given.value, str):
+        raise given.unquoted(describe(given.value))
+    return given.value
 
 
-def _unquoted(name: str, a: Attr, expr: ast.Expr, found: str) -> Fault:
-    text = expr.span.text
-    quoted = Fix(expr.span, f'"{text}"', sure=text[:1].isalpha() and '"' not in text and "\n" not in text)
-    message = f"{name_of(name, a)} is a text in double quotes"
-    hint = f"write {quoted.replacement}"
-    return Fault(Diagnostic("type", message, expr.span, f"expected a text, found {found}", hint=hint, fix=quoted))
-
-
-def _floats(name: str, a: Attr, expr: ast.Expr, value: Value, scope: Scope) -> tuple[float, ...]:
+def _floats(given: _Given) -> tuple[float, ...]:
+    value, expr = given.value, given.expr
     items = value if isinstance(value, tuple) else (value,)
     parts = expr.items if isinstance(expr, ast.ListOf) else (expr,) * len(items)
     if not items:
-        raise Fault(Diagnostic("type", f"{name_of(name, a)} is empty", expr.span, "expected one number or more"))
-    return tuple(_float(name, a, part, item, scope) for part, item in zip(parts, items, strict=True))
+        raise given.fault("is empty", "expected one number or more", hint="")
+    return tuple(_float(replace(given, expr=part, value=item)) for part, item in zip(parts, items, strict=True))
 
 
-_KINDS: dict[str, Callable[[str, Attr, ast.Expr, Value, Scope], Any]] = {
+_KINDS: dict[str, Callable[[_Given], Any]] = {
     "int": _int,
     "float": _float,
     "bool": _bool,

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..ir.fields import attrs_of
 from ..syntax import ast
 from .elsewhere import key_elsewhere
-from .forms import format_default, written
+from .forms import format_default, keys_of, written
 from .settings import SECTIONS, SETTINGS, TrainSettings
 
 SECTION_OF = {statement: section for section, statements in SECTIONS.items() for statement in statements}
@@ -51,18 +50,14 @@ def belongs(word: str, value: str, said: Statements) -> Belongs | None:
     ``said`` holds the statements of the spec, which keep what they say.
     """
     choices = [s for s, classes in SETTINGS.items() if word in classes]
-    if word and len(choices) == 1 and word not in _keys(SETTINGS[choices[0]][word]):
+    if word and len(choices) == 1 and word not in keys_of(SETTINGS[choices[0]][word]):
         return _choice(choices[0], word, value, said)
     key = key_elsewhere(word) or word
-    owners = [s for s, classes in SETTINGS.items() if s != key and any(key in _keys(c) for c in classes.values())]
+    owners = [s for s, classes in SETTINGS.items() if s != key and any(key in keys_of(c) for c in classes.values())]
     owners = [s for s in owners if "" in SETTINGS[s]] or owners  # a key that is always there: val of split
     if len(owners) != 1:
         return None
     return _of_key(owners[0], key, value, said)
-
-
-def _keys(cls: type) -> list[str]:
-    return [a.key for a in written(attrs_of(cls)).values()]
 
 
 def _choice(statement: str, word: str, value: str, said: Statements) -> Belongs:
@@ -83,18 +78,18 @@ def _of_key(statement: str, key: str, value: str, said: Statements) -> Belongs:
     if len(steps) == 1:
         first = steps[0].arguments[0].value if steps[0].arguments and not steps[0].arguments[0].key else None
         word = first.name if isinstance(first, ast.Name) else ""
-        if word in classes and key in _keys(classes[word]):
+        if word in classes and key in keys_of(classes[word]):
             arguments = [" ".join(a.span.text.split()) for a in steps[0].arguments[bool(word) :] if a.key != key]
-    if not arguments and (word not in classes or key not in _keys(classes[word])):
+    if not arguments and (word not in classes or key not in keys_of(classes[word])):
         default = getattr(TrainSettings(), statement, None)
-        word = next(w for w, cls in classes.items() if key in _keys(cls))
+        word = next(w for w, cls in classes.items() if key in keys_of(cls))
         if not steps and default is not None and word == getattr(default, "word", None):
             arguments = [
                 f"{a.key}={format_default(getattr(default, f))}"
-                for f, a in written(attrs_of(type(default))).items()
+                for f, a in written(type(default)).items()
                 if a.key != key and getattr(default, f) != a.default
             ]
-    one_form = word == "" or word in _keys(classes[word])
+    one_form = word == "" or word in keys_of(classes[word])
     text = " ".join([statement, *([] if one_form else [word]), f"{key}={value or '...'}", *arguments])
     return Belongs(SECTION_OF[statement], statement, key, text, steps[0].span.line if steps else 0)
 

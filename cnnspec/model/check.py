@@ -23,7 +23,8 @@ from .data_and_train import data_settings, train_settings
 from .declarations import Declarations
 from .expand import Expander
 from .expects import METRICS, judge
-from .guess import hint_of, meant
+from .findings import guessed, twice
+from .guess import meant
 from .model import INPUT, Expect, Layer, Model
 from .names import NameScope
 from .overrides import full_names, read_overrides
@@ -127,9 +128,7 @@ class _Checker:
         seen: dict[str, Span] = {}
         for p in self.of(ast.ParamStatement):
             if p.name in seen:
-                message = f"the parameter `{p.name}` is given twice"
-                related = ((seen[p.name], "first given here"),)
-                self.report(Diagnostic("duplicate", message, p.name_span, "given again here", related=related))
+                self.report(twice(f"the parameter `{p.name}` is given twice", p.name_span, seen[p.name]))
                 continue
             seen[p.name] = p.name_span
             try:
@@ -177,9 +176,8 @@ class _Checker:
                 hint = f"choose another name, such as my_{block.name}"
                 self.report(Diagnostic("duplicate", message, block.name_span, hint=hint))
             elif block.name in blocks:
-                related = ((blocks[block.name].name_span, "first written here"),)
-                message = f"the block `{block.name}` is written twice"
-                self.report(Diagnostic("duplicate", message, block.name_span, "written again here", related=related))
+                message, first = f"the block `{block.name}` is written twice", blocks[block.name].name_span
+                self.report(twice(message, block.name_span, first, "written"))
             else:
                 blocks[block.name] = block
             seen: set[str] = set()
@@ -194,17 +192,9 @@ class _Checker:
         expects = []
         for e in self.of(ast.ExpectStatement):
             if e.metric not in METRICS:
-                fix = meant(e.metric, METRICS, e.metric_span)
-                self.report(
-                    Diagnostic(
-                        "unknown-name",
-                        f"unknown metric `{e.metric}`",
-                        e.metric_span,
-                        "nothing of this name is measured",
-                        hint=hint_of(fix, f"known: {', '.join(METRICS)}"),
-                        fix=fix,
-                    )
-                )
+                fix, known = meant(e.metric, METRICS, e.metric_span), f"known: {', '.join(METRICS)}"
+                message, label = f"unknown metric `{e.metric}`", "nothing of this name is measured"
+                self.report(guessed("unknown-name", message, e.metric_span, label, fix, known))
                 continue
             try:
                 value = number(e.value, Scope(self.variables, in_net=False))

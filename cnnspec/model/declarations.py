@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from ..errors import Diagnostic, Fix
-from ..ir.fields import Shape, attrs_of, dims
+from ..ir.fields import Shape, dims
 from ..ops import LAYERS
 from ..source import Source, Span
 from ..syntax import ast
 from .arguments import Bound, bind
-from .guess import hint_of, meant
+from .findings import guessed, twice
+from .forms import written
+from .guess import meant
 from .settings import DataSettings
 from .values import Dims, Fault, NotKnown, Scope, Value, describe, evaluate, number
 
@@ -34,9 +36,7 @@ class Declarations:
 
     def once(self, statements: Sequence[T], what: str) -> T | None:
         for again in statements[1:]:
-            related = ((statements[0].span, "first said here"),)
-            message = f"`{what}` is said twice"
-            self.report(Diagnostic("duplicate", message, again.span, "said again here", related=related))
+            self.report(twice(f"`{what}` is said twice", again.span, statements[0].span, "said"))
         return statements[0] if statements else None
 
     def version(self) -> None:
@@ -146,8 +146,8 @@ class Declarations:
             name, span = first.name, first.span
             if name not in LAYERS:
                 fix = meant(name, LAYERS, span)
-                hint = hint_of(fix, "run  cnnspec layers  to see all layers")
-                self.report(Diagnostic("unknown-layer", f"unknown layer `{name}`", span, hint=hint, fix=fix))
+                otherwise = "run  cnnspec layers  to see all layers"
+                self.report(guessed("unknown-layer", f"unknown layer `{name}`", span, "", fix, otherwise))
                 continue
             if name in found:
                 message = f"the defaults of {name} are said twice"
@@ -161,12 +161,12 @@ class Declarations:
             scope = Scope(self.variables, in_net=False)
             bound = bind(
                 name,
-                attrs_of(LAYERS[name]),
+                LAYERS[name],
                 statement.arguments[1:],
                 statement.span,
                 scope,
                 self.report,
-                optional=attrs_of(LAYERS[name]),
+                optional=written(LAYERS[name]),
             )
             if bound is not None:
                 found[name] = bound

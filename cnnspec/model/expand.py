@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from ..errors import Diagnostic, Fix, ShapeRuleError
-from ..ir.fields import Shape, attrs_of, dims
+from ..ir.fields import Shape, dims
 from ..ir.graph import Op
 from ..ops import LAYERS
 from ..source import Span
 from ..syntax import ast
-from ..syntax.words import STRUCTURE, TOP_WORDS
+from ..syntax.words import CLAUSES, STRUCTURE, TOP_WORDS
 from .arguments import Bound, bind
 from .belongs import SECTION_OF, Statements, belongs
 from .branches import row_notes
 from .elsewhere import is_certain, is_global_maxpool, is_no_layer_of_ours, key_elsewhere, layer_elsewhere
+from .findings import guessed, twice
 from .forms import signature, written
-from .guess import hint_of, meant
+from .guess import meant
 from .structure import expand_block, expand_from, expand_repeat, expand_residual
 from .values import Value
 from .walk import LOST, MAX_DEPTH, MAX_ERRORS, MAX_LAYERS, MAX_STEPS, Cursor, Env, Label, Placed, TooMuch
@@ -49,23 +51,17 @@ class Expander:
 
     def report(self, diagnostic: Diagnostic, env: Env) -> Cursor:
         """Report a finding with the way it was reached; what follows an error is not judged by shape."""
-        if diagnostic.severity == "warning":
-            self._report(replace(diagnostic, trail=env.trail))
-            return LOST
-        self.lost = True
-        self.errors += 1
         self._report(replace(diagnostic, trail=env.trail))
-        if self.errors > MAX_ERRORS:
-            raise TooMuch
+        if diagnostic.severity == "error":
+            self.lost = True
+            self.errors += 1
+            if self.errors > MAX_ERRORS:
+                raise TooMuch
         return LOST
 
-    def reporter(self, env: Env) -> Callable[[Diagnostic], None]:
+    def reporter(self, env: Env) -> Callable[[Diagnostic], object]:
         """Return a callback that reports from these surroundings."""
-
-        def report(diagnostic: Diagnostic) -> None:
-            self.report(diagnostic, env)
-
-        return report
+        return partial(self.report, env=env)
 
     # ---- statements and flows -------------------------------------------------------------------
     def statements(self, statements: Sequence[ast.Statement], cursor: Cursor, env: Env) -> Cursor:
@@ -81,17 +77,9 @@ class Expander:
                 self.lost = True
                 cursor = LOST
             else:
-                word = statement.span.text.split()[0]
-                self.report(
-                    Diagnostic(
-                        "structure",
-                        f"`{word}` cannot stand inside braces",
-                        statement.span,
-                        "it belongs to the file as a whole",
-                        hint="move it out of the braces",
-                    ),
-                    env,
-                )
+                message = f"`{statement.span.text.split()[0]}` cannot stand inside braces"
+                label, hint = "it belongs to the file as a whole", "move it out of the braces"
+                self.report(Diagnostic("structure", message, statement.span, label, hint=hint), env)
         self.depth -= 1
         return cursor
 
@@ -113,27 +101,11 @@ class Expander:
         assert flow.label_span is not None
         first = env.labels.maps[0].get(flow.label)
         if first is not None:
-            self.report(
-                Diagnostic(
-                    "duplicate",
-                    f"the label `{flow.label}` is given twice",
-                    flow.label_span,
-                    "given again here",
-                    related=((first.span, "first given here"),),
-                    hint="choose another label",
-                ),
-                env,
-            )
+            message = f"the label `{flow.label}` is given twice"
+            self.report(twice(message, flow.label_span, first.span, hint="choose another label"), env)
         elif flow.label in env.variables:
-            self.report(
-                Diagnostic(
-                    "duplicate",
-                    f"`{flow.label}` is already the name of a parameter",
-                    flow.label_span,
-                    hint="choose another label",
-                ),
-                env,
-            )
+            message = f"`{flow.label}` is already the name of a parameter"
+            self.report(Diagnostic("duplicate", message, flow.label_span, hint="choose another label"), env)
 
     def step(self, step: ast.Step, cursor: Cursor, env: Env, label: str = "") -> Cursor:
         self.steps += 1
@@ -152,49 +124,43 @@ class Expander:
         return self.report(self._unknown_layer(step, cursor.shape), env)
 
     def _unknown_layer(self, step: ast.Step, shape: Shape | None) -> Diagnostic:
-        known = [*LAYERS, *self.blocks, *STRUCTURE]
-        hint, fix, label = "", None, "no layer and no block of this file has this name"
-        if step.name in SECTION_OF:
-            section = SECTION_OF[step.name]
+        name, span, message = step.name, step.name_span, f"unknown layer `{step.name}`"
+        if name in SECTION_OF:
+            section = SECTION_OF[name]
             hint = f"write it inside  {section} {{ ... }}"
-            return Diagnostic("structure", f"`{step.name}` belongs in the {section} section", step.name_span, hint=hint)
-        if step.name == "project":
-            return Diagnostic(
-                "structure",
-                "`project` belongs to a residual",
-                step.name_span,
+            return Diagnostic("structure", f"`{name}` belongs in the {section} section", span, hint=hint)
+        if name in CLAUSES:
+            label, hint = (
                 "expected right after the } of residual, on the same line",
-                hint="write  residual { ... } project { ... }",
+                "write  residual { ... } project { ... }",
             )
+            return Diagnostic("structure", f"`{name}` belongs to a residual", span, label, hint=hint)
         key = self._lost_key(step)
         if key is not None:
             return key
-        value = " ".join(step.head.text[len(step.name) :].split())
-        if step.name not in self.blocks and (place := belongs(step.name, value, self.said)) is not None:
-            return Diagnostic("unknown-layer", f"unknown layer `{step.name}`", step.name_span, place.about,
-                              hint=place.hint())  # fmt: skip
-        if is_global_maxpool(step.name):
+        place = belongs(name, " ".join(step.head.text[len(name) :].split()), self.said)
+        if place is not None:
+            return Diagnostic("unknown-layer", message, span, place.about, hint=place.hint())
+        if is_global_maxpool(name):
             label = "maxpool has a size; that of its input makes it global"
             whole = f"maxpool {shape[0]}x{shape[1]}" if shape is not None and len(shape) == 3 else ""
             hint = f"write  {whole or 'maxpool HxW  with height and width of its input'}"
             fix = Fix(step.head, whole, sure=not step.arguments) if whole else None
-            return Diagnostic(
-                "unknown-layer", f"unknown layer `{step.name}`", step.name_span, label, hint=hint, fix=fix
-            )
-        if is_no_layer_of_ours(step.name):
-            label = "this version has no such layer"
-        elif (ours := layer_elsewhere(step.name)) is not None:
-            fix = Fix(step.name_span, ours, sure=is_certain(step.name))
+            return Diagnostic("unknown-layer", message, span, label, hint=hint, fix=fix)
+        label = "no layer and no block of this file has this name"
+        if is_no_layer_of_ours(name):
+            label, fix = "this version has no such layer", None
+        elif (ours := layer_elsewhere(name)) is not None:
+            fix = Fix(span, ours, sure=is_certain(name))
         else:
-            fix = meant(step.name, [*known, *TOP_WORDS], step.name_span)
-        hint = hint_of(fix, "run  cnnspec layers  to see all layers")
-        return Diagnostic("unknown-layer", f"unknown layer `{step.name}`", step.name_span, label, hint=hint, fix=fix)
+            fix = meant(name, [*LAYERS, *self.blocks, *STRUCTURE, *TOP_WORDS], span)
+        return guessed("unknown-layer", message, span, label, fix, "run  cnnspec layers  to see all layers")
 
     def _lost_key(self, step: ast.Step) -> Diagnostic | None:
         """Return the diagnostic for a key on a line of its own: ``stride 2`` below ``conv 16 3x3``."""
         word = step.name if any(step.name in _keys(cls) for cls in LAYERS.values()) else key_elsewhere(step.name)
         owners = [name for name, cls in LAYERS.items() if word in _keys(cls)]
-        if word is None or not owners or step.name in self.blocks or len(step.arguments) != 1:
+        if word is None or not owners or len(step.arguments) != 1:
             return None
         written = f"{word}={step.arguments[0].span.text}"
         near = [self.latest[name] for name in owners if name in self.latest]
@@ -205,20 +171,12 @@ class Expander:
             between = step.span.source.text[last.head.end : step.span.start]
             if last.head.end <= step.span.start and between.strip() in ("", "->"):
                 fix = Fix(Span(step.span.source, last.head.end, step.head.end), f" {written}", sure=True)
-        return Diagnostic(
-            "unknown-layer",
-            f"`{step.name}` is no layer",
-            step.head,
-            f"a key of {', '.join(owners)}",
-            hint=hint,
-            fix=fix,
-        )
+        message, label = f"`{step.name}` is no layer", f"a key of {', '.join(owners)}"
+        return Diagnostic("unknown-layer", message, step.head, label, hint=hint, fix=fix)
 
     def too_much(self, step: ast.Step, env: Env, message: str) -> None:
-        self.report(
-            Diagnostic("too-many-layers", message, step.head, "the limit is passed here", hint="repeat less often"),
-            env,
-        )
+        label, hint = "the limit is passed here", "repeat less often"
+        self.report(Diagnostic("too-many-layers", message, step.head, label, hint=hint), env)
         raise TooMuch
 
     # ---- layers ---------------------------------------------------------------------------------
@@ -230,23 +188,14 @@ class Expander:
         else:
             inputs = [cursor]
             self.refuse_bodies(step, env)
+        defaults = self.defaults[step.name].values if step.name in self.defaults else {}
         bound = bind(
-            step.name,
-            attrs_of(cls),
-            step.arguments,
-            step.head,
-            env.scope(cursor),
-            self.reporter(env),
-            optional=self.defaults[step.name].values if step.name in self.defaults else (),
+            step.name, cls, step.arguments, step.head, env.scope(cursor), self.reporter(env), optional=defaults
         )
-        if bound is None or inputs is None:
+        if bound is None or inputs is None or not bound.known or any(c.shape is None for c in inputs):
             self.lost = True
             return LOST
-        values = {**self.defaults[step.name].values, **bound.values} if step.name in self.defaults else bound.values
-        if not bound.known or any(c.shape is None for c in inputs):
-            self.lost = True
-            return LOST
-        return self.place(cls(**values), step, inputs, env, label, bound.spans)
+        return self.place(cls(**{**defaults, **bound.values}), step, inputs, env, label, bound.spans)
 
     def place(
         self,
@@ -266,7 +215,7 @@ class Expander:
         index = len(self.placed)
         if index >= MAX_LAYERS:
             self.too_much(step, env, f"the net has more than {MAX_LAYERS:,} layers")
-        placed = Placed(op, tuple(c.index for c in inputs), shapes, out, step, env.trail, label if label else "", spans)
+        placed = Placed(op, tuple(c.index for c in inputs), shapes, out, step, env.trail, label, spans)
         self.placed.append(placed)
         env.names.add_layer(label or op.name, index)
         return Cursor(index, out)
@@ -297,22 +246,12 @@ class Expander:
 
     def refuse_bodies(self, step: ast.Step, env: Env) -> None:
         if step.body is not None:
-            self.report(
-                Diagnostic(
-                    "structure",
-                    f"{step.name} takes no {{ }}",
-                    step.body.brace,
-                    hint=f"the form is  {signature(step.name, attrs_of(LAYERS[step.name]))}"
-                    if step.name in LAYERS
-                    else "delete the braces",
-                ),
-                env,
-            )
+            cls, message = LAYERS.get(step.name), f"{step.name} takes no {{ }}"
+            hint = f"the form is  {signature(step.name, cls)}" if cls is not None else "delete the braces"
+            self.report(Diagnostic("structure", message, step.body.brace, hint=hint), env)
         elif step.clauses:
-            self.report(
-                Diagnostic("structure", f"`{step.clauses[0].name}` does not belong here", step.clauses[0].name_span),
-                env,
-            )
+            clause = step.clauses[0]
+            self.report(Diagnostic("structure", f"`{clause.name}` does not belong here", clause.name_span), env)
 
     def _rows(self, step: ast.Step, cursor: Cursor, env: Env) -> list[Cursor] | None:
         """Return where each branch of a merge ends, or None if there are no proper rows."""
@@ -340,7 +279,7 @@ class Expander:
 
 
 def _keys(cls: type) -> list[str]:
-    return [a.key for a in written(attrs_of(cls)).values() if not a.positional]
+    return [a.key for a in written(cls).values() if not a.positional]
 
 
 def _flat(shape: Shape) -> Shape:

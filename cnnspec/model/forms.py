@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from ..ir.fields import REQUIRED, Attr, dims
+from ..ir.fields import REQUIRED, Attr, attrs_of, dims
 
 
-def written(attrs: Mapping[str, Attr]) -> dict[str, Attr]:
-    """Return the fields that a spec may write."""
-    return {name: a for name, a in attrs.items() if a.kind != "hidden"}
+def written(cls: type) -> dict[str, Attr]:
+    """Return the fields of a layer's or setting's class that a spec may write."""
+    return {name: a for name, a in attrs_of(cls).items() if a.kind != "hidden"}
+
+
+def keys_of(cls: type) -> list[str]:
+    """Return the keys of the fields that a spec may write."""
+    return [a.key for a in written(cls).values()]
 
 
 def format_default(value: Any) -> str:
@@ -26,10 +30,10 @@ def format_default(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def signature(name: str, attrs: Mapping[str, Attr]) -> str:
+def signature(name: str, cls: type) -> str:
     """Return how a layer or setting is written: ``conv OUT_CHANNELS SIZE [stride=1] [pad=same]``."""
     parts = [name]
-    for field, a in written(attrs).items():
+    for field, a in written(cls).items():
         if a.positional:
             parts.append(a.key.upper() if a.default is REQUIRED else f"[{a.key.upper()}]")
         elif a.default is REQUIRED:

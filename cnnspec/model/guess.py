@@ -28,11 +28,6 @@ def meant(word: str, candidates: Iterable[str], span: Span) -> Fix | None:
     return Fix(span, near, sure=slips == {near} and span.text == word and not is_word_of_ours(word))
 
 
-def hint_of(fix: Fix | None, otherwise: str = "") -> str:
-    """Return a guess in words."""
-    return f"did you mean `{fix.replacement}`?" if fix is not None else otherwise
-
-
 def is_word_of_ours(word: str) -> bool:
     """Return whether a word is the name of a layer, a setting or one of its choices somewhere in the language."""
     named = (LAYERS, STRUCTURE, CLAUSES, SECTIONS, SETTINGS, *SETTINGS.values())

@@ -10,8 +10,9 @@ from ..ir.fields import REQUIRED, Attr
 from ..source import Span
 from ..syntax import ast
 from .elsewhere import key_elsewhere
+from .findings import guessed
 from .forms import signature, written
-from .guess import hint_of, meant
+from .guess import meant
 from .values import Scope
 
 
@@ -41,7 +42,7 @@ def no_equals(name: str, key: ast.Argument, value: ast.Argument) -> Diagnostic:
 
 def unknown_key(
     name: str,
-    attrs: Mapping[str, Attr],
+    cls: type,
     argument: ast.Argument,
     known: Collection[str],
     arguments: Sequence[ast.Argument],
@@ -60,32 +61,24 @@ def unknown_key(
     fix = meant(argument.key, known, span)
     if elsewhere is not None and elsewhere in known:
         fix = Fix(span, elsewhere, sure=True)
-    return Diagnostic(
-        "unknown-key",
-        f"{name} has no `{argument.key}`",
-        span,
-        f"known keys: {', '.join(known) or 'none'}",
-        hint=hint_of(fix, f"the form is  {signature(name, attrs)}"),
-        fix=fix,
-    )
+    message, label = f"{name} has no `{argument.key}`", f"known keys: {', '.join(known) or 'none'}"
+    return guessed("unknown-key", message, span, label, fix, f"the form is  {signature(name, cls)}")
 
 
-def surplus_argument(
-    name: str, attrs: Mapping[str, Attr], argument: ast.Argument, arguments: Sequence[ast.Argument]
-) -> Diagnostic:
-    fields = written(attrs)
+def surplus_argument(name: str, cls: type, argument: ast.Argument, arguments: Sequence[ast.Argument]) -> Diagnostic:
+    fields = written(cls)
     positional = [a.key for a in fields.values() if a.positional]
     wanted = (
         f"{len(positional)} bare argument{'s' if len(positional) != 1 else ''}" if positional else "no bare argument"
     )
     keys = [a.key for a in fields.values()]
-    hint, fix = f"the form is  {signature(name, attrs)}", None
+    hint, fix = f"the form is  {signature(name, cls)}", None
     if isinstance(argument.value, ast.Name) and argument.value.name in keys:
         hint = f"write  {argument.value.name}=...  to set it"
     elif any(isinstance(a.value, ast.Name) and a.value.name == "classes" for a in arguments):
         numbers = [a.span.text for a in arguments if isinstance(a.value, ast.Number)]
         hint = f"write  {name} classes  and, on a line of its own,  classes {numbers[0] if numbers else 10}"
-    elif not positional and (rewritten := _with_keys(name, attrs, arguments)) is not None:
+    elif not positional and (rewritten := _with_keys(cls, arguments)) is not None:
         hint, fix = f"write  {rewritten.replacement}", rewritten
     elif "stride" in keys and isinstance(argument.value, (ast.Number, ast.Size)):
         hint = f"write  stride={argument.span.text}  if that was meant; {hint}"
@@ -99,9 +92,9 @@ def surplus_argument(
     )
 
 
-def _with_keys(name: str, attrs: Mapping[str, Attr], arguments: Sequence[ast.Argument]) -> Fix | None:
+def _with_keys(cls: type, arguments: Sequence[ast.Argument]) -> Fix | None:
     """Return ``split val=10%`` for ``split 10%``, where each required key has one bare argument."""
-    required = [a.key for a in written(attrs).values() if a.default is REQUIRED]
+    required = [a.key for a in written(cls).values() if a.default is REQUIRED]
     if len(arguments) != len(required) or any(a.key for a in arguments):
         return None
     values = [a.span.text for a in arguments]
@@ -143,7 +136,7 @@ def product_for_size(name: str, a: Attr, expr: ast.Expr) -> Diagnostic | None:
     )
 
 
-def missing_argument(name: str, attrs: Mapping[str, Attr], missing: Attr, head: Span) -> Diagnostic:
+def missing_argument(name: str, cls: type, missing: Attr, head: Span) -> Diagnostic:
     examples = {"size": "3x3", "window": "2", "int": "64", "float": "0.1", "str": '"path"'}
     example = "3" if name == "repeat" else examples.get(missing.kind, "...")
     end = Span(head.source, head.end, head.end)
@@ -155,7 +148,7 @@ def missing_argument(name: str, attrs: Mapping[str, Attr], missing: Attr, head: 
         else f"{name} needs a value: {missing.doc}",
         Span(head.source, max(head.start, end.start - 1), end.end) if head.end - head.start > 40 else head,
         f"expected {missing.key} after this",
-        hint=f"write{form}" if "\n" not in form else f"the form is  {signature(name, attrs)}",
+        hint=f"write{form}" if "\n" not in form else f"the form is  {signature(name, cls)}",
     )
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from ..errors import DataError, Diagnostic, SpecError, did_you_mean
-from ..ir.fields import Attr, attrs_of
 from ..source import Source, Span
 from ..syntax import ast
 from ..syntax.parser import parse
 from .belongs import Statements, belongs
 from .elsewhere import key_elsewhere
-from .forms import written
+from .forms import keys_of
 from .sections import Override
 from .settings import SECTIONS, SETTINGS
 
@@ -99,7 +98,7 @@ def settings_named(name: str) -> list[str]:
             path = [section, statement]
             if last == statement and before in ([], [section]):
                 statements.append(".".join(path))
-            for key in {a.key for cls in SETTINGS[statement].values() for a in _attrs(cls).values()} - {statement}:
+            for key in {key for cls in SETTINGS[statement].values() for key in keys_of(cls)} - {statement}:
                 if last == key and all(word in path for word in before):
                     (always if "" in SETTINGS[statement] else keys).append(".".join([*path, key]))
     return statements or always or keys
@@ -140,7 +139,7 @@ def _unknown(name: str, text: str, parameters: Collection[str], in_sections: Sta
         for statement in statements:
             known.append(f"{section}.{statement}")
             for cls in SETTINGS[statement].values():
-                known += [f"{section}.{statement}.{a.key}" for a in _attrs(cls).values()]
+                known += [f"{section}.{statement}.{key}" for key in keys_of(cls)]
     several = settings_named(name)
     # `momentun` is nearer to a key than to its path; a statement comes before keys of the same name.
     short = {path.rpartition(".")[2]: path for path in sorted(known, key=lambda path: -path.count("."))}
@@ -157,7 +156,3 @@ def _unknown(name: str, text: str, parameters: Collection[str], in_sections: Sta
     message = f"there is no parameter or setting `{name}`"
     label = "neither a `param` of the spec nor a setting"
     return Diagnostic("unknown-name", message, Span(source, 0, len(name)), label, hint=hint)
-
-
-def _attrs(cls: type) -> dict[str, Attr]:
-    return written(attrs_of(cls))

@@ -13,8 +13,9 @@ from ..syntax import ast
 from .arguments import bind
 from .belongs import Belongs, Statements, belongs
 from .elsewhere import word_elsewhere
+from .findings import guessed, hint_of, twice
 from .forms import written
-from .guess import hint_of, meant
+from .guess import meant
 from .settings import SECTIONS, SETTINGS, Constant, TrainSettings, Warmup
 from .values import Scope, Value
 
@@ -57,16 +58,8 @@ class SectionReader:
         for steps in self._statements(section):
             name = steps[0].name
             if name in flows:
-                self._report(
-                    Diagnostic(
-                        "duplicate",
-                        f"`{name}` is said twice",
-                        steps[0].name_span,
-                        "said again here",
-                        related=((flows[name][0].name_span, "first said here"),),
-                        hint="delete one of the two",
-                    )
-                )
+                again, first = steps[0].name_span, flows[name][0].name_span
+                self._report(twice(f"`{name}` is said twice", again, first, "said", "delete one of the two"))
                 continue
             flows[name] = steps
         for change in overrides:
@@ -191,7 +184,7 @@ class SectionReader:
             word, title = chosen, f"{name} {chosen}"
             arguments = step.arguments[1:] if first and not _is_written_by_key(step, classes) else step.arguments
         cls = classes[word]
-        bound = bind(title, attrs_of(cls), arguments, step.head, scope, self._report)
+        bound = bind(title, cls, arguments, step.head, scope, self._report)
         if bound is None or not bound.known:
             self.lost = True
             return None
@@ -235,16 +228,8 @@ class SectionReader:
         if word in classes:
             return word
         fix = meant(word, classes, span)
-        self._report(
-            Diagnostic(
-                "unknown-value",
-                f"{name} cannot be `{word}`",
-                span,
-                f"expected one of {', '.join(classes)}",
-                hint=hint_of(fix),
-                fix=fix,
-            )
-        )
+        label = f"expected one of {', '.join(classes)}"
+        self._report(guessed("unknown-value", f"{name} cannot be `{word}`", span, label, fix))
         return None
 
     # ---- --set ----------------------------------------------------------------------------------
@@ -290,7 +275,7 @@ def _is_written_by_key(step: ast.Step, classes: Mapping[str, type]) -> bool:
 
 def _with(cls: type, arguments: tuple[ast.Argument, ...], new: ast.Argument) -> tuple[ast.Argument, ...]:
     """Return the arguments with a new one in place of that of the same key, be it written bare or by key."""
-    positional = [a.key for a in written(attrs_of(cls)).values() if a.positional]
+    positional = [a.key for a in written(cls).values() if a.positional]
     named = []
     for argument in arguments:
         key = argument.key or (positional.pop(0) if positional else "")

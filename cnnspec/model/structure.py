@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..errors import Diagnostic
-from ..ir.fields import attr, attrs_of
+from ..ir.fields import attr
 from ..ops import LAYERS
 from ..source import Frame, Span
 from ..syntax import ast
 from .arguments import bind
 from .branches import residual_mismatch
-from .guess import hint_of, meant
+from .findings import guessed, hint_of
+from .guess import meant
 from .values import UNKNOWN, Fault, LabelValue, NotKnown, Scope, Value, describe, evaluate
 from .walk import LOST, MAX_LAYERS, Cursor, Env, Labels
 
@@ -72,14 +73,8 @@ def _unknown_label(name: str, span: Span, env: Env) -> Diagnostic:
         hint = "a block has no input of its own: begin the row with  identity"
     elif env.calls and fix is None:
         hint = f"a block sees its own labels only; hand this one over:  block {env.calls[-1]}({name})"
-    return Diagnostic(
-        "unknown-label",
-        f"unknown label `{name}`",
-        span,
-        "no label of this name stands above this line",
-        hint=hint,
-        fix=fix,
-    )
+    label = "no label of this name stands above this line"
+    return Diagnostic("unknown-label", f"unknown label `{name}`", span, label, hint=hint, fix=fix)
 
 
 def expand_repeat(x: Expander, step: ast.Step, cursor: Cursor, env: Env) -> Cursor:
@@ -89,14 +84,7 @@ def expand_repeat(x: Expander, step: ast.Step, cursor: Cursor, env: Env) -> Curs
         return x.report(Diagnostic("structure", "`repeat` needs a number and { }", where, hint=hint), env)
     if not step.body.statements:
         return x.report(Diagnostic("structure", "there is nothing to repeat", step.body.brace), env)
-    bound = bind(
-        "repeat",
-        attrs_of(Repeat),
-        step.arguments,
-        step.head,
-        env.scope(cursor),
-        x.reporter(env),
-    )
+    bound = bind("repeat", Repeat, step.arguments, step.head, env.scope(cursor), x.reporter(env))
     if bound is None or not bound.known:
         x.lost = True
         x.statements(step.body.statements, LOST, env.inner())
@@ -118,21 +106,14 @@ def expand_repeat(x: Expander, step: ast.Step, cursor: Cursor, env: Env) -> Curs
 
 
 def expand_residual(x: Expander, step: ast.Step, cursor: Cursor, env: Env) -> Cursor:
-    bound = bind(
-        "residual",
-        attrs_of(Residual),
-        step.arguments,
-        step.head,
-        env.scope(cursor),
-        x.reporter(env),
-    )
+    bound = bind("residual", Residual, step.arguments, step.head, env.scope(cursor), x.reporter(env))
     project = next((c for c in step.clauses if c.name == "project"), None)
     for clause in step.clauses:
         if clause is not project:
             message = f"residual has no `{clause.name}`" if clause.name != "project" else "a second `project`"
             fix = meant(clause.name, ["project"], clause.name_span) if project is None else None
-            hint = hint_of(fix, "residual knows one clause: project { ... }")
-            x.report(Diagnostic("structure", message, clause.name_span, hint=hint, fix=fix), env)
+            known = "residual knows one clause: project { ... }"
+            x.report(guessed("structure", message, clause.name_span, "", fix, known), env)
     if not isinstance(step.body, ast.Body) or not step.body.statements:
         hint = "write  residual { conv 64 3x3 -> bn }"
         return x.report(Diagnostic("structure", "`residual` needs a body in { }", step.head, hint=hint), env)
@@ -226,9 +207,8 @@ def _call_arguments(x: Expander, block: ast.Block, step: ast.Step, cursor: Curso
         elif name not in parameters:
             span = argument.key_span or argument.span
             fix = meant(name, parameters, span)
-            hint = hint_of(fix, f"the form is  {form}")
             label = f"parameters of {block.name}: {', '.join(parameters) or 'none'}"
-            problem = Diagnostic("unknown-key", f"{block.name} has no `{name}`", span, label, hint=hint, fix=fix)
+            problem = guessed("unknown-key", f"{block.name} has no `{name}`", span, label, fix, f"the form is  {form}")
         elif name in given:
             problem = Diagnostic("duplicate", f"{block.name} gets `{name}` twice", argument.span, "given again here")
         if problem is not None:

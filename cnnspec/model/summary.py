@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ..ir.fields import Pair, Shape, attrs_of, dims
+from ..ir.fields import Pair, Shape, dims
 from .branches import padding_of
 from .forms import format_default, written
 from .model import INPUT, Layer, Model
@@ -168,7 +168,7 @@ def _largest(pairs: list[Pair]) -> Pair:
 def describe_op(layer: Layer) -> str:
     """Return a layer's arguments in few words; the padding is always said in numbers."""
     words = []
-    for name, a in written(attrs_of(type(layer.op))).items():
+    for name, a in written(type(layer.op)).items():
         value = getattr(layer.op, name)
         if a.kind == "padding":
             pads = padding_of(layer.op, layer.in_shapes[0])

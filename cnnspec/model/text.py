@@ -15,7 +15,7 @@ def print_model(model: Model) -> str:
     if model.classes is not None:
         lines.append(f"classes {model.classes}")
     for layer in model.layers:
-        fields = ", ".join(f"{name} = {_value(getattr(layer.op, name))}" for name in written(attrs_of(type(layer.op))))
+        fields = ", ".join(f"{name} = {_value(getattr(layer.op, name))}" for name in written(type(layer.op)))
         shapes = ", ".join(dims(s) for s in layer.in_shapes)
         trail = "".join(f" < {f.kind} {f.name}, line {f.span.line}" for f in reversed(layer.trail))
         lines.append(

@@ -11,7 +11,8 @@ from ..errors import Diagnostic, did_you_mean
 from ..ir.fields import Shape, dims
 from ..source import Span
 from ..syntax import ast
-from .guess import hint_of, meant
+from .findings import guessed
+from .guess import meant
 
 LARGEST = 10**18  # beyond it no size, count or cost of a net is meant
 
@@ -137,14 +138,8 @@ def unknown_name(name: str, span: Span, scope: Scope) -> Diagnostic:
         hint = f"did you mean `{near}`?" if near else f"give {span.text} a number where the block is called"
         return Diagnostic("unknown-name", f"unknown name `{name}`", span, label, hint=hint)
     hint = f"known here: {', '.join(known)}" if known else f"give it a value at the top:  param {name} = 1"
-    return Diagnostic(
-        "unknown-name",
-        f"unknown name `{name}`",
-        span,
-        "no parameter of this name is known here",
-        hint=hint_of(fix, hint),
-        fix=fix,
-    )
+    label = "no parameter of this name is known here"
+    return guessed("unknown-name", f"unknown name `{name}`", span, label, fix, hint)
 
 
 def _name(expr: ast.Name, scope: Scope) -> Value:
