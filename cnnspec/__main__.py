@@ -7,11 +7,11 @@ import sys
 def main() -> None:
     """Run the command line; Ctrl-C while its modules are loaded ends it as Ctrl-C does later."""
     try:
-        from .cli.main import main as run
+        from .cli.main import run
     except KeyboardInterrupt:
         os.write(2, b"\ninterrupted\n")  # what prints otherwise is not loaded
         sys.exit(130)
-    run()
+    sys.exit(run())
 
 
 if __name__ == "__main__":

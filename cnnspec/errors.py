@@ -18,6 +18,8 @@ from .text import columns as columns_of
 from .text import fold, visible
 
 COLUMNS = 80  # of plain output
+CODE = 100  # the most that is shown of a line of the spec, and where its place stands at most
+CUT = "..."
 
 
 @dataclass(frozen=True)
@@ -129,12 +131,8 @@ class DataError(CnnSpecError):
         if len(where) > LONGEST_LINE:
             where = brief(where)
         lines = [f"{where}{f'{field}: ' if field else ''}{self.message}"]
-        if expected:
-            lines.append(f"  expected: {self.expected}")
-        if found:
-            lines.append(f"  found:    {self.found}")
-        if hint:
-            lines.append(f"  fix: {self.hint}")
+        further = ("  expected: ", self.expected), ("  found:    ", self.found), ("  fix: ", self.hint)
+        lines += [title + text for title, text in further if text]
         super().__init__("\n".join(map(visible, lines)))
 
 
@@ -192,18 +190,11 @@ def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:
     return lowered[close[0]] if close else None
 
 
-def head_lines(d: Diagnostic, columns: int) -> list[str]:
-    """Return message and place: the place at the right of the first line, or on one of its own where it is too long."""
-    title, where = visible(f"{d.severity}[{d.code}]: {d.message}"), visible(str(d.span))
-    room = columns - columns_of(title) - columns_of(where)
-    if room >= 2:
-        return [title + " " * room + where]
-    return [title, f"  at {where}"]
-
-
 def _render(d: Diagnostic, columns: int | None) -> Iterable[str]:
-    room = columns or 10**6
-    yield from (line for head in head_lines(d, min(columns or COLUMNS, CODE)) for line in fold(head, room, 2))
+    title, where = visible(f"{d.severity}[{d.code}]: {d.message}"), visible(str(d.span))
+    gap = min(columns or COLUMNS, CODE) - columns_of(title) - columns_of(where)
+    for head in [title + " " * gap + where] if gap >= 2 else [title, f"  at {where}"]:
+        yield from fold(head, columns, 2)
     shown = [(d.span, d.label), *d.related]
     width = max(len(str(s.line)) for s, _ in shown)
     gutter = " " * (width + 3) + " | "
@@ -211,55 +202,32 @@ def _render(d: Diagnostic, columns: int | None) -> Iterable[str]:
     for span, text in shown:
         code = span.source.line(span.line)
         start = span.column - 1
-        prefix, indent = _window(code, start, longest)
+        indent = start - longest * 2 // 5 if start > longest * 3 // 5 else 0  # of what is shown of a long line
+        prefix = CUT if indent else ""
         shown_code = "".join(c if visible(c) == c else " " for c in code[indent : indent + longest])
         length = max(1, min(span.end - span.start, len(code) - start, longest - (start - indent)))
         before, marked = shown_code[: start - indent], shown_code[start - indent :][:length]
         yield f"   {span.line:>{width}} | {prefix}{shown_code}".rstrip()
         caret = gutter + " " * columns_of(prefix + before) + "^" * max(1, columns_of(marked))
-        label = visible(text)
-        if columns_of(caret) + 1 + columns_of(label) <= room:
-            yield f"{caret} {label}".rstrip()
+        beside = f"{caret} {visible(text)}".rstrip()
+        if columns is None or columns_of(beside) <= columns:
+            yield beside
         else:
             yield caret
-            yield from _beside(gutter, label, room)
+            yield from _beside(gutter, text, columns)
     for note in d.notes:
-        yield from _beside(gutter, visible(note), room)
+        yield from _beside(gutter, note, columns)
     for frame in reversed(d.trail):
         call = frame.span.source.line(frame.span.line).strip()
         verb = "called at" if frame.kind == "block" else "at"
-        yield from fold(f"  in {frame.kind} {frame.name}, {verb} line {frame.span.line}: {visible(call[:70])}", room, 5)
+        way = f"  in {frame.kind} {frame.name}, {verb} line {frame.span.line}: {visible(call[:70])}"
+        yield from fold(way, columns, 5)
     if d.hint:
-        yield from fold(f"  fix: {visible(d.hint)}", room, 7)
+        yield from fold(f"  fix: {visible(d.hint)}", columns, 7)
 
 
-def _beside(gutter: str, text: str, room: int) -> Iterable[str]:
+def _beside(gutter: str, text: str, columns: int | None) -> Iterable[str]:
     """Yield a text that is folded at the right of the gutter."""
-    first, *more = fold(gutter + text, room, len(gutter))
+    first, *more = fold(gutter + visible(text), columns, len(gutter))
     yield first
     yield from (gutter + line.lstrip() for line in more)
-
-
-CODE = 100  # the most that is shown of a line of the spec, and where its place stands at most
-CUT = "..."
-
-
-def _window(code: str, start: int, longest: int) -> tuple[str, int]:
-    """Long lines are shown from some characters before the caret on."""
-    return (CUT, start - longest * 2 // 5) if start > longest * 3 // 5 else ("", 0)
-
-
-__all__ = [
-    "CnnSpecError",
-    "DataError",
-    "DataWarning",
-    "Diagnostic",
-    "Fix",
-    "InternalError",
-    "MachineError",
-    "ShapeRuleError",
-    "SpecError",
-    "brief",
-    "did_you_mean",
-    "head_lines",
-]

@@ -16,9 +16,8 @@ class Source:
 
     @cached_property
     def _line_starts(self) -> list[int]:
-        starts = [0]
-        starts.extend(i + 1 for i, ch in enumerate(self.text) if ch == "\n")
-        return starts
+        """Where each line begins; the last number is where one more would."""
+        return [0, *(i + 1 for i, ch in enumerate(self.text + "\n") if ch == "\n")]
 
     def locate(self, offset: int) -> tuple[int, int]:
         """Return the line and column, both counted from 1, of a character offset."""
@@ -27,9 +26,7 @@ class Source:
 
     def line(self, number: int) -> str:
         """Return the text of a line counted from 1, without its newline."""
-        start = self._line_starts[number - 1]
-        end = self.text.find("\n", start)
-        return self.text[start:] if end < 0 else self.text[start:end]
+        return self.text[self._line_starts[number - 1] : self._line_starts[number] - 1]
 
 
 @dataclass(frozen=True)

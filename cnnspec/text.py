@@ -54,11 +54,6 @@ def left(text: str, width: int) -> str:
     return text + " " * (width - columns(text))
 
 
-def right(text: str, width: int) -> str:
-    """Return a text behind the spaces that fill ``width`` columns."""
-    return " " * (width - columns(text)) + text
-
-
 def table(
     head: Sequence[str],
     rows: Sequence[Sequence[str]],
@@ -87,7 +82,7 @@ def table(
         cells = []
         for text, w, a in zip(line, widths, align, strict=True):
             text = shorten(text, w)
-            cells.append(left(text, w) if a == "l" else right(text, w))
+            cells.append(left(text, w) if a == "l" else " " * (w - columns(text)) + text)
         lines.append((" " * gap).join(cells).rstrip())
     return lines
 
@@ -102,22 +97,21 @@ def as_tree(rows: Sequence[Sequence[str]]) -> list[Sequence[str]]:
     for first, *others in rows:
         word, space, rest = first.partition(" ")
         *groups, name = word.split(".")
-        shared = 0
-        while shared < min(len(path), len(groups)) and path[shared] == groups[shared]:
-            shared += 1
-        for depth in range(shared, len(groups)):
-            tree.append((" " * depth + groups[depth], *[""] * len(others)))
+        for depth in range(len(groups)):
+            if groups[: depth + 1] != path[: depth + 1]:
+                tree.append((" " * depth + groups[depth], *[""] * len(others)))
         path = groups
         tree.append((" " * len(groups) + name + space + rest, *others))
     return tree
 
 
-def fold(line: str, width: int, indent: int = 0) -> list[str]:
+def fold(line: str, width: int | None, indent: int = 0) -> list[str]:
     """Return a line broken between words where it is wider than ``width``; what follows stands ``indent`` further in.
 
+    A ``width`` of None leaves it whole, as in a pipe.
     Words are never broken: commands and paths can be copied as they are; a number keeps its ``%`` or ``s``.
     """
-    if columns(line) <= width:
+    if width is None or columns(line) <= width:
         return [line]
     lines: list[str] = []
     current = ""
@@ -249,7 +243,7 @@ def to_json(value: object) -> str:
     return flat.sub(lambda m: "[" + re.sub(r",\s*\n\s*", ", ", m[1]) + "]", text)
 
 
-def bar(share: float, width: int, *, full: str = "━", empty: str = "") -> str:
+def bar(share: float, width: int, *, empty: str = "") -> str:
     """Return a bar that fills ``share`` of ``width`` cells."""
     cells = round(min(max(share, 0.0), 1.0) * width)
-    return full * cells + empty * (width - cells)
+    return "━" * cells + empty * (width - cells)

@@ -90,9 +90,9 @@ def test_spans_of_time(seconds: float, text: str) -> None:
 
 
 def test_bar_stays_inside_its_cells() -> None:
-    assert bar(0.5, 4, full="#", empty="-") == "##--"
-    assert bar(1.7, 4, full="#") == "####"
-    assert bar(-1, 4, full="#") == ""
+    assert bar(0.5, 4, empty="-") == "━━--"
+    assert bar(1.7, 4) == "━━━━"
+    assert bar(-1, 4) == ""
 
 
 def test_json_keeps_plain_lists_on_one_line_and_stays_json() -> None:

@@ -11,7 +11,7 @@ import click
 from ..options import Options
 from ..text import as_tree, columns, short, some, span_of_time, table, to_json
 from . import render
-from .target import exact_option, open_target, set_option, threads_option
+from .target import exact_option, json_option, open_target, set_option, threads_option
 
 if TYPE_CHECKING:
     from ..runtime.profile import LayerRow
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @threads_option
 @exact_option
 @set_option
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@json_option
 def command(
     target: Path,
     batch: int | None,
@@ -70,9 +70,7 @@ def command(
             cells += layer_cells(both.get(direction), found.peak)
         rows.append(cells)
     head = ("Layer", *(title for direction in directions for title in (direction, "GFLOP/s", "peak", "MB")))
-    lines = fitting(head, rows, render.width())
-    render.print_table(lines)
-    render.rule(max(map(columns, lines)))
+    render.print_table(fitting(head, rows, render.width()), closed=True)
     totals = [found.total(direction) for direction in directions]
     step = sum(t.seconds for t in totals)
     for t in totals:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from ..options import Options
 from ..text import columns, count, duration, percent, shorten, some, table, to_json, visible
 from . import render
 from .expects import print_verdicts, verdicts
-from .target import exact_option, open_target, set_option, threads_option, weights_option
+from .target import exact_option, json_option, open_target, set_option, threads_option, weights_option
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,7 +34,7 @@ SPLITS = ("test", "val", "train")
 @click.option("--mistakes", is_flag=True, help="List the images that are taken for another class, the surest first.")
 @threads_option
 @exact_option
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@json_option
 def command(
     target: Path,
     split: str,
@@ -164,12 +165,8 @@ def print_confusion(confusion: np.ndarray, names: Sequence[str]) -> None:
         render.say(f"a matrix of {len(names)} classes is too wide to show here; --json prints it", "dim", hang=0)
     else:
         render.print_table(lines, dim=r"(?<= )\.(?= )")
-    wrong = [
-        (int(confusion[i, j]), names[i], names[j])
-        for i in range(len(names))
-        for j in range(len(names))
-        if i != j and confusion[i, j]
-    ]
+    pairs = product(enumerate(names), repeat=2)
+    wrong = [(int(confusion[i, j]), true, taken) for (i, true), (j, taken) in pairs if i != j and confusion[i, j]]
     render.say()
     for n, true, predicted in sorted(wrong, key=lambda item: -item[0])[:5]:
         render.say(f"{count(n):>6} of class {true} taken for {predicted}", hang=7)
@@ -183,19 +180,18 @@ def confusion_table(confusion: np.ndarray, names: Sequence[str], width: int) -> 
     Where numbers stand above, each name is a row's with its number.
     """
     rows = []
-    for i in range(len(names)):
-        total = int(confusion[i].sum())
-        share = percent(confusion[i, i] / total) if total else "-"
-        rows.append([*(str(n) if n else "." for n in confusion[i]), share])
+    for i, found in enumerate(confusion.tolist()):
+        share = percent(found[i] / sum(found)) if any(found) else "-"
+        rows.append([*(str(n) if n else "." for n in found), share])
     align = "l" + "r" * (len(names) + 1)
     numbers = [str(i) for i in range(len(names))]
     tail = max(map(len, numbers))
     numbered = [f"{number:>{tail}} {name}" for number, name in zip(numbers, names, strict=True)]
-    for heads, labels in ((names, names), (numbers, numbered)):
-        head = ("true \\ predicted", *heads, "right")
-        lines = table(head, [(label, *row) for label, row in zip(labels, rows, strict=True)], align, gap=1)
+    corner = "true \\ predicted"
+    forms = (corner, names, names, None), (corner, numbers, numbered, None), ("true \\ as", numbers, numbered, width)
+    for corner, heads, labels, limit in forms:
+        cells = [(label, *row) for label, row in zip(labels, rows, strict=True)]
+        lines = table((corner, *heads, "right"), cells, align, width=limit, gap=1)
         if max(map(columns, lines)) <= width:
             return lines
-    head = ("true \\ as", *numbers, "right")
-    lines = table(head, [(label, *row) for label, row in zip(numbered, rows, strict=True)], align, width=width, gap=1)
-    return lines if max(map(columns, lines)) <= width else None
+    return None

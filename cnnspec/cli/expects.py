@@ -59,13 +59,13 @@ def print_verdicts(judged: list[Verdict]) -> None:
     from ..model.expects import format_metric
 
     for v in judged:
-        if v.ok is None or v.found is None:
-            found = "" if v.found is None else f", found {format_metric(v.expect.metric, v.found)}"
-            render.say(f"-      {' '.join(v.expect.span.text.split())}: not judged{found}", hang=7)
+        written = " ".join(v.expect.span.text.split())
+        found = [] if v.found is None else [f"found {format_metric(v.expect.metric, v.found)}"]
+        if v.ok is None:
+            render.say(f"-      {written}: {', '.join(['not judged', *found])}", hang=7)
             continue
         mark, style = ("ok    ", "green") if v.ok else ("FAILED", "bold red")
-        written = " ".join(v.expect.span.text.split())
         where = "" if v.ok else f"  (line {v.expect.span.line})"
-        render.say(f" {written}: found {format_metric(v.expect.metric, v.found)}{where}", style, mark=mark, hang=7)
+        render.say(f" {written}: {found[0]}{where}", style, mark=mark, hang=7)
     for why in dict.fromkeys(v.why for v in judged if v.why):
         render.say(f"       {why}", hang=7)

@@ -13,6 +13,7 @@ from ..text import to_json
 from . import render
 from .help import answer
 from .manual import catalogue, first_sentence, is_one_form, manual
+from .target import json_option
 
 
 def as_dict(word: str, group: str, cls: type) -> dict[str, object]:
@@ -38,7 +39,7 @@ def as_dict(word: str, group: str, cls: type) -> dict[str, object]:
 
 @click.command(name="layers")
 @click.argument("name", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@json_option
 def command(name: str | None, as_json: bool) -> None:
     """List the layers and settings of the language, or print the manual of NAME.
 

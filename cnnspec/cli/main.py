@@ -47,17 +47,6 @@ COMMANDS: dict[str, dict[str, str]] = {
     },
 }
 
-HELP = """Design a convolutional net as text, look at it, train it on this machine's CPU.
-
-A command takes the .cnn file, or the folder of a run, as its first argument.
-
-\b
-  cnnspec new digits              write a first spec, digits.cnn
-  cnnspec summary digits.cnn      see its shapes and parameters
-  cnnspec train digits.cnn        learn its weights, in a run folder
-  cnnspec predict RUN a.png       classify a picture
-"""
-
 EPILOG = """Completion of commands, options and files in bash (zsh and fish alike):
 
 \b
@@ -102,7 +91,6 @@ def _show_debug(ctx: click.Context, param: click.Parameter, value: bool) -> None
 
 @click.group(
     cls=LazyGroup,
-    help=HELP,
     epilog=EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
 )
@@ -116,7 +104,16 @@ def _show_debug(ctx: click.Context, param: click.Parameter, value: bool) -> None
     help="Show a traceback with every error (also: CNNSPEC_DEBUG=1).",
 )
 def cli() -> None:
-    pass
+    """Design a convolutional net as text, look at it, train it on this machine's CPU.
+
+    A command takes the .cnn file, or the folder of a run, as its first argument.
+
+    \b
+      cnnspec new digits              write a first spec, digits.cnn
+      cnnspec summary digits.cnn      see its shapes and parameters
+      cnnspec train digits.cnn        learn its weights, in a run folder
+      cnnspec predict RUN a.png       classify a picture
+    """
 
 
 def run(args: Sequence[str] | None = None) -> int:
@@ -143,7 +140,9 @@ def run(args: Sequence[str] | None = None) -> int:
         return 141
     except Exception as error:
         if os.environ.get("CNNSPEC_DEBUG"):
-            _print_traceback()
+            import traceback
+
+            render.say_aside(traceback.format_exc().rstrip())
         found = _explained(error)
         if found is None:
             return _our_mistake(error)
@@ -231,14 +230,3 @@ def _our_mistake(error: Exception) -> int:
         "  output of the same command under CNNSPEC_DEBUG=1."
     )
     return 3
-
-
-def _print_traceback() -> None:
-    import traceback
-
-    render.say_aside(traceback.format_exc().rstrip())
-
-
-def main() -> None:
-    """Run the command line of the process, and exit with its code."""
-    sys.exit(run())

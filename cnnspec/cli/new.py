@@ -11,7 +11,7 @@ from shlex import quote
 import click
 
 from ..errors import DataError, did_you_mean
-from ..text import some
+from ..text import listed, some
 from . import render
 
 TEMPLATES = {
@@ -88,16 +88,13 @@ def fill_in(text: str, folder: Path, base: Path) -> tuple[str, list[str]]:
     text = re.sub(r"^classes \d+ *", f"classes {len(names)}".ljust(31), text, count=1, flags=re.MULTILINE)
     if "val" in tree.parts:
         text = re.sub(r"^  split val=.*\n", "", text, count=1, flags=re.MULTILINE)
-    counts = {part: sum(map(len, by_class.values())) for part, by_class in tree.parts.items()}
+    counts = {part: f"{sum(map(len, by_class.values())):,}" for part, by_class in tree.parts.items()}
     told = [
-        f"{counts[part]:,} {title}" if tree.folders else f"{counts[part]:,}"
-        for part, title in PARTS.items()
-        if part in counts
+        f"{counts[part]} {title}" if tree.folders else counts[part] for part, title in PARTS.items() if part in counts
     ]
     empty = [name for name in names if not tree.parts["train"][name]]
-    notes = [*tree.notes, *([f"no picture yet in {', '.join(empty[:8])}"] if empty else [])]
-    listed = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
-    return text, [f"{some(len(names), 'class')} ({listed}): {', '.join(told)} pictures", *notes]
+    notes = [*tree.notes, *([f"no picture yet in {listed(empty)}"] if empty else [])]
+    return text, [f"{some(len(names), 'class')} ({listed(names)}): {', '.join(told)} pictures", *notes]
 
 
 def write_new(path: Path, text: str, *, force: bool) -> None:

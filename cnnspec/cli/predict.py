@@ -14,7 +14,7 @@ from ..errors import DataError
 from ..options import Options
 from ..text import bar, columns, left, percent, shorten, to_json, visible
 from . import render
-from .target import exact_option, open_target, threads_option, weights_option
+from .target import exact_option, json_option, open_target, threads_option, weights_option
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,15 +27,12 @@ LABEL = 32  # columns of the longest name of a class
 @click.argument("target", metavar="RUN|SPEC", type=click.Path(path_type=Path))
 @click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--top", type=click.IntRange(1), metavar="K", help="Classes to show for each image (3; 1 for many).")
-@click.option(
-    "--invert",
-    is_flag=True,
-    help="Turn dark into light: for ink on paper, where the net knows light on dark.",
-)
+@click.option("--invert", is_flag=True,
+              help="Turn dark into light: for ink on paper, where the net knows light on dark.")  # fmt: skip
 @weights_option
 @threads_option
 @exact_option
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@json_option
 def command(
     target: Path,
     images: tuple[Path, ...],
@@ -118,14 +115,10 @@ class Layout:
         room = (width or 100) - label - len("    100.00 %")
         return cls(max(12, min(longest, room)), label, max(8, min(40, room)), width is not None)
 
-    def title(self, path: Path) -> str:
-        """Return the name of a file, as wide as its column."""
-        name = visible(str(path))
-        return left(shorten(name, self.file) if self.shortens else name, self.file)
-
-    def name(self, name: str) -> str:
-        """Return the name of a class, as wide as its column."""
-        return left(shorten(visible(name), self.label) if self.shortens else visible(name), self.label)
+    def cell(self, name: object, width: int) -> str:
+        """Return the name of a file or a class, as wide as its column."""
+        text = visible(str(name))
+        return left(shorten(text, width) if self.shortens else text, width)
 
 
 def as_result(
@@ -135,7 +128,7 @@ def as_result(
 
     ``probable`` tells probabilities from the outputs of a net that was trained with ``loss mse``.
     """
-    title = layout.title(path)
+    title = layout.cell(path, layout.file)
     if not names:
         line = f"{title}  " + "  ".join(f"{v:9.5g}" for v in outputs.ravel())
         return {"file": str(path), "output": outputs.tolist()}, [(line, "")]
@@ -144,9 +137,9 @@ def as_result(
     result: dict[str, object] = {"file": str(path), "top": [{"class": name, key: p} for name, p in ranked]}
     values = [percent(p) if probable else f"{p:.5g}" for _, p in ranked]
     if len(ranked) == 1:
-        return result, [(f"{title}  {layout.name(ranked[0][0])}  {values[0]:>8}", "")]
+        return result, [(f"{title}  {layout.cell(ranked[0][0], layout.label)}  {values[0]:>8}", "")]
     lines = [
-        (f"  {layout.name(name)}  {left(bar(p, layout.bar), layout.bar)}  {value:>8}", "")
+        (f"  {layout.cell(name, layout.label)}  {left(bar(p, layout.bar), layout.bar)}  {value:>8}", "")
         for (name, p), value in zip(ranked, values, strict=True)
     ]
     return result, [(str(path), "bold"), *lines]

@@ -118,7 +118,6 @@ class View:
         raise NotImplementedError
 
     def __enter__(self) -> Self:
-        self.began = self.told = time.monotonic()
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -131,8 +130,7 @@ class View:
         if render.is_plain(stderr=self.stderr):
             return False
         if self.live is None:
-            self.live = render.LiveLine(lambda: self.line(render.console(stderr=self.stderr).width), stderr=self.stderr)
-            self.live.start()
+            self.live = render.LiveLine(self.line, stderr=self.stderr)
         return True
 
     def _due(self, seconds: float) -> bool:
@@ -293,11 +291,6 @@ class TrainingView(View, Reporter):
 
     def on_epoch(self, row: Mapping[str, Any]) -> None:
         self.told = time.monotonic()
-        for one in (*self.earlier, row):
-            self._show_epoch(one)
-        self.earlier = []
-
-    def _show_epoch(self, row: Mapping[str, Any]) -> None:
         assert self.info is not None
         if self.quiet:
             return
@@ -306,8 +299,10 @@ class TrainingView(View, Reporter):
             self.headed = True
             self._say()
             self._say(" ".join(title.rjust(width) for title, width, _ in shown).rstrip(), "bold")
-        cells = [cell(row, self.info).rjust(width) for _, width, cell in shown]
-        self._say(" ".join(cells) + ("  best" if self._is_best(row) else ""))
+        for one in (*self.earlier, row):
+            cells = [cell(one, self.info).rjust(width) for _, width, cell in shown]
+            self._say(" ".join(cells) + ("  best" if self._is_best(one) else ""))
+        self.earlier = []
 
     def _columns(self) -> list[Column]:
         """Return the columns of this run that there is room for."""

@@ -13,17 +13,18 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
 import click
 
-from ..errors import CnnSpecError, Diagnostic, SpecError
+from ..errors import CnnSpecError, Diagnostic
 from ..text import columns, fold, some, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.live import Live
     from rich.text import Text
 
 
@@ -51,17 +52,12 @@ def terminal_width(*, stderr: bool = False) -> int | None:
 COLOURS = {"red": 160, "green": 28, "yellow": 130, "blue": 33, "magenta": 163, "cyan": 30, "dim": 244}
 
 
-def has_colours() -> bool:
-    """Return whether the terminal may be sent these colours; where not, styles are bold or nothing."""
-    term = os.environ.get("TERM", "")
-    return "256" in term or bool(os.environ.get("COLORTERM") or os.environ.get("WT_SESSION"))
-
-
 def parts_of(style: str) -> tuple[int | None, bool]:
-    """Return colour and boldness of a style such as ``bold red``."""
+    """Return colour and boldness of a style such as ``bold red``; no colour where the terminal may not be sent it."""
     words = style.split()
+    may_be_sent = "256" in os.environ.get("TERM", "") or os.environ.get("COLORTERM") or os.environ.get("WT_SESSION")
     colour = next((COLOURS[word] for word in words if word in COLOURS), None)
-    return (colour if has_colours() else None), "bold" in words
+    return (colour if may_be_sent else None), "bold" in words
 
 
 def text(line: str, *styles: tuple[str, str]) -> Text:
@@ -77,7 +73,7 @@ def text(line: str, *styles: tuple[str, str]) -> Text:
 
 def styled(line: str, style: str) -> str:
     """Return a line with the terminal's codes of a style; ``click.echo`` takes them out where none is."""
-    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+    if not style or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return line
     colour, bold = parts_of(style)
     return click.style(line, fg=colour, bold=bold or None)
@@ -92,7 +88,7 @@ def say(line: str = "", style: str = "", *, mark: str = "", hang: int | None = N
     :class:`LiveLine` stands do they pass through its console, which draws it anew below them.
     """
     if hang is not None:
-        first, *more = fold(mark + line, terminal_width() or len(mark + line), hang)
+        first, *more = fold(mark + line, terminal_width(), hang)
         say(first.removeprefix(mark), style, mark=mark)
         for further in more:
             say(further, "" if mark else style)
@@ -101,10 +97,8 @@ def say(line: str = "", style: str = "", *, mark: str = "", hang: int | None = N
     if LiveLine.standing is not None:
         LiveLine.standing.refresh()
         console().print(text(mark + line, (f"^{re.escape(mark)}" if mark else ".*", style)))
-    elif mark:
-        click.echo(styled(mark, style) + line)
     else:
-        click.echo(styled(line, style) if style else line)
+        click.echo(styled(mark, style) + line if mark else styled(line, style))
 
 
 def show(words: str, *, end: str = "\n") -> None:
@@ -147,56 +141,48 @@ def say_aside(words: str) -> None:
 
 def note(line: str) -> None:
     """Print a remark to stderr, where it does not mix with results."""
-    for part in fold(f"note: {visible(line)}", terminal_width(stderr=True) or len(line) + 6, 6):
+    for part in fold(f"note: {visible(line)}", terminal_width(stderr=True), 6):
         aside().print(text(part, ("^note:", "bold yellow")))
 
 
 # ---- tables -------------------------------------------------------------------------------------
-def print_table(lines: Sequence[str], *, dim: str = "") -> None:
-    """Print the lines of :func:`cnnspec.text.table`: a bold head, a rule, the rows; what matches ``dim`` is grey."""
+def print_table(lines: Sequence[str], *, dim: str = "", closed: bool = False) -> None:
+    """Print the lines of :func:`cnnspec.text.table`: a bold head, a rule, the rows; where ``closed``, a rule again.
+
+    What matches ``dim`` is grey.
+    """
+    rule = "─" * max(map(columns, lines))
     say(lines[0], "bold")
-    rule(max(map(columns, lines)))
+    say(rule, "dim")
     for line in map(visible, lines[1:]):
         click.echo(re.sub(dim, lambda match: styled(match.group(), "dim"), line) if dim else line)
-
-
-def rule(columns: int) -> None:
-    """Print a thin line."""
-    say("─" * columns, "dim")
+    if closed:
+        say(rule, "dim")
 
 
 # ---- errors -------------------------------------------------------------------------------------
-_GUTTER = re.compile(r"^(\s*\d*\s*\|)(.*)$")
-
-
 def print_error(error: CnnSpecError) -> None:
     """Print an error to stderr, coloured where that is a terminal."""
-    if isinstance(error, SpecError):
-        print_diagnostics(error.diagnostics)
-        return
     placed = getattr(error, "diagnostic", None)
-    if placed is not None:
-        print_diagnostics([placed])
+    findings = [placed] if placed is not None else getattr(error, "diagnostics", None)
+    if findings:
+        print_diagnostics(findings)
         return
-    out = aside()
-    fits = terminal_width(stderr=True) or 10**6
-    head, *rest = str(error).split("\n")
-    for line in fold(f"error: {head}", fits, 7):
-        out.print(text(line, ("^error:", "bold red")))
-    for line in rest:
-        style = "green" if line.startswith("  fix:") else ""
-        for part in fold(line, fits, 12 if line.startswith(("  expected:", "  found:")) else 7):
-            out.print(text(part, ("^  fix:", "bold green"), ("(?<=^  fix:).*" if "fix:" in part[:6] else ".*", style)))
+    lines: list[str] = []
+    for line in f"error: {error}".split("\n"):
+        hang = 12 if line.startswith(("  expected:", "  found:")) else 7
+        lines += fold(line, terminal_width(stderr=True), hang)
+    for drawn in coloured(lines):
+        aside().print(drawn)
 
 
 def print_diagnostics(diagnostics: Sequence[Diagnostic]) -> None:
     """Print findings to stderr, a blank line between them, and how many there are when more than one."""
     out = aside()
-    fits = terminal_width(stderr=True)
     for i, d in enumerate(diagnostics):
         if i:
             out.print()
-        for line in diagnostic_lines(d, fits):
+        for line in coloured(d.render(terminal_width(stderr=True)).split("\n"), visible(str(d.span))):
             out.print(line)
     errors = sum(d.severity == "error" for d in diagnostics)
     if len(diagnostics) > 1 and errors:
@@ -204,27 +190,23 @@ def print_diagnostics(diagnostics: Sequence[Diagnostic]) -> None:
         out.print(text(some(errors, "error"), (".*", "bold")))
 
 
-def diagnostic_lines(d: Diagnostic, columns: int | None) -> list[Text]:
-    """Return a diagnostic's plain rendering with colours, folded to fit ``columns``."""
-    place = re.escape(visible(str(d.span))) + "$"
-    colour = "red" if d.severity == "error" else "yellow"
-    lines: list[Text] = []
-    style = ""  # of what goes on in the next line
-    for line in d.render(columns).split("\n"):
-        gutter = _GUTTER.match(line)
-        if not lines or line.startswith("  at "):
-            lines.append(text(line, (rf"^{d.severity}\[[^]]*\]:", f"bold {colour}"), (place, "cyan")))
-        elif gutter and not line.lstrip()[0].isdigit() and "^" in gutter[2]:
-            lines.append(text(line, (r"^\s*\|", "dim"), (r"\^+.*$", f"bold {colour}")))
-        elif gutter:
-            lines.append(text(line, (r"^\s*\d*\s*\|", "dim")))
-        elif line.startswith("  fix:"):
-            style = "green"
-            lines.append(text(line, (r"^  fix:", "bold green"), (r"(?<=fix:).*", style)))
-        else:
-            style = "dim" if line.startswith("  in ") else style
-            lines.append(text(line, (".*", style)))
-    return lines
+def coloured(lines: Iterable[str], place: str = "") -> Iterator[Text]:
+    """Yield the lines of an error with their colours: its kind, its ``place``, carets, the way there and the mend."""
+    colour, style = "red", ""  # of the kind and the carets; of a part that goes on in the next line
+    for line in lines:
+        if line.startswith("warning["):
+            colour = "yellow"
+        elif line.startswith(("  in ", "  fix:")):
+            style = "green" if line.startswith("  fix:") else "dim"
+        yield text(
+            line,
+            (".*", style),
+            (r"^(error|warning)(\[[^]]*\])?:", f"bold {colour}"),
+            (rf"{re.escape(place)}$", "cyan"),
+            (r"^\s*\d*\s*\|", "dim"),
+            (r"\^+.*$" if line.lstrip().startswith("|") else "$^", f"bold {colour}"),
+            ("^  fix:", "bold green"),
+        )
 
 
 # ---- live lines ---------------------------------------------------------------------------------
@@ -243,44 +225,38 @@ def in_notebook() -> bool:
 
 
 class LiveLine:
-    """The last line of the terminal, redrawn eight times a second from ``line()`` and gone in the end.
+    """The last line of the terminal, redrawn eight times a second from ``line(columns)`` and gone in the end.
 
     What is printed meanwhile through :func:`say` stands above one on stdout.
     """
 
-    standing: LiveLine | None = None  # the one on stdout
+    standing: Live | None = None  # the one on stdout
 
-    def __init__(self, line: Callable[[], str], *, stderr: bool = False) -> None:
+    def __init__(self, line: Callable[[int], str], *, stderr: bool = False) -> None:
         from rich.live import Live
 
-        self._line, self._stderr = line, stderr
-        self._console = console(stderr=True) if stderr else console()  # the very ones that say and note use
+        out = console(stderr=True) if stderr else console()  # the very ones that say and note use
+
+        def draw() -> Text:
+            drawn = text(line(out.width), ("━+", "cyan"), ("┄+", "dim"), (r"^epoch \S+", "bold"))
+            drawn.truncate(out.width, overflow="ellipsis")
+            drawn.no_wrap = True
+            return drawn
+
         self._live = Live(
-            console=self._console,
-            get_renderable=self._draw,
+            console=out,
+            get_renderable=draw,
             refresh_per_second=8,
             transient=True,
             redirect_stdout=not stderr,
             redirect_stderr=sys.stderr.isatty(),  # warnings of Python stand above the line, not in it
         )
-
-    def _draw(self) -> Text:
-        drawn = text(self._line(), ("━+", "cyan"), ("┄+", "dim"), (r"^epoch \S+", "bold"))
-        drawn.truncate(self._console.width, overflow="ellipsis")
-        drawn.no_wrap = True
-        return drawn
-
-    def start(self) -> None:
         self._live.start()
-        self._console.show_cursor(True)  # a process that is killed cannot show it again
-        if not self._stderr:
-            LiveLine.standing = self
+        out.show_cursor(True)  # a process that is killed cannot show it again
+        if not stderr:
+            LiveLine.standing = self._live
 
     def stop(self) -> None:
-        if LiveLine.standing is self:
+        if LiveLine.standing is self._live:
             LiveLine.standing = None
         self._live.stop()
-
-    def refresh(self) -> None:
-        """Draw the line as it is now: what is printed next leaves it standing."""
-        self._live.refresh()

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import click
 
-from ..text import columns, to_json
+from ..text import to_json
 from . import render
-from .target import open_target, set_option
+from .target import json_option, open_target, set_option
 
 
 @click.command(name="summary")
 @click.argument("target", metavar="SPEC|RUN", type=click.Path(path_type=Path))
 @set_option
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@json_option
 def command(target: Path, sets: tuple[str, ...], as_json: bool) -> None:
     """Show what each layer of SPEC makes, how many parameters it has and what it costs.
 
@@ -32,10 +32,8 @@ def command(target: Path, sets: tuple[str, ...], as_json: bool) -> None:
         return
     from ..model.summary_text import summary_table, summary_title, summary_totals
 
-    lines = summary_table(summary, render.width())
     render.say(summary_title(summary))
     render.say()
-    render.print_table(lines, dim=r" -(?= |$)")
-    render.rule(max(map(columns, lines)))
+    render.print_table(summary_table(summary, render.width()), dim=r" -(?= |$)", closed=True)
     for line in summary_totals(summary):
         render.say(line)

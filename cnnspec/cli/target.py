@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
 from ..errors import DataError, did_you_mean
 from ..options import DEFAULT, Options
+from ..text import listed
 
 if TYPE_CHECKING:
     from ..compiler import Compiler
@@ -23,35 +23,24 @@ if TYPE_CHECKING:
     from ..runtime.run_folder import RunFolder
     from ..runtime.trained import WeightsUsed
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def set_option(f: F) -> F:
-    """Add ``--set KEY=VALUE``."""
-    text = "Change a `param` or a setting: width=0.5, train.batch=32. May be repeated."
-    return click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help=text)(f)
-
-
-def threads_option(f: F) -> F:
-    """Add ``--threads N``."""
-    text = "Threads of the kernels; one for each core unless said."
-    return click.option("--threads", type=click.IntRange(1), metavar="N", help=text)(f)
-
-
-def exact_option(f: F) -> F:
-    """Add ``--exact``, handed to the command as ``options``."""
-    text = (
-        "Compute convolutions directly and in the order of the spec, without Winograd's algorithm, which is faster "
-        "and rounds a little more."
-    )
-    return click.option("--exact", "options", is_flag=True, callback=lambda _, __, on: Options(exact=on), help=text)(f)
-
-
-def weights_option(f: F) -> F:
-    """Add ``--weights FILE``."""
-    text = "Weights to use; those of the run unless said."
-    path: Any = click.Path(dir_okay=False, path_type=Path)
-    return click.option("--weights", type=path, metavar="FILE", help=text)(f)
+# the options that commands share; ``exact_option`` hands the command its ``options``
+set_option = click.option(
+    "--set", "sets", multiple=True, metavar="KEY=VALUE",
+    help="Change a `param` or a setting: width=0.5, train.batch=32. May be repeated.",
+)  # fmt: skip
+threads_option = click.option(
+    "--threads", type=click.IntRange(1), metavar="N", help="Threads of the kernels; one for each core unless said."
+)
+exact_option = click.option(
+    "--exact", "options", is_flag=True, callback=lambda _, __, on: Options(exact=on),
+    help="Compute convolutions directly and in the order of the spec, without Winograd's algorithm, which is faster "
+    "and rounds a little more.",
+)  # fmt: skip
+weights_option = click.option(
+    "--weights", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+    help="Weights to use; those of the run unless said.",
+)  # fmt: skip
+json_option = click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 
 
 def pairs(sets: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
@@ -63,12 +52,6 @@ def pairs(sets: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
             raise click.BadParameter(f"{text!r} is not KEY=VALUE, such as train.epochs=5", param_hint="'--set'")
         found.append((key.strip(), value.strip()))
     return tuple(found)
-
-
-def short_settings(epochs: int | None, batch: int | None, lr: float | None, seed: int | None) -> tuple[str, ...]:
-    """Return the settings behind the options ``--epochs``, ``--batch``, ``--lr`` and ``--seed``."""
-    named = (("train.epochs", epochs), ("train.batch", batch), ("train.optimizer.lr", lr), ("train.seed", seed))
-    return tuple(f"{key}={value}" for key, value in named if value is not None)
 
 
 @dataclass(frozen=True)
@@ -149,7 +132,7 @@ def open_target(path: Path, sets: tuple[str, ...] = (), options: Options = DEFAU
         weights = path if path.suffix == ".safetensors" else None
         if weights is not None and not weights.exists():
             there = sorted(p.name for p in weights.parent.glob("*.safetensors"))
-            hint = f"here are: {', '.join(there[:8])}" if there else runs_hint(weights.parent)
+            hint = f"here are: {listed(there)}" if there else runs_hint(weights.parent)
             raise DataError("the file does not exist", path=path, hint=hint)
         run = open_run_folder(path.parent if weights else path)
         return Target(run.compiler(changes, options), run, weights)

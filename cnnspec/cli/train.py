@@ -13,11 +13,14 @@ from ..options import Options
 from ..text import duration, percent, to_json
 from . import render
 from .expects import Verdict, print_verdicts, verdicts
-from .target import exact_option, no_run, open_target, set_option, short_settings, threads_option
+from .target import exact_option, no_run, open_target, set_option, threads_option
 
 if TYPE_CHECKING:
     from ..model.model import Model
     from ..runtime.events import TrainResult
+
+# options that stand for a setting, in the order in which they are made
+SHORT = {"epochs": "train.epochs", "batch": "train.batch", "lr": "train.optimizer.lr", "seed": "train.seed"}
 
 
 @click.command(name="train")
@@ -39,16 +42,13 @@ def command(
     target: Path,
     sets: tuple[str, ...],
     resume: bool,
-    epochs: int | None,
-    batch: int | None,
-    lr: float | None,
-    seed: int | None,
     steps: int | None,
     out: Path,
     threads: int | None,
     options: Options,
     quiet: bool,
     as_json: bool,
+    **shorts: float | None,
 ) -> int:
     """Train the net of SPEC as its `train` section says.
 
@@ -63,18 +63,18 @@ def command(
     """
     from .progress import CompileView, TrainingView
 
-    if lr is not None and not math.isfinite(lr):
-        raise click.BadParameter(f"{lr} is not a finite number.", param_hint="'--lr'")
-    for name, value in (("--batch", batch), ("--lr", lr), ("--seed", seed)):
-        if resume and value is not None:
-            raise click.UsageError(f"{name} cannot change when a run goes on")
-    opened = open_target(target, (*sets, *short_settings(epochs, batch, lr, seed)), options)
+    if not math.isfinite(shorts["lr"] or 0):
+        raise click.BadParameter(f"{shorts['lr']} is not a finite number.", param_hint="'--lr'")
+    for name in ("batch", "lr", "seed"):
+        if resume and shorts[name] is not None:
+            raise click.UsageError(f"--{name} cannot change when a run goes on")
+    changes = [f"{path}={shorts[name]}" for name, path in SHORT.items() if shorts[name] is not None]
+    opened = open_target(target, (*sets, *changes), options)
     if resume and opened.run is None:
         raise no_run(target, "--resume goes on with a run folder")
     if resume and opened.run is not None and options.exact and not opened.run.exact:
         raise click.UsageError("--exact cannot change when a run goes on; it began without")
     from ..runtime.train import train
-    from . import render
 
     render.print_diagnostics(opened.model.warnings)
     with TrainingView(quiet=quiet or as_json, aside=CompileView(watched=quiet)) as view:
@@ -93,11 +93,7 @@ def command(
         if not quiet:
             render.say()
         print_result(result, opened.model)
-    if result.signal:
-        return 128 + result.signal
-    if not result.ok:
-        return 1
-    return 0
+    return 128 + result.signal if result.signal else 0 if result.ok else 1
 
 
 def as_dict(result: TrainResult, model: Model) -> dict[str, object]:
