@@ -36,7 +36,7 @@ READERS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "idx folder": ("images", as_idx_folder),
     "manifest": ("manifest.json", lambda path: RunFolder(path.parent).manifest),
     "metrics": ("metrics.jsonl", lambda path: RunFolder(path.parent).history()),
-    "checkpoint": ("last.safetensors", load_checkpoint),
+    "checkpoint": ("last.safetensors", lambda path: load_checkpoint(path, MODEL)),
     "weights": ("w.safetensors", lambda path: load_weights(path, MODEL)),
 }
 
@@ -65,7 +65,7 @@ def test_a_pipe_beside_a_damaged_checkpoint_is_not_offered(tmp_path: Path) -> No
     (tmp_path / "best.safetensors").write_bytes(b"\x10")
     os.mkfifo(tmp_path / "last.safetensors")
     with pytest.raises(DataError) as caught:
-        load_checkpoint(tmp_path / "best.safetensors")
+        load_checkpoint(tmp_path / "best.safetensors", MODEL)
     assert "last.safetensors" not in caught.value.hint
 
 

@@ -30,11 +30,9 @@ STEPS = "steps"  # the optimizer's count
 class Checkpoint:
     """The content of a file: arrays by name, and the progress where training may go on from it."""
 
-    path: Path
     parameters: dict[str, np.ndarray]
     optimizer: dict[str, np.ndarray]
     progress: Progress | None
-    net: tuple[str, ...]  # identity.net_lines of the spec it belongs to
 
 
 def save_checkpoint(
@@ -73,8 +71,8 @@ def save_checkpoint(
     write_tensors(Path(path), tensors, content)
 
 
-def load_checkpoint(path: Path | str, model: Model | None = None) -> Checkpoint:
-    """Read a file of :func:`save_checkpoint` and, with a model, check that it belongs to that net.
+def load_checkpoint(path: Path | str, model: Model) -> Checkpoint:
+    """Read a file of :func:`save_checkpoint` that belongs to the net of a model.
 
     Raises
     ------
@@ -92,33 +90,29 @@ def load_checkpoint(path: Path | str, model: Model | None = None) -> Checkpoint:
             expected=f"an entry {KEY!r}",
             found=", ".join(metadata) or "no metadata",
         )
-    net = _net_of(path, content)
-    if model is not None:
-        _check_net(path, net, model)
-    parameters = {name: value for name, value in tensors.items() if not name.startswith(_OPTIMIZER)}
+    _check_net(path, content, model)
+    parameters = _parameters(path, tensors, model)
     optimizer = {name[len(_OPTIMIZER) :]: value for name, value in tensors.items() if name.startswith(_OPTIMIZER)}
-    if model is not None:
-        check_parameters(path, parameters, model)
-        parameters = {name: _float32(path, name, value) for name, value in parameters.items()}
-        optimizer = {
-            name: _count(path, name, value) if name == STEPS else _float32(path, name, value)
-            for name, value in optimizer.items()
-        }
+    for name, value in optimizer.items():
+        optimizer[name] = (_count if name == STEPS else _float32)(path, name, value)
     state = content.get("progress")
-    progress = progress_of(path, state) if state is not None else None
-    return Checkpoint(path, parameters, optimizer, progress, net)
+    return Checkpoint(parameters, optimizer, progress_of(path, state) if state is not None else None)
 
 
-def load_weights(path: Path | str, model: Model, *, any_net: bool = False) -> dict[str, np.ndarray]:
+def load_weights(path: Path | str, model: Model) -> dict[str, np.ndarray]:
     """Return the parameters of a checkpoint, of bare weights, or of another tool's safetensors file.
 
     Names and shapes must fit. A file of cnnspec must also be of the very same net, since equal shapes with
-    another activation would compute nonsense; ``any_net`` waives that.
+    another activation would compute nonsense.
     """
     path = Path(path)
     tensors, content, _ = read_tensors(path)
-    if content is not None and not any_net:
-        _check_net(path, _net_of(path, content), model)
+    if content is not None:
+        _check_net(path, content, model)
+    return _parameters(path, tensors, model)
+
+
+def _parameters(path: Path, tensors: Mapping[str, np.ndarray], model: Model) -> dict[str, np.ndarray]:
     parameters = {name: value for name, value in tensors.items() if not name.startswith(_OPTIMIZER)}
     check_parameters(path, parameters, model)
     return {name: _float32(path, name, parameters[name]) for name in model.params}
@@ -193,8 +187,8 @@ def _net_of(path: Path, content: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _check_net(path: Path, net: tuple[str, ...], model: Model) -> None:
-    wanted = net_lines(model)
+def _check_net(path: Path, content: Mapping[str, Any], model: Model) -> None:
+    net, wanted = _net_of(path, content), net_lines(model)
     if net == wanted:
         return
     no_more = "no further layer"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from cnnspec.model.model import Layer, Model
 from cnnspec.model.settings import SGD, DataSettings, Digits, TrainSettings
 from cnnspec.ops.linear import Dense
 from cnnspec.ops.reshape import Flatten
+from cnnspec.options import Options
+from cnnspec.runtime.checkpoint import Progress, save_checkpoint
 from cnnspec.runtime.initialize import initial
 from cnnspec.source import Source, Span
 
@@ -123,3 +126,16 @@ class FakeNetwork:
 
     def load_optimizer_state(self, values: dict[str, np.ndarray]) -> None:
         self.velocity = {name: np.array(v) for name, v in values.items()}
+
+
+def parameters(model: Model, seed: int = 1) -> dict[str, np.ndarray]:
+    return FakeNetwork(Compiler.of(model, Options(batch=1)), seed=seed).parameters()
+
+
+def saved(tmp_path: Path, model: Model, name: str = "last.safetensors") -> Path:
+    """Write a checkpoint in the midst of a training, and return its path."""
+    path = tmp_path / name
+    network = FakeNetwork(Compiler.of(model, Options(batch=1)), seed=1)
+    progress = Progress(seed=1, epoch=3, step=7, loss_sum=0.1 + 0.2, history=[{"train.loss": 1 / 3}])
+    save_checkpoint(path, model, network.parameters(), network.optimizer_state(), progress)
+    return path

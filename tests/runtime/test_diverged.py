@@ -79,7 +79,7 @@ def test_what_is_not_finite_never_replaces_a_good_checkpoint(tmp_path, spoil, na
     assert named in str(error) and "epoch 2, step 3 of 3" in str(error) and "digits.cnn:3:1" in str(error)
     folder = open_run_folder(error.checkpoint.parent)
     for file in (folder.last, folder.best):
-        kept = load_checkpoint(file)
+        kept = load_checkpoint(file, digits_model())
         assert not_finite(kept.parameters, kept.optimizer) is None
     assert len(folder.history()) == 1
 
@@ -93,7 +93,7 @@ def test_a_checkpoint_that_is_not_finite_is_not_gone_on_with(tmp_path):
     model = digits_model(SETTINGS, VAL)
     stopped = train(model, out=tmp_path, make_network=FakeNetwork, stop_after_steps=4)
     file = open_run_folder(stopped.folder).last
-    kept = load_checkpoint(file)
+    kept = load_checkpoint(file, model)
     kept.parameters["dense1.bias"][2] = np.nan
     save_checkpoint(file, model, kept.parameters, kept.optimizer, kept.progress)
     with pytest.raises(DataError, match="not finite") as caught:
@@ -123,7 +123,7 @@ def test_finite_weights_that_overflow_every_output_are_no_good_checkpoint(tmp_pa
     assert not folder.best.exists() and folder.history() == []
     data = open_data(model.data, model.input_shape, 10)
     network = Network(Compiler.of(model, Options(batch=64)))
-    network.load_parameters(load_checkpoint(folder.last).parameters)
+    network.load_parameters(load_checkpoint(folder.last, model).parameters)
     assert np.isfinite(evaluate(network, data.train, 64).loss)
 
 

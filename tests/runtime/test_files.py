@@ -158,3 +158,26 @@ def test_no_file_takes_the_place_of_a_pipe_or_a_device(
     assert caught.value.found == "a named pipe"
     assert stat.S_ISFIFO(path.stat().st_mode)
     assert len(list(tmp_path.iterdir())) == 1 + linked
+
+
+LIMITED = """
+import resource, signal, sys
+from pathlib import Path
+from cnnspec.errors import MachineError
+from cnnspec.runtime.files import write_atomically
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+try:
+    write_atomically(Path(sys.argv[1]), b"new" * 100_000)
+except MachineError as error:
+    print(error.message)
+"""
+
+
+def test_a_write_that_the_system_really_refuses(tmp_path):
+    """A limit on the file size stops the write half way, as a full disk does."""
+    path = tmp_path / "last.safetensors"
+    path.write_bytes(b"old")
+    done = subprocess.run([sys.executable, "-c", LIMITED, str(path)], capture_output=True, text=True, check=True)
+    assert "disk is full" in done.stdout
+    assert path.read_bytes() == b"old" and len(list(tmp_path.iterdir())) == 1

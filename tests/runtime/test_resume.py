@@ -36,7 +36,7 @@ def run(out: Path | None = None, *, network=FakeNetwork, **more):
 
 def rewrite(file: Path, **changes):
     """Write a checkpoint anew with another progress, as a program may that knows the format."""
-    kept = load_checkpoint(file)
+    kept = load_checkpoint(file, MODEL)
     save_checkpoint(file, MODEL, kept.parameters, kept.optimizer, dataclasses.replace(kept.progress, **changes))
 
 

@@ -73,9 +73,9 @@ def alone(model, tmp_path_factory):
 def everything(result):
     """All that a run leaves behind: last and best weights, optimizer state, history without the clock."""
     folder = open_run_folder(result.folder)
-    last = load_checkpoint(folder.last)
+    last = load_checkpoint(folder.last, result.network.model)
     arrays = {**last.parameters, **{f"optimizer/{k}": v for k, v in last.optimizer.items()}}
-    arrays.update({f"best/{k}": v for k, v in load_checkpoint(folder.best).parameters.items()})
+    arrays.update({f"best/{k}": v for k, v in load_checkpoint(folder.best, result.network.model).parameters.items()})
     rows = [{k: v for k, v in row.items() if k != "seconds"} for row in folder.history()]
     return arrays, (rows, result.best, result.test)
 
@@ -110,17 +110,17 @@ def test_killed_and_resumed_gives_the_same_bits(model, alone, tmp_path):
     assert done.returncode == -signal.SIGKILL
     folder = next((tmp_path / "runs").iterdir())
     assert not [p for p in os.listdir(folder) if p.endswith(".part")]
-    assert load_checkpoint(folder / "last.safetensors").progress.step == 39 - 27
+    assert load_checkpoint(folder / "last.safetensors", model).progress.step == 39 - 27
     assert_same(train(model, resume=folder), alone)
 
 
 def test_an_absurd_rate_names_a_layer_and_its_line(tmp_path):
     text = SPEC.replace("lr=0.1", "lr=1e30").replace("warmup 1 -> cosine", "constant").replace("-> bn ", "")
     with pytest.raises(TrainingDiverged) as caught:
-        train(Compiler.from_text(text, name="wild.cnn").model, out=tmp_path)
+        train(model := Compiler.from_text(text, name="wild.cnn").model, out=tmp_path)
     error = caught.value
     assert error.layer is not None and "wild.cnn:" in str(error)
-    kept = load_checkpoint(error.checkpoint)
+    kept = load_checkpoint(error.checkpoint, model)
     assert all(np.isfinite(v).all() for v in kept.parameters.values())
 
 
