@@ -149,10 +149,7 @@ def parse_json(text: str) -> Any:
 def named_path(base: Path, named: str) -> Path:
     """Return a path that a spec names, from a base folder; ``~`` and ``~user`` are filled in.
 
-    Raises
-    ------
-    DataError
-        When there is no such user.
+    DataError when there is no such user.
     """
     try:
         return base / Path(named).expanduser()

@@ -12,7 +12,7 @@ import math
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -47,10 +47,7 @@ class Archive:
         self._zip = zipped
         self._members = {i.filename.removesuffix(".npy"): i for i in zipped.infolist() if i.filename.endswith(".npy")}
         self._left = limits.IN_MEMORY_NBYTES
-
-    @property
-    def names(self) -> Sequence[str]:
-        return tuple(self._members)
+        self.names = tuple(self._members)
 
     def read(self, name: str) -> np.ndarray:
         """Return one array. All that is not mapped has IN_MEMORY_NBYTES together.

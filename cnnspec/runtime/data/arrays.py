@@ -46,10 +46,10 @@ class Part:
 def dataset_of_parts(
     name: str,
     parts: Mapping[str, Part],
-    *,
     input_shape: Shape,
     classes: int | None,
     normalize: Normalize | None,
+    *,
     trained: PixelScale | None = None,
     first: int = 0,
     from_one: str = "",
@@ -148,24 +148,15 @@ def dataset_of_arrays(
     x : pixels [N, H, W, C], or [N, H, W] where C is 1; bytes are divided by 255, floats are used as they are.
         :func:`as_pixels` states the rule.
     y : integers [N] or [N, 1], classes counted from 0; or floats [N, F], targets for ``loss mse``.
-    classes : number of classes; one more than the largest label when None.
     validation, test : (x, y) of these splits; where one of the two is None, there is no such split.
     val : share of x that is held out for validation where ``validation`` is not given.
-    normalize : as the spec's ``normalize``.
     seed : fixes which samples are held out.
-    trained : the scale of the pixels that the net was trained on, where this is data to measure it on.
-
-    Raises
-    ------
-    DataError
-        When shapes, dtypes, lengths, labels or values do not fit.
+    classes, normalize, trained : as :func:`dataset_of_parts` takes them, which also says what is a DataError.
     """
     parts = {
         key: Part(*pair, *(("x", "y") if trained is not None else (f"x_{key}", f"y_{key}")))
         for key, pair in (("train", (x, y)), ("val", validation), ("test", test))
         if pair and all(half is not None for half in pair)
     }
-    data = dataset_of_parts(
-        "arrays", parts, input_shape=input_shape, classes=classes, normalize=normalize, trained=trained
-    )
+    data = dataset_of_parts("arrays", parts, input_shape, classes, normalize, trained=trained)
     return with_validation(data, val, seed)

@@ -121,7 +121,7 @@ def read_picture(path: Path, input_shape: Shape, decoding: Decoding) -> Picture:
         unused = image.mode in ("LA", "RGBA") and _extrema(image)[-1][1] == 0  # nothing would be seen
         if image.has_transparency_data and not unused:
             clear = image
-            image = in_bands(image, mode, lambda band: _on_ground(band, decoding.ground).convert(mode))
+            image = _on_ground(image, decoding.ground, mode)
         elif image.mode != mode:
             image = in_bands(image, mode, lambda band: band.convert(mode))
         if ";16" in raw and not kind and max(high for _, high in _extrema(image)) < 64:
@@ -129,8 +129,10 @@ def read_picture(path: Path, input_shape: Shape, decoding: Decoding) -> Picture:
         pixels = _resized(image, input_shape, decoding.resize)
         if decoding.resize == "crop" and _kept(image.size, input_shape) < _SUSPECT:
             remarks.append("cropped")
-        if pixels[..., 0].size > 1 and (pixels == pixels[:1, :1]).all():
-            remarks.append(_why_blank(clear, input_shape, decoding))
+        if pixels[..., 0].size > 1 and _is_plain(pixels):
+            other = "black" if decoding.ground == "white" else "white"  # may show what is on it
+            hidden = clear and not _is_plain(_resized(_on_ground(clear, other, mode), input_shape, decoding.resize))
+            remarks.append(f"on-{decoding.ground}" if hidden else "blank")
         if opened.format in WITH_FRAMES and _has_more(opened):
             remarks.append("frames")
     return Picture(pixels, kind, high, tuple(remarks))
@@ -249,10 +251,14 @@ def _has_more(opened: Image.Image) -> bool:
 
 
 # ---- colours ------------------------------------------------------------------------------------
-def _on_ground(band: Image.Image, ground: str) -> Image.Image:
+def _on_ground(image: Image.Image, ground: str, mode: str) -> Image.Image:
     pillow = _pillow()
-    shade = (255 if ground == "white" else 0,) * 3
-    return pillow.alpha_composite(pillow.new("RGBA", band.size, (*shade, 255)), band.convert("RGBA"))
+
+    def convert(band: Image.Image) -> Image.Image:
+        behind = pillow.new("RGBA", band.size, ground)
+        return pillow.alpha_composite(behind, band.convert("RGBA")).convert(mode)
+
+    return in_bands(image, mode, convert)
 
 
 def _extrema(image: Image.Image) -> list[tuple[int, int]]:
@@ -260,15 +266,8 @@ def _extrema(image: Image.Image) -> list[tuple[int, int]]:
     return [found] if image.mode == "L" else list(found)
 
 
-def _why_blank(clear: Image.Image | None, input_shape: Shape, decoding: Decoding) -> str:
-    """Return the remark for a picture that is read as one colour: the other ground may show what is on it."""
-    if clear is None:
-        return "blank"
-    mode = "L" if input_shape[-1] == 1 else "RGB"
-    ground = "black" if decoding.ground == "white" else "white"
-    other = in_bands(clear, mode, lambda band: _on_ground(band, ground).convert(mode))
-    pixels = _resized(other, input_shape, decoding.resize)
-    return "blank" if (pixels == pixels[:1, :1]).all() else f"on-{decoding.ground}"
+def _is_plain(pixels: np.ndarray) -> bool:
+    return bool((pixels == pixels[:1, :1]).all())
 
 
 # ---- sizes --------------------------------------------------------------------------------------

@@ -61,10 +61,7 @@ def as_labels(y: Any, n: int, *, path: object = None, field: str = "y", images: 
 def count_classes(labels: np.ndarray, first: int = 0, *, path: object = None, field: str = "y") -> int:
     """Return how many classes integer labels [N] count from ``first``, where no spec says it; at least 1.
 
-    Raises
-    ------
-    DataError
-        When that would be more classes than anybody has.
+    DataError when that would be more classes than anybody has.
     """
     largest = int(labels.max()) - first if len(labels) else 0
     if largest >= MOST_CLASSES:

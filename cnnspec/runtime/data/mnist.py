@@ -139,9 +139,9 @@ def _open(
     return dataset_of_parts(
         name,
         parts,
-        input_shape=input_shape,
-        classes=classes,
-        normalize=settings.normalize,
+        input_shape,
+        classes,
+        settings.normalize,
         first=getattr(settings.source, "first", 0),
         from_one=FROM_ONE,
         notes=notes,

@@ -28,11 +28,7 @@ _WHOLE = (("x", "images", "data"), ("y", "labels", "label", "targets", "target")
 def open_npz(settings: DataSettings, input_shape: Shape, classes: int | None, base: Path) -> Dataset:
     """Open an .npz file of x_train and y_train, perhaps of x_val, y_val, x_test and y_test too.
 
-    Raises
-    ------
-    DataError
-        When the file is missing or damaged, an array is absent, has a wrong dtype or shape, holds a value
-        that is not finite, or a label is out of range.
+    DataError when the file is missing or damaged, and as :func:`choose_arrays` and :func:`dataset_of_parts`.
     """
     path = named_path(base, settings.source.path)
     with open_archive(path, "data: source npz") as archive:
@@ -49,14 +45,7 @@ def open_npz(settings: DataSettings, input_shape: Shape, classes: int | None, ba
         )
     if "test" not in parts:
         notes.append(f"{path} holds no x_test; nothing will be tested")
-    return dataset_of_parts(
-        path.stem,
-        parts,
-        input_shape=input_shape,
-        classes=classes,
-        normalize=settings.normalize,
-        notes=notes,
-    )
+    return dataset_of_parts(path.stem, parts, input_shape, classes, settings.normalize, notes=notes)
 
 
 def choose_arrays(names: Sequence[str], path: Path) -> dict[str, tuple[str, str]]:

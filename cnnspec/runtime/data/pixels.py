@@ -287,10 +287,7 @@ def check_finite(values: np.ndarray, path: object, field: str) -> None:
 def to_array(values: Any, path: object, field: str) -> np.ndarray:
     """Return what numpy makes of an array, of nested lists or of another library's array.
 
-    Raises
-    ------
-    DataError
-        When it makes nothing of them, or would show values that are masked.
+    DataError when it makes nothing of them, or would show values that are masked.
     """
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
         place = [int(p) for p in np.argwhere(np.ma.getmaskarray(values))[0]]

@@ -43,9 +43,9 @@ def open_csv(settings: DataSettings, input_shape: Shape, classes: int | None, ba
     """
     source = settings.source
     parts = {}
-    for part, name in (("train", source.path), ("val", source.val), ("test", source.test)):
-        if name:
-            path = named_path(base, name)
+    for part, named in (("train", source.path), ("val", source.val), ("test", source.test)):
+        if named:
+            path = named_path(base, named)
             pixels, labels, column = read_table(path, math.prod(input_shape), source.label)
             if not source.label and classes:
                 _check_side(pixels, labels, range(source.first, source.first + classes), path, column)
@@ -56,15 +56,9 @@ def open_csv(settings: DataSettings, input_shape: Shape, classes: int | None, ba
         notes.append('no table to test on is named (test="FILE" behind the path); nothing will be tested')
     if not source.transpose and "emnist" in source.path.lower():
         notes.append(STORED_BY_COLUMN)
+    name = Path(source.path).stem
     return dataset_of_parts(
-        Path(source.path).stem,
-        parts,
-        input_shape=input_shape,
-        classes=classes,
-        normalize=settings.normalize,
-        first=source.first,
-        from_one=FROM_ONE,
-        notes=notes,
+        name, parts, input_shape, classes, settings.normalize, first=source.first, from_one=FROM_ONE, notes=notes
     )
 
 
