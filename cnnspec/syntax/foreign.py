@@ -36,12 +36,10 @@ class Line:
         """Return the next positional argument, or that of the first of these keys."""
         if self.positional:
             return self.positional.pop(0)
-        for name in names:
-            if name in self.keys:
-                return self.keys.pop(name)
-        if default is _MISSING:
+        value = self.key(*names, default=default)
+        if value is _MISSING:
             raise ValueError(names)
-        return default
+        return value
 
     def key(self, *names: str, default: Any = None) -> Any:
         for name in names:
@@ -72,13 +70,10 @@ def translate(call: str) -> tuple[str, bool, tuple[str, ...]] | None:
         if not isinstance(tree, python.Call):
             return None
         line = _read(tree)
-        rule = _RULES.get(line.name)
-        if rule is None:
-            return None
-        written = rule(line)
-    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+        written = _RULES[line.name](line)
+    except (ValueError, LookupError, SyntaxError, TypeError, RecursionError, MemoryError):
         return None
-    if written is None or line.positional:
+    if not written or line.positional:
         return None
     return written, line.exact and not line.keys, tuple(line.keys)
 
@@ -118,26 +113,19 @@ def _short(value: Any) -> str:
     return rows if rows == columns else f"{rows}x{columns}"
 
 
-def _one(value: Any) -> bool:
-    return _short(value) == "1"
+def _keyed(key: str, value: object, default: object) -> str:
+    """Return `` stride=2``, or nothing for the value that the language takes anyway."""
+    return "" if value == default else f" {key}={value}"
 
 
 def _activation(line: Line) -> str:
     name = line.key("activation")
-    if name in (None, "linear"):
-        return ""
-    return f" -> {_ACTIVATIONS[name]}" if name in _ACTIVATIONS else _no()
+    return "" if name in (None, "linear") else f" -> {_ACTIVATIONS[name]}"
 
 
-def _no() -> Any:
-    raise ValueError
-
-
-def _keras_pad(line: Line, *, default: str = "pad=none") -> str:
+def _keras_pad(line: Line) -> str:
     padding = line.key("padding", default="valid")
-    if padding not in ("valid", "same"):
-        raise ValueError
-    return "pad=same" if padding == "same" else default
+    return {"valid": "none", "same": "same"}[padding]
 
 
 def _bias(line: Line, name: str) -> str:
@@ -155,61 +143,51 @@ def _opening(line: Line) -> str:
 
 def _keras_conv(line: Line) -> str:
     filters, size = _whole(line.take("filters")), _size(line.take("kernel_size"))
-    stride = line.take("strides", default=1)
-    pad = _keras_pad(line)
-    line.exact = _one(stride) or pad == "pad=none"  # `same` pads the other side there
-    text = f"{_opening(line)}conv {filters} {size}"
-    text += "" if _one(stride) else f" stride={_short(stride)}"
-    text += "" if pad == "pad=same" else f" {pad}"
-    dilation = line.key("dilation_rate", default=1)
-    text += "" if _one(dilation) else f" dilation={_short(dilation)}"
-    groups = _whole(line.key("groups", default=1))
-    text += "" if groups == 1 else f" groups={groups}"
+    text = _keras_window(line, f"{_opening(line)}conv {filters} {size}", line.take("strides", default=1))
+    text += _keyed("dilation", _short(line.key("dilation_rate", default=1)), "1")
+    text += _keyed("groups", _whole(line.key("groups", default=1)), 1)
     return text + _bias(line, "use_bias") + _activation(line)
 
 
 def _keras_depthwise(line: Line) -> str:
-    size, stride = _size(line.take("kernel_size")), line.key("strides", default=1)
-    pad = _keras_pad(line)
-    line.exact = _one(stride) or pad == "pad=none"
-    text = f"depthwise {size}" + ("" if _one(stride) else f" stride={_short(stride)}")
-    text += "" if pad == "pad=same" else f" {pad}"
+    size = _size(line.take("kernel_size"))
+    text = _keras_window(line, f"depthwise {size}", line.key("strides", default=1))
     return text + _bias(line, "use_bias") + _activation(line)
+
+
+def _keras_window(line: Line, text: str, strides: Any) -> str:
+    """Return a call with its stride and its padding, which with a stride stands at the other side there."""
+    stride, pad = _short(strides), _keras_pad(line)
+    line.exact = stride == "1" or pad == "none"
+    return text + _keyed("stride", stride, "1") + _keyed("pad", pad, "same")
 
 
 def _torch_conv(line: Line) -> str:
     line.take("in_channels")
-    filters, kernel = _whole(line.take("out_channels")), line.take("kernel_size")
-    stride = line.take("stride", default=1)
+    text = f"conv {_whole(line.take('out_channels'))} {_size(line.take('kernel_size'))}"
+    text += _keyed("stride", _short(line.take("stride", default=1)), "1")
     padding = line.take("padding", default=0)
-    dilation = line.take("dilation", default=1)
-    groups = _whole(line.take("groups", default=1))
-    text = f"conv {filters} {_size(kernel)}" + ("" if _one(stride) else f" stride={_short(stride)}")
-    if padding != "same":
-        pad = "0" if padding == "valid" else _short(padding)
-        text += " pad=none" if pad == "0" else f" pad={pad}"
-    text += "" if _one(dilation) else f" dilation={_short(dilation)}"
-    text += "" if groups == 1 else f" groups={groups}"
+    pad = padding if padding in ("same", "valid") else _short(padding)
+    text += _keyed("pad", {"valid": "none", "0": "none"}.get(pad, pad), "same")
+    text += _keyed("dilation", _short(line.take("dilation", default=1)), "1")
+    text += _keyed("groups", _whole(line.take("groups", default=1)), 1)
     return text + _bias(line, "bias")
 
 
-def _pool(kind: str) -> Callable[[Line], str]:
-    def rule(line: Line) -> str:
-        torch = line.name.endswith("2d")
-        size = line.take("kernel_size") if torch else line.take("pool_size", default=2)
-        stride = line.take("stride", "strides", default=None)
-        text = f"{kind} {_short(size)}"
-        text += "" if stride is None or _short(stride) == _short(size) else f" stride={_short(stride)}"
-        if not torch:
-            pad = _keras_pad(line, default="")
-            line.exact = not pad
-            return f"{text} {pad}".rstrip()
-        padding = _short(line.take("padding", default=0))
-        if padding != "0" and kind == "avgpool":  # zeros count there
-            raise ValueError
-        return text if padding == "0" else f"{text} pad={padding}"
-
-    return rule
+def _pool(line: Line) -> str:
+    kind = "maxpool" if line.name.startswith("Max") else "avgpool"
+    torch = line.name.endswith("2d")
+    size = _short(line.take("kernel_size") if torch else line.take("pool_size", default=2))
+    stride = line.take("stride", "strides", default=None)
+    text = f"{kind} {size}" + ("" if stride is None else _keyed("stride", _short(stride), size))
+    if not torch:
+        pad = _keras_pad(line)
+        line.exact = pad == "none"
+        return text + _keyed("pad", pad, "none")
+    padding = _short(line.take("padding", default=0))
+    if padding != "0" and kind == "avgpool":  # zeros count there
+        raise ValueError
+    return text + _keyed("pad", padding, "0")
 
 
 def _dense(line: Line) -> str:
@@ -223,7 +201,7 @@ def _dense(line: Line) -> str:
 
 def _global(line: Line) -> str:
     if line.name.startswith("Adaptive"):
-        return "avgpool global" if _short(line.take("output_size")) == "1" else _no()
+        return "avgpool global" if _short(line.take("output_size")) == "1" else ""
     return "avgpool global" if line.key("keepdims", default=False) else "avgpool global -> flatten"
 
 
@@ -250,18 +228,16 @@ def _gelu(line: Line) -> str:
     approximate = line.key("approximate", default="none")
     if approximate not in ("none", "tanh"):
         raise ValueError
-    return "gelu approximate=tanh" if approximate == "tanh" else "gelu"
+    return "gelu" + _keyed("approximate", approximate, "none")
 
 
-def _plain(text: str) -> Callable[[Line], str]:
-    def rule(line: Line) -> str:
-        if line.prefix == "F":  # F.relu(x)
-            line.take("input", default="")
-        line.key("inplace", "dim", "axis", default=None)
-        line.key("name")
-        return text
-
-    return rule
+def _plain(line: Line) -> str:
+    """Return a layer of the same name that takes nothing."""
+    if line.prefix == "F":  # F.relu(x)
+        line.take("input", default="")
+    line.key("inplace", "dim", "axis")
+    line.key("name")
+    return line.name.lower()
 
 
 def _input(line: Line) -> str:
@@ -276,7 +252,7 @@ def _input(line: Line) -> str:
 
 def _named_activation(line: Line) -> str:
     line.keys["activation"] = line.take("activation")
-    return _activation(line).removeprefix(" -> ") or _no()
+    return _activation(line).removeprefix(" -> ")
 
 
 def _dropout(line: Line) -> str:
@@ -286,42 +262,22 @@ def _dropout(line: Line) -> str:
 
 
 _RULES: Mapping[str, Callable[[Line], str]] = {
-    "Conv2D": _keras_conv,
-    "Convolution2D": _keras_conv,
-    "Conv2d": _torch_conv,
-    "DepthwiseConv2D": _keras_depthwise,
-    "MaxPool2d": _pool("maxpool"),
-    "MaxPool2D": _pool("maxpool"),
-    "MaxPooling2D": _pool("maxpool"),
-    "AvgPool2d": _pool("avgpool"),
-    "AvgPool2D": _pool("avgpool"),
-    "AveragePooling2D": _pool("avgpool"),
-    "AdaptiveAvgPool2d": _global,
-    "GlobalAveragePooling2D": _global,
-    "GlobalAvgPool2D": _global,
-    "Dense": _dense,
-    "Linear": _dense,
-    "LazyLinear": _dense,
-    "BatchNormalization": _batch_norm,
-    "BatchNorm2d": _batch_norm,
-    "BatchNorm1d": _batch_norm,
-    "LeakyReLU": _leaky,
-    "ReLU": _plain("relu"),
-    "ReLU6": _plain("relu6"),
-    "ELU": _elu,
-    "GELU": _gelu,
-    "SiLU": _plain("silu"),
-    "Hardsigmoid": _plain("hardsigmoid"),
-    "Hardswish": _plain("hardswish"),
-    "Tanh": _plain("tanh"),
-    "Sigmoid": _plain("sigmoid"),
-    "Softmax": _plain("softmax"),
-    "relu": _plain("relu"),
-    "silu": _plain("silu"),
-    "hardswish": _plain("hardswish"),
-    "Activation": _named_activation,
-    "Dropout": _dropout,
-    "Flatten": _plain("flatten"),
-    "Input": _input,
-    "InputLayer": _input,
+    name: rule
+    for names, rule in (
+        ("Conv2D Convolution2D", _keras_conv),
+        ("Conv2d", _torch_conv),
+        ("DepthwiseConv2D", _keras_depthwise),
+        ("MaxPool2d MaxPool2D MaxPooling2D AvgPool2d AvgPool2D AveragePooling2D", _pool),
+        ("AdaptiveAvgPool2d GlobalAveragePooling2D GlobalAvgPool2D", _global),
+        ("Dense Linear LazyLinear", _dense),
+        ("BatchNormalization BatchNorm2d BatchNorm1d", _batch_norm),
+        ("LeakyReLU", _leaky),
+        ("ELU", _elu),
+        ("GELU", _gelu),
+        ("ReLU ReLU6 SiLU Hardsigmoid Hardswish Tanh Sigmoid Softmax relu silu hardswish Flatten", _plain),
+        ("Activation", _named_activation),
+        ("Dropout", _dropout),
+        ("Input InputLayer", _input),
+    )
+    for name in names.split()
 }
