@@ -70,13 +70,11 @@ def _calls(body: ast.Body | ast.Table, blocks: Mapping[str, ast.Block]) -> Itera
                     yield from _calls(clause.body, blocks)
 
 
-def walk_uncalled(expander: Expander, names: NameScope) -> None:
+def walk_uncalled(expander: Expander) -> None:
     """Walk the blocks that nobody calls, so that their words are judged too; shapes stay unknown."""
     for block in expander.blocks.values():
         if block.name in expander.called or block.name in expander.recursive:
             continue
-        lost = expander.lost
         env = Env(expander.globals, Labels(), None, NameScope())
         unknown = {p.name: UNKNOWN for p in block.parameters}
         call_block(expander, block, unknown, LOST, env, None)
-        expander.lost = lost

@@ -7,7 +7,7 @@ The order: declarations and parameters first, wherever they stand; then the sect
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -30,8 +30,8 @@ from .names import NameScope
 from .overrides import full_names, read_overrides
 from .sections import Override, SectionReader
 from .summary import static_metrics
-from .values import UNKNOWN, Fault, NotKnown, Scope, Value, evaluate, number
-from .walk import LOST, Cursor, Env, Labels, TooMuch
+from .values import UNKNOWN, Scope, Unknown, Value, attempt, evaluate, number
+from .walk import LOST, Cursor, Env, Labels, Placed, TooMuch
 from .whole import judge_net
 
 MAX_REPORTED = 50
@@ -74,6 +74,11 @@ class _Checker:
             self.diagnostics.append(d)
 
     @property
+    def scope(self) -> Scope:
+        """What names mean outside the net."""
+        return Scope(self.variables, in_net=False)
+
+    @property
     def errors(self) -> list[Diagnostic]:
         return [d for d in self.diagnostics if d.severity == "error"]
 
@@ -83,12 +88,12 @@ class _Checker:
     def model(self) -> Model:
         unread = bool(self.diagnostics)
         self.said = statements_of(self.spec)
-        declared = Declarations(self.spec, self.variables, self.report)
+        declared = Declarations(self.spec, self.scope, self.report)
         declared.version()
         overrides = self._parameters()
         input_shape = declared.input(unread)
         data_section, train_section = self._section(declared, "data"), self._section(declared, "train")
-        data_reader = SectionReader("data", self.variables, self.report, self.said)
+        data_reader = SectionReader("data", self.scope, self.report, self.said)
         data_reader.read(data_section, [o for o in overrides if o.section == "data"])
         data = data_settings(data_reader, data_section, input_shape)
         classes, classes_from = declared.classes(data)
@@ -96,7 +101,7 @@ class _Checker:
             self.variables["classes"] = classes
         elif data_reader.lost or unread:
             self.variables["classes"] = UNKNOWN
-        train_reader = SectionReader("train", self.variables, self.report, self.said)
+        train_reader = SectionReader("train", self.scope, self.report, self.said)
         train_reader.read(train_section, [o for o in overrides if o.section == "train"])
         train = train_settings(train_reader, train_section, data, {o.statement for o in overrides})
 
@@ -106,7 +111,18 @@ class _Checker:
         if end.index >= 0 and not self.errors:
             by_index = names.assign()
             judge_net(expander.placed, by_index, end, classes, classes_from, train, self.report)
-            model = self._model(expander, by_index, end, input_shape, classes, data, train, expects)
+            assert input_shape is not None
+            model = Model(
+                self.spec.source,
+                input_shape,
+                _layers(expander.placed, by_index),
+                by_index[end.index],
+                classes,
+                data,
+                train,
+                tuple(expects),
+                tuple(self.settings.items()),
+            )
             if not self.changed:  # an expectation speaks of the net as it is written
                 for failed in judge(expects, static_metrics(model)):
                     self.report(failed)
@@ -131,13 +147,7 @@ class _Checker:
                 self.report(twice(f"the parameter `{p.name}` is given twice", p.name_span, seen[p.name]))
                 continue
             seen[p.name] = p.name_span
-            try:
-                self.variables[p.name] = evaluate(given.get(p.name, p.value), Scope(self.variables, in_net=False))
-            except Fault as fault:
-                self.report(fault.diagnostic)
-                self.variables[p.name] = UNKNOWN
-            except NotKnown:
-                self.variables[p.name] = UNKNOWN
+            self.variables[p.name] = attempt(evaluate, given.get(p.name, p.value), self.scope, self.report)
         return overrides
 
     def _no_statement(self, setting: ast.Setting) -> Diagnostic:
@@ -196,12 +206,8 @@ class _Checker:
                 message, label = f"unknown metric `{e.metric}`", "nothing of this name is measured"
                 self.report(guessed("unknown-name", message, e.metric_span, label, fix, known))
                 continue
-            try:
-                value = number(e.value, Scope(self.variables, in_net=False))
-            except Fault as fault:
-                self.report(fault.diagnostic)
-                continue
-            except NotKnown:
+            value = attempt(number, e.value, self.scope, self.report)
+            if isinstance(value, Unknown):
                 continue
             if e.metric.endswith("accuracy") and not 0 <= value <= 1:
                 message = "an accuracy lies between 0 % and 100 %"
@@ -225,7 +231,7 @@ class _Checker:
         flows = [s for s in self.spec.statements if isinstance(s, (ast.Flow, ast.Broken))]
         try:
             end = expander.statements(flows, end, env)
-            walk_uncalled(expander, names)
+            walk_uncalled(expander)
         except TooMuch:
             return names, expander, LOST
         if not expander.placed and not self.errors and not unread:
@@ -238,43 +244,22 @@ class _Checker:
             self.report(Diagnostic("structure", message, flows[-1].span, "no layer stands at the end"))
         return names, expander, end
 
-    def _model(
-        self,
-        expander: Expander,
-        names: dict[int, str],
-        end: Cursor,
-        input_shape: Shape | None,
-        classes: int | None,
-        data: object,
-        train: object,
-        expects: Iterable[Expect],
-    ) -> Model:
-        assert input_shape is not None
-        names[-1] = INPUT
-        layers = tuple(
-            Layer(
-                names[i],
-                p.op,
-                tuple(names[j] for j in p.inputs),
-                p.in_shapes,
-                p.out_shape,
-                p.step.head,
-                p.trail,
-                p.label,
-            )
-            for i, p in enumerate(expander.placed)
+
+def _layers(placed: Sequence[Placed], names: Mapping[int, str]) -> tuple[Layer, ...]:
+    named = {**names, -1: INPUT}
+    return tuple(
+        Layer(
+            named[i],
+            p.op,
+            tuple(named[j] for j in p.inputs),
+            p.in_shapes,
+            p.out_shape,
+            p.step.head,
+            p.trail,
+            p.label,
         )
-        return Model(
-            self.spec.source,
-            input_shape,
-            layers,
-            names[end.index],
-            classes,
-            data,  # type: ignore[arg-type]
-            train,  # type: ignore[arg-type]
-            tuple(expects),
-            tuple(self.settings.items()),
-        )
+        for i, p in enumerate(placed)
+    )
 
 
 def _in_order(diagnostics: Sequence[Diagnostic]) -> list[Diagnostic]:

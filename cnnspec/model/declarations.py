@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -16,7 +16,7 @@ from .findings import guessed, twice
 from .forms import written
 from .guess import meant
 from .settings import DataSettings
-from .values import Dims, Fault, NotKnown, Scope, Value, describe, evaluate, number
+from .values import Dims, Scope, Unknown, attempt, describe, evaluate, number
 
 VERSION = 1
 
@@ -28,7 +28,7 @@ class Declarations:
     """Reads the declarations of a spec; what is wrong goes to ``report``."""
 
     spec: ast.Spec
-    variables: Mapping[str, Value]
+    scope: Scope
     report: Callable[[Diagnostic], None]
 
     def of(self, word: str) -> list[ast.Declaration]:
@@ -74,12 +74,8 @@ class Declarations:
             label = f"expected one size, found {found or 'nothing'}"
             self.report(Diagnostic("type", "input takes one size", statement.span, label, hint=form, fix=fix))
             return None
-        try:
-            value = evaluate(values[0].value, Scope(self.variables, in_net=False))
-        except Fault as fault:
-            self.report(fault.diagnostic)
-            return None
-        except NotKnown:
+        value = attempt(evaluate, values[0].value, self.scope, self.report)
+        if isinstance(value, Unknown):
             return None
         span = values[0].span
         if not isinstance(value, Dims) or len(value.dims) != 3:
@@ -115,12 +111,8 @@ class Declarations:
             hint = "write  classes 10"
             self.report(Diagnostic("type", "classes takes one number", statement.span, hint=hint))
             return of_data, ""
-        try:
-            n = number(values[0].value, Scope(self.variables, in_net=False))
-        except Fault as fault:
-            self.report(fault.diagnostic)
-            return of_data, ""
-        except NotKnown:
+        n = attempt(number, values[0].value, self.scope, self.report)
+        if isinstance(n, Unknown):
             return of_data, ""
         if n != int(n) or not 1 <= n <= 10_000_000:
             label = f"expected a whole number of at least 1, found {describe(n)}"
@@ -158,13 +150,12 @@ class Declarations:
                 message = f"a default is written with its key; `{bare.span.text[:40]}` has none"
                 self.report(Diagnostic("structure", message, bare.span, hint=f"write  defaults {name} key=value"))
                 continue
-            scope = Scope(self.variables, in_net=False)
             bound = bind(
                 name,
                 LAYERS[name],
                 statement.arguments[1:],
                 statement.span,
-                scope,
+                self.scope,
                 self.report,
                 optional=written(LAYERS[name]),
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from ..errors import Diagnostic, Fix, ShapeRuleError
@@ -25,35 +25,28 @@ from .values import Value
 from .walk import LOST, MAX_DEPTH, MAX_ERRORS, MAX_LAYERS, MAX_STEPS, Cursor, Env, Label, Placed, TooMuch
 
 
+@dataclass
 class Expander:
-    """Places the layers of a net one by one; every error goes to ``report`` and the walk goes on."""
+    """Places the layers of a net one by one; every error goes to ``tell`` and the walk goes on."""
 
-    def __init__(
-        self,
-        report: Callable[[Diagnostic], None],
-        blocks: Mapping[str, ast.Block],
-        defaults: Mapping[str, Bound],
-        variables: Mapping[str, Value],
-        recursive: frozenset[str],
-        input_shape: Shape | None = None,
-        said: Statements | None = None,
-    ) -> None:
-        self.said: Statements = said or {}
-        self._report, self.blocks, self.defaults = report, blocks, defaults
-        self.globals, self.recursive, self.input_shape = variables, recursive, input_shape
-        self.placed: list[Placed] = []
-        self.latest: dict[str, ast.Step] = {}  # the last step of each layer's name
-        self.steps = 0
-        self.depth = 0
-        self.errors = 0
-        self.lost = False  # whether anything could not be placed
-        self.called: set[str] = set()
+    tell: Callable[[Diagnostic], None]
+    blocks: Mapping[str, ast.Block]
+    defaults: Mapping[str, Bound]
+    globals: Mapping[str, Value]
+    recursive: frozenset[str]
+    input_shape: Shape | None
+    said: Statements
+    placed: list[Placed] = field(default_factory=list)
+    latest: dict[str, ast.Step] = field(default_factory=dict)  # the last step of each layer's name
+    called: set[str] = field(default_factory=set)
+    steps: int = 0
+    depth: int = 0
+    errors: int = 0
 
     def report(self, diagnostic: Diagnostic, env: Env) -> Cursor:
         """Report a finding with the way it was reached; what follows an error is not judged by shape."""
-        self._report(replace(diagnostic, trail=env.trail))
+        self.tell(replace(diagnostic, trail=env.trail))
         if diagnostic.severity == "error":
-            self.lost = True
             self.errors += 1
             if self.errors > MAX_ERRORS:
                 raise TooMuch
@@ -74,7 +67,6 @@ class Expander:
             if isinstance(statement, ast.Flow):
                 cursor = self.flow(statement, cursor, env)
             elif isinstance(statement, ast.Broken):
-                self.lost = True
                 cursor = LOST
             else:
                 message = f"`{statement.span.text.split()[0]}` cannot stand inside braces"
@@ -193,7 +185,6 @@ class Expander:
             step.name, cls, step.arguments, step.head, env.scope(cursor), self.reporter(env), optional=defaults
         )
         if bound is None or inputs is None or not bound.known or any(c.shape is None for c in inputs):
-            self.lost = True
             return LOST
         return self.place(cls(**{**defaults, **bound.values}), step, inputs, env, label, bound.spans)
 

@@ -17,7 +17,7 @@ from .findings import guessed, hint_of, twice
 from .forms import written
 from .guess import meant
 from .settings import SECTIONS, SETTINGS, Constant, TrainSettings, Warmup
-from .values import Scope, Value
+from .values import Scope
 
 Report = Callable[[Diagnostic], None]
 
@@ -45,7 +45,7 @@ class SectionReader:
     """Reads one section; what fits is in ``found``, by statement."""
 
     word: str
-    variables: Mapping[str, Value]
+    scope: Scope
     report: Report
     said: Statements = field(default_factory=dict)  # of the whole spec, for hints
     found: dict[str, Statement] = field(default_factory=dict)
@@ -175,16 +175,17 @@ class SectionReader:
     def _part(self, name: str, step: ast.Step, *, first: bool) -> Any:
         """Return the typed value of one step of a statement, or None after reporting."""
         classes = SETTINGS[name]
-        scope = Scope(self.variables, in_net=False)
         word, title, arguments = "", name, step.arguments
         if "" not in classes:
-            chosen = self._word(name, step, classes) if first else self._later_word(name, step, classes)
+            chosen = (
+                self._word(name, step, classes) if first else self._known_word(name, step.name, step.name_span, classes)
+            )
             if chosen is None:
                 return None
             word, title = chosen, f"{name} {chosen}"
             arguments = step.arguments[1:] if first and not _is_written_by_key(step, classes) else step.arguments
         cls = classes[word]
-        bound = bind(title, cls, arguments, step.head, scope, self._report)
+        bound = bind(title, cls, arguments, step.head, self.scope, self._report)
         if bound is None or not bound.known:
             self.lost = True
             return None
@@ -220,9 +221,6 @@ class SectionReader:
             )
             return None
         return self._known_word(name, step.arguments[0].value.name, step.arguments[0].span, classes)
-
-    def _later_word(self, name: str, step: ast.Step, classes: Mapping[str, type]) -> str | None:
-        return self._known_word(name, step.name, step.name_span, classes)
 
     def _known_word(self, name: str, word: str, span: Span, classes: Mapping[str, type]) -> str | None:
         if word in classes:

@@ -15,7 +15,7 @@ from .arguments import bind
 from .branches import residual_mismatch
 from .findings import guessed, hint_of
 from .guess import meant
-from .values import UNKNOWN, Fault, LabelValue, NotKnown, Scope, Value, describe, evaluate
+from .values import UNKNOWN, Fault, LabelValue, NotKnown, Scope, Value, attempt, describe, evaluate
 from .walk import LOST, MAX_LAYERS, Cursor, Env, Labels
 
 if TYPE_CHECKING:
@@ -57,7 +57,6 @@ def expand_from(x: Expander, step: ast.Step, env: Env) -> Cursor:
     if name == "input" and not env.calls:
         return Cursor(-1, env.entering)
     if value is UNKNOWN:
-        x.lost = True
         return LOST
     if value is not None:
         message = f"`{name}` is {describe(value)}, not a label"
@@ -86,7 +85,6 @@ def expand_repeat(x: Expander, step: ast.Step, cursor: Cursor, env: Env) -> Curs
         return x.report(Diagnostic("structure", "there is nothing to repeat", step.body.brace), env)
     bound = bind("repeat", Repeat, step.arguments, step.head, env.scope(cursor), x.reporter(env))
     if bound is None or not bound.known:
-        x.lost = True
         x.statements(step.body.statements, LOST, env.inner())
         return LOST
     times = bound.values["times"]
@@ -129,7 +127,6 @@ def expand_residual(x: Expander, step: ast.Step, cursor: Cursor, env: Env) -> Cu
     if project is not None and (end.shape is None or cursor.shape is None):
         x.statements(project.body.statements, LOST, env.inner())  # type: ignore[union-attr]
     if end.shape is None or cursor.shape is None or bound is None:
-        x.lost = True
         return LOST
     shortcut = cursor
     if end.shape != cursor.shape:
@@ -153,7 +150,6 @@ def expand_block(x: Expander, step: ast.Step, cursor: Cursor, env: Env, label: s
     x.called.add(block.name)
     x.refuse_bodies(step, env)
     if block.name in x.recursive:
-        x.lost = True
         return LOST
     variables = _call_arguments(x, block, step, cursor, env)
     if variables is None:
@@ -235,13 +231,8 @@ def _with_defaults(x: Expander, block: ast.Block, given: dict[str, Value], env: 
     """Add the defaults of parameters that a call leaves out; one may use the parameters before it."""
     for p in block.parameters:
         if p.name not in given and p.default is not None:
-            try:
-                given[p.name] = evaluate(p.default, Scope({**x.globals, **given}, in_net=False))
-            except Fault as fault:
-                x.report(fault.diagnostic, env)
-                given[p.name] = UNKNOWN
-            except NotKnown:
-                given[p.name] = UNKNOWN
+            scope = Scope({**x.globals, **given}, in_net=False)
+            given[p.name] = attempt(evaluate, p.default, scope, x.reporter(env))
     return given
 
 

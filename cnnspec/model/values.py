@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Union
+from typing import Any, TypeVar, Union
 
 from ..errors import Diagnostic, did_you_mean
 from ..ir.fields import Shape, dims
@@ -44,6 +44,7 @@ class Unknown:
     """A value that an error elsewhere keeps us from knowing; whatever depends on it is not judged."""
 
 
+T = TypeVar("T")
 Value = Union[int, float, str, Word, Dims, LabelValue, Unknown, tuple]  # noqa: UP007
 UNKNOWN = Unknown()
 
@@ -69,6 +70,19 @@ class Scope:
     entering: Shape | None = None  # of the block (in.c); None where unknown
     here: Shape | None = None  # of this very step (here.c)
     in_net: bool = True  # false in sections and declarations, where nothing enters
+
+
+def attempt(
+    read: Callable[[ast.Expr, Scope], T], expr: ast.Expr, scope: Scope, report: Callable[[Diagnostic], object]
+) -> T | Unknown:
+    """Return the value that ``read`` finds for an expression; UNKNOWN, a fault reported, where it has none."""
+    try:
+        return read(expr, scope)
+    except Fault as fault:
+        report(fault.diagnostic)
+    except NotKnown:
+        pass
+    return UNKNOWN
 
 
 def describe(value: Value) -> str:

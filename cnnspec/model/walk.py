@@ -6,6 +6,7 @@ from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from ..errors import Diagnostic, Fix
 from ..ir.fields import Shape
 from ..ir.graph import Op
 from ..source import Span, Trail
@@ -46,6 +47,22 @@ class Placed:
     trail: Trail
     label: str
     spans: Mapping[str, Span]
+
+    def finding(
+        self,
+        code: str,
+        message: str,
+        label: str,
+        hint: str,
+        *,
+        span: Span | None = None,
+        fix: Fix | None = None,
+        severity: str = "error",
+    ) -> Diagnostic:
+        """Return a diagnostic at this layer, reached by its way."""
+        return Diagnostic(
+            code, message, span or self.step.head, label, trail=self.trail, hint=hint, fix=fix, severity=severity
+        )
 
 
 @dataclass(frozen=True)
