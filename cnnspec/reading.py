@@ -19,13 +19,13 @@ from .errors import DataError, MachineError
 JSON_NBYTES = 64 << 20  # of a manifest, or of the metrics of a run: a hundred times what a long run writes
 CHUNK = 1 << 20  # what is read or unpacked at a time
 
-_KINDS = (
-    (stat.S_ISDIR, "a folder"),
-    (stat.S_ISFIFO, "a named pipe"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
-    (stat.S_ISSOCK, "a socket"),
-)
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+}
 _OPEN_ALREADY = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
 # A pipe that takes the file's place between the look and the opening is not waited on.
 _FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -203,7 +203,7 @@ def special_kind(path: Path | str) -> str | None:
 
 
 def _kind(mode: int) -> str:
-    return next((name for is_kind, name in _KINDS if is_kind(mode)), "something else")
+    return _KINDS.get(stat.S_IFMT(mode), "something else")
 
 
 def _judge(found: os.stat_result, path: Path | str, limit: int | None, field: str) -> None:

@@ -42,9 +42,8 @@ class Archive:
     names : of its arrays, in the order of the file.
     """
 
-    def __init__(self, zipped: zipfile.ZipFile, path: Path) -> None:
-        self.path = path
-        self._zip = zipped
+    def __init__(self, zipped: zipfile.ZipFile, raw: IO[bytes], path: Path) -> None:
+        self._zip, self._raw, self.path = zipped, raw, path
         self._members = {i.filename.removesuffix(".npy"): i for i in zipped.infolist() if i.filename.endswith(".npy")}
         self._left = limits.IN_MEMORY_NBYTES
         self.names = tuple(self._members)
@@ -92,7 +91,9 @@ class Archive:
                 hint="write it again with numpy.savez, not savez_compressed, or unzip it and pack the .npy files with "
                 "zip -0: stored arrays are read batch by batch",
             )
-        offset = _data_offset(path, info) + start
+        self._raw.seek(info.header_offset)
+        fixed = self._raw.read(30)  # of the member's local header; its end sizes the two fields before the values
+        offset = info.header_offset + len(fixed) + sum(struct.unpack("<HH", fixed[26:])) + start
         return np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=shape, order=order)
 
 
@@ -111,7 +112,7 @@ def open_archive(path: Path, field: str) -> Iterator[Archive]:
             )
         try:
             with zipfile.ZipFile(cast("IO[bytes]", _InPieces(raw))) as zipped:
-                yield Archive(zipped, path)
+                yield Archive(zipped, raw, path)
         except _BROKEN as error:
             raise DataError(
                 f"this is not a whole .npz file ({error})", path=path, hint="write it again with numpy.savez"
@@ -167,12 +168,3 @@ def _header(
     if dtype.names is not None or dtype.subdtype is not None or dtype.kind == "V":
         raise wrong("an array of records is not read", expected="an array of numbers", found=f"dtype {dtype}")
     return tuple(map(int, shape)), "F" if fortran else "C", dtype, 8 + width + length
-
-
-def _data_offset(path: Path, info: zipfile.ZipInfo) -> int:
-    """Where a stored member's bytes begin: after its local header, whose two variable fields it sizes."""
-    with open_file(path) as raw:
-        raw.seek(info.header_offset)
-        local = raw.read(30)
-    name_length, extra_length = struct.unpack("<HH", local[26:30])
-    return info.header_offset + 30 + int(name_length) + int(extra_length)

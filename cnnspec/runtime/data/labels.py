@@ -9,6 +9,8 @@ import numpy as np
 from ...errors import DataError
 from .pixels import check_finite, to_array
 
+_NUMBERED = "number the classes: numpy.unique({}, return_inverse=True)[1]"
+_MISSING = "a missing value (NaN) becomes this number as an integer; fill it in, or leave its sample out"
 MOST_CLASSES = 1 << 16  # that are counted from labels where no spec says how many there are
 
 
@@ -96,22 +98,16 @@ def class_numbers(
     if not len(wrong):
         return (labels.astype(np.int64) - first).astype(np.int32) if first else labels.astype(np.int32)
     place, low, high = int(wrong[0]), int(labels.min()), int(labels.max())
-    if first:
-        hint = f"mend the label; the source says that the first class is {first}"
-    elif low == 1 and high == classes:
-        hint = f"labels count from 0: {from_one or f'{field} - 1'}"
-    elif low == -1 and high == 1 and not (labels == 0).any():
-        hint = f"labels count from 0: ({field} + 1) // 2"
-    elif low == np.iinfo(np.int64).min:
-        hint = "a missing value (NaN) becomes this number as an integer; fill it in, or leave its sample out"
-    elif len(np.unique(labels)) == classes:
-        hint = f"number the classes: numpy.unique({field}, return_inverse=True)[1]"
-    elif low < 0:
-        hint = "labels count from 0"
-    elif high < MOST_CLASSES:
-        hint = f"mend the label, or give the net {high + 1} outputs"
-    else:
-        hint = "mend the label"
+    mends = (  # the first that holds
+        (first, f"mend the label; the source says that the first class is {first}"),
+        (low == 1 and high == classes, f"labels count from 0: {from_one or f'{field} - 1'}"),
+        (low == -1 and high == 1 and not (labels == 0).any(), f"labels count from 0: ({field} + 1) // 2"),
+        (low == np.iinfo(np.int64).min, _MISSING),
+        (len(np.unique(labels)) == classes, _NUMBERED.format(field)),
+        (low < 0, "labels count from 0"),
+        (high < MOST_CLASSES, f"mend the label, or give the net {high + 1} outputs"),
+        (True, "mend the label"),
+    )
     more = f" ({len(wrong):,} such labels)" if len(wrong) > 1 else ""
     raise DataError(
         "a label is out of range",
@@ -119,7 +115,7 @@ def class_numbers(
         field=f"{field}[{place}]",
         expected=f"{first} to {first + classes - 1}, one of {classes} classes",
         found=f"{int(labels[place])}{more}",
-        hint=hint,
+        hint=next(mend for holds, mend in mends if holds),
     )
 
 
@@ -129,11 +125,10 @@ def _hint(y: np.ndarray, field: str) -> str:
     if kind in "USO" and y.ndim >= 1:
         if kind == "O" and y.size and all(isinstance(v, (int, np.integer)) for v in y.ravel()[:100]):
             return f"{field}.astype(numpy.int64)"
-        return f"number the classes: numpy.unique({field}, return_inverse=True)[1]"
-    if kind == "f" and y.ndim == 1 and (y != np.floor(y)).any():
-        return f"{field}[:, None] if they are targets of loss mse"
+        return _NUMBERED.format(field)
     if kind == "f" and y.ndim == 1:
-        return f"{field}.astype(numpy.int64) if they number classes, {field}[:, None] if they are targets of loss mse"
+        targets = f"{field}[:, None] if they are targets of loss mse"
+        return targets if (y != np.floor(y)).any() else f"{field}.astype(numpy.int64) if they number classes, {targets}"
     if kind in "iub" and y.ndim == 2 and len(y):
         head = y[:4096]
         if ((head == 0) | (head == 1)).all() and (head.sum(axis=1) == 1).all():
