@@ -50,11 +50,8 @@ class TrainingDiverged(CnnSpecError):
         self.layer, self.checkpoint, self.array = layer, checkpoint, array
         if array is not None:
             self.layer = layer = array.rpartition(".")[0]
-        where = f"epoch {epoch}, step {step} of {steps}"
-        if during == "validation":
-            where = f"validation after epoch {epoch}"
-        elif during != "step":
-            where = f"inference after {where}"
+        at = f"epoch {epoch}, step {step} of {steps}"
+        where = {"step": at, "validation": f"validation after epoch {epoch}", "trial": f"inference after {at}"}[during]
         value = "NaN" if loss != loss else "infinite"
         message = f"the loss became {value} in {where}"
         label = "{} is the first layer whose output is not finite"

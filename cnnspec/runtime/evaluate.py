@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,13 +17,10 @@ from ..text import some
 from .data.loader import Batch, batches
 from .data.split import Dataset, Split
 
+if TYPE_CHECKING:
+    from .network import Network
+
 SPLITS = ("test", "val", "train")
-
-
-class Evaluable(Protocol):
-    """The part of a network (runtime/network.py) that evaluation needs."""
-
-    def eval_step(self, x: np.ndarray, target: np.ndarray, *, outputs: bool = False) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -138,7 +135,7 @@ def _hint_for_targets(targets: np.ndarray) -> str:
 
 
 def evaluate(
-    network: Evaluable,
+    network: Network,
     split: Split,
     batch: int,
     classes: int | None = None,
@@ -160,15 +157,13 @@ def evaluate(
     confusion = np.zeros((classes, classes), np.int64) if classes else None
     mistakes: list[Mistake] = []
     for part in batches(split, np.arange(len(split)), batch):
-        if confusion is None:
-            result = network.eval_step(part.x, part.y)
-        else:
-            result = network.eval_step(part.x, part.y, outputs=True)
+        result = network.eval_step(part.x, part.y, outputs=confusion is not None)
+        if confusion is not None and result.outputs is not None:
             predicted = result.outputs.argmax(axis=1)
             np.add.at(confusion, (part.y, predicted), 1)
             mistakes += _mistakes(split, part, softmax(result.outputs), predicted)
-        loss_sum += float(result.loss) * len(part.y)
-        correct += int(result.correct)
+        loss_sum += result.loss * len(part.y)
+        correct += result.correct
         done += len(part.y)
         if progress is not None:
             progress(done, len(split))

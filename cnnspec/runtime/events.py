@@ -26,8 +26,6 @@ class RunInfo:
     dataset: Dataset
     epochs: int
     steps_per_epoch: int
-    batch: int
-    threads: int | None
     epoch: int = 1
     step: int = 0
     resumed: bool = False

@@ -63,15 +63,11 @@ def train_settings(settings: TrainSettings, data: DataSettings | None = None) ->
     found: dict[str, str] = {}
     for f in dataclasses.fields(settings):
         value = getattr(settings, f.name)
-        if f.name == "span":
-            continue
         word = getattr(value, "word", None)
-        if word is None:
-            found[f.name] = _plain(value)
-            continue
-        found[f.name] = word
-        for name in attrs_of(type(value)):
-            found[f"{f.name}.{name}"] = _plain(getattr(value, name))
+        found[f.name] = _plain(value) if word is None else word
+        if word is not None:
+            found |= {f"{f.name}.{name}": _plain(getattr(value, name)) for name in attrs_of(type(value))}
+    del found["span"]
     if data is not None:
         found["data.val"] = _plain(data.val)
         found["data.normalize"] = _plain(data.normalize)

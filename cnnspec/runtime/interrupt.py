@@ -30,13 +30,8 @@ class Interrupt:
     """
 
     def __init__(self) -> None:
-        self.signal = 0
+        self.signal = 0  # none yet
         self._previous: dict[int, Any] = {}
-
-    @property
-    def requested(self) -> bool:
-        """Whether to stop."""
-        return self.signal != 0
 
     def __enter__(self) -> Interrupt:
         if threading.current_thread() is not threading.main_thread():

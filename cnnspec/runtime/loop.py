@@ -73,8 +73,6 @@ class Run:
                 self.data,
                 self.settings.epochs,
                 self.steps,
-                self.settings.batch,
-                self.threads,
                 progress.epoch,
                 progress.step,
                 self.resumed,
@@ -94,7 +92,7 @@ class Run:
                 self.folder = self.folder.settle()
 
             def stopping() -> bool:
-                return interrupt.requested or (stop_after_steps is not None and self.done >= stop_after_steps)
+                return interrupt.signal != 0 or (stop_after_steps is not None and self.done >= stop_after_steps)
 
             while progress.epoch <= self.settings.epochs and not has_stalled(progress.history, self.settings.stop):
                 self._run_epoch(stopping)

@@ -204,16 +204,15 @@ def _header(path: Path, content: bytes, size: int) -> dict[str, Any]:
 
 def _unreadable(path: Path, content: bytes, header: Mapping[str, Any], reason: str) -> DataError:
     """Tell a file cut short from a damaged one, and both from a whole one that is not for us."""
-    tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
+    tensors = [(name, entry) for name, entry in header.items() if name != "__metadata__"]
     try:
-        end = max((int(entry["data_offsets"][1]) for entry in tensors.values()), default=0)
-        dtypes = {name: str(entry["dtype"]) for name, entry in tensors.items()}
+        found = [(name, str(entry["dtype"]), int(entry["data_offsets"][1])) for name, entry in tensors]
     except (TypeError, KeyError, ValueError, IndexError):
         return _damaged(path, reason)
-    whole = 8 + int.from_bytes(content[:8], "little") + end
+    whole = 8 + int.from_bytes(content[:8], "little") + max((end for _, _, end in found), default=0)
     if len(content) < whole:
         return _cut_short(path, len(content), whole)
-    strange = next(((name, dtype) for name, dtype in dtypes.items() if dtype not in NUMPY), None)
+    strange = next(((name, dtype) for name, dtype, _ in found if dtype not in NUMPY), None)
     if strange is not None and len(content) == whole:
         return _other_dtype(path, *strange)
     return _damaged(path, reason)

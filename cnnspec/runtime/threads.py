@@ -61,13 +61,14 @@ def openmp() -> tuple[int, int] | None:
     for name in LIBRARIES:
         try:
             library = ctypes.CDLL(name)
-            entries = [
-                ctypes.cast(f, ctypes.c_void_p).value for f in (library.GOMP_parallel, library.omp_get_thread_num)
-            ]
+            return _address(library.GOMP_parallel), _address(library.omp_get_thread_num)
         except (OSError, AttributeError):
             continue
-        return int(entries[0] or 0), int(entries[1] or 0)
     return None
+
+
+def _address(function: Any) -> int:
+    return ctypes.cast(function, ctypes.c_void_p).value or 0
 
 
 def threads_of_environment() -> int | None:
@@ -119,7 +120,7 @@ def _affinity() -> tuple[int, int, int]:
     try:
         cores = os.sched_getaffinity(0)
         library = ctypes.CDLL(None)
-        calls = [ctypes.cast(f, ctypes.c_void_p).value or 0 for f in (library.sched_getcpu, library.sched_setaffinity)]
+        calls = _address(library.sched_getcpu), _address(library.sched_setaffinity)
     except (AttributeError, OSError):
         return 0, 0, 0
     if len(cores) < 2 or max(cores) >= 8 * MASK:
@@ -129,7 +130,7 @@ def _affinity() -> tuple[int, int, int]:
         for other in cores - {core}:
             table[core * MASK + other // 8] |= 1 << other % 8
     _kept.append(table)
-    return calls[0], calls[1], ctypes.addressof(table)
+    return *calls, ctypes.addressof(table)
 
 
 FORKED = "this process was forked from one that had computed: only one thread runs (start it by `spawn` for more)"

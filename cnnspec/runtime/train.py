@@ -25,6 +25,7 @@ from .identity import sha256_of_arrays, train_settings
 from .inputs import class_remarks, input_remarks, scale_warnings
 from .loop import Run
 from .metrics import check_metrics
+from .network import Network
 from .resume import is_unbegun, restore, run_to_resume
 from .run_folder import RunFolder, check_writable, new_run_folder, run_around
 from .run_lock import RunLock
@@ -44,7 +45,7 @@ def train(
     threads: int | None = None,
     options: Options = DEFAULT,
     stop_after_steps: int | None = None,
-    make_network: Callable[..., Any] | None = None,
+    make_network: Callable[..., Any] = Network,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
 ) -> TrainResult:
     """Train a model as its ``train`` section says.
@@ -87,7 +88,7 @@ def train(
         notes = _remarks(model, data, anew=folder is None and weights is None)
         exact = options.exact if folder is None else folder.exact
         options = replace(options, batch=None, target=target_dtype(model, data.train), exact=exact)
-        network = (make_network or _network())(Compiler.of(model, options), threads=threads)
+        network = make_network(Compiler.of(model, options), threads=threads)
         progress = _start(network, model, data, weights, folder, checkpoint, notes)
         record = trained_on(data).as_dict()
 
@@ -104,12 +105,6 @@ def train(
         result = run.go(stop_after_steps)
         reporter.on_end(result)
         return result
-
-
-def _network() -> Callable[..., Any]:
-    from .network import Network
-
-    return Network
 
 
 def _start(
@@ -140,14 +135,12 @@ def _start(
 def _remarks(model: Model, data: Dataset, *, anew: bool) -> list[str]:
     """Return remarks for a person before the first step; DataError where no step can be taken."""
     old = run_around(model) if anew else None
-    begins = (
-        f"a new run begins with new weights; to go on with the old one: cnnspec train --resume {old.path}"
-        if old
-        else None
-    )
-    is_told = bool(scale_warnings(model)) or any(AS_IT_IS in note for note in data.notes)
-    scale = [] if is_told else input_remarks(model, data)
-    found = [begins, check_batches(model, len(data.train)), *class_remarks(data), *scale]
+    found = [check_batches(model, len(data.train)), *class_remarks(data)]
+    if old is not None:
+        begins = "a new run begins with new weights; to go on with the old one: cnnspec train --resume"
+        found.insert(0, f"{begins} {old.path}")
+    if not scale_warnings(model) and not any(AS_IT_IS in note for note in data.notes):
+        found += input_remarks(model, data)
     return [remark for remark in found if remark]
 
 

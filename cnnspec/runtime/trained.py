@@ -99,14 +99,14 @@ def class_names_of(model: Model, trained: TrainedOn | None) -> tuple[str, ...]:
 
 def _normalize_of(content: object) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
     """Return mean and std of a record; None where it holds no numbers for them."""
-    if not isinstance(content, Mapping):
-        return None
-    found = []
-    for numbers in (content.get("mean"), content.get("std")):
-        if not isinstance(numbers, list) or not numbers or not all(isinstance(n, (int, float)) for n in numbers):
-            return None
-        found.append(tuple(map(float, numbers)))
-    return found[0], found[1]
+
+    def numbers(name: str) -> tuple[float, ...]:
+        found = content.get(name) if isinstance(content, Mapping) else None
+        fits = isinstance(found, list) and all(isinstance(n, (int, float)) for n in found)
+        return tuple(map(float, found or ())) if fits else ()
+
+    mean, std = numbers("mean"), numbers("std")
+    return (mean, std) if mean and std else None
 
 
 def brightness_of(data: Dataset) -> float | None:

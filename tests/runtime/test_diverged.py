@@ -103,7 +103,7 @@ def test_a_checkpoint_that_is_not_finite_is_not_gone_on_with(tmp_path):
 
 def test_a_validation_that_overflows_does_not_speak_of_the_layers_of_a_step(tmp_path):
     class Explodes(FakeNetwork):
-        def eval_step(self, x, target):
+        def eval_step(self, x, target, *, outputs=False):
             return dataclasses.replace(super().eval_step(x, target), loss=float("inf"))
 
     with pytest.raises(TrainingDiverged) as caught:

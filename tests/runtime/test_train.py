@@ -308,7 +308,7 @@ def test_nan_stops_with_the_layer_its_line_and_the_checkpoint(tmp_path):
 
 def test_infinite_validation_loss_stops_too(tmp_path):
     class Explodes(FakeNetwork):
-        def eval_step(self, x, target):
+        def eval_step(self, x, target, *, outputs=False):
             return dataclasses.replace(super().eval_step(x, target), loss=float("inf"))
 
     with pytest.raises(TrainingDiverged, match="infinite in validation after epoch 1"):
@@ -416,7 +416,7 @@ def test_what_a_manifest_holds_is_json_though_the_test_loss_is_not_finite(tmp_pa
     class Overflows(FakeNetwork):
         tried = False
 
-        def eval_step(self, x, target):
+        def eval_step(self, x, target, *, outputs=False):
             found = super().eval_step(x, target)
             before, self.tried = self.tried, True  # the weights are tried before they are kept
             return dataclasses.replace(found, loss=float("nan")) if before else found
