@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cnnspec.runtime.data import ArraySplit, Normalizer
+from cnnspec.runtime.data.split import ArraySplit, Normalizer
 from cnnspec.runtime.evaluate import evaluate
 
 
