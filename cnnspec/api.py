@@ -17,7 +17,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .compiler import Compiler
 from .errors import DataError
+from .model.elsewhere import argument_elsewhere
+from .model.model import Model
+from .model.overrides import texts_of
 from .options import Options
 from .shown import compile_view, tell, training_view
 from .weighted import WeightedSpec
@@ -25,7 +29,6 @@ from .weighted import WeightedSpec
 if TYPE_CHECKING:
     import numpy as np
 
-    from .model.model import Model
     from .runtime.evaluate import Evaluation
     from .runtime.events import Reporter, TrainResult
     from .runtime.trace import Trace
@@ -55,9 +58,6 @@ def load(path: str | Path, *, exact: bool = False, **settings: object) -> Net:
     >>> net.input_shape, net.output_shape
     ((8, 8, 1), (10,))
     """
-    from .compiler import Compiler
-    from .model.overrides import texts_of
-
     path = Path(path)
     changes = texts_of(settings)
     if not path.is_dir() and path.suffix != ".safetensors":
@@ -78,9 +78,6 @@ def parse(text: str, *, exact: bool = False, **settings: object) -> Net:
     >>> print(parse("input 6x6x1 -> conv 2 3x3 -> relu").output_shape)
     (6, 6, 2)
     """
-    from .compiler import Compiler
-    from .model.overrides import texts_of
-
     return Net(Compiler.from_text(text, texts_of(settings), options=Options(exact=exact)))
 
 
@@ -355,9 +352,6 @@ class Net(WeightedSpec):
         """Return the model with settings of its ``train`` section changed."""
         if not settings:
             return self.model
-        from .compiler import Compiler
-        from .model.elsewhere import argument_elsewhere
-        from .model.overrides import texts_of
         from .runtime.identity import used_as
 
         for name in settings:

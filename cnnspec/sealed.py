@@ -17,13 +17,7 @@ MAGIC = b"cnnspec sealed 1 "
 
 
 def write_sealed(path: Path, content: bytes) -> None:
-    """Write a file in one go: it has its name only when all of it is on the disk.
-
-    Raises
-    ------
-    OSError
-        When it cannot be written; what was there before stays, and no draft is left.
-    """
+    """Write a file in one go; OSError as :func:`write_whole`."""
     write_whole(path, MAGIC + _digest(path, content) + b"\n" + content, mode=0o600)
 
 

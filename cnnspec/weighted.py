@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .compiler import Compiler
 from .errors import DataError
+from .model.summary_text import summary_table, summary_title, summary_totals
 from .shown import compile_view, tell
 from .turns import InTurn
 
@@ -14,8 +16,6 @@ if TYPE_CHECKING:
     import numpy as np
     from typing_extensions import Self
 
-    from .compiler import Compiler
-    from .model.model import Model
     from .runtime.network import Network
     from .runtime.trained import TrainedOn
 
@@ -26,7 +26,7 @@ class WeightedSpec(InTurn):
     def __init__(self, compiler: Compiler) -> None:
         super().__init__()
         self._compiler = compiler
-        self.model: Model = compiler.model
+        self.model = compiler.model
         self.base: Path | None = None  # where relative data paths start; the spec's folder when None
         self._trained: TrainedOn | None = None  # what the weights were trained on
         self._weights: dict[str, np.ndarray] | None = None  # None: the spec's initial ones
@@ -101,8 +101,6 @@ class WeightedSpec(InTurn):
         Weights       680 B
         Activations   104 B an image
         """
-        from .model.summary_text import summary_table, summary_title, summary_totals
-
         summary = self._compiler.summary
         return "\n".join([summary_title(summary), "", *summary_table(summary, 80), "", *summary_totals(summary)])
 

@@ -52,10 +52,7 @@ def save_checkpoint(
     data : what they were trained on (trained.TrainedOn.as_dict), so that weights alone can be used as in the run.
     best : {"metric", "value", "epoch"} of the weights of the best epoch.
 
-    Raises
-    ------
-    MachineError
-        When the disk is full or the folder read-only; the previous file is kept.
+    MachineError as :func:`write_atomically`.
     """
     tensors = dict(parameters)
     tensors.update({_OPTIMIZER + name: value for name, value in (optimizer or {}).items()})
@@ -149,10 +146,7 @@ def _count(path: Path, name: str, value: np.ndarray) -> np.ndarray:
 def read_content(path: Path | str) -> dict[str, Any]:
     """Return the text of a file of :func:`save_checkpoint` on its weights, unproved; {} for another tool's file.
 
-    Raises
-    ------
-    DataError
-        When the file is missing or its header damaged.
+    DataError as :func:`read_text`.
     """
     return read_text(Path(path)) or {}
 

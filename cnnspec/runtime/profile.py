@@ -133,7 +133,6 @@ def profile_network(network: Network, repeats: int = 20, rounds: int = 1) -> Pro
 
 
 def _profile_step(network: Network, x: np.ndarray, y: np.ndarray, repeats: int) -> list[LayerRow]:
-    """Return where the time of a training step on these samples goes."""
     with network.turn:
         parameters, states = network.parameters(), network.optimizer_state()
         network.train_step(x, y, lr=0.0)

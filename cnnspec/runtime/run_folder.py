@@ -65,10 +65,7 @@ class RunFolder:
     def settle(self) -> RunFolder:
         """Give a new run its name, or the next one that is free, and return it under that; others stay as they are.
 
-        Raises
-        ------
-        MachineError
-            When the folder cannot be written.
+        MachineError where the folder cannot be written.
         """
         if self.wanted is None:
             return self

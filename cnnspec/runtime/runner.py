@@ -125,7 +125,7 @@ class Runner:
         """Load the kernels (compiling those this machine has never seen) and build the tables."""
         if self._walk is not None:
             return
-        addresses = load.load_kernels(self.plan.kernels)
+        addresses = load.load_kernels([*self.plan.kernels, *WALKERS])
         calls: list[CallRow] = []
         operands: list[OperandRow] = []
         segments: list[SegmentRow] = []
@@ -150,7 +150,6 @@ class Runner:
         self._pointers = np.zeros((self.threading.count, POINTERS), np.int64)
         self._claims = np.zeros((self.threading.count, CLAIM // WORD), np.int64)
         self.spent = np.zeros((self.threading.count, max(1, len(calls))), np.int64)
-        walkers = load.load_kernels(WALKERS)
         self._state = State(
             segments=self._segments.ctypes.data,
             calls=self._calls.ctypes.data,
@@ -161,12 +160,12 @@ class Runner:
             calls_count=self.spent.shape[1],
             threads=self.threading.count,
             claims=self._claims.ctypes.data,
-            run_parts=walkers["walk.run_parts"],
+            run_parts=addresses["walk.run_parts"],
             **self.threading.entries._asdict(),
         )
         self._choose(None, None)
         self._place = ctypes.c_void_p(ctypes.addressof(self._state))
-        self._walk = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(walkers["walk"])
+        self._walk = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(addresses["walk"])
 
     def _operand(self, domain: int, call: KernelCall, o: Operand) -> OperandRow:
         b = o.buffer
@@ -222,7 +221,6 @@ class Runner:
         self._walk(self._place)
 
     def _choose(self, segments: range | None, shards: range | None) -> None:
-        """Let the coming runs be of these segments and shards."""
         state = self._state
         state.first_segment, state.end_segment = _ends(segments, len(self.plan.segments))
         state.shards = self.shards if shards is None else SHARDS

@@ -48,13 +48,7 @@ class Tensors(NamedTuple):
 
 
 def write_tensors(path: Path, arrays: Mapping[str, np.ndarray], text: Mapping[str, Any]) -> None:
-    """Write arrays and our JSON text; equal content gives equal bytes.
-
-    Raises
-    ------
-    MachineError
-        When the disk is full or the folder read-only; the previous file is kept.
-    """
+    """Write arrays and our JSON text; equal content gives equal bytes. MachineError as :func:`write_atomically`."""
     from safetensors.numpy import save
 
     # safetensors writes the memory of a transposed or strided array as it lies, which is another array.
@@ -82,13 +76,7 @@ def read_tensors(path: Path) -> Tensors:
 
 
 def read_text(path: Path) -> dict[str, Any] | None:
-    """Return our JSON text alone, without a look at the arrays; None in files of other tools.
-
-    Raises
-    ------
-    DataError
-        As :func:`read_tensors`, for the header.
-    """
+    """Return our JSON text, None in files of other tools; DataError as :func:`read_tensors`, for the header alone."""
     with _naming_another(path):
         size = check_regular(path, field="weights", missing=MISSING)
         with open_file(path, field="weights") as stream:

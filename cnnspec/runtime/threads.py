@@ -95,12 +95,8 @@ _kept: list[Any] = []  # tables whose addresses are known to threads
 def choose(threads: int | None = None) -> Threading:
     """Choose how many threads run. Results do not depend on it.
 
-    ``threads`` None: ``$CNNSPEC_THREADS``, else all cores. Call it before the first plan runs.
-
-    Raises
-    ------
-    MachineError
-        When ``$CNNSPEC_THREADS`` is no whole number above 0.
+    ``threads`` None: :func:`threads_of_environment`, with its errors, else all cores. Call it before the first plan
+    runs.
     """
     wanted = threads or threads_of_environment() or available_cores()
     if Team.lost:

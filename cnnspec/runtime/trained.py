@@ -240,10 +240,7 @@ class WeightsUsed:
 def weights_used(file: Path) -> WeightsUsed:
     """Return where the weights of a file come from, by its own metadata and the manifest beside it.
 
-    Raises
-    ------
-    DataError
-        When the file is missing or damaged.
+    DataError as :func:`read_content`.
     """
     content = read_content(file)
     trained = TrainedOn.from_dict(content.get("data"))
