@@ -14,7 +14,6 @@ _UNSAFE = re.compile(
     "[\\x00-\\x1f\\x7f-\\x9f\\xad\\u061c\\u180e\\u200b\\u200e\\u200f\\u2028-\\u202e\\u2060-\\u206f"
     "\\ud800-\\udfff\\ufeff\\ufff9-\\ufffb\\U000e0000-\\U000e0fff]"
 )
-_LETTERS = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 
 
 def visible(text: str, *, lines: bool = False) -> str:
@@ -28,19 +27,14 @@ def visible(text: str, *, lines: bool = False) -> str:
 
 
 def _escape(sign: str) -> str:
-    code = ord(sign)
-    if 0xDC80 <= code <= 0xDCFF:
-        code -= 0xDC00  # a byte that the name of a file has
-    if sign in _LETTERS:
-        return _LETTERS[sign]
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+    if "\udc80" <= sign <= "\udcff":
+        sign = chr(ord(sign) - 0xDC00)  # a byte that the name of a file has
+    return sign.encode("unicode_escape").decode()
 
 
 def columns(text: str) -> int:
     """Return how many columns of a terminal a text takes: Chinese or Korean signs take two, accents none."""
-    if text.isascii():
-        return len(text)
-    return sum(_columns(sign) for sign in text)
+    return len(text) if text.isascii() else sum(map(_columns, text))
 
 
 def _columns(sign: str) -> int:

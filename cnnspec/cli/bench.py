@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,12 +64,10 @@ def command(
     render.say(f"limits: {short(found.peak, 'FLOP/s')}, memory {short(found.bandwidth, 'B/s')}")
     render.say()
     directions = (FORWARD, BACKWARD)
-    rows = []
-    for name, both in found.layers.items():
-        cells = [name]
-        for direction in directions:
-            cells += layer_cells(both.get(direction), found.peak)
-        rows.append(cells)
+    rows = [
+        [name, *chain(*(layer_cells(both.get(direction), found.peak) for direction in directions))]
+        for name, both in found.layers.items()
+    ]
     head = ("Layer", *(title for direction in directions for title in (direction, "GFLOP/s", "peak", "MB")))
     render.print_table(fitting(head, rows, render.width()), closed=True)
     totals = [found.total(direction) for direction in directions]

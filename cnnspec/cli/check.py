@@ -60,10 +60,11 @@ def command(target: Path, sets: tuple[str, ...], fix: bool, as_json: bool) -> in
         offer(opened, target, found)
     if errors:
         return 1
+    from ..model.summary import static_metrics
     from .expects import print_verdicts, verdicts
 
     summary = opened.compiler.summary
-    judged = verdicts(opened.model, {}, static=True)
+    judged = verdicts(opened.model, static_metrics(opened.model))
     layers = some(len(summary.rows), "layer")
     render.say(f"ok     {target}: {layers}, {count(summary.params)} parameters", "green" if not judged else "", hang=7)
     print_verdicts(judged)
@@ -101,9 +102,10 @@ def mend_file(
 ) -> tuple[Target, tuple[Diagnostic, ...]]:
     """Make the sure edits in the file; return it anew, and the diagnostics that are left."""
     from ..mend import encode, mend, uncovered
-    from .rewrite import refuse_what_is_no_file, rewrite
+    from .rewrite import rewrite
 
-    refuse_what_is_no_file(target)
+    if target.exists() and not target.is_file():  # a pipe or a device cannot be written back
+        raise DataError("only a plain file can be mended", path=target, hint="write the spec to a file first")
     compiler = opened.compiler
     before = compiler.source
     mended = mend(before, compiler.settings)
@@ -123,7 +125,6 @@ def mend_file(
 
 def print_changes(before: str, after: str, name: str) -> None:
     """Print the lines that changed, the old under ``-`` and the new under ``+``."""
-
     for line in difflib.unified_diff(before.splitlines(), after.splitlines(), name, name, n=0, lineterm=""):
         style = {"-": "red", "+": "green", "@": "dim"}.get(line[:1], "")
         if not line.startswith(("---", "+++")):

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from ..options import Options
 from . import render
 from .target import exact_option, open_target, set_option
-
-if TYPE_CHECKING:
-    from ..compiler import Compiler
 
 STAGES = ("ast", "model", "graph", "inference", "backward", "plan", "inference-plan", "diagnosis-plan")
 
@@ -43,21 +39,15 @@ def command(target: Path, stage: str, batch: int | None, sets: tuple[str, ...], 
     \b
       cnnspec dump net.cnn --stage model
     """
-    compiler = open_target(target, sets, replace(options, batch=batch)).compiler
-    render.show(stage_text(compiler, stage), end="")
-
-
-def stage_text(compiler: Compiler, stage: str) -> str:
-    """Return one stage of a spec's road as text."""
-    if stage == "ast":
-        return compiler.ast_text
-    if stage == "model":
-        from ..model.text import print_model
-
-        return print_model(compiler.model)
-    found = getattr(compiler, stage.replace("-", "_"))
-    if stage.endswith("plan"):
-        return str(found)
     from ..ir.text import print_graph
+    from ..model.text import print_model
 
-    return print_graph(found)
+    compiler = open_target(target, sets, replace(options, batch=batch)).compiler
+    if stage == "ast":
+        text = compiler.ast_text
+    elif stage == "model":
+        text = print_model(compiler.model)
+    else:
+        found = getattr(compiler, stage.replace("-", "_"))
+        text = str(found) if stage.endswith("plan") else print_graph(found)
+    render.show(text, end="")

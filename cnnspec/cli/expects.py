@@ -35,16 +35,13 @@ class Verdict:
         }
 
 
-def verdicts(model: Model, known: Mapping[str, float], *, static: bool = False, not_judged: str = "") -> list[Verdict]:
-    """Judge the lines whose metric is in ``known``, or with ``static`` those that need no training.
+def verdicts(model: Model, known: Mapping[str, float], *, not_judged: str = "") -> list[Verdict]:
+    """Judge the lines whose metric is in ``known``.
 
     Where ``not_judged`` says why trained metrics say nothing of the spec, lines about them are shown, not judged.
     """
     from ..model.expects import RELATIONS, TRAINED
-    from ..model.summary import static_metrics
 
-    if static:
-        known = {**static_metrics(model), **known}
     if not_judged:
         return [Verdict(e, known.get(e.metric), None, not_judged) for e in model.expects if e.metric in TRAINED]
     return [

@@ -9,20 +9,21 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
+from itertools import chain, groupby
 
 import click
 
 from .. import ops
 from ..errors import did_you_mean
+from ..ir.fields import Attr
 from ..model.elsewhere import key_elsewhere, layer_elsewhere, word_elsewhere
 from ..model.expects import METRICS
-from ..model.forms import written
 from ..model.settings import SECTIONS
 from ..text import some
 from . import render
-from .manual import catalogue, default_of, first_sentence, is_one_form, manual, takes
+from .manual import Entry, about, catalogue, first_sentence, manual, page_width
 from .pages import plain, sections
 
 assert ops  # importing the package registers the layers
@@ -53,11 +54,6 @@ KINDS = {  # in the order in which topics of one name are shown
 LONGEST = 200  # signs of a title; who prints it cuts what does not fit
 
 
-def page_width() -> int:
-    """Return the columns of a page: those of the terminal, but no more than can be read with ease."""
-    return min(100, render.width())
-
-
 @dataclass(frozen=True)
 class Topic:
     """Something that can be asked for: ``name`` is what one types, ``title`` one line about it."""
@@ -77,86 +73,74 @@ def topics() -> tuple[Topic, ...]:
 
 
 def _of_classes() -> Iterator[Topic]:
-    for group, words in catalogue().items():
-        for word, cls in words.items():
-            one = group != "layers" and is_one_form(word, cls)
+    for group, words in groupby(catalogue(), lambda e: e.group):
+        entries = list(words)
+        for e in entries:
             kind = "layer" if group == "layers" else "setting"
-
-            def text(group: str = group, word: str = word, cls: type = cls) -> str:
-                return manual(group, word, cls, page_width())
-
-            yield Topic(group if one else word, kind, first_sentence(cls, LONGEST), text)
-        if group != "layers" and "" not in words and not any(is_one_form(w, c) for w, c in words.items()):
+            yield Topic(group if e.is_one_form else e.word, kind, first_sentence(e.cls, LONGEST), partial(manual, e))
+        if group != "layers" and not any(e.is_one_form for e in entries):
             section = next(name for name, statements in SECTIONS.items() if group in statements)
+            title = f"a statement of {section}: {', '.join(e.word for e in entries)}"
+            yield Topic(group, "setting", title, partial(_choices, entries))
 
-            def choices(group: str = group, words: dict[str, type] = words) -> str:
-                room = page_width() - len(group) - 16
-                lines = [f"{group} {w:<14} {first_sentence(c, room)}" for w, c in words.items()]
-                return "\n".join([*lines, "", f"The manual of one: cnnspec help {next(iter(words))}"])
 
-            yield Topic(group, "setting", f"a statement of {section}: {', '.join(words)}", choices)
+def _choices(entries: list[Entry]) -> str:
+    room = page_width() - len(entries[0].group) - 16
+    lines = [f"{e.group} {e.word:<14} {first_sentence(e.cls, room)}" for e in entries]
+    return "\n".join([*lines, "", f"The manual of one: cnnspec help {entries[0].word}"])
 
 
 def _of_keys() -> Iterator[Topic]:
-    owners: dict[str, list[tuple[str, str, str]]] = {}
-    for group, words in catalogue().items():
-        for word, cls in words.items():
-            head = word if group == "layers" else group if is_one_form(word, cls) else f"{group} {word}"
-            for a in written(cls).values():
-                if a.key != head:
-                    owners.setdefault(a.key, []).append((head, a.doc, f"{takes(a)}; {default_of(a)}"))
+    owners: dict[str, list[tuple[Entry, Attr]]] = {}
+    for e in catalogue():
+        for a in e.fields:
+            if a.key != e.head:
+                owners.setdefault(a.key, []).append((e, a))
     for key, found in owners.items():
-        first = found[0]
-        title = textwrap.shorten(f"{first[1]}; a key of {', '.join(dict.fromkeys(o[0] for o in found))}", LONGEST,
-                                 placeholder=" ...")  # fmt: skip
+        title = f"{found[0][1].doc}; a key of {', '.join(dict.fromkeys(e.head for e, _ in found))}"
+        yield Topic(key, "key", textwrap.shorten(title, LONGEST, placeholder=" ..."), partial(_key, found))
 
-        def text(key: str = key, found: list[tuple[str, str, str]] = found) -> str:
-            lines = []
-            for head, doc, taken in found:
-                line = f"{head} {key}=...  {doc} ({taken})"
-                lines += textwrap.wrap(line, page_width(), subsequent_indent="    ", break_on_hyphens=False)
-            return "\n".join([*lines, "", f"The manual: cnnspec help {found[0][0].split()[-1]}"])
 
-        yield Topic(key, "key", title, text)
+def _key(found: list[tuple[Entry, Attr]]) -> str:
+    lines: list[str] = []
+    for e, a in found:
+        line = f"{e.head} {a.key}=...  {about(a)}"
+        lines += textwrap.wrap(line, page_width(), subsequent_indent="    ", break_on_hyphens=False)
+    return "\n".join([*lines, "", f"The manual: cnnspec help {found[0][0].head.split()[-1]}"])
 
 
 def _of_words() -> Iterator[Topic]:
     for title, words in WORDS.items():
         for word in words:
-            about = METRICS.get(word, f"manual, {title}")
+            yield Topic(word, "word", METRICS.get(word, f"manual, {title}"), partial(_word, word, title))
 
-            def text(title: str = title, word: str = word) -> str:
-                section = next(s for s in sections() if (s.page, s.title) == ("language", title))
-                head = f"{word}: {METRICS[word]}\n\n" if word in METRICS else ""
-                return head + _page(section.title, section.text)
 
-            yield Topic(word, "word", about, text)
+def _word(word: str, title: str) -> str:
+    text = next(s.text for s in sections() if (s.page, s.title) == ("language", title))
+    return (f"{word}: {METRICS[word]}\n\n" if word in METRICS else "") + _page(title, text)
 
 
 def _of_commands() -> Iterator[Topic]:
     from .main import COMMANDS
 
-    for name, title in ((name, title) for group in COMMANDS.values() for name, title in group.items()):
+    for name, title in chain(*(section.items() for section in COMMANDS.values())):
+        yield Topic(name, "command", title, partial(_command, name))
 
-        def text(name: str = name) -> str:
-            command: click.Command = import_module(f".{name}", __package__).command
-            with click.Context(command, info_name=f"cnnspec {name}", max_content_width=page_width()) as context:
-                return command.get_help(context)
 
-        yield Topic(name, "command", title, text)
+def _command(name: str) -> str:
+    command: click.Command = import_module(f".{name}", __package__).command
+    with click.Context(command, info_name=f"cnnspec {name}", max_content_width=page_width()) as context:
+        return command.get_help(context)
 
 
 def _of_pages() -> Iterator[Topic]:
-    for section in sections():
-        first = " ".join(plain(section.text, 1000).split("\n")[0].split())
-        is_error = section.page == "errors" and section.title != "Errors"
-
-        def text(title: str = section.title, body: str = section.text) -> str:
-            return _page(title, body)
-
-        kind = "error" if is_error else "manual"
-        title = textwrap.shorten(first, LONGEST, placeholder=" ...") if is_error else f"docs/{section.page}.md"
-        yield Topic(section.title.lower(), kind, title, text)
+    for s in sections():
+        text = partial(_page, s.title, s.text)
+        if s.page == "errors" and s.title != "Errors":
+            first = plain(s.text, 1000).split("\n")[0]
+            yield Topic(s.title.lower(), "error", textwrap.shorten(first, LONGEST, placeholder=" ..."), text)
+        else:
+            yield Topic(s.title.lower(), "manual", f"docs/{s.page}.md", text)
 
 
 def _page(title: str, body: str) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import inspect
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import NamedTuple
 
 from ..ir.fields import REQUIRED, Attr
 from ..ir.graph import Op
@@ -13,12 +15,37 @@ from ..model.forms import format_default, keys_of, signature, written
 from ..model.settings import SETTINGS
 from ..ops import LAYERS
 from ..text import plain
+from . import render
 
 
-def catalogue() -> dict[str, dict[str, type]]:
-    """Return the words that a spec may write, by group: ``layers``, and the statements of its sections."""
-    layers = sorted(LAYERS.items(), key=lambda item: _rank(item[1]))
-    return {"layers": dict(layers), **{statement: dict(words) for statement, words in SETTINGS.items()}}
+class Entry(NamedTuple):
+    """A word that a spec may write: its group is ``layers``, or a statement such as ``optimizer``."""
+
+    group: str
+    word: str
+    cls: type
+
+    @property
+    def fields(self) -> list[Attr]:
+        return list(written(self.cls).values())
+
+    @property
+    def is_one_form(self) -> bool:
+        """Whether it is a statement that has no word to choose: ``batch 32``, ``stop patience=5``."""
+        return self.group != "layers" and self.word in ("", *keys_of(self.cls))
+
+    @property
+    def head(self) -> str:
+        """How it begins in a spec: ``conv``, ``batch``, ``optimizer adam``."""
+        return self.word if self.group == "layers" else self.group if self.is_one_form else f"{self.group} {self.word}"
+
+
+@cache
+def catalogue() -> tuple[Entry, ...]:
+    """Return the words that a spec may write, group by group: the layers, and the statements of its sections."""
+    layers = dict(sorted(LAYERS.items(), key=lambda item: _rank(item[1])))
+    groups: dict[str, Mapping[str, type]] = {"layers": layers, **SETTINGS}
+    return tuple(Entry(group, *item) for group, words in groups.items() for item in words.items())
 
 
 def _rank(cls: type[Op]) -> tuple[bool, ...]:
@@ -31,19 +58,6 @@ def first_sentence(cls: type, width: int) -> str:
     paragraph = (inspect.getdoc(cls) or "").replace("``", "`").partition("\n\n")[0]
     sentence = re.split(r"(?<=[a-z0-9)])[.:;] (?=[A-Za-z])", " ".join(paragraph.split()))[0].rstrip(".")
     return textwrap.shorten(sentence, width, placeholder=" ...")
-
-
-def is_one_form(word: str, cls: type) -> bool:
-    """Return whether a statement has no word to choose: ``batch 32``, ``stop patience=5``."""
-    return word == "" or word in keys_of(cls)
-
-
-def default_of(a: Attr) -> str:
-    """Return the value of a field that is not written, in words."""
-    if a.default is REQUIRED:
-        return "required"
-    text = format_default(a.default)
-    return f"default {text}" if text else "optional"
 
 
 def takes(a: Attr) -> str:
@@ -68,20 +82,30 @@ def takes(a: Attr) -> str:
     return text
 
 
-def manual(group: str, word: str, cls: type, width: int = 80) -> str:
+def about(a: Attr) -> str:
+    """Return the sentence on a field: its doc, the values that it accepts, and the one where none is written."""
+    default = "" if a.default is REQUIRED else format_default(a.default)
+    absent = "required" if a.default is REQUIRED else f"default {default}" if default else "optional"
+    return f"{a.doc} ({takes(a)}; {absent})"
+
+
+def page_width() -> int:
+    """Return the columns of a page: those of the terminal, but no more than can be read with ease."""
+    return min(100, render.width())
+
+
+def manual(entry: Entry, width: int | None = None) -> str:
     """Return the manual page of one word as plain text: how it is written, its docstring, its arguments."""
-    head = word if group == "layers" else group if is_one_form(word, cls) else f"{group} {word}"
+    cls, head, width = entry.cls, entry.head, width or page_width()
     form = signature(head, cls) + (" { | BRANCH | BRANCH ... }" if getattr(cls, "arity", 1) != 1 else "")
     lines = textwrap.wrap(form, width, subsequent_indent=" " * (len(head) + 1))
     lines += ["", *("  " + line if line else "" for line in prose(cls, width - 2))]
-    fields = written(cls)
-    if fields:
+    if entry.fields:
         lines += ["", "  Arguments", "  ---------"]
-        indent = 4 + max(len(a.key) for a in fields.values())
-        for a in fields.values():
-            doc = textwrap.wrap(f"{a.doc} ({takes(a)}; {default_of(a)})", width - indent)
-            lines.append(f"  {a.key:<{indent - 4}}  {doc[0]}")
-            lines += [" " * indent + line for line in doc[1:]]
+        room = max(map(len, keys_of(cls)))
+        for a in entry.fields:
+            first, *more = textwrap.wrap(about(a), width - room - 4)
+            lines += [f"  {a.key:<{room}}  {first}", *(" " * (room + 4) + line for line in more)]
     return "\n".join(lines)
 
 

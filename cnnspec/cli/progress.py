@@ -69,39 +69,6 @@ def speed(row: Mapping[str, Any], info: RunInfo) -> str:
     return count(round(len(info.dataset.train) / seconds)) if seconds else "-"
 
 
-class Compiling:
-    """How far the kernels are, in words; the seconds left go on falling between two of them."""
-
-    def __init__(self) -> None:
-        self.done = self.total = 0
-        self.left, self.at = 0.0, time.monotonic()
-        self.kept = True
-
-    def update(self, done: int, total: int, left: float) -> None:
-        if not self.total:
-            from ..kernels import cache
-
-            self.kept = cache.use_cache() == str(cache.cache_dir())
-        self.done, self.total, self.left, self.at = done, total, left, time.monotonic()
-
-    def begun(self) -> str:
-        """Return the line that says what is waited for."""
-        why = "kept for later runs" if self.kept else "not kept: see  cnnspec doctor"
-        return f"compiling {some(self.total, 'kernel')} ({why})" + self._still(", ", " to go")
-
-    def line(self, columns: int = 0) -> str:
-        """Return how far it is; with a bar where a line of so many columns has room for one."""
-        words = f"{self.done}/{self.total}{self._still(', ', ' left')}"
-        why = "" if self.kept else "  not kept: see  cnnspec doctor"
-        drawn = bar_of(self.done, self.total, columns - LINE - len(why))
-        return f"compiling kernels  {drawn}{words}{why}"
-
-    def _still(self, before: str, after: str) -> str:
-        """Return about how long it takes yet; nothing where it has taken longer than was thought."""
-        left = self.left - (time.monotonic() - self.at)
-        return f"{before}{coming(left)}{after}" if left > -OVERDUE and self.done < self.total else ""
-
-
 class View:
     """Something under way, with a live line of :meth:`line` in a terminal; used in a ``with`` block.
 
@@ -110,6 +77,7 @@ class View:
 
     def __init__(self, *, quiet: bool, stderr: bool) -> None:
         self.quiet, self.stderr = quiet, stderr
+        self.done = self.total = 0
         self.live: render.LiveLine | None = None
         self.began = self.told = time.monotonic()
 
@@ -133,6 +101,9 @@ class View:
             self.live = render.LiveLine(self.line, stderr=self.stderr)
         return True
 
+    def _say(self, line: str = "") -> None:
+        render.say_aside(line)
+
     def _due(self, seconds: float) -> bool:
         """Return whether plain output has been silent for so long."""
         now = time.monotonic()
@@ -152,24 +123,39 @@ class CompileView(View):
     where a person sees it: in a terminal or a notebook.
     """
 
-    def __init__(self, *, quiet: bool = False, watched: bool = False) -> None:
-        super().__init__(quiet=quiet or (watched and not (sys.stderr.isatty() or render.in_notebook())), stderr=True)
-        self.state = Compiling()
-
-    def line(self, columns: int = 0) -> str:
-        return self.state.line(columns)
+    def __init__(self, *, quiet: bool = False, watched: bool = False, stderr: bool = True) -> None:
+        seen = not watched or sys.stderr.isatty() or render.in_notebook()
+        super().__init__(quiet=quiet or not seen, stderr=stderr)
+        self.left, self.at = 0.0, time.monotonic()
+        self.kept = True
 
     def __call__(self, done: int, total: int, left: float) -> None:
-        self.state.update(done, total, left)
+        if not self.total:
+            from ..kernels import cache
+
+            self.kept = cache.use_cache() == str(cache.cache_dir())
+        self.done, self.total, self.left, self.at = done, total, left, time.monotonic()
         if self.quiet or self._is_live():
             return
         if done == 0:
+            why = "kept for later runs" if self.kept else "not kept: see  cnnspec doctor"
             self.told = self.began = time.monotonic()
-            render.say_aside(self.state.begun())
-        elif done == total:
-            render.say_aside(f"compiled {some(total, 'kernel')} in {duration(time.monotonic() - self.began)}")
-        elif self._due(COMPILING_EVERY):
-            render.say_aside(self.line())
+            self._say(f"compiling {some(total, 'kernel')} ({why})" + self._still(", ", " to go"))
+        elif done == total and self.stderr:
+            self._say(f"compiled {some(total, 'kernel')} in {duration(time.monotonic() - self.began)}")
+        elif done < total and self._due(COMPILING_EVERY):
+            self._say(self.line())
+
+    def line(self, columns: int = 0) -> str:
+        words = f"{self.done}/{self.total}{self._still(', ', ' left')}"
+        why = "" if self.kept else "  not kept: see  cnnspec doctor"
+        drawn = bar_of(self.done, self.total, columns - LINE - len(why))
+        return f"compiling kernels  {drawn}{words}{why}"
+
+    def _still(self, before: str, after: str) -> str:
+        """Return about how long it takes yet, which falls; nothing where it has taken longer than was thought."""
+        left = self.left - (time.monotonic() - self.at)
+        return f"{before}{coming(left)}{after}" if left > -OVERDUE and self.done < self.total else ""
 
 
 class CountView(View):
@@ -193,7 +179,7 @@ class CountView(View):
         return bar_of(self.done, self.total, columns - len(words) - 3) + words
 
 
-class TrainingView(View, Reporter):
+class TrainingView(CompileView, Reporter):
     """Shows a run; ``quiet`` leaves only what must be known.
 
     Where stdout is no terminal (or TERM is dumb, or CI is set) nothing is redrawn: each epoch is one line. ``aside``
@@ -203,7 +189,6 @@ class TrainingView(View, Reporter):
     def __init__(self, *, quiet: bool = False, aside: CompileView | None = None) -> None:
         super().__init__(quiet=quiet, stderr=False)
         self.aside = aside
-        self.compiling = Compiling()
         self.info: RunInfo | None = None
         self.headed = False
         self.earlier: list[Mapping[str, Any]] = []  # epochs before a resumed run went on
@@ -216,8 +201,7 @@ class TrainingView(View, Reporter):
         return super().__enter__()
 
     def line(self, columns: int = 0) -> str:
-        waits = self.compiling.done < self.compiling.total
-        return self.compiling.line(columns) if waits else self.state
+        return super().line(columns) if self.done < self.total else self.state
 
     def __exit__(self, *exc: object) -> None:
         super().__exit__(*exc)
@@ -237,9 +221,8 @@ class TrainingView(View, Reporter):
     def on_start(self, info: RunInfo) -> None:
         self.info = info
         model, data = info.model, info.dataset
-        parts = [f"{count(len(data.train))} training"]
-        parts += [f"{count(len(data.val))} validation"] if data.val is not None else []
-        parts += [f"{count(len(data.test))} test"] if data.test is not None else []
+        splits = ("training", data.train), ("validation", data.val), ("test", data.test)
+        parts = [f"{count(len(split))} {title}" for title, split in splits if split is not None]
         targets = math.prod(data.train.labels.shape[1:])
         weights = sum(p.size for p in model.params.values() if p.trainable)
         lines = [
@@ -260,17 +243,8 @@ class TrainingView(View, Reporter):
         self.state = "getting ready"
 
     def on_compile(self, done: int, total: int, left: float) -> None:
-        if self.quiet:
-            if self.aside is not None:
-                self.aside(done, total, left)
-            return
-        self.compiling.update(done, total, left)
-        if self.live is not None:
-            return
-        if done == 0:
-            self._say(self.compiling.begun())
-        elif done < total and self._due(COMPILING_EVERY):
-            self._say(self.compiling.line())
+        view = self.aside if self.quiet and self.aside is not None else self
+        view(done, total, left)
 
     def on_step(
         self, epoch: int, step: int, steps: int, images: int, loss: float, accuracy: float, seconds: float

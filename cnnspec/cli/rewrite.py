@@ -10,12 +10,6 @@ from ..drafts import write_whole
 from ..errors import DataError, MachineError
 
 
-def refuse_what_is_no_file(path: Path) -> None:
-    """Raise DataError where a path leads to a pipe or a device, which cannot be written back."""
-    if path.exists() and not path.is_file():
-        raise DataError("only a plain file can be mended", path=path, hint="write the spec to a file first")
-
-
 def rewrite(path: Path, before: bytes, content: bytes) -> None:
     """Replace the content of a plain file; links lead on to the same file.
 

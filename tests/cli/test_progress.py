@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from cnnspec.cli import progress
-from cnnspec.cli.progress import CompileView, Compiling, CountView
+from cnnspec.cli.progress import CompileView, CountView
 
 pty = pytest.importorskip("pty")
 
@@ -129,8 +129,8 @@ def test_the_seconds_left_fall_and_an_estimate_that_does_not_come_true_is_droppe
 
     now = 100.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    compiling = Compiling()
-    compiling.update(3, 20, 14.0)
+    compiling = CompileView(quiet=True)
+    compiling(3, 20, 14.0)
     assert compiling.line() == "compiling kernels  3/20, about 14 s left"
     now += 4
     assert compiling.line() == "compiling kernels  3/20, about 10 s left"

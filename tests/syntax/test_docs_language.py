@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -94,11 +95,11 @@ def test_list_of_layers_is_fresh(update_golden):
         "Made from the classes themselves; `cnnspec layers NAME` prints the same page. "
         "Words in capitals are bare arguments, in this order; brackets mean that it may be left out.\n",
     ]
-    for group, classes in catalogue().items():
+    for group, entries in groupby(catalogue(), lambda entry: entry.group):
         parts.append(f"## {group}\n")
-        for word, cls in classes.items():
-            title = f"### {word}\n\n" if word else ""
-            page = "\n".join(line.rstrip() for line in manual(group, word, cls, 96).splitlines())
+        for entry in entries:
+            title = f"### {entry.word}\n\n" if entry.word else ""
+            page = "\n".join(line.rstrip() for line in manual(entry, 96).splitlines())
             parts.append(f"{title}```text\n{page.strip()}\n```\n")
     fresh = "\n".join(parts)
     path = DOCS / "layers.md"
