@@ -32,31 +32,22 @@ def residual_mismatch(
 ) -> Diagnostic:
     """Return the diagnostic for a residual whose body and shortcut differ in shape."""
     label = f"the body makes {dims(body)}, the shortcut is {dims(shortcut)}"
+    related: tuple[tuple[Span, str], ...] = ()
+    fix = None
     if project is not None:
         label = f"the body makes {dims(body)}, project makes {dims(shortcut)}"
-        return Diagnostic(
-            "shape",
-            "residual branches do not match",
-            step.name_span,
-            label,
-            related=((project.name_span, f"turns {dims(entering)} into {dims(shortcut)}"),),
-            notes=tuple(_arithmetic(placed, body, shortcut)),
-            hint=f"make project end in {dims(body)}",
-        )
-    clause = _projection(step, entering, body, placed)
-    fix = None
-    if clause and step.body is not None:
-        end = step.body.span.end
-        fix = Fix(Span(step.span.source, end, end), f" {clause}")
-    return Diagnostic(
-        "shape",
-        "residual branches do not match",
-        step.name_span,
-        label,
-        notes=tuple(_arithmetic(placed, body, shortcut)),
-        hint=f"add  }} {clause}" if clause else "make the body keep the shape, or write skip=if_same",
-        fix=fix,
-    )
+        related = ((project.name_span, f"turns {dims(entering)} into {dims(shortcut)}"),)
+        hint = f"make project end in {dims(body)}"
+    elif clause := _projection(step, entering, body, placed):
+        hint = f"add  }} {clause}"
+        if step.body is not None:
+            end = step.body.span.end
+            fix = Fix(Span(step.span.source, end, end), f" {clause}")
+    else:
+        hint = "make the body keep the shape, or write skip=if_same"
+    notes = tuple(_arithmetic(placed, body, shortcut))
+    message = "residual branches do not match"
+    return Diagnostic("shape", message, step.name_span, label, notes=notes, related=related, hint=hint, fix=fix)
 
 
 def _arithmetic(placed: Sequence[Placed], body: Shape, shortcut: Shape) -> Iterator[str]:

@@ -35,15 +35,9 @@ def data_settings(reader: SectionReader, section: ast.Section | None, input_shap
     source = found["source"].value
     wanted = getattr(source, "shape", None)
     if wanted is not None and input_shape is not None and input_shape != wanted:
-        reader.report(
-            Diagnostic(
-                "shape",
-                f"{source.word} holds images of {dims(wanted)}, but the input is {dims(input_shape)}",
-                found["source"].span,
-                f"its images are {dims(wanted)}",
-                hint=f"write  input {dims(wanted)}",
-            )
-        )
+        message = f"{source.word} holds images of {dims(wanted)}, but the input is {dims(input_shape)}"
+        label, hint = f"its images are {dims(wanted)}", f"write  input {dims(wanted)}"
+        reader.report(Diagnostic("shape", message, found["source"].span, label, hint=hint))
     black, white = getattr(source, "black", None) or 0.0, getattr(source, "white", None)
     if white is not None and white <= black:
         message = "the number that is white must be above the one that is black"
@@ -94,15 +88,18 @@ def train_settings(
     reader: SectionReader, section: ast.Section | None, data: DataSettings | None, changed: Container[str] = ()
 ) -> TrainSettings:
     """Return the ``train`` section as typed settings, defaults filled in; ``changed`` are those from outside."""
-    found, default = reader.found, TrainSettings()
-    for name in ("keep", "stop"):
-        metric = found[name].value.on if name in found else ""
-        none_kept = data is not None and data.val == 0 and not getattr(data.source, "own_validation", False)
-        if metric.startswith("val.") and none_kept:
-            message = f"`{name}` looks at {metric}, but nothing is kept for validation"
+    found = reader.found
+    # a statement of one form, such as `epochs 10`, has no word: its value is that of its one field
+    said = {name: part.value if part.value.word else getattr(part.value, name) for name, part in found.items()}
+    span = section.span if section is not None else None
+    settings = TrainSettings(**said, warmup_epochs=reader.warmup, span=span)
+    none_kept = data is not None and data.val == 0 and not getattr(data.source, "own_validation", False)
+    for name, watch in (("keep", settings.keep), ("stop", settings.stop)):
+        if watch is not None and watch.on.startswith("val.") and none_kept:
+            message = f"`{name}` looks at {watch.on}, but nothing is kept for validation"
             hint = "add  split val=10%  to the data section, or look at train.loss"
             reader.report(Diagnostic("structure", message, found[name].span, hint=hint))
-    epochs = found["epochs"].value.epochs if "epochs" in found else default.epochs
+    epochs = settings.epochs
     if reader.warmup > epochs:
         message = f"the warmup of {reader.warmup} epochs is longer than the training of {some(epochs, 'epoch')}"
         span = found["schedule"].span
@@ -112,15 +109,4 @@ def train_settings(
         else:
             hint = f"write  warmup {epochs}  or less, or train longer"
             reader.report(Diagnostic("range", message, span, hint=hint))
-    return TrainSettings(
-        loss=found["loss"].value if "loss" in found else default.loss,
-        optimizer=found["optimizer"].value if "optimizer" in found else default.optimizer,
-        schedule=found["schedule"].value if "schedule" in found else default.schedule,
-        warmup_epochs=reader.warmup,
-        epochs=epochs,
-        batch=found["batch"].value.batch if "batch" in found else default.batch,
-        seed=found["seed"].value.seed if "seed" in found else default.seed,
-        keep=found["keep"].value if "keep" in found else None,
-        stop=found["stop"].value if "stop" in found else None,
-        span=section.span if section is not None else None,
-    )
+    return settings

@@ -20,7 +20,7 @@ from .elsewhere import is_certain, is_global_maxpool, is_no_layer_of_ours, key_e
 from .findings import guessed, twice
 from .forms import signature, written
 from .guess import meant
-from .structure import expand_block, expand_from, expand_repeat, expand_residual
+from .structure import EXPANSIONS, expand_block
 from .values import Value
 from .walk import LOST, MAX_DEPTH, MAX_ERRORS, MAX_LAYERS, MAX_STEPS, Cursor, Env, Label, Placed, TooMuch
 
@@ -103,12 +103,8 @@ class Expander:
         self.steps += 1
         if self.steps > MAX_STEPS:
             self.too_much(step, env, f"the net is unrolled into more than {MAX_STEPS:,} steps")
-        if step.name == "from":
-            return expand_from(self, step, env)
-        if step.name == "repeat":
-            return expand_repeat(self, step, cursor, env)
-        if step.name == "residual":
-            return expand_residual(self, step, cursor, env)
+        if step.name in EXPANSIONS:
+            return EXPANSIONS[step.name](self, step, cursor, env)
         if step.name in LAYERS:
             return self._layer(step, cursor, env, label)
         if step.name in self.blocks:

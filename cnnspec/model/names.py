@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 
@@ -32,18 +33,14 @@ class NameScope:
         return names
 
     def _assign(self, prefix: str, names: dict[int, str]) -> None:
-        total: dict[str, int] = {}
-        for base, entry in self.entries:
-            if not (isinstance(entry, NameScope) and not entry.entries):
-                total[base] = total.get(base, 0) + 1
+        entries = [(base, entry) for base, entry in self.entries if not isinstance(entry, NameScope) or entry.entries]
+        total = Counter(base for base, _ in entries)
         taken = {base for base, n in total.items() if n == 1}
-        count: dict[str, int] = {}
-        for base, entry in self.entries:
-            if isinstance(entry, NameScope) and not entry.entries:
-                continue
+        count: Counter[str] = Counter()
+        for base, entry in entries:
             name = base
             if total[base] > 1:
-                count[base] = count.get(base, 0) + 1
+                count[base] += 1
                 numbered = f"{base}_" if base[-1].isdigit() else base
                 while (name := f"{numbered}{count[base]}") in taken:
                     count[base] += 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -38,7 +38,7 @@ class Repeat:
     times: int = attr("int", "how often the body stands in the net", positional=True, min=0)
 
 
-def expand_from(x: Expander, step: ast.Step, env: Env) -> Cursor:
+def expand_from(x: Expander, step: ast.Step, _: Cursor, env: Env) -> Cursor:
     x.refuse_bodies(step, env)
     if len(step.arguments) != 1 or step.arguments[0].key or not isinstance(step.arguments[0].value, ast.Name):
         message = "`from` reads one label"
@@ -143,6 +143,14 @@ def expand_residual(x: Expander, step: ast.Step, cursor: Cursor, env: Env) -> Cu
             env,
         )
     return x.place(LAYERS["add"](), step, [end, shortcut], env, "", {})
+
+
+# by the words of structure; each returns where the flow stands afterwards
+EXPANSIONS: dict[str, Callable[[Expander, ast.Step, Cursor, Env], Cursor]] = {
+    "from": expand_from,
+    "repeat": expand_repeat,
+    "residual": expand_residual,
+}
 
 
 def expand_block(x: Expander, step: ast.Step, cursor: Cursor, env: Env, label: str) -> Cursor:

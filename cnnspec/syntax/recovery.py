@@ -19,6 +19,7 @@ from .explain import explain
 from .place import Place
 
 MAX_ERRORS = 20
+_LANDMARKS = re.compile(r'"[^"\n]*"|#[^\n]*|[{}\n]')
 
 
 class Recovery:
@@ -78,25 +79,14 @@ class Recovery:
 
     def _next_statement(self, offset: int, in_braces: bool) -> int:
         """Return the offset of the next newline or `}` of this level, past bodies, strings and comments."""
-        text, depth = self.source.text, 0
-        while offset < len(text):
-            char = text[offset]
-            if char == "#" or char == '"':
-                end = text.find("\n", offset)
-                end = len(text) if end < 0 else end
-                close = text.find('"', offset + 1, end) if char == '"' else -1
-                offset = close + 1 if close >= 0 else (end if char == "#" else offset + 1)
-                continue
-            if char == "{":
-                depth += 1
-            elif char == "}":
-                if depth == 0 and in_braces:
-                    return offset
-                depth = max(0, depth - 1)
-            elif char == "\n" and depth == 0:
-                return offset
-            offset += 1
-        return offset
+        depth = 0
+        for match in _LANDMARKS.finditer(self.source.text, offset):
+            landmark = match.group()
+            if depth == 0 and (landmark == "\n" or (landmark == "}" and in_braces)):
+                return match.start()
+            if landmark in "{}":
+                depth = max(0, depth + (1 if landmark == "{" else -1))
+        return max(offset, len(self.source.text))
 
 
 def _arrow_offset(token: str) -> int:
