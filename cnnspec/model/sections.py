@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -174,60 +174,49 @@ class SectionReader:
 
     def _part(self, name: str, step: ast.Step, *, first: bool) -> Any:
         """Return the typed value of one step of a statement, or None after reporting."""
-        classes = SETTINGS[name]
-        word, title, arguments = "", name, step.arguments
-        if "" not in classes:
-            chosen = (
-                self._word(name, step, classes) if first else self._known_word(name, step.name, step.name_span, classes)
-            )
+        word, arguments = "", step.arguments
+        if "" not in SETTINGS[name]:
+            chosen = self._word(name, step) if first else self._known_word(name, step.name, step.name_span)
             if chosen is None:
                 return None
-            word, title = chosen, f"{name} {chosen}"
-            arguments = step.arguments[1:] if first and not _is_written_by_key(step, classes) else step.arguments
-        cls = classes[word]
-        bound = bind(title, cls, arguments, step.head, self.scope, self._report)
+            word = chosen
+            if first and not _is_written_by_key(name, step):
+                arguments = arguments[1:]
+        cls = SETTINGS[name][word]
+        bound = bind(f"{name} {word}".rstrip(), cls, arguments, step.head, self.scope, self._report)
         if bound is None or not bound.known:
             self.lost = True
             return None
         return cls(**bound.values)
 
-    def _word(self, name: str, step: ast.Step, classes: Mapping[str, type]) -> str | None:
-        words = ", ".join(classes)
-        if _is_written_by_key(step, classes):  # `stop patience=15` says its word as a key
+    def _word(self, name: str, step: ast.Step) -> str | None:
+        """Return the word that a statement chooses, or None after reporting."""
+        if _is_written_by_key(name, step):
             return step.arguments[0].key
-        if not step.arguments or step.arguments[0].key or not isinstance(step.arguments[0].value, ast.Name):
-            text = step.arguments[0].span.text if step.arguments else ""
-            found = f"`{text[:40]}`" if text else "nothing"
-            word, slash, rest = text.partition("/")  # source folders /data/flowers
-            hint = f"write  {name} {next(iter(classes))}"
-            fix = None
-            if step.arguments and step.arguments[0].key:  # `optimizer lr=0.1`
-                place = belongs(step.arguments[0].key, "...", {})
-                if place is not None and place.statement == name:
-                    word = place.text.split()[1]
-                    hint = f"write  {' '.join([name, word, *(a.span.text for a in step.arguments)])}"
-            if slash and word.strip() in classes:
-                hint = f'write  {name} {word.strip()} "/{rest}"'
-                fix = Fix(step.arguments[0].span, f'{word.strip()} "/{rest}"', sure=True)
-            self._report(
-                Diagnostic(
-                    "missing-argument",
-                    f"{name} needs to know which",
-                    step.head,
-                    f"expected {words} after {name}, found {found}",
-                    hint=hint,
-                    fix=fix,
-                )
-            )
-            return None
-        return self._known_word(name, step.arguments[0].value.name, step.arguments[0].span, classes)
+        first = step.arguments[0] if step.arguments else None
+        if first is not None and not first.key and isinstance(first.value, ast.Name):
+            return self._known_word(name, first.value.name, first.span)
+        text = first.span.text if first is not None else ""
+        word, slash, rest = text.partition("/")
+        hint, fix = f"write  {name} {next(iter(SETTINGS[name]))}", None
+        if first is not None and slash and word.strip() in SETTINGS[name]:  # source folders /data/flowers
+            fix = Fix(first.span, f'{word.strip()} "/{rest}"', sure=True)
+            hint = f"write  {name} {fix.replacement}"
+        elif first is not None and first.key:  # `optimizer lr=0.1`
+            place = belongs(first.key, "...", {})
+            if place is not None and place.statement == name:
+                hint = f"write  {' '.join([name, place.text.split()[1], *(a.span.text for a in step.arguments)])}"
+        found = f"`{text[:40]}`" if text else "nothing"
+        label = f"expected {', '.join(SETTINGS[name])} after {name}, found {found}"
+        message = f"{name} needs to know which"
+        self._report(Diagnostic("missing-argument", message, step.head, label, hint=hint, fix=fix))
+        return None
 
-    def _known_word(self, name: str, word: str, span: Span, classes: Mapping[str, type]) -> str | None:
-        if word in classes:
+    def _known_word(self, name: str, word: str, span: Span) -> str | None:
+        if word in SETTINGS[name]:
             return word
-        fix = meant(word, classes, span)
-        label = f"expected one of {', '.join(classes)}"
-        self._report(guessed("unknown-value", f"{name} cannot be `{word}`", span, label, fix))
+        message, label = f"{name} cannot be `{word}`", f"expected one of {', '.join(SETTINGS[name])}"
+        self._report(guessed("unknown-value", message, span, label, meant(word, SETTINGS[name], span)))
         return None
 
     # ---- --set ----------------------------------------------------------------------------------
@@ -240,12 +229,12 @@ class SectionReader:
             steps = (self._default_step(change),)
         last = steps[-1]
         classes = SETTINGS[change.statement]
-        bare = len(steps) == 1 and "" not in classes and not _is_written_by_key(last, classes)
+        bare = len(steps) == 1 and "" not in classes and not _is_written_by_key(change.statement, last)
         head, rest = (last.arguments[:1], last.arguments[1:]) if bare else ((), last.arguments)
         value = head[0].value if head else None
         word = value.name if isinstance(value, ast.Name) else last.name if len(steps) > 1 else ""
         cls = classes.get("" if "" in classes else word) if word or "" in classes else None
-        if cls is None and _is_written_by_key(last, classes):
+        if cls is None and _is_written_by_key(change.statement, last):
             cls = classes[last.arguments[0].key]
         rest = _with(cls, rest, argument) if cls is not None else (*rest, argument)
         return (*steps[:-1], replace(last, arguments=(*head, *rest)))
@@ -266,9 +255,9 @@ class SectionReader:
         return replace(step, arguments=tuple(arguments))
 
 
-def _is_written_by_key(step: ast.Step, classes: Mapping[str, type]) -> bool:
-    """Whether a statement says its word as a key: ``stop patience=15``."""
-    return bool(step.arguments) and step.arguments[0].key in classes
+def _is_written_by_key(statement: str, step: ast.Step) -> bool:
+    """Return whether a statement says its word as a key: ``stop patience=15``."""
+    return bool(step.arguments) and step.arguments[0].key in SETTINGS[statement]
 
 
 def _with(cls: type, arguments: tuple[ast.Argument, ...], new: ast.Argument) -> tuple[ast.Argument, ...]:

@@ -57,6 +57,10 @@ class Fault(Exception):
         self.diagnostic = diagnostic
 
 
+def _fault(code: str, message: str, span: Span, label: str = "", hint: str = "") -> Fault:
+    return Fault(Diagnostic(code, message, span, label, hint=hint))
+
+
 class NotKnown(Exception):
     """The value depends on something that an earlier error left unknown."""
 
@@ -136,9 +140,7 @@ def number(expr: ast.Expr, scope: Scope) -> int | float:
         return value
     if isinstance(value, Word):
         raise Fault(unknown_name(value.name, expr.span, scope))
-    raise Fault(
-        Diagnostic("type", "arithmetic needs numbers", expr.span, f"expected a number, found {describe(value)}")
-    )
+    raise _fault("type", "arithmetic needs numbers", expr.span, f"expected a number, found {describe(value)}")
 
 
 def unknown_name(name: str, span: Span, scope: Scope) -> Diagnostic:
@@ -169,49 +171,26 @@ def _name(expr: ast.Name, scope: Scope) -> Value:
     if name in scope.labels:
         return LabelValue(name, scope.labels[name].cursor)
     if name == "classes":
-        raise Fault(
-            Diagnostic(
-                "classes",
-                "the number of classes is not known",
-                expr.span,
-                "neither a data source with known classes nor a `classes` line says it",
-                hint="add a line such as  classes 10  or  data { source digits }",
-            )
-        )
+        label = "neither a data source with known classes nor a `classes` line says it"
+        hint = "add a line such as  classes 10  or  data { source digits }"
+        raise _fault("classes", "the number of classes is not known", expr.span, label, hint)
     return Word(name)
 
 
 def _dimension(expr: ast.Name, head: str, axis: str, scope: Scope) -> int:
     if axis not in ("h", "w", "c"):
         near = {"channels": "c", "height": "h", "width": "w", "x": "w", "y": "h"}.get(axis, "c")
-        raise Fault(
-            Diagnostic(
-                "unknown-name",
-                f"unknown name `{expr.name}`",
-                expr.span,
-                f"`{head}` has .h, .w and .c",
-                hint=f"did you mean `{head}.{near}`?",
-            )
-        )
+        label, hint = f"`{head}` has .h, .w and .c", f"did you mean `{head}.{near}`?"
+        raise _fault("unknown-name", f"unknown name `{expr.name}`", expr.span, label, hint)
     if not scope.in_net:
-        raise Fault(
-            Diagnostic(
-                "unknown-name",
-                f"`{expr.name}` means nothing here",
-                expr.span,
-                "only layers have something that enters",
-            )
-        )
+        label = "only layers have something that enters"
+        raise _fault("unknown-name", f"`{expr.name}` means nothing here", expr.span, label)
     shape = scope.entering if head == "in" else scope.here
     if shape is None:
         raise NotKnown
     if len(shape) == 1 and axis != "c":
-        raise Fault(
-            Diagnostic(
-                "shape", f"`{expr.name}`: a flat vector of {shape[0]} has no height or width", expr.span,
-                hint=f"use {head}.c for its length",
-            )
-        )  # fmt: skip
+        message = f"`{expr.name}`: a flat vector of {shape[0]} has no height or width"
+        raise _fault("shape", message, expr.span, hint=f"use {head}.c for its length")
     return shape["hwc".index(axis)] if len(shape) == 3 else shape[0]
 
 
@@ -226,7 +205,7 @@ def _arithmetic(expr: ast.Arithmetic, scope: Scope) -> int | float:
         right = number(operand, scope)
         span = Span(expr.span.source, expr.span.start, operand.span.end)
         if operator in ("/", "//") and right == 0:
-            raise Fault(Diagnostic("arithmetic", "division by zero", span, f"{operand.span.text} is 0"))
+            raise _fault("arithmetic", "division by zero", span, f"{operand.span.text} is 0")
         result = _bounded(_OPERATORS[operator](result, right), span)
     return result
 
@@ -247,14 +226,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
 
 def _bounded(value: int | float, span: Span) -> int | float:
     if not abs(value) <= LARGEST:  # also catches nan
-        raise Fault(
-            Diagnostic(
-                "arithmetic",
-                "the number is beyond all that a net could use",
-                span,
-                f"more than {LARGEST:.0e}",
-            )
-        )
+        raise _fault("arithmetic", "the number is beyond all that a net could use", span, f"more than {LARGEST:.0e}")
     return value
 
 
@@ -278,17 +250,10 @@ FUNCTIONS: dict[str, tuple[Callable[..., int | float], int, int]] = {
 def _call(expr: ast.Call, scope: Scope) -> int | float:
     if expr.function not in FUNCTIONS:
         near = did_you_mean(expr.function, FUNCTIONS)
-        raise Fault(
-            Diagnostic(
-                "unknown-name",
-                f"unknown function `{expr.function}`",
-                expr.span,
-                f"known functions: {', '.join(FUNCTIONS)}",
-                hint=f"did you mean `{near}`?" if near else "",
-            )
-        )
+        label, hint = f"known functions: {', '.join(FUNCTIONS)}", f"did you mean `{near}`?" if near else ""
+        raise _fault("unknown-name", f"unknown function `{expr.function}`", expr.span, label, hint)
     function, fewest, most = FUNCTIONS[expr.function]
     if not fewest <= len(expr.arguments) <= most:
         wanted = "one number" if most == 1 else "one number or more"
-        raise Fault(Diagnostic("type", f"{expr.function} takes {wanted}, but gets {len(expr.arguments)}", expr.span))
+        raise _fault("type", f"{expr.function} takes {wanted}, but gets {len(expr.arguments)}", expr.span)
     return _bounded(function(*(number(a, scope) for a in expr.arguments)), expr.span)
