@@ -82,12 +82,8 @@ def open_file(
 def open_unpacked(path: Path | str, what: str) -> Iterator[tuple[IO[bytes], bool]]:
     """Open a file of data, gzipped or plain, as its content tells; yield (stream, whether it was gzipped).
 
-    The stream unpacks as it is read: read it in pieces of :data:`CHUNK`, up to a bound.
-
-    Raises
-    ------
-    DataError
-        As :func:`open_file`; where a gzip file is cut short or damaged.
+    The stream unpacks as it is read: read it in pieces of :data:`CHUNK`, up to a bound. DataError as
+    :func:`open_file`, and where a gzip file is cut short or damaged.
     """
     import gzip
     import zlib

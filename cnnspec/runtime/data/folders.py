@@ -62,11 +62,8 @@ def open_folders(settings: DataSettings, input_shape: Shape, classes: int | None
 
     Where no folder is a part, a fifth of each class is the test set: the files whose names' sha256 come first.
 
-    Raises
-    ------
-    DataError
-        When :func:`~.tree.look` refuses the folder, a class has no picture, an image cannot be read, or the number of
-        classes is not that of the net.
+    DataError when :func:`~.tree.look` refuses the folder, a class has no picture, an image cannot be read, or the
+    number of classes is not that of the net.
     """
     root = named_path(base, settings.source.path)
     tree = look(root)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ def as_labels(y: Any, n: int, *, path: object = None, field: str = "y", images: 
     DataError
         When they are none of these, are not N, or a value is not finite.
     """
+    wrong = partial(DataError, path=path, field=field)
     y = to_array(y, path, field)
     kind = y.dtype.kind
     if kind == "f" and y.ndim in (1, 2) and y.dtype.itemsize <= 8:
@@ -39,22 +41,15 @@ def as_labels(y: Any, n: int, *, path: object = None, field: str = "y", images: 
         y = y[:, 0]
     targets = kind == "f" and y.ndim == 2 and y.dtype.itemsize <= 8
     if not targets and (kind not in "iub" or y.ndim != 1):
-        raise DataError(
+        raise wrong(
             "labels must be whole numbers, one a sample",
-            path=path,
-            field=field,
             expected=f"integers [{n}]",
             found=f"{y.dtype} {list(y.shape)}",
             hint=_hint(y, field),
         )
     if len(y) != n:
-        raise DataError(
-            f"{images} and {field} differ in length",
-            path=path,
-            field=field,
-            expected=f"{n:,}, one for each image",
-            found=f"{len(y):,}",
-        )
+        message = f"{images} and {field} differ in length"
+        raise wrong(message, expected=f"{n:,}, one for each image", found=f"{len(y):,}")
     if targets:
         return y.astype(np.float32)
     return y.view(np.uint8) if kind == "b" else y
@@ -120,7 +115,6 @@ def class_numbers(
 
 
 def _hint(y: np.ndarray, field: str) -> str:
-    """Return the mend for labels that are no class numbers [N]."""
     kind = y.dtype.kind
     if kind in "USO" and y.ndim >= 1:
         if kind == "O" and y.size and all(isinstance(v, (int, np.integer)) for v in y.ravel()[:100]):

@@ -51,10 +51,7 @@ def open_npz(settings: DataSettings, input_shape: Shape, classes: int | None, ba
 def choose_arrays(names: Sequence[str], path: Path) -> dict[str, tuple[str, str]]:
     """Return (images, labels) among the names of a file's arrays for each part that is there.
 
-    Raises
-    ------
-    DataError
-        When there are no images or labels to train on, or a part has only one of the two.
+    DataError when there are no images or labels to train on, or a part has only one of the two.
     """
     by_name = {name.lower(): name for name in reversed(names)}
     chosen: dict[str, tuple[str, str]] = {}

@@ -55,12 +55,8 @@ class PixelScale:
         return f"{self.dtype} from {_number(self.low)} to {_number(self.high)}"
 
     @property
-    def _largest(self) -> float:
-        return max(abs(self.low), abs(self.high))
-
-    @property
     def _reach(self) -> float:
-        return self._largest / self.white
+        return max(abs(self.low), abs(self.high)) / self.white
 
     @property
     def _are_bytes(self) -> bool:
@@ -230,7 +226,7 @@ def remark(scale: PixelScale, field: str, normalized: bool) -> str:
     if scale.white == 255 and 0 < scale.high <= 1:
         return f"{field}: bytes of 0 and 1 are divided by 255, which leaves next to nothing; give bools or floats"
     if scale.white == 1 and scale._reach > 8 and not normalized:
-        by = "255" if scale._look_like_bytes else _number(scale._largest)
+        by = "255" if scale._look_like_bytes else _number(scale._reach)
         return f"{field}: {scale.text} {AS_IT_IS}; nets learn better near 0 to 1: {field} / {by}"
     return ""
 
@@ -239,9 +235,9 @@ def value_range(x: np.ndarray) -> tuple[float, float]:
     """Return the least and the largest finite value of an array; of evenly spaced pieces of a mapped one."""
     looked_at: Iterable[np.ndarray]
     if isinstance(x, np.memmap):
-        flat = (x.T if x.flags.f_contiguous else x).reshape(-1) if x.flags.forc else None
-        if flat is None:  # a view with its axes in another order
+        if not x.flags.forc:  # a view with its axes in another order
             return (0, 255) if x.dtype == np.uint8 else value_range(np.asarray(x[:: max(1, len(x) // _BLOCKS)]))
+        flat = x.reshape(-1, order="A")
         starts = np.unique(np.linspace(0, max(0, len(flat) - _BLOCK), _BLOCKS).astype(np.int64))
         looked_at = (np.asarray(flat[start : start + _BLOCK]) for start in starts)
     else:

@@ -35,11 +35,8 @@ def open_csv(settings: DataSettings, input_shape: Shape, classes: int | None, ba
     Rows are images, row by row of their pixels; pixels of several channels stand side by side. Whole numbers from 0
     to 255 are bytes, other numbers floats that are used as they are.
 
-    Raises
-    ------
-    DataError
-        When a file is missing, has no column of labels, or other columns than the input has values; names line and
-        column of a field that is no number.
+    DataError when a file is missing, has no column of labels, or other columns than the input has values; names line
+    and column of a field that is no number.
     """
     source = settings.source
     parts = {}

@@ -154,14 +154,12 @@ class _Part:
         self.class_folders, self.loose = entries or _entries(folder, left)
         self.classes: Classes = {}
         self.inside: dict[str, tuple[str, ...]] = {}  # names of the folders in each class folder
-        self.deeper: list[Path] = []
         left.add("picture", "outside of the class folders", *self.loose)
         for class_folder in self.class_folders:
             name = class_folder.name
             self.classes[name], inside = _below(class_folder, left)
             _check_no_parts_inside(class_folder, inside)
             self.inside[name] = tuple(folder.name for folder in inside)
-            self.deeper += [path for path in self.classes[name] if path.parent != class_folder] if inside else []
 
 
 def _entries(folder: Path, left: _LeftOut) -> tuple[list[Path], list[Path]]:
@@ -321,10 +319,12 @@ def _classes_below(folders: Sequence[Path]) -> Path | None:
 
 def _tell_classes(train: _Part, notes: list[str]) -> None:
     """Note the class folders that a person may have meant otherwise."""
-    if train.deeper:
+    with_folders = [folder for folder in train.class_folders if train.inside[folder.name]]
+    deeper = [path for folder in with_folders for path in train.classes[folder.name] if path.parent != folder]
+    if deeper:
         notes.append(
-            f"{some(len(train.deeper), 'picture')} in folders below a class folder count for that class, such as "
-            f"{os.path.relpath(train.deeper[0], train.folder)}"
+            f"{some(len(deeper), 'picture')} in folders below a class folder count for that class, such as "
+            f"{os.path.relpath(deeper[0], train.folder)}"
         )
 
     def alike(key: Callable[[Path], Any]) -> dict[Any, str]:
