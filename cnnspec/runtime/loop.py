@@ -25,6 +25,7 @@ from .inputs import large_inputs
 from .interrupt import Interrupt
 from .learned import after_training
 from .metrics import has_stalled, is_better, measured_of
+from .network import Draw
 from .run_folder import RunFolder
 from .schedule import learning_rate
 
@@ -122,10 +123,11 @@ class Run:
     def _step(self, batch: Batch) -> None:
         progress = self.progress
         lr = self._lr(batch.step)
-        result = self.network.train_step(batch.x, batch.y, lr=lr, sample_ids=batch.sample_ids, epoch=progress.epoch)
+        draw = Draw(progress.epoch, batch.sample_ids)
+        result = self.network.train_step(batch.x, batch.y, lr=lr, draw=draw)
         loss = float(result.loss)
         if not math.isfinite(loss):
-            layer = self.network.diagnose(batch.x, batch.y, epoch=progress.epoch, sample_ids=batch.sample_ids)
+            layer = self.network.diagnose(batch.x, batch.y, draw=draw)
             raise self._diverged(loss, batch.step, layer)
         self.last = batch
         progress.step = batch.step + 1

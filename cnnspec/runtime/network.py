@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -35,14 +36,20 @@ class StepResult:
     outputs: np.ndarray | None = None
 
 
-def sample_keys(seed: int, epoch: int, sample_ids: np.ndarray) -> np.ndarray:
-    """Return one random key int64 for each sample, a mix of seed, epoch and sample (SplitMix64's finaliser)."""
-    with np.errstate(over="ignore"):
-        z = np.asarray(sample_ids).astype(np.uint64) + np.uint64(seed) * np.uint64(0x9E3779B97F4A7C15)
-        z += np.uint64(epoch + 1) * np.uint64(0xD1B54A32D192ED03)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return (z ^ (z >> np.uint64(31))).view(np.int64)
+class Draw(NamedTuple):
+    """The epoch and the numbers int64[n] of samples: beside the seed, dropout's random numbers depend on them alone."""
+
+    epoch: int
+    samples: np.ndarray
+
+    def keys(self, seed: int) -> np.ndarray:
+        """Return one random key int64 for each sample, a mix of seed, epoch and sample (SplitMix64's finaliser)."""
+        with np.errstate(over="ignore"):
+            z = np.asarray(self.samples).astype(np.uint64) + np.uint64(seed) * np.uint64(0x9E3779B97F4A7C15)
+            z += np.uint64(self.epoch + 1) * np.uint64(0xD1B54A32D192ED03)
+            z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+            z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+            return (z ^ (z >> np.uint64(31))).view(np.int64)
 
 
 class Network(InTurn):
@@ -98,39 +105,23 @@ class Network(InTurn):
 
     # ---- steps ------------------------------------------------------------------------------------
     @in_turn
-    def train_step(
-        self,
-        x: np.ndarray,
-        target: np.ndarray,
-        *,
-        lr: float,
-        sample_ids: np.ndarray | None = None,
-        epoch: int = 0,
-    ) -> StepResult:
+    def train_step(self, x: np.ndarray, target: np.ndarray, *, lr: float, draw: Draw | None = None) -> StepResult:
         """Take one step of the optimizer on float32[n, H, W, C] and class numbers int32[n]; n may be below ``batch``.
 
         Where the loss is not finite, no weight changes.
         """
-        self.begin_step(x, target, lr=lr, sample_ids=sample_ids, epoch=epoch)
+        self.begin_step(x, target, lr=lr, draw=draw)
         self.training.run(len(x))
         return self.end_step(len(x))
 
-    def begin_step(
-        self,
-        x: np.ndarray,
-        target: np.ndarray,
-        *,
-        lr: float,
-        sample_ids: np.ndarray | None = None,
-        epoch: int = 0,
-    ) -> None:
+    def begin_step(self, x: np.ndarray, target: np.ndarray, *, lr: float, draw: Draw | None = None) -> None:
         """Set the inputs of a step, whose plan then runs whole (:meth:`train_step`), or in shares of several processes.
 
         For a share (``training.share``) arguments are as in :meth:`train_step`: arrays of the whole batch, of which
         only the samples of the own shards are read. Whoever lets threads share the net holds ``turn`` from here to
         :meth:`end_step`.
         """
-        self._feed(self.training, x, target, epoch, sample_ids)
+        self._feed(self.training, x, target, draw)
         step = self.training.view(self.training.plan.inputs["step"])[0]
         own = self.model.train.optimizer.step_numbers(self.steps + 1)
         step[STEP.inverse_batch], step[STEP.lr] = 1.0 / len(x), lr
@@ -175,14 +166,7 @@ class Network(InTurn):
         self.inference.run(n, prepare=not self._prepared)
         self._prepared = True
 
-    def _feed(
-        self,
-        runner: Runner,
-        x: np.ndarray,
-        target: np.ndarray | None = None,
-        epoch: int = 0,
-        sample_ids: np.ndarray | None = None,
-    ) -> None:
+    def _feed(self, runner: Runner, x: np.ndarray, target: np.ndarray | None = None, draw: Draw | None = None) -> None:
         n = len(x)
         if x.shape[1:] != self.model.input_shape or not 0 < n <= self.batch:
             raise DataError(
@@ -198,8 +182,8 @@ class Network(InTurn):
             else:
                 place[:n, : target.shape[1]] = target
         if runner.draws:
-            ids = np.arange(n) if sample_ids is None else sample_ids
-            runner.view(runner.plan.inputs["keys"])[:n, 0] = sample_keys(self.seed, epoch, ids)
+            keys = (draw or Draw(0, np.arange(n))).keys(self.seed)
+            runner.view(runner.plan.inputs["keys"])[:n, 0] = keys
 
     def _totals(self, runner: Runner, n: int) -> StepResult:
         totals = runner.view(runner.plan.outputs["totals"])[0]
@@ -215,8 +199,7 @@ class Network(InTurn):
         *,
         names: Collection[str] | str | None = None,
         training: bool = False,
-        epoch: int = 0,
-        sample_ids: np.ndarray | None = None,
+        draw: Draw | None = None,
         progress: Progress | None = None,
     ) -> Trace:
         """Return activations of one batch, and with targets gradients of its mean loss. Changes no weight.
@@ -232,7 +215,7 @@ class Network(InTurn):
         target : class numbers int32[n], or float32[n, F] for mse.
         names : layers, ``input`` or trainable parameters to trace; all of them when None.
         training : with statistics of the batch and dropout, as in a step; else as in inference.
-        epoch, sample_ids : they choose the numbers that dropout drops, as in :meth:`train_step`.
+        draw : chooses the numbers that dropout drops, as in :meth:`train_step`.
         progress : told of kernels that must be compiled.
 
         Raises
@@ -248,7 +231,7 @@ class Network(InTurn):
         chosen = names_to_trace(self.model, names, gradients)
         plan = self.compiler.trace_plan(chosen, training=training, gradients=gradients)
         load_kernels([*plan.kernels, *WALKERS], progress)
-        runner = self._run_once(plan, x, target, epoch, sample_ids)
+        runner = self._run_once(plan, x, target, draw)
         layers = [name for name in chosen if name not in self.model.params]
         return Trace(
             {name: np.array(activation(runner, self.model, name, n), order="C") for name in layers},
@@ -257,17 +240,15 @@ class Network(InTurn):
         )
 
     @in_turn
-    def diagnose(
-        self, x: np.ndarray, target: np.ndarray, *, epoch: int = 0, sample_ids: np.ndarray | None = None
-    ) -> str | None:
+    def diagnose(self, x: np.ndarray, target: np.ndarray, *, draw: Draw | None = None) -> str | None:
         """Return the name of the first layer whose output in training is not finite, or None. Changes no weight."""
-        runner = self._run_once(self.compiler.diagnosis_plan, x, target, epoch, sample_ids)
+        runner = self._run_once(self.compiler.diagnosis_plan, x, target, draw)
         return self._first_layer(runner, len(x), lambda output: not np.isfinite(output).all())
 
     @in_turn
     def dead_layer(self, x: np.ndarray, target: np.ndarray) -> str | None:
         """Return the name of the first layer that gives 0 for all samples, or None. Changes no weight."""
-        runner = self._run_once(self.compiler.diagnosis_plan, x, target, 0, None)
+        runner = self._run_once(self.compiler.diagnosis_plan, x, target)
         return self._first_layer(runner, len(x), lambda output: not output.any())
 
     def _first_layer(self, runner: Runner, n: int, is_wanted: Callable[[np.ndarray], bool]) -> str | None:
@@ -275,12 +256,10 @@ class Network(InTurn):
         names = (layer.name for layer in self.model.layers)
         return next((name for name in names if is_wanted(activation(runner, self.model, name, n))), None)
 
-    def _run_once(
-        self, plan: Plan, x: np.ndarray, target: np.ndarray | None, epoch: int, sample_ids: np.ndarray | None
-    ) -> Runner:
+    def _run_once(self, plan: Plan, x: np.ndarray, target: np.ndarray | None, draw: Draw | None = None) -> Runner:
         """Run a plan without optimizer on one batch, and return the runner, whose memory holds the results."""
         runner = self._runner(plan)
-        self._feed(runner, x, target, epoch, sample_ids)
+        self._feed(runner, x, target, draw)
         runner.view(plan.inputs["step"])[0, STEP.inverse_batch] = 1 / len(x)
         runner.run(len(x))
         return runner

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -53,12 +53,10 @@ def write_tensors(path: Path, arrays: Mapping[str, np.ndarray], text: Mapping[st
 
     # safetensors writes the memory of a transposed or strided array as it lies, which is another array.
     tensors = {name: np.ascontiguousarray(value).reshape(np.shape(value)) for name, value in arrays.items()}
-    proof = hashlib.sha256(_canonical(text))
-    for name in sorted(tensors):
-        dtype = next(d for d, kind in NUMPY.items() if np.dtype(kind) == tensors[name].dtype and d != "BF16")
-        _add(proof, name, dtype, tensors[name].shape, tensors[name].reshape(-1).view(np.uint8))
+    dtypes = {np.dtype(kind): dtype for dtype, kind in NUMPY.items() if dtype != "BF16"}
+    rows = [(name, dtypes[v.dtype], v.shape, v.reshape(-1).view(np.uint8)) for name, v in tensors.items()]
     # One key, because the order of several would vary from call to call.
-    metadata = {KEY: json.dumps({**text, PROOF: proof.hexdigest()}, sort_keys=True)}
+    metadata = {KEY: json.dumps({**text, PROOF: _proof(text, rows)}, sort_keys=True)}
     write_atomically(path, save(tensors, metadata))
 
 
@@ -148,25 +146,23 @@ def _check_proof(path: Path, tensors: Any, text: Mapping[str, Any]) -> None:
     given = text.get(PROOF)
     if given is None:
         return
-    proof = hashlib.sha256(_canonical({key: value for key, value in text.items() if key != PROOF}))
-    for name, tensor in sorted(tensors, key=lambda pair: pair[0]):
-        _add(proof, name, tensor["dtype"], tensor["shape"], tensor["data"])
-    if proof.hexdigest() != given:
+    proof = _proof(text, [(name, t["dtype"], t["shape"], t["data"]) for name, t in tensors])
+    if proof != given:
         raise DataError(
             "the checkpoint is damaged: its content has changed since it was written",
             path=path,
             expected=f"sha256 {str(given)[:16]}...",
-            found=f"sha256 {proof.hexdigest()[:16]}...",
+            found=f"sha256 {proof[:16]}...",
         )
 
 
-def _canonical(text: Mapping[str, Any]) -> bytes:
-    return json.dumps(text, sort_keys=True).encode()
-
-
-def _add(proof: Any, name: str, dtype: str, shape: Any, data: Any) -> None:
-    proof.update(json.dumps([name, dtype, list(shape)]).encode())
-    proof.update(data)
+def _proof(text: Mapping[str, Any], tensors: Iterable[tuple[str, str, Any, Any]]) -> str:
+    """Return the SHA-256 of our text without its proof, and of tensors: name, dtype, shape, bytes."""
+    proof = hashlib.sha256(json.dumps({k: v for k, v in text.items() if k != PROOF}, sort_keys=True).encode())
+    for name, dtype, shape, data in sorted(tensors, key=lambda row: row[0]):
+        proof.update(json.dumps([name, dtype, list(shape)]).encode())
+        proof.update(data)
+    return proof.hexdigest()
 
 
 # ---- what is wrong with a file ----------------------------------------------------------------------

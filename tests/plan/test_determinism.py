@@ -9,7 +9,7 @@ from activations import LINES
 from cnnspec.compiler import Compiler
 from cnnspec.options import Options
 from cnnspec.plan.plan import SHARDS
-from cnnspec.runtime.network import Network
+from cnnspec.runtime.network import Draw, Network
 
 BATCH, STEPS = 20, 50
 SGD = "  optimizer sgd lr=0.05 momentum=0.9 nesterov=yes decay=1e-4\n"
@@ -56,7 +56,7 @@ def train(name: str, threads: int, steps: int = STEPS) -> tuple[Network, list[fl
         x = rng.standard_normal((n, *model.input_shape), dtype=np.float32)
         target = rng.integers(0, 5, n)
         ids = rng.integers(0, 1000, n)
-        losses.append(network.train_step(x, target, lr=0.02, sample_ids=ids, epoch=step // 10).loss)
+        losses.append(network.train_step(x, target, lr=0.02, draw=Draw(step // 10, ids)).loss)
     return network, losses
 
 

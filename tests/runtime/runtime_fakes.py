@@ -16,6 +16,7 @@ from cnnspec.ops.reshape import Flatten
 from cnnspec.options import Options
 from cnnspec.runtime.checkpoint import Progress, save_checkpoint
 from cnnspec.runtime.initialize import initial
+from cnnspec.runtime.network import Draw
 from cnnspec.source import Source, Span
 
 TEXT = "input 8x8x1\nflatten\ndense classes\n\ndata {\n  source digits\n}\n"
@@ -84,9 +85,8 @@ class FakeNetwork:
         p[rows, target] -= 1
         return StepResult(loss, correct), p / np.float32(len(x))
 
-    def train_step(
-        self, x: np.ndarray, target: np.ndarray, *, lr: float, sample_ids: np.ndarray, epoch: int
-    ) -> StepResult:
+    def train_step(self, x: np.ndarray, target: np.ndarray, *, lr: float, draw: Draw) -> StepResult:
+        epoch, sample_ids = draw
         assert sample_ids.dtype == np.int64 and len(sample_ids) == len(x)
         self.calls.append((epoch, lr, sample_ids.copy()))
         if self.nan_at == (epoch, sum(1 for c in self.calls if c[0] == epoch)):
@@ -109,7 +109,7 @@ class FakeNetwork:
     def predict(self, x: np.ndarray) -> np.ndarray:
         return self._logits(x)
 
-    def diagnose(self, x: np.ndarray, target: np.ndarray, *, epoch: int, sample_ids: np.ndarray) -> str | None:
+    def diagnose(self, x: np.ndarray, target: np.ndarray, *, draw: Draw) -> str | None:
         return "dense1"
 
     def dead_layer(self, x: np.ndarray, target: np.ndarray) -> str | None:

@@ -13,7 +13,7 @@ from cnnspec.compiler import Compiler
 from cnnspec.options import Options
 from cnnspec.plan.exchange import Exchange, exchanges, samples_of
 from cnnspec.plan.plan import SHARDS, Plan
-from cnnspec.runtime.network import Network, StepResult
+from cnnspec.runtime.network import Draw, Network, StepResult
 from cnnspec.runtime.runner import Runner
 
 BATCH = 20
@@ -88,7 +88,7 @@ def alone(name: str) -> tuple[dict[str, np.ndarray], list[StepResult]]:
     """Return parameters and states after the steps of one process, and what each step gave."""
     net = network(name)
     first = net.parameters()
-    results = [net.train_step(s.x, s.target, lr=0.02, sample_ids=s.ids, epoch=1) for s in steps(net)]
+    results = [net.train_step(s.x, s.target, lr=0.02, draw=Draw(1, s.ids)) for s in steps(net)]
     assert np.isfinite([r.loss for r in results]).all() and any(r.correct for r in results)
     for key, value in net.parameters().items():
         assert not np.array_equal(value, first[key]), f"{key} was never trained"
@@ -104,7 +104,7 @@ def test_weights_of_every_rank_are_those_of_one_process(name: str, ranks: int, t
         n = len(step.x)
         for net, own in zip(nets, shares(ranks), strict=True):
             mine = step.only(samples_of(own, n))
-            net.begin_step(mine.x, mine.target, lr=0.02, sample_ids=mine.ids, epoch=1)
+            net.begin_step(mine.x, mine.target, lr=0.02, draw=Draw(1, mine.ids))
         run_together([net.training for net in nets], n)
         assert [net.end_step(n) for net in nets] == [result] * ranks
     for rank, net in enumerate(nets):
@@ -176,7 +176,7 @@ def test_a_range_of_segments_runs_them_alone() -> None:
     want, _ = alone("lenet")
     net = network("lenet")
     for step in steps(net):
-        net.begin_step(step.x, step.target, lr=0.02, sample_ids=step.ids, epoch=1)
+        net.begin_step(step.x, step.target, lr=0.02, draw=Draw(1, step.ids))
         for s in range(len(net.training.plan.segments)):
             net.training.run(len(step.x), segments=range(s, s + 1))
         net.end_step(len(step.x))

@@ -14,7 +14,7 @@ from cnnspec.errors import DataError, SpecError
 from cnnspec.model.model import Model
 from cnnspec.ops import LAYERS
 from cnnspec.ops.activation import Activation
-from cnnspec.runtime.network import Network
+from cnnspec.runtime.network import Draw, Network
 
 SPEC = """input 8x9x3
 stem: conv 6 3x3 -> bn -> relu
@@ -219,11 +219,11 @@ def test_dropout_is_that_of_the_step() -> None:
     network = network_of("input 4x4x2\nflatten -> dense 40 -> dropout 0.5 -> dense 3\n")
     x, y = batch_of(network.model)
     ids = np.array([7, 3, 9, 1])
-    found = network.trace(x, y, training=True, epoch=2, sample_ids=ids)
+    found = network.trace(x, y, training=True, draw=Draw(2, ids))
     dropped = found.activations["dropout"] == 0
     assert 0.3 < dropped.mean() < 0.7
     assert np.array_equal(found.activations["dropout"][~dropped], 2 * found.activations["dense1"][~dropped])
-    assert found.loss == network.train_step(x, y, lr=0.0, epoch=2, sample_ids=ids).loss
+    assert found.loss == network.train_step(x, y, lr=0.0, draw=Draw(2, ids)).loss
     inference = network.trace(x, y, training=False)
     assert np.array_equal(inference.activations["dropout"], inference.activations["dense1"])
 

@@ -115,9 +115,9 @@ def test_the_metrics_of_an_epoch_are_means_over_its_samples():
     seen: list[tuple[int, float, int, int]] = []
 
     class Watched(FakeNetwork):
-        def train_step(self, x, target, *, lr, sample_ids, epoch):
-            result = super().train_step(x, target, lr=lr, sample_ids=sample_ids, epoch=epoch)
-            seen.append((epoch, result.loss, result.correct, len(x)))
+        def train_step(self, x, target, *, lr, draw):
+            result = super().train_step(x, target, lr=lr, draw=draw)
+            seen.append((draw.epoch, result.loss, result.correct, len(x)))
             return result
 
     for row in run(digits_model(FULL, VAL), network=Watched).history:
