@@ -21,7 +21,15 @@ import numpy as np
 from .nets import NETS, ROOT, load_model
 
 STEPS = 50
-RENAMED: dict[str, str] = {}  # kernel before -> kernel after, where a change gave it another name or merged twins
+# Words of kernels' names, before -> after: a change gave the family or the variant another name, or merged twins.
+RENAMED = {
+    "affine2": "bn_backward_apply",
+    "normalize_sums": "bn_backward_reduce",
+    "merge_sums": "bn_backward_merge",
+    "normalize_factors": "bn_backward_coefficients",
+    "add_factors": "add_coefficients",
+    "plus": "addend",
+}
 
 
 def main() -> int:
@@ -82,8 +90,8 @@ def renamed(line: str) -> str:
     """Return a line of a print from before with the names of now."""
     indent, word = line[: len(line) - len(line.lstrip())], line.split(" ")
     place = len(indent)
-    if indent == "    " and word[place] in RENAMED:
-        word[place] = RENAMED[word[place]]
+    if indent == "    ":
+        word[place] = ".".join(RENAMED.get(w, w) for w in word[place].split("."))
     return " ".join(word)
 
 

@@ -25,7 +25,7 @@ def define(families: str, operands: str, arguments: str) -> None:
 
 @cache
 def signature_of(kernel: str) -> Signature:
-    """Return the signature of a kernel, e.g. ``affine2.masked.plus.f32``: the family, then words of the variant."""
+    """Return the signature of a kernel, e.g. ``affine.addend.f32``: the family, then words of the variant."""
     family, *words = kernel.split(".")
     if family not in SIGNATURES:
         raise InternalError(f"no signature: cnnspec/abi/kernels.py does not define {family}; please report this")
@@ -118,9 +118,9 @@ OUTPUT = "out_height out_width"
 define("winograd_filter", "w u!", "panels in_channels rows u_plane_stride")  # rows: input channels of this block
 define(
     "winograd_conv2d",
-    "x u bias y! v! m! edge! addend@plus",
+    "x u bias y! v! m! edge! addend@addend",
     f"{OUTPUT} {strides('x y')} in_channels out_channels tiles v_plane_stride m_plane_stride {FUNCTION} "
-    f"u_plane_stride prefetch {strides('addend', 'plus')}",  # tiles: most at a time
+    f"u_plane_stride prefetch {strides('addend', 'addend')}",  # tiles: most at a time
 )
 define(
     "winograd_weight_grad",
@@ -139,7 +139,7 @@ PANEL = (
     f"{OUTPUT} batch v_plane_stride v_part_stride {strides('y')} in_channels tiles part_channels "
     f"u_plane_stride m_plane_stride {FUNCTION}"
 )
-define("winograd_panel", "v w bias y! u! m! turned! square! addend@plus", f"{PANEL} {strides('addend', 'plus')}")
+define("winograd_panel", "v w bias y! u! m! turned! square! addend@addend", f"{PANEL} {strides('addend', 'addend')}")
 define("winograd_panel_turned", "v w bias y! u! m! turned! square!", f"{PANEL} w_panel_width w_panel_stride w_rows")
 define(
     "winograd_weight_panel",
@@ -156,22 +156,26 @@ define("running_update", "batch running! totals", "channels pixels momentum:floa
 define("normalize_affine", "mean var weight bias scale_shift!", "channels padded_channels eps:float")
 define(
     "affine",
-    "x scale_shift y! addend@plus",
-    f"{IMAGE} {strides('x y')} padded_channels {FUNCTION} {strides('addend', 'plus')}",
+    "x scale_shift y! addend@addend",
+    f"{IMAGE} {strides('x y')} padded_channels {FUNCTION} {strides('addend', 'addend')}",
 )
 define(
-    "normalize_sums",
-    "dy x mean partial! scale_shift@masked addend@plus total!@plus",
-    f"{IMAGE} {strides('dy x')} padded_channels bound:float@masked {strides('addend total', 'plus')}",
+    "bn_backward_reduce",
+    "dy x mean partial! scale_shift@masked addend@addend total!@addend",
+    f"{IMAGE} {strides('dy x')} padded_channels bound:float@masked {strides('addend total', 'addend')}",
 )
 define("channel_sum", "dy db!", f"{IMAGE} {strides('dy')}")
-define("merge_sums", "partial var dbias! dweight!", "channels padded_channels shard_stride shards eps:float")
-define("normalize_factors", "mean var weight dbias dweight coefficients!", "channels padded_channels pixels eps:float")
-define("add_factors", "more coefficients!", "channels padded_channels first more_padded_channels")
+define("bn_backward_merge", "partial var dbias! dweight!", "channels padded_channels shard_stride shards eps:float")
 define(
-    "affine2",
-    "dy x coefficients dx! scale_shift@masked addend@plus",
-    f"{IMAGE} {strides('dy x dx')} padded_channels bound:float@masked {strides('addend', 'plus')}",
+    "bn_backward_coefficients",
+    "mean var weight dbias dweight coefficients!",
+    "channels padded_channels pixels eps:float",
+)
+define("add_coefficients", "more coefficients!", "channels padded_channels first more_padded_channels")
+define(
+    "bn_backward_apply",
+    "dy x coefficients dx! scale_shift@masked addend@addend",
+    f"{IMAGE} {strides('dy x dx')} padded_channels bound:float@masked {strides('addend', 'addend')}",
 )
 define(
     "fold_batchnorm",

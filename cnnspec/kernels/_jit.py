@@ -9,6 +9,7 @@ float64 in an int64.
 
 from __future__ import annotations
 
+import inspect
 import types as pytypes
 from collections.abc import Callable
 from typing import Any
@@ -66,42 +67,40 @@ def pointer(builder: ir.IRBuilder, address: ir.Value, offset: int = 0) -> ir.Val
     return builder.inttoptr(address, ir.PointerType(ir.IntType(8)))
 
 
-@intrinsic
-def as_float(typingctx: Any, bits: Any) -> Any:
+def emits(result: Any, *arguments: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Make an intrinsic of ``emit(builder, *arguments)``, which emits instructions and returns their value, if any.
+
+    ``result`` and ``arguments`` are numba's types. Kernels call the intrinsic like a function.
+    """
+
+    def make(emit: Callable[..., Any]) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            value = emit(builder, *args)
+            return context.get_dummy_value() if value is None else value
+
+        def typed(typingctx: Any, *_: Any) -> Any:
+            return result(*arguments), codegen
+
+        typed.__signature__ = inspect.signature(emit)  # type: ignore[attr-defined]  # numba binds arguments by it
+        return intrinsic(typed)
+
+    return make
+
+
+@emits(types.float64, types.int64)
+def as_float(builder, bits):
     """The float64 whose bits an int64 holds."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.bitcast(args[0], ir.DoubleType())
-
-    return types.float64(types.int64), codegen
+    return builder.bitcast(bits, ir.DoubleType())
 
 
-def _loader(numba_type: Any, llvm_type: Any) -> Any:
-    @intrinsic
-    def load(typingctx: Any, address: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            at = builder.inttoptr(args[0], ir.PointerType(llvm_type))
-            return builder.load(at, align=llvm_type.width // 8 if hasattr(llvm_type, "width") else 4)
-
-        return numba_type(types.int64), codegen
-
-    return load
+@emits(types.int64, types.int64)
+def load_i64(builder, address):
+    return builder.load(builder.inttoptr(address, ir.PointerType(I64)), align=8)
 
 
-def _storer(numba_type: Any, llvm_type: Any) -> Any:
-    @intrinsic
-    def store(typingctx: Any, address: Any, value: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            at = builder.inttoptr(args[0], ir.PointerType(llvm_type))
-            builder.store(args[1], at, align=llvm_type.width // 8 if hasattr(llvm_type, "width") else 4)
-            return context.get_dummy_value()
-
-        return types.void(types.int64, numba_type), codegen
-
-    return store
-
-
-load_i64, store_i64 = _loader(types.int64, I64), _storer(types.int64, I64)
+@emits(types.void, types.int64, types.int64)
+def store_i64(builder, address, value):
+    builder.store(value, builder.inttoptr(address, ir.PointerType(I64)), align=8)
 
 
 def ask_to_write(builder: ir.IRBuilder, address: ir.Value) -> None:
@@ -112,15 +111,7 @@ def ask_to_write(builder: ir.IRBuilder, address: ir.Value) -> None:
     builder.call(entry, [at, number(1), number(3), number(1)])  # to write, keep near, data
 
 
-@intrinsic
-def fetch_to_write(typingctx: Any, address: Any) -> Any:
-    """The same in a kernel's own text."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        ask_to_write(builder, args[0])
-        return context.get_dummy_value()
-
-    return types.void(types.int64), codegen
+fetch_to_write = emits(types.void, types.int64)(ask_to_write)  # the same in a kernel's own text
 
 
 def array_type(dtype: Any) -> Any:
@@ -142,12 +133,6 @@ u8_at, i32_at, i64_at = array_type(types.uint8), array_type(types.int32), array_
 
 def stack(words: int) -> Any:
     """Return an intrinsic that gives the address of ``words`` int64 on the stack."""
-
-    @intrinsic
-    def allocate(typingctx: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            return builder.ptrtoint(cgutils.alloca_once(builder, I64, size=words), I64)
-
-        return types.int64(), codegen
-
-    return allocate
+    return emits(types.int64)(
+        lambda builder: builder.ptrtoint(cgutils.alloca_once(builder, I64, size=words), I64)
+    )  # fmt: skip

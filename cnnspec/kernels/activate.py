@@ -15,19 +15,15 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..activations import CODES, ROWS, Row
-from ._jit import FASTMATH, f32_at, f64_at, specialise
+from ._jit import FASTMATH, emits, f32_at, f64_at, specialise
 
 
-@intrinsic
-def times_power_of_two(typingctx: Any, x: Any, k: Any) -> Any:
+@emits(types.float32, types.float32, types.float32)
+def times_power_of_two(builder, x, k):
     """x * 2^k for a whole number k in [-126, 127], both float32: k goes into the exponent's bits."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        integer = ir.IntType(32)
-        exponent = builder.add(builder.fptosi(args[1], integer), integer(127))
-        return builder.fmul(args[0], builder.bitcast(builder.shl(exponent, integer(23)), ir.FloatType()))
-
-    return types.float32(types.float32, types.float32), codegen
+    integer = ir.IntType(32)
+    exponent = builder.add(builder.fptosi(k, integer), integer(127))
+    return builder.fmul(x, builder.bitcast(builder.shl(exponent, integer(23)), ir.FloatType()))
 
 
 @njit(fastmath=FASTMATH, error_model="numpy", forceinline=True)
@@ -188,25 +184,29 @@ def _ladder(loop: Callable[..., Any], rows: dict[str, Row], **bindings: Any) -> 
     return ladder
 
 
-def _loops(**bindings: Any) -> dict[str, Any]:
-    """Return activate(code, (y, count, p)), forward(code, (x, y, count, p)), backward(code, (dy, v, dx, count, p)).
+def _bindings(bits: int, **functions: Any) -> dict[str, Any]:
+    """Return the globals that kernels of one element type bind: T, at, exp, SIZE, and loops over activations.
 
-    They work on ``count`` numbers side by side from addresses on.
+    activate(code, (y, count, p)), forward(code, (x, y, count, p)) and backward(code, (dy, v, dx, count, p)) work on
+    ``count`` numbers side by side from addresses on.
     """
-    functions = {name: row for name, row in ROWS.items() if row.bounds is None}
+    own = {name: row for name, row in ROWS.items() if row.bounds is None}
     return {
-        "activate": _ladder(in_place, functions, **bindings),
-        "forward": _ladder(from_to, ROWS, **bindings),
-        "backward": _ladder(times_slope, ROWS, **bindings),
+        **{name: functions[name] for name in ("T", "at", "exp")},
+        "SIZE": bits // 8,
+        "activate": _ladder(in_place, own, **functions),
+        "forward": _ladder(from_to, ROWS, **functions),
+        "backward": _ladder(times_slope, ROWS, **functions),
     }
 
 
-LOOPS_F32 = _loops(
-    T=types.float32, at=f32_at, exp=exp_f32, expm1=expm1_f32, tanh=tanh_f32, clip=clip, gate=gate_f32,
-    normal=normal_f32,
-)  # fmt: skip
-LOOPS_F64 = _loops(
-    T=types.float64, at=f64_at, exp=exp_f64, expm1=expm1_f64, tanh=tanh_f64, clip=clip, gate=gate_f64,
-    normal=normal_f64,
-)  # fmt: skip
-activate_f32, activate_f64 = LOOPS_F32["activate"], LOOPS_F64["activate"]
+TYPES = {  # bits of the element type -> what its kernels bind
+    32: _bindings(
+        32, T=types.float32, at=f32_at, exp=exp_f32, expm1=expm1_f32, tanh=tanh_f32, clip=clip, gate=gate_f32,
+        normal=normal_f32,
+    ),
+    64: _bindings(
+        64, T=types.float64, at=f64_at, exp=exp_f64, expm1=expm1_f64, tanh=tanh_f64, clip=clip, gate=gate_f64,
+        normal=normal_f64,
+    ),
+}  # fmt: skip

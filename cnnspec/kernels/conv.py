@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from ..abi.constants import COPIED_ROWS, DEEP, FAR_BYTES, PANEL_WIDTHS
 from ._jit import as_float, kernel, stack, store_i64
-from .activate import FUNCTIONS, activate_f32, activate_f64
+from .activate import FUNCTIONS, TYPES
 from .machine import host
 from .tile import START_ADD, make_pack, make_tile, shape_of
 
@@ -115,20 +115,17 @@ def conv2d_weight_grad(p, a, n):
     ``start`` says whether the sums are added to dw. Of each tap the first ``rows`` input channels are computed. With
     NARROW, for few input channels of one group, the rows of a register tile run through all taps.
     """
-    x, dy, dw = p[P.x], p[P.dy], p[P.dw]
-    out_h, out_w = a[A.out_height], a[A.out_width]
+    x, dy, dw, out_h, out_w = p[P.x], p[P.dy], p[P.dw], a[A.out_height], a[A.out_width]
     x_sample, x_row, x_pixel = a[A.x_sample_stride] * SIZE, a[A.x_row_stride] * SIZE, a[A.x_pixel_stride] * SIZE
     y_sample, y_row, y_pixel = a[A.dy_sample_stride] * SIZE, a[A.dy_row_stride] * SIZE, a[A.dy_pixel_stride] * SIZE
     taps_h, tap_row, taps_w = a[A.kernel_height], a[A.tap_row_stride] * SIZE, a[A.kernel_width]
     tap_pixel, inner = a[A.tap_pixel_stride] * SIZE, a[A.in_channels]
     groups, x_group, w_group = a[A.groups], a[A.x_group_stride] * SIZE, a[A.dw_group_stride] * SIZE
-    y_group = a[A.dy_group_stride] * SIZE
-    channels, first, panel, rows = a[A.out_channels], a[A.start], a[A.dw_panel_stride] * SIZE, a[A.rows]
-    step, least, most = WIDTH * SIZE, T(float("-inf")), T(float("inf"))
-    packed, packed_rows, table = packs(), packs_rows(), stacked()
-    across = min(out_w, PIXELS)  # output columns, rows and samples of a block
-    high = min(out_h, max(1, PIXELS // out_w))
-    images = max(1, PIXELS // (out_h * out_w))
+    y_group, channels, first = a[A.dy_group_stride] * SIZE, a[A.out_channels], a[A.start]
+    panel, rows, least, most = a[A.dw_panel_stride] * SIZE, a[A.rows], T(float("-inf")), T(float("inf"))
+    step, packed, packed_rows, table = WIDTH * SIZE, packs(), packs_rows(), stacked()
+    # output columns, rows and samples of a block
+    across, high, images = min(out_w, PIXELS), min(out_h, max(1, PIXELS // out_w)), max(1, PIXELS // (out_h * out_w))
     for image in range(0, n, images):
         samples = min(images, n - image)
         for h in range(0, out_h, high):
@@ -146,8 +143,7 @@ def conv2d_weight_grad(p, a, n):
                 outer = samples
                 if length == 1:
                     length, near, outer = samples, x_sample, 1
-                each = samples * lines * pixels
-                copy_rows = not NARROW and near >= FAR_BYTES
+                each, copy_rows = samples * lines * pixels, not NARROW and near >= FAR_BYTES
                 for g in range(groups):
                     for k0 in range(0, channels, PANELS * WIDTH):
                         some = min(PANELS * WIDTH, channels - k0)
@@ -196,21 +192,19 @@ def conv2d_weight_grad(p, a, n):
 
 
 def _register() -> None:
-    import numba
-
     machine = host()
-    for bits, number, run in ((32, numba.float32, activate_f32), (64, numba.float64, activate_f64)):
+    for bits, types in TYPES.items():
         for width in PANEL_WIDTHS:
             rows = shape_of(machine, width, bits)[0]
-            common = {"ROWS": rows, "WIDTH": width, "SIZE": bits // 8, "T": number}
+            common = {**types, "ROWS": rows, "WIDTH": width}
             table = {"TABLE": TILES * rows, "stacked": stack(2 * TILES * rows)}
             for suffix, deep in (("", False), ("_deep", True)):
                 kernel(
-                    f"conv2d{suffix}.{width}.f{bits}", **common, **table, activate=run, IN_PARTS=deep,
+                    f"conv2d{suffix}.{width}.f{bits}", **common, **table, IN_PARTS=deep,
                     tile=make_tile(machine, width, bits, unit_rows=False),
                 )(conv2d)  # fmt: skip
             kernel(
-                f"conv2d_row.{width}.f{bits}", **{**common, "ROWS": 1}, **table, activate=run, IN_PARTS=True,
+                f"conv2d_row.{width}.f{bits}", **{**common, "ROWS": 1}, **table, IN_PARTS=True,
                 tile=make_tile(machine, width, bits, unit_rows=False, rows=1),
             )(conv2d)  # fmt: skip
             for suffix, narrow in (("", False), ("_narrow", True)):

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
 from ._jit import I64, as_float
-from .activate import FUNCTIONS, activate_f32, activate_f64
+from .activate import FUNCTIONS
 from .machine import Machine, host
 from .pointwise import register
 from .sweep import lanes_of, line_of, make_sweep
-from .vectors import Access, Vectors
+from .vectors import Access, on_vectors
 
 PIXELS = 4  # outputs at a time
 
@@ -26,51 +24,43 @@ P = A = T = SIZE = LANES = LINE = four = products = activate = None
 
 
 def make_four(machine: Machine, bits: int) -> Any:
-    """Return the intrinsic ``four(numbers, low, high)``: PIXELS outputs of one vector of channels. The numbers are
+    """Return the intrinsic ``four(numbers, low, high)``: PIXELS outputs of one vector of channels.
 
-    x, step, row, column, w, w_row, w_column, rows, columns, bias, y, next, count, valid.
-
-    ``step`` and ``next``: bytes from one output's input, and from one output, to the next; ``row`` and ``column``: from
-    tap to tap. Outputs from ``count`` on repeat the last one.
+    ``step`` and ``following``: bytes from one output's input, and from one output, to the next. ``row``, ``column``:
+    from tap to tap. Outputs from ``count`` on repeat the last one.
     """
     lanes = lanes_of(machine, bits)
 
-    @intrinsic
-    def four(typingctx: Any, numbers: Any, low: Any, high: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            x, step, row, column, w, w_row, w_column, rows, columns, bias, y, following, count, valid = (
-                cgutils.unpack_tuple(builder, args[0])
-            )
-            vec = Vectors(builder, bits, lanes, machine.fma)
-            last = builder.sub(count, I64(1))
-            places = []
-            for m in range(PIXELS):
-                inside = builder.icmp_signed("<", I64(m), count)
-                places.append(builder.select(inside, I64(m), last))
-            starts = [builder.add(x, builder.mul(place, step)) for place in places]
-            sums = [cgutils.alloca_once(builder, vec.type) for _ in range(PIXELS)]
-            lows, highs = vec.spread(args[1]), vec.spread(args[2])
+    @on_vectors(machine, bits, lanes, floats=2)
+    def four(
+        vec, x, step, row, column, w, w_row, w_column, rows, columns, bias, y, following, count, valid, low, high
+    ):  # fmt: skip
+        builder = vec.builder
+        last = builder.sub(count, I64(1))
+        places = []
+        for m in range(PIXELS):
+            inside = builder.icmp_signed("<", I64(m), count)
+            places.append(builder.select(inside, I64(m), last))
+        starts = [builder.add(x, builder.mul(place, step)) for place in places]
+        sums = [cgutils.alloca_once(builder, vec.type) for _ in range(PIXELS)]
+        lows, highs = vec.spread(low), vec.spread(high)
 
-            def convolve(io: Access) -> None:
-                shift = io.load(bias)
-                for at in sums:
-                    builder.store(shift, at)
-                with cgutils.for_range(builder, rows) as r:
-                    x_row, filter_row = builder.mul(r.index, row), builder.add(w, builder.mul(r.index, w_row))
-                    with cgutils.for_range(builder, columns) as s:
-                        offset = builder.add(x_row, builder.mul(s.index, column))
-                        tap = io.load(builder.add(filter_row, builder.mul(s.index, w_column)))
-                        for start, at in zip(starts, sums, strict=True):
-                            builder.store(vec.fma(io.load(builder.add(start, offset)), tap, builder.load(at)), at)
-                for place, at in zip(places, sums, strict=True):
-                    target = builder.add(y, builder.mul(place, following))
-                    io.store(vec.clamp(builder.load(at), lows, highs), target)
+        def convolve(io: Access) -> None:
+            shift = io.load(bias)
+            for at in sums:
+                builder.store(shift, at)
+            with cgutils.for_range(builder, rows) as r:
+                x_row, filter_row = builder.mul(r.index, row), builder.add(w, builder.mul(r.index, w_row))
+                with cgutils.for_range(builder, columns) as s:
+                    offset = builder.add(x_row, builder.mul(s.index, column))
+                    tap = io.load(builder.add(filter_row, builder.mul(s.index, w_column)))
+                    for start, at in zip(starts, sums, strict=True):
+                        builder.store(vec.fma(io.load(builder.add(start, offset)), tap, builder.load(at)), at)
+            for place, at in zip(places, sums, strict=True):
+                target = builder.add(y, builder.mul(place, following))
+                io.store(vec.clamp(builder.load(at), lows, highs), target)
 
-            vec.either(valid, 1, convolve)
-            return context.get_dummy_value()
-
-        floating = types.float32 if bits == 32 else types.float64
-        return types.void(types.UniTuple(types.int64, 14), floating, floating), codegen
+        vec.either(valid, 1, convolve)
 
     return four
 
@@ -130,5 +120,4 @@ register(
     LANES=(lanes_of(host(), 32), lanes_of(host(), 64)), LINE=(line_of(32), line_of(64)),
     four=(make_four(host(), 32), make_four(host(), 64)),
     products=(make_sweep(host(), 32, 2, 0, 0, 1, _product), make_sweep(host(), 64, 2, 0, 0, 1, _product)),
-    activate=(activate_f32, activate_f64),
 )  # fmt: skip

@@ -16,15 +16,14 @@ import itertools
 from typing import Any
 
 from llvmlite import ir
-from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
 from ..abi.constants import NARROW_PITCHES, NARROW_PIXELS, WINDOW_ROWS
 from ._jit import I64, as_float, kernel
+from .activate import TYPES
 from .machine import Machine, host
 from .tile import START_ADD, START_BIAS, nested_loops, shape_of
-from .vectors import Access, Vectors
+from .vectors import Access, on_vectors
 
 WIDTHS = (8, 16)
 LEAST, MOST = NARROW_PIXELS
@@ -52,68 +51,63 @@ def make_run_tile(machine: Machine, width: int, bits: int, runs: int, run: int, 
     count = -(-len(places) // budget(machine, vectors))  # of parts, equal but for one row
     parts = [places[k * len(places) // count : (k + 1) * len(places) // count] for k in range(count)]
 
-    @intrinsic
-    def tile(typingctx: Any, numbers: Any, low: Any, high: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            a, a_run, b, *loops, start, bias, out, out_run, out_step, valid = cgutils.unpack_tuple(builder, args[0])
-            vec = Vectors(builder, bits, lanes, machine.fma)
+    @on_vectors(machine, bits, lanes, floats=2)
+    def tile(vec, a, a_run, b, *rest):
+        builder = vec.builder
+        *loops, start, bias, out, out_run, out_step, valid, low, high = rest
 
-            def target(i: int, m: int) -> Any:
-                at = builder.add(out, builder.mul(out_run, I64(i)))
-                return builder.add(at, builder.mul(out_step, I64(m)))
+        def target(i: int, m: int) -> Any:
+            at = builder.add(out, builder.mul(out_run, I64(i)))
+            return builder.add(at, builder.mul(out_step, I64(m)))
 
-            def compute(part: list[tuple[int, int]]) -> None:
-                sums = [[cgutils.alloca_once(builder, vec.type) for _ in range(vectors)] for _ in part]
+        def compute(part: list[tuple[int, int]]) -> None:
+            sums = [[cgutils.alloca_once(builder, vec.type) for _ in range(vectors)] for _ in part]
 
-                def begin(io: Access) -> None:
-                    for at in itertools.chain(*sums):
-                        builder.store(ir.Constant(vec.type, [0.0] * lanes), at)
-                    with builder.if_then(builder.icmp_signed("==", start, I64(START_BIAS))):
-                        for v in range(vectors):
-                            first = io.load(bias, v)
-                            for row in sums:
-                                builder.store(first, row[v])
-                    with builder.if_then(builder.icmp_signed("==", start, I64(START_ADD))):
-                        for place, row in zip(part, sums, strict=True):
-                            for v, at in enumerate(row):
-                                builder.store(io.load(target(*place), v), at)
-
-                vec.either(valid, vectors, begin)
-                with nested_loops(builder, loops, a, b) as (a_at, b_at):
-                    starts = {i: builder.add(a_at, builder.mul(a_run, I64(i))) for i, _ in part}
-                    ones = [vec.load_scalar(starts[i], m * pitch * size) for i, m in part]
-                    for m, v, total in vec.products(ones, lambda v: vec.load(b_at, v * vec.nbytes), vectors, sums):
-                        builder.store(total, sums[m][v])
-
-                def end(io: Access, *, masks_last: bool = False) -> None:
-                    lows, highs = vec.spread(args[1]), vec.spread(args[2])
-                    last = io
-                    if masks_last:
-                        last = Access(vec, [vec.mask(builder.sub(valid, I64(v * lanes))) for v in range(vectors)])
+            def begin(io: Access) -> None:
+                for at in itertools.chain(*sums):
+                    builder.store(ir.Constant(vec.type, [0.0] * lanes), at)
+                with builder.if_then(builder.icmp_signed("==", start, I64(START_BIAS))):
+                    for v in range(vectors):
+                        first = io.load(bias, v)
+                        for row in sums:
+                            builder.store(first, row[v])
+                with builder.if_then(builder.icmp_signed("==", start, I64(START_ADD))):
                     for place, row in zip(part, sums, strict=True):
                         for v, at in enumerate(row):
-                            row_io = last if place == part[-1] else io
-                            row_io.store(vec.clamp(builder.load(at), lows, highs), target(*place), v)
+                            builder.store(io.load(target(*place), v), at)
 
-                if runs > 1:
+            vec.either(valid, vectors, begin)
+            with nested_loops(builder, loops, a, b) as (a_at, b_at):
+                starts = {i: builder.add(a_at, builder.mul(a_run, I64(i))) for i, _ in part}
+                ones = [vec.load_scalar(starts[i], m * pitch * size) for i, m in part]
+                for m, v, total in vec.products(ones, lambda v: vec.load(b_at, v * vec.nbytes), vectors, sums):
+                    builder.store(total, sums[m][v])
+
+            def end(io: Access, *, masks_last: bool = False) -> None:
+                lows, highs = vec.spread(low), vec.spread(high)
+                last = io
+                if masks_last:
+                    last = Access(vec, [vec.mask(builder.sub(valid, I64(v * lanes))) for v in range(vectors)])
+                for place, row in zip(part, sums, strict=True):
+                    for v, at in enumerate(row):
+                        row_io = last if place == part[-1] else io
+                        row_io.store(vec.clamp(builder.load(at), lows, highs), target(*place), v)
+
+            if runs > 1:
+                vec.either(valid, vectors, end)
+                return
+            dense = builder.and_(
+                builder.icmp_signed("==", out_step, builder.mul(valid, I64(size))),
+                builder.icmp_signed(">=", builder.mul(valid, I64(2)), I64(width)),  # no further than the next pixel
+            )
+            with builder.if_else(dense) as (then, otherwise):
+                with then:  # whole vectors: the next pixel is stored later, over the columns that do not exist
+                    end(Access(vec), masks_last=True)
+                with otherwise:
                     vec.either(valid, vectors, end)
-                    return
-                dense = builder.and_(
-                    builder.icmp_signed("==", out_step, builder.mul(valid, I64(size))),
-                    builder.icmp_signed(">=", builder.mul(valid, I64(2)), I64(width)),  # no further than the next pixel
-                )
-                with builder.if_else(dense) as (then, otherwise):
-                    with then:  # whole vectors: the next pixel is stored later, over the columns that do not exist
-                        end(Access(vec), masks_last=True)
-                    with otherwise:
-                        vec.either(valid, vectors, end)
 
-            for part in parts:
-                compute(part)
-            return context.get_dummy_value()
-
-        floating = types.float32 if bits == 32 else types.float64
-        return types.void(types.UniTuple(types.int64, 18), floating, floating), codegen
+        for part in parts:
+            compute(part)
 
     return tile
 
@@ -169,29 +163,21 @@ def conv2d_weight_grad_window(p, a, n):
 
 
 def _register() -> None:
-    import numba
-
     machine = host()
-    for bits, number in ((32, numba.float32), (64, numba.float64)):
+    for bits, types in TYPES.items():
         for width in WIDTHS:
             most = budget(machine, shape_of(machine, width, bits)[1])
-            common = {"WIDTH": width, "SIZE": bits // 8, "T": number}
             for pixels in range(LEAST, MOST + 1) if width == WIDTHS[0] else ():  # wider tiles do not wait for addresses
                 run = min(pixels, most)
                 for pitch in NARROW_PITCHES:
                     made = make_run_tile(machine, width, bits, 1, run, pitch)
-                    kernel(f"conv2d_narrow.{width}.{pixels}.{pitch}.f{bits}", **common, RUN=run, tile=made)(
-                        conv2d_narrow
-                    )
+                    name = f"conv2d_narrow.{width}.{pixels}.{pitch}.f{bits}"
+                    kernel(name, **types, WIDTH=width, RUN=run, tile=made)(conv2d_narrow)
             for taps in range(1, WINDOW_ROWS + 1):
                 for run in range(1, WINDOW_ROWS // taps + 1):
                     made = make_run_tile(machine, width, bits, taps, run, 1)
-                    kernel(
-                        f"conv2d_weight_grad_window.{width}.{taps}x{run}.f{bits}",
-                        **common,
-                        RUN=run,
-                        tile=made,
-                    )(conv2d_weight_grad_window)
+                    name = f"conv2d_weight_grad_window.{width}.{taps}x{run}.f{bits}"
+                    kernel(name, **types, WIDTH=width, RUN=run, tile=made)(conv2d_weight_grad_window)
 
 
 _register()

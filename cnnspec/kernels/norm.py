@@ -13,14 +13,14 @@ from typing import Any
 from llvmlite.ir import Constant
 
 from ._jit import as_float, f64_at, stack
-from .activate import FUNCTIONS, activate_f32, activate_f64
+from .activate import FUNCTIONS
 from .machine import host
 from .pointwise import register
 from .sweep import line_of, make_sweep
 
 # Bound for each element type by register().
-P = A = at = T = SIZE = LINE = add_up = deviations = scale_shift = pair_sums = mix = activate = stacked = None
-PLUS = MASKED = NOBIAS = False  # True in the kernels with this word in their name
+P = A = at = T = SIZE = LINE = add_up = deviations = scale_shift = reduce = apply = activate = stacked = None
+ADDEND = MASKED = NOBIAS = False  # True in the kernels with this word in their name
 SOME = 8192  # pixels whose mean is taken before they are added to others in float64; few images have more
 RUN = 32  # samples that are added up first, where a sample is one pixel
 
@@ -114,31 +114,31 @@ def normalize_affine(p, a, n):
 def affine(p, a, n):
     """y = act(x * scale + shift), images [n, height, width, channels].
 
-    With PLUS y = x * scale + shift + addend, kept between ``low`` and ``high``.
+    With ADDEND y = x * scale + shift + addend, kept between ``low`` and ``high``.
     """
     code, param = a[A.activation], T(as_float(a[A.parameter]))
     images = (
         n, a[A.height], a[A.width], a[A.channels],
         p[P.x], a[A.x_sample_stride] * SIZE, a[A.x_row_stride] * SIZE, a[A.x_pixel_stride] * SIZE,
     )  # fmt: skip
-    addend = () if not PLUS else (
+    addend = () if not ADDEND else (
         p[P.addend], a[A.addend_sample_stride] * SIZE, a[A.addend_row_stride] * SIZE, a[A.addend_pixel_stride] * SIZE,
     )  # fmt: skip
     scale_shift((
         *images, *addend, p[P.y], a[A.y_sample_stride] * SIZE, a[A.y_row_stride] * SIZE, a[A.y_pixel_stride] * SIZE,
         p[P.scale_shift], p[P.scale_shift] + a[A.padded_channels] * SIZE,
     ), T(as_float(a[A.low])), T(as_float(a[A.high])))  # fmt: skip
-    if not PLUS and FUNCTIONS >> code & 1:
+    if not ADDEND and FUNCTIONS >> code & 1:
         for i in range(n):
             for h in range(a[A.height]):
                 row = p[P.y] + (i * a[A.y_sample_stride] + h * a[A.y_row_stride]) * SIZE
                 activate(code, (row, a[A.width] * a[A.channels], param))
 
 
-def normalize_sums(p, a, n):
+def bn_backward_reduce(p, a, n):
     """partial [2][padded_channels] += sums over samples and pixels of dy and of dy * (x - mean).
 
-    dy, x: [n, height, width, channels]. With MASKED dy counts only where 0 < x * scale + shift < bound. With PLUS
+    dy, x: [n, height, width, channels]. With MASKED dy counts only where 0 < x * scale + shift < bound. With ADDEND
     besides, total = addend + scale * dy [n, height, width, channels] is written in the same sweep.
     """
     size = a[A.padded_channels] * SIZE
@@ -147,15 +147,15 @@ def normalize_sums(p, a, n):
         p[P.dy], a[A.dy_sample_stride] * SIZE, a[A.dy_row_stride] * SIZE, a[A.dy_pixel_stride] * SIZE,
         p[P.x], a[A.x_sample_stride] * SIZE, a[A.x_row_stride] * SIZE, a[A.x_pixel_stride] * SIZE,
     )  # fmt: skip
-    addend = () if not PLUS else (
+    addend = () if not ADDEND else (
         p[P.addend], a[A.addend_sample_stride] * SIZE, a[A.addend_row_stride] * SIZE, a[A.addend_pixel_stride] * SIZE,
     )  # fmt: skip
-    total = () if not PLUS else (
+    total = () if not ADDEND else (
         p[P.total], a[A.total_sample_stride] * SIZE, a[A.total_row_stride] * SIZE, a[A.total_pixel_stride] * SIZE,
     )  # fmt: skip
     constants = (p[P.mean], p[P.scale_shift], p[P.scale_shift] + size) if MASKED else (p[P.mean],)
     numbers = (*images, *addend, *total, *constants, p[P.partial], p[P.partial] + size)
-    pair_sums(numbers, T(0), T(as_float(a[A.bound])) if MASKED else T(0))
+    reduce(numbers, T(0), T(as_float(a[A.bound])) if MASKED else T(0))
 
 
 def channel_sum(p, a, n):
@@ -172,8 +172,8 @@ def channel_sum(p, a, n):
         add_up((1, 1, rest, a[A.channels], p[P.dy] + height * row, image, row, pixel, p[P.db]), T(0), T(0))
 
 
-def merge_sums(p, a, n):
-    """dbias, dweight [channels] = the sums of normalize_sums over all shards, in their order.
+def bn_backward_merge(p, a, n):
+    """dbias, dweight [channels] = the sums of bn_backward_reduce over all shards, in their order.
 
     Sums of dy * (x - mean) are divided by sqrt(var + eps), so that dweight is the sum of dy times the normalised x.
     """
@@ -187,7 +187,7 @@ def merge_sums(p, a, n):
         dweight[c] = T(second / math.sqrt(var[c] + as_float(a[A.eps])))
 
 
-def normalize_factors(p, a, n):
+def bn_backward_coefficients(p, a, n):
     """coefficients [3][padded_channels] = A, B, C with dx = A*dy + B*x + C (Ioffe & Szegedy 2015, section 3)."""
     mean, var, weight, dbias, dweight = at(p[P.mean]), at(p[P.var]), at(p[P.weight]), at(p[P.dbias]), at(p[P.dweight])
     out = at(p[P.coefficients])
@@ -201,7 +201,7 @@ def normalize_factors(p, a, n):
         out[2 * size + c] = T(-scale * dbias[c] / count - slope * mean[c])
 
 
-def add_factors(p, a, n):
+def add_coefficients(p, a, n):
     """B and C of coefficients [3][padded_channels] += B and C of ``more``, from its channel ``first`` on."""
     more, out = at(p[P.more]), at(p[P.coefficients])
     for c in range(a[A.channels]):
@@ -209,10 +209,10 @@ def add_factors(p, a, n):
         out[2 * a[A.padded_channels] + c] += more[2 * a[A.more_padded_channels] + a[A.first] + c]
 
 
-def affine2(p, a, n):
+def bn_backward_apply(p, a, n):
     """dx = A*dy + B*x + C, images [n, height, width, channels]; coefficients [3][padded_channels] hold A, B and C.
 
-    With MASKED dy counts only where 0 < x * scale + shift < bound. With PLUS addend [n, height, width, channels] is
+    With MASKED dy counts only where 0 < x * scale + shift < bound. With ADDEND addend [n, height, width, channels] is
     added.
     """
     size = a[A.padded_channels] * SIZE
@@ -221,14 +221,14 @@ def affine2(p, a, n):
         p[P.dy], a[A.dy_sample_stride] * SIZE, a[A.dy_row_stride] * SIZE, a[A.dy_pixel_stride] * SIZE,
         p[P.x], a[A.x_sample_stride] * SIZE, a[A.x_row_stride] * SIZE, a[A.x_pixel_stride] * SIZE,
     )  # fmt: skip
-    addend = () if not PLUS else (
+    addend = () if not ADDEND else (
         p[P.addend], a[A.addend_sample_stride] * SIZE, a[A.addend_row_stride] * SIZE, a[A.addend_pixel_stride] * SIZE,
     )  # fmt: skip
     made = (p[P.dx], a[A.dx_sample_stride] * SIZE, a[A.dx_row_stride] * SIZE, a[A.dx_pixel_stride] * SIZE)
     mask = (p[P.scale_shift], p[P.scale_shift] + size) if MASKED else ()
-    factors = p[P.coefficients]
-    numbers = (*images, *addend, *made, *mask, factors, factors + size, factors + 2 * size)
-    mix(numbers, T(0), T(as_float(a[A.bound])) if MASKED else T(0))
+    coefficients = p[P.coefficients]
+    numbers = (*images, *addend, *made, *mask, coefficients, coefficients + size, coefficients + 2 * size)
+    apply(numbers, T(0), T(as_float(a[A.bound])) if MASKED else T(0))
 
 
 def fold_batchnorm(p, a, n):
@@ -263,27 +263,32 @@ def _bodies(bits: int) -> dict[str, Any]:
         d = v.builder.fsub(xs[0], ks[0])
         return [], [v.builder.fmul(d, d)]
 
-    def pair(v: Any, xs: Any, ks: Any, bounds: Any) -> Any:
+    def scaled(v: Any, xs: Any, ks: Any, bounds: Any) -> Any:
+        return [v.fma(xs[0], ks[0], ks[1])], []
+
+    def sums(v: Any, xs: Any, ks: Any, bounds: Any) -> Any:
+        """dy and dy * (x - mean)."""
         return [], [xs[0], v.builder.fmul(xs[0], v.builder.fsub(xs[1], ks[0]))]
 
-    def mix(v: Any, xs: Any, ks: Any, bounds: Any) -> Any:
-        return [v.fma(xs[0], ks[0], v.fma(xs[1], ks[1], ks[2]))], []
+    def sums_and_total(v: Any, xs: Any, ks: Any, bounds: Any) -> Any:
+        """Besides the sums, addend + scale * dy."""
+        return [v.fma(xs[0], ks[1], xs[2])], sums(v, xs, ks, bounds)[1]
 
-    def passing(v: Any, dy: Any, x: Any, scale: Any, shift: Any, bounds: Any) -> Any:
-        """dy where the activation passes; y is computed as forward did, so that no bit differs."""
-        y = v.fma(x, scale, shift)
-        inside = v.builder.and_(v.builder.fcmp_ordered(">", y, bounds[0]), v.builder.fcmp_ordered("<", y, bounds[1]))
-        return v.builder.select(inside, dy, Constant(v.type, [0.0] * v.lanes))
+    def gradient(v: Any, xs: Any, ks: Any, bounds: Any) -> Any:
+        """A*dy + B*x + C: the coefficients are the last constants."""
+        a, b, c = ks[-3:]
+        return [v.fma(xs[0], a, v.fma(xs[1], b, c))], []
 
-    def pair_masked(v: Any, xs: Any, ks: Any, bounds: Any) -> Any:
-        return pair(v, [passing(v, xs[0], xs[1], ks[1], ks[2], bounds), xs[1]], ks, bounds)
+    def masked(body: Any, scale: int) -> Any:
+        """The body, with dy only where the activation passes; y is computed as forward did, so that no bit differs."""
 
-    def mix_masked(v: Any, xs: Any, ks: Any, bounds: Any) -> Any:
-        return mix(v, [passing(v, xs[0], xs[1], ks[0], ks[1], bounds), xs[1]], ks[2:], bounds)
+        def passing(v: Any, xs: Any, ks: Any, bounds: Any) -> Any:
+            y, b = v.fma(xs[1], ks[scale], ks[scale + 1]), v.builder
+            inside = b.and_(b.fcmp_ordered(">", y, bounds[0]), b.fcmp_ordered("<", y, bounds[1]))
+            dy = b.select(inside, xs[0], Constant(v.type, [0.0] * v.lanes))
+            return body(v, [dy, *xs[1:]], ks, bounds)
 
-    def pair_masked_plus(v: Any, xs: Any, ks: Any, bounds: Any) -> Any:
-        dy = passing(v, xs[0], xs[1], ks[1], ks[2], bounds)
-        return [v.fma(dy, ks[1], xs[2])], pair(v, [dy, xs[1]], ks, bounds)[1]
+        return passing
 
     def added(body: Any) -> Any:
         """The body, plus the last input."""
@@ -293,9 +298,6 @@ def _bodies(bits: int) -> dict[str, Any]:
             return [v.builder.fadd(made[0], xs[-1])], terms
 
         return plus
-
-    def scaled(v: Any, xs: Any, ks: Any, bounds: Any) -> Any:
-        return [v.fma(xs[0], ks[0], ks[1])], []
 
     def bounded(body: Any) -> Any:
         """The body, kept between bounds."""
@@ -310,14 +312,14 @@ def _bodies(bits: int) -> dict[str, Any]:
         "add_up": make(1, 0, 0, 1, lambda v, xs, ks, bounds: ([], [xs[0]])),
         "deviations": make(1, 1, 0, 1, deviation),
         "scale_shift": make(1, 2, 1, 0, bounded(scaled)),
-        "scale_shift.PLUS": make(2, 2, 1, 0, bounded(added(scaled))),
-        "pair_sums": make(2, 1, 0, 2, pair),
-        "mix": make(2, 3, 1, 0, mix),
-        "pair_sums.MASKED": make(2, 3, 0, 2, pair_masked),
-        "pair_sums.MASKED.PLUS": make(3, 3, 1, 2, pair_masked_plus),
-        "mix.MASKED": make(2, 5, 1, 0, mix_masked),
-        "mix.PLUS": make(3, 3, 1, 0, added(mix)),
-        "mix.MASKED.PLUS": make(3, 5, 1, 0, added(mix_masked)),
+        "scale_shift.ADDEND": make(2, 2, 1, 0, bounded(added(scaled))),
+        "reduce": make(2, 1, 0, 2, sums),
+        "reduce.MASKED": make(2, 3, 0, 2, masked(sums, 1)),
+        "reduce.MASKED.ADDEND": make(3, 3, 1, 2, masked(sums_and_total, 1)),
+        "apply": make(2, 3, 1, 0, gradient),
+        "apply.MASKED": make(2, 5, 1, 0, masked(gradient, 0)),
+        "apply.ADDEND": make(3, 3, 1, 0, added(gradient)),
+        "apply.MASKED.ADDEND": make(3, 5, 1, 0, added(masked(gradient, 0))),
     }
 
 
@@ -325,19 +327,19 @@ def _register() -> None:
     single, double = _bodies(32), _bodies(64)
     sweeps = {name: (single[name], double[name]) for name in single}
     register(
-        batch_stats, merge_stats, running_update, normalize_affine, channel_sum, merge_sums, normalize_factors,
-        add_factors, LINE=(line_of(32), line_of(64)), stacked=(stack(3 * 8 + 16), stack(3 * 8 + 8)),
-        add_up=sweeps["add_up"], deviations=sweeps["deviations"],
+        batch_stats, merge_stats, running_update, normalize_affine, channel_sum, bn_backward_merge,
+        bn_backward_coefficients, add_coefficients, LINE=(line_of(32), line_of(64)),
+        stacked=(stack(3 * 8 + 16), stack(3 * 8 + 8)), add_up=sweeps["add_up"], deviations=sweeps["deviations"],
     )  # fmt: skip
     register(fold_batchnorm)
     register(fold_batchnorm, flags=("NOBIAS",))
-    act = activate_f32, activate_f64
-    for plus in ((), ("PLUS",)):
-        register(affine, flags=plus, activate=act, scale_shift=sweeps[".".join(("scale_shift", *plus))])
+    for addend in ((), ("ADDEND",)):
+        register(affine, flags=addend, scale_shift=sweeps[".".join(("scale_shift", *addend))])
         for mask in ((), ("MASKED",)):
-            register(affine2, flags=(*mask, *plus), mix=sweeps[".".join(("mix", *mask, *plus))])
-    for flags in ((), ("MASKED",), ("MASKED", "PLUS")):
-        register(normalize_sums, flags=flags, pair_sums=sweeps[".".join(("pair_sums", *flags))])
+            flags = (*mask, *addend)
+            register(bn_backward_apply, flags=flags, apply=sweeps[".".join(("apply", *flags))])
+    for flags in ((), ("MASKED",), ("MASKED", "ADDEND")):
+        register(bn_backward_reduce, flags=flags, reduce=sweeps[".".join(("reduce", *flags))])
 
 
 _register()

@@ -14,16 +14,15 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
-from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
 from ..abi.constants import OVERLAP_PIXELS, PANEL_WIDTHS
 from ._jit import kernel, stack, store_i64
+from .activate import TYPES
 from .machine import Machine, host
 from .sweep import lanes_of
 from .tile import START_ZERO, make_tile, shape_of
-from .vectors import Vectors
+from .vectors import on_vectors
 
 LEAST, MOST = OVERLAP_PIXELS
 
@@ -39,20 +38,15 @@ def make_add_windows(machine: Machine, bits: int) -> Any:
     """
     lanes = min(8, lanes_of(machine, bits))
 
-    @intrinsic
-    def add_windows(typingctx: Any, numbers: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            z, step, count, x, valid = cgutils.unpack_tuple(builder, args[0])
-            vec = Vectors(builder, bits, lanes, machine.fma)
-            total = cgutils.alloca_once_value(builder, ir.Constant(vec.type, [0.0] * lanes))
-            builder.store(ir.Constant(vec.type, [0.0] * lanes), total)
-            with cgutils.for_range(builder, count) as i:
-                at = builder.add(z, builder.mul(i.index, step))
-                builder.store(builder.fadd(builder.load(total), vec.load(at)), total)
-            vec.either(valid, 1, lambda io: io.store(builder.load(total), x))
-            return context.get_dummy_value()
-
-        return types.void(types.UniTuple(types.int64, 5)), codegen
+    @on_vectors(machine, bits, lanes)
+    def add_windows(vec, z, step, count, x, valid):
+        builder = vec.builder
+        total = cgutils.alloca_once_value(builder, ir.Constant(vec.type, [0.0] * lanes))
+        builder.store(ir.Constant(vec.type, [0.0] * lanes), total)
+        with cgutils.for_range(builder, count) as i:
+            at = builder.add(z, builder.mul(i.index, step))
+            builder.store(builder.fadd(builder.load(total), vec.load(at)), total)
+        vec.either(valid, 1, lambda io: io.store(builder.load(total), x))
 
     return add_windows, lanes
 
@@ -109,10 +103,8 @@ def conv2d_overlap(p, a, n):
 
 
 def _register() -> None:
-    import numba
-
     machine = host()
-    for bits, number in ((32, numba.float32), (64, numba.float64)):
+    for bits, types in TYPES.items():
         add, lanes = make_add_windows(machine, bits)
         for width in PANEL_WIDTHS:
             columns = width if machine.registers >= 32 else min(width, 2 * lanes_of(machine, bits))
@@ -121,8 +113,8 @@ def _register() -> None:
             for pixels in range(LEAST, MOST + 1):
                 rows = -(-pixels // -(-pixels // limit))  # so that tiles share the pixels evenly
                 kernel(
-                    f"conv2d_overlap.{width}.{pixels}.f{bits}", ROWS=rows, COLUMNS=columns, WIDTH=width,
-                    SIZE=bits // 8, T=number, stacked=stack(2 * rows), add_windows=add, LANES=lanes,
+                    f"conv2d_overlap.{width}.{pixels}.f{bits}", **types, ROWS=rows, COLUMNS=columns, WIDTH=width,
+                    stacked=stack(2 * rows), add_windows=add, LANES=lanes,
                     tile=make_tile(machine, columns, bits, unit_rows=False, rows=rows),
                 )(conv2d_overlap)  # fmt: skip
 

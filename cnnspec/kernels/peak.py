@@ -2,40 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
-from ._jit import f32_at, kernel
+from ._jit import emits, f32_at, kernel
 from .machine import host
 from .vectors import Vectors
 
 CHAINS = 12  # independent sums; enough to hide the latency of an FMA
 
 
-@intrinsic
-def multiply_add(typingctx: Any, rounds: Any) -> Any:
+@emits(types.float32, types.int64)
+def multiply_add(builder, rounds):
     """Run ``rounds`` times CHAINS vector multiply-adds; return one number, so that none can be left out."""
     lanes = host().vector_bytes // 4
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        vec = Vectors(builder, 32, lanes, host().fma)
-        sums = [cgutils.alloca_once(builder, vec.type) for _ in range(CHAINS)]
-        for i, at in enumerate(sums):
-            builder.store(ir.Constant(vec.type, [float(i)] * lanes), at)
-        factor = vec.spread(builder.uitofp(args[0], ir.FloatType()))
-        with cgutils.for_range(builder, args[0]):
-            for at in sums:
-                builder.store(vec.fma(builder.load(at), factor, factor), at)
-        total = builder.load(sums[0])
-        for at in sums[1:]:
-            total = builder.fadd(total, builder.load(at))
-        return builder.extract_element(total, ir.IntType(32)(0))
-
-    return types.float32(types.int64), codegen
+    vec = Vectors(builder, 32, lanes, host().fma)
+    sums = [cgutils.alloca_once(builder, vec.type) for _ in range(CHAINS)]
+    for i, at in enumerate(sums):
+        builder.store(ir.Constant(vec.type, [float(i)] * lanes), at)
+    factor = vec.spread(builder.uitofp(rounds, ir.FloatType()))
+    with cgutils.for_range(builder, rounds):
+        for at in sums:
+            builder.store(vec.fma(builder.load(at), factor, factor), at)
+    total = builder.load(sums[0])
+    for at in sums[1:]:
+        total = builder.fadd(total, builder.load(at))
+    return builder.extract_element(total, ir.IntType(32)(0))
 
 
 @kernel("peak", types.void(types.int64, types.int64))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ._jit import as_float, f32_at, f64_at, i64_at, kernel
-from .activate import FUNCTIONS, HIGH, LOOPS_F32, LOOPS_F64, LOW, clip
+from ._jit import as_float, i64_at, kernel
+from .activate import FUNCTIONS, HIGH, LOW, TYPES, clip
 
 # Bound for each element type by register(): how to read an address, the type, its bytes, and loops of activations.
 P = A = at = T = SIZE = activate = forward = backward = None
@@ -72,7 +72,7 @@ def activation_grad(p, a, n):
             backward(code, (dy, v, dx, a[A.row_elements], param))
 
 
-def relu_grad__plus(p, a, n):
+def relu_grad__addend(p, a, n):
     """dx = (dy + addend) * relu'(y), [n, rows, row_elements]."""
     dy, y, other, dx = at(p[P.dy]), at(p[P.y]), at(p[P.addend]), at(p[P.dx])
     for i in range(n):
@@ -170,22 +170,16 @@ def random_drop(p, a, n):
 def register(*templates, flags=(), **more):
     """Register templates for both element types; ``more`` adds bindings as pairs (float32, float64).
 
-    ``flags`` are globals that are True in this variant, and part of its name: affine2.masked.plus.f32.
+    ``flags`` are globals that are True in this variant, and part of its name: bn_backward_apply.masked.addend.f32.
     """
-    import numba
-
-    sides = (
-        (numba.float32, f32_at, LOOPS_F32, 4),
-        (numba.float64, f64_at, LOOPS_F64, 8),
-    )
-    for side, (number, reader, loops, size) in enumerate(sides):
+    for side, (bits, common) in enumerate(TYPES.items()):
         extra = {name: pair[side] for name, pair in more.items()} | dict.fromkeys(flags, True)
         for template in templates:
             name = ".".join((template.__name__.replace("__", "."), *map(str.lower, flags)))
-            kernel(f"{name}.f{8 * size}", T=number, at=reader, SIZE=size, **{**loops, **extra})(template)
+            kernel(f"{name}.f{bits}", **{**common, **extra})(template)
 
 
 register(
-    fill, fill_pixels, clear_halo, activation, activation_grad, relu_grad__plus, add, multiply, scale_channels, copy,
+    fill, fill_pixels, clear_halo, activation, activation_grad, relu_grad__addend, add, multiply, scale_channels, copy,
     join, random_drop,
 )  # fmt: skip

@@ -9,16 +9,15 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
-from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
 from ..abi.constants import POOL_NARROW
 from ._jit import I64, kernel, u8_at
+from .activate import TYPES
 from .machine import Machine, host
 from .pointwise import register
 from .sweep import lanes_of
-from .vectors import BYTE, I32, Access, Vectors
+from .vectors import BYTE, I32, Access, Vectors, on_vectors
 
 P = A = at = T = SIZE = LANES = INDEX = best_of_four = best_of_window = spread_to_four = sum_of_window = None
 
@@ -32,30 +31,25 @@ def make_best_of_four(machine: Machine, bits: int, lanes: int, indexed: bool) ->
     One vector of channels; addresses and strides in bytes. A NaN wins. Unless ``indexed``, index is not written.
     """
 
-    @intrinsic
-    def best(typingctx: Any, numbers: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            x, row, pixel, y, index, valid = cgutils.unpack_tuple(builder, args[0])
-            vec = Vectors(builder, bits, lanes, machine.fma)
-            whole = ir.VectorType(I32, lanes)
-            below = builder.add(x, row)
+    @on_vectors(machine, bits, lanes)
+    def best(vec, x, row, pixel, y, index, valid):
+        builder = vec.builder
+        whole = ir.VectorType(I32, lanes)
+        below = builder.add(x, row)
 
-            def choose(io: Access) -> None:
-                best_value, place = io.load(x), ir.Constant(whole, [0] * lanes)
-                for number, address in enumerate((builder.add(x, pixel), below, builder.add(below, pixel)), start=1):
-                    value = io.load(address)
-                    wins = _wins(builder, value, best_value)
-                    best_value = builder.select(wins, value, best_value)
-                    if indexed:
-                        place = builder.select(wins, ir.Constant(whole, [number] * lanes), place)
-                io.store(best_value, y)
+        def choose(io: Access) -> None:
+            best_value, place = io.load(x), ir.Constant(whole, [0] * lanes)
+            for number, address in enumerate((builder.add(x, pixel), below, builder.add(below, pixel)), start=1):
+                value = io.load(address)
+                wins = _wins(builder, value, best_value)
+                best_value = builder.select(wins, value, best_value)
                 if indexed:
-                    io.store_bytes(builder.trunc(place, ir.VectorType(BYTE, lanes)), index)
+                    place = builder.select(wins, ir.Constant(whole, [number] * lanes), place)
+            io.store(best_value, y)
+            if indexed:
+                io.store_bytes(builder.trunc(place, ir.VectorType(BYTE, lanes)), index)
 
-            vec.either(valid, 1, choose)
-            return context.get_dummy_value()
-
-        return types.void(types.UniTuple(types.int64, 6)), codegen
+        vec.either(valid, 1, choose)
 
     return best
 
@@ -71,32 +65,27 @@ def make_best_of_window(machine: Machine, bits: int, lanes: int, indexed: bool) 
     is not written.
     """
 
-    @intrinsic
-    def best(typingctx: Any, numbers: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            x, row, pixel, rows, columns, y, index, first, wide, valid = cgutils.unpack_tuple(builder, args[0])
-            vec = Vectors(builder, bits, lanes, machine.fma)
-            value_at, place_at = (cgutils.alloca_once(builder, kind) for kind in (vec.type, ir.VectorType(I32, lanes)))
+    @on_vectors(machine, bits, lanes)
+    def best(vec, x, row, pixel, rows, columns, y, index, first, wide, valid):
+        builder = vec.builder
+        value_at, place_at = (cgutils.alloca_once(builder, kind) for kind in (vec.type, ir.VectorType(I32, lanes)))
 
-            def choose(io: Access) -> None:
-                builder.store(io.load(x), value_at)
-                builder.store(vec.spread_whole(first), place_at)
-                with cgutils.for_range(builder, rows) as r, cgutils.for_range(builder, columns) as s:
-                    at = builder.add(builder.mul(r.index, row), builder.mul(s.index, pixel))
-                    value, known = io.load(builder.add(x, at)), builder.load(value_at)
-                    wins = _wins(builder, value, known)
-                    place = builder.add(first, builder.add(builder.mul(r.index, wide), s.index))
-                    builder.store(builder.select(wins, value, known), value_at)
-                    if indexed:
-                        builder.store(builder.select(wins, vec.spread_whole(place), builder.load(place_at)), place_at)
-                io.store(builder.load(value_at), y)
+        def choose(io: Access) -> None:
+            builder.store(io.load(x), value_at)
+            builder.store(vec.spread_whole(first), place_at)
+            with cgutils.for_range(builder, rows) as r, cgutils.for_range(builder, columns) as s:
+                at = builder.add(builder.mul(r.index, row), builder.mul(s.index, pixel))
+                value, known = io.load(builder.add(x, at)), builder.load(value_at)
+                wins = _wins(builder, value, known)
+                place = builder.add(first, builder.add(builder.mul(r.index, wide), s.index))
+                builder.store(builder.select(wins, value, known), value_at)
                 if indexed:
-                    io.store_bytes(builder.trunc(builder.load(place_at), ir.VectorType(BYTE, lanes)), index)
+                    builder.store(builder.select(wins, vec.spread_whole(place), builder.load(place_at)), place_at)
+            io.store(builder.load(value_at), y)
+            if indexed:
+                io.store_bytes(builder.trunc(builder.load(place_at), ir.VectorType(BYTE, lanes)), index)
 
-            vec.either(valid, 1, choose)
-            return context.get_dummy_value()
-
-        return types.void(types.UniTuple(types.int64, 10)), codegen
+        vec.either(valid, 1, choose)
 
     return best
 
@@ -104,25 +93,20 @@ def make_best_of_window(machine: Machine, bits: int, lanes: int, indexed: bool) 
 def make_spread_to_four(machine: Machine, bits: int, lanes: int) -> Any:
     """Return the intrinsic ``spread((dy, index, dx, row, pixel, valid))``: dy where the index says, zero elsewhere."""
 
-    @intrinsic
-    def spread(typingctx: Any, numbers: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            dy, index, dx, row, pixel, valid = cgutils.unpack_tuple(builder, args[0])
-            vec = Vectors(builder, bits, lanes, machine.fma)
-            whole = ir.VectorType(I32, lanes)
-            zero = ir.Constant(vec.type, [0.0] * lanes)
-            below = builder.add(dx, row)
+    @on_vectors(machine, bits, lanes)
+    def spread(vec, dy, index, dx, row, pixel, valid):
+        builder = vec.builder
+        whole = ir.VectorType(I32, lanes)
+        zero = ir.Constant(vec.type, [0.0] * lanes)
+        below = builder.add(dx, row)
 
-            def spread_out(io: Access) -> None:
-                place, value = builder.zext(io.load_bytes(index), whole), io.load(dy)
-                for number, address in enumerate((dx, builder.add(dx, pixel), below, builder.add(below, pixel))):
-                    here = builder.icmp_unsigned("==", place, ir.Constant(whole, [number] * lanes))
-                    io.store(builder.select(here, value, zero), address)
+        def spread_out(io: Access) -> None:
+            place, value = builder.zext(io.load_bytes(index), whole), io.load(dy)
+            for number, address in enumerate((dx, builder.add(dx, pixel), below, builder.add(below, pixel))):
+                here = builder.icmp_unsigned("==", place, ir.Constant(whole, [number] * lanes))
+                io.store(builder.select(here, value, zero), address)
 
-            vec.either(valid, 1, spread_out)
-            return context.get_dummy_value()
-
-        return types.void(types.UniTuple(types.int64, 6)), codegen
+        vec.either(valid, 1, spread_out)
 
     return spread
 
@@ -135,37 +119,32 @@ def make_sum_of_window(machine: Machine, bits: int) -> Any:
     """
     lanes = lanes_of(machine, bits)
 
-    @intrinsic
-    def total(typingctx: Any, numbers: Any, share: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            x, row, pixel, rows, columns, y, valid = cgutils.unpack_tuple(builder, args[0])
-            vec, wide = Vectors(builder, bits, lanes, machine.fma), Vectors(builder, 64, lanes, machine.fma)
-            zero, none = (ir.Constant(v.type, [0.0] * lanes) for v in (vec, wide))
-            sum_at, total_at = (cgutils.alloca_once(builder, v.type) for v in (vec, wide))
-            runs = builder.sdiv(builder.add(columns, I64(RUN - 1)), I64(RUN))
+    @on_vectors(machine, bits, lanes, floats=1)
+    def total(vec, x, row, pixel, rows, columns, y, valid, share):
+        builder, wide = vec.builder, Vectors(vec.builder, 64, lanes, machine.fma)
+        zero, none = (ir.Constant(v.type, [0.0] * lanes) for v in (vec, wide))
+        sum_at, total_at = (cgutils.alloca_once(builder, v.type) for v in (vec, wide))
+        runs = builder.sdiv(builder.add(columns, I64(RUN - 1)), I64(RUN))
 
-            def least(a: Any, b: Any) -> Any:
-                return builder.select(builder.icmp_signed("<", a, b), a, b)
+        def least(a: Any, b: Any) -> Any:
+            return builder.select(builder.icmp_signed("<", a, b), a, b)
 
-            def add_up(io: Access) -> None:
-                builder.store(none, total_at)
-                with cgutils.for_range(builder, rows) as r, cgutils.for_range(builder, runs) as run:
-                    first = builder.mul(run.index, I64(RUN))
-                    start = builder.add(x, builder.add(builder.mul(r.index, row), builder.mul(first, pixel)))
-                    builder.store(zero, sum_at)
-                    with cgutils.for_range(builder, least(builder.sub(columns, first), I64(RUN))) as s:
-                        value = io.load(builder.add(start, builder.mul(s.index, pixel)))
-                        builder.store(builder.fadd(builder.load(sum_at), value), sum_at)
-                    more = builder.load(sum_at)
-                    more = more if bits == 64 else builder.fpext(more, wide.type)
-                    builder.store(builder.fadd(builder.load(total_at), more), total_at)
-                made = builder.fmul(builder.load(total_at), wide.spread(args[1]))
-                io.store(made if bits == 64 else builder.fptrunc(made, vec.type), y)
+        def add_up(io: Access) -> None:
+            builder.store(none, total_at)
+            with cgutils.for_range(builder, rows) as r, cgutils.for_range(builder, runs) as run:
+                first = builder.mul(run.index, I64(RUN))
+                start = builder.add(x, builder.add(builder.mul(r.index, row), builder.mul(first, pixel)))
+                builder.store(zero, sum_at)
+                with cgutils.for_range(builder, least(builder.sub(columns, first), I64(RUN))) as s:
+                    value = io.load(builder.add(start, builder.mul(s.index, pixel)))
+                    builder.store(builder.fadd(builder.load(sum_at), value), sum_at)
+                more = builder.load(sum_at)
+                more = more if bits == 64 else builder.fpext(more, wide.type)
+                builder.store(builder.fadd(builder.load(total_at), more), total_at)
+            made = builder.fmul(builder.load(total_at), wide.spread(share))
+            io.store(made if bits == 64 else builder.fptrunc(made, vec.type), y)
 
-            vec.either(valid, 1, add_up)
-            return context.get_dummy_value()
-
-        return types.void(types.UniTuple(types.int64, 7), types.float64), codegen
+        vec.either(valid, 1, add_up)
 
     return total
 
@@ -356,20 +335,19 @@ def _register() -> None:
     sums = tuple(make_sum_of_window(machine, bits) for bits in (32, 64))
     both = tuple(lanes_of(machine, bits) for bits in (32, 64))
     register(avgpool, spatial_sum, sum_of_window=sums, LANES=both)
-    for bits in (32, 64):
+    for bits, types in TYPES.items():
         wide = lanes_of(machine, bits)
         for suffix, indexed in (("", True), (".values", False)):
             best = make_best_of_window(machine, bits, wide, indexed)
-            common = {"SIZE": bits // 8, "INDEX": indexed}
+            common = {**types, "INDEX": indexed}
             kernel(f"maxpool{suffix}.f{bits}", LANES=wide, best_of_window=best, **common)(maxpool)
             for narrow, lanes in (("", wide), (".narrow", min(POOL_NARROW, wide))):
                 four = make_best_of_four(machine, bits, lanes, indexed)
                 kernel(f"maxpool.2x2{narrow}{suffix}.f{bits}", LANES=lanes, best_of_four=four, **common)(maxpool__2x2)
         for narrow, lanes in (("", wide), (".narrow", min(POOL_NARROW, wide))):
             spread = make_spread_to_four(machine, bits, lanes)
-            kernel(
-                f"maxpool_grad.2x2{narrow}.f{bits}", LANES=lanes, SIZE=bits // 8, spread_to_four=spread
-            )(maxpool_grad__2x2)  # fmt: skip
+            name = f"maxpool_grad.2x2{narrow}.f{bits}"
+            kernel(name, **types, LANES=lanes, spread_to_four=spread)(maxpool_grad__2x2)
 
 
 _register()

@@ -17,13 +17,11 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
 from ._jit import I64
 from .machine import Machine
-from .vectors import Access, Vectors
+from .vectors import Access, Vectors, on_vectors
 
 Body = Callable[[Vectors, list[Any], list[Any], list[Any]], tuple[list[Any], list[Any]]]
 
@@ -50,24 +48,17 @@ def make_sweep(machine: Machine, bits: int, inputs: int, constants: int, outputs
     """
     images = inputs + outputs
 
-    @intrinsic
-    def sweep(typingctx: Any, numbers: Any, low: Any, high: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            n, height, width, channels, *rest = cgutils.unpack_tuple(builder, args[0])
-            places = [rest[4 * k : 4 * k + 4] for k in range(images)]
-            fixed, targets = rest[4 * images : 4 * images + constants], rest[4 * images + constants :]
-            vec = Vectors(builder, bits, lanes_of(machine, bits), machine.fma)
-            loops = Loops(vec, (n, height, width, channels), places, fixed)
-            bounds = [vec.spread(args[1]), vec.spread(args[2])]
-            if sums:
-                loops.add_up(inputs, targets, lambda xs, known: body(vec, xs, known, bounds))
-            else:
-                loops.map(inputs, lambda xs, known: body(vec, xs, known, bounds)[0])
-            return context.get_dummy_value()
-
-        floating = types.float32 if bits == 32 else types.float64
-        count = 4 + 4 * images + constants + sums
-        return types.void(types.UniTuple(types.int64, count), floating, floating), codegen
+    @on_vectors(machine, bits, lanes_of(machine, bits), floats=2)
+    def sweep(vec, n, height, width, channels, *rest):
+        *numbers, low, high = rest
+        places = [numbers[4 * k : 4 * k + 4] for k in range(images)]
+        fixed, targets = numbers[4 * images : 4 * images + constants], numbers[4 * images + constants :]
+        loops = Loops(vec, (n, height, width, channels), places, fixed)
+        bounds = [vec.spread(low), vec.spread(high)]
+        if sums:
+            loops.add_up(inputs, targets, lambda xs, known: body(vec, xs, known, bounds))
+        else:
+            loops.map(inputs, lambda xs, known: body(vec, xs, known, bounds)[0])
 
     return sweep
 

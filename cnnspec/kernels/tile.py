@@ -19,13 +19,12 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
 from ..abi import Start
 from ..abi.constants import MOST_TILE_ROWS
-from ._jit import I64
+from ._jit import I64, emits
 from .machine import Machine
-from .vectors import Access, Vectors
+from .vectors import Access, Vectors, on_vectors
 
 
 def shape_of(machine: Machine, width: int, bits: int) -> tuple[int, int, int]:
@@ -69,66 +68,58 @@ def make_tile(machine: Machine, width: int, bits: int, *, unit_rows: bool, rows:
     """
     most, vectors, lanes = shape_of(machine, width, bits)
     rows = rows or most
-    size = bits // 8
+    size, floating = bits // 8, types.float32 if bits == 32 else types.float64
 
-    @intrinsic
+    @emits(types.void, *[types.int64] * 17, floating, floating)
     def tile(
-        typingctx: Any, a: Any, b: Any,
-        n0: Any, a0: Any, b0: Any, n1: Any, a1: Any, b1: Any, n2: Any, a2: Any, b2: Any,
-        start: Any, bias: Any, out: Any, step: Any, count: Any, valid: Any, low: Any, high: Any,
-    ) -> Any:  # fmt: skip
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            (a, b, n0, a0, b0, n1, a1, b1, n2, a2, b2, start, bias, out, step, count, valid, low, high) = args
-            vec = Vectors(builder, bits, lanes, machine.fma)
-            acc = [[cgutils.alloca_once(builder, vec.type) for _ in range(vectors)] for _ in range(rows)]
+        builder, a, b, n0, a0, b0, n1, a1, b1, n2, a2, b2, start, bias, out, step, count, valid, low, high
+    ):  # fmt: skip
+        vec = Vectors(builder, bits, lanes, machine.fma)
+        acc = [[cgutils.alloca_once(builder, vec.type) for _ in range(vectors)] for _ in range(rows)]
 
-            def table(base: Any, m: int) -> Any:
-                return builder.load(builder.inttoptr(builder.add(base, I64(8 * m)), ir.PointerType(I64)))
+        def table(base: Any, m: int) -> Any:
+            return builder.load(builder.inttoptr(builder.add(base, I64(8 * m)), ir.PointerType(I64)))
 
-            if unit_rows:
-                outs = [builder.add(out, builder.mul(step, I64(m))) for m in range(rows)]
-            else:
-                starts = [builder.add(table(a, m), count) for m in range(rows)]
-                outs = [builder.add(table(out, m), step) for m in range(rows)]
+        if unit_rows:
+            outs = [builder.add(out, builder.mul(step, I64(m))) for m in range(rows)]
+        else:
+            starts = [builder.add(table(a, m), count) for m in range(rows)]
+            outs = [builder.add(table(out, m), step) for m in range(rows)]
 
-            def begin(io: Access) -> None:
-                zero = ir.Constant(vec.type, [0.0] * lanes)
-                for v in range(vectors):
-                    for m in range(rows):
-                        builder.store(zero, acc[m][v])
-                with builder.if_then(builder.icmp_signed("==", start, I64(START_BIAS))):
-                    for v in range(vectors):
-                        first = io.load(bias, v)
-                        for m in range(rows):
-                            builder.store(first, acc[m][v])
-
-            def multiply() -> None:
-                with nested_loops(builder, (n0, a0, b0, n1, a1, b1, n2, a2, b2), I64(0), b) as (off, at):
-                    if unit_rows:
-                        ones = [vec.load_scalar(builder.add(a, off), m * size) for m in range(rows)]
-                    else:
-                        ones = [vec.load_scalar(builder.add(starts[m], off)) for m in range(rows)]
-                    for m, v, total in vec.products(ones, lambda v: vec.load(at, v * vec.nbytes), vectors, acc):
-                        builder.store(total, acc[m][v])
-
-            def end(io: Access) -> None:
-                lows, highs = vec.spread(low), vec.spread(high)
-                with builder.if_then(builder.icmp_signed("==", start, I64(START_ADD))):
-                    for m in range(rows):
-                        for v in range(vectors):
-                            builder.store(builder.fadd(io.load(outs[m], v), builder.load(acc[m][v])), acc[m][v])
+        def begin(io: Access) -> None:
+            zero = ir.Constant(vec.type, [0.0] * lanes)
+            for v in range(vectors):
                 for m in range(rows):
-                    with builder.if_then(builder.icmp_signed("<", I64(m), count)) if unit_rows else nullcontext():
-                        for v in range(vectors):
-                            io.store(vec.clamp(builder.load(acc[m][v]), lows, highs), outs[m], v)
+                    builder.store(zero, acc[m][v])
+            with builder.if_then(builder.icmp_signed("==", start, I64(START_BIAS))):
+                for v in range(vectors):
+                    first = io.load(bias, v)
+                    for m in range(rows):
+                        builder.store(first, acc[m][v])
 
-            vec.either(valid, vectors, begin)
-            multiply()
-            vec.either(valid, vectors, end)
-            return context.get_dummy_value()
+        def multiply() -> None:
+            with nested_loops(builder, (n0, a0, b0, n1, a1, b1, n2, a2, b2), I64(0), b) as (off, at):
+                if unit_rows:
+                    ones = [vec.load_scalar(builder.add(a, off), m * size) for m in range(rows)]
+                else:
+                    ones = [vec.load_scalar(builder.add(starts[m], off)) for m in range(rows)]
+                for m, v, total in vec.products(ones, lambda v: vec.load(at, v * vec.nbytes), vectors, acc):
+                    builder.store(total, acc[m][v])
 
-        floating = types.float32 if bits == 32 else types.float64
-        return types.void(*[types.int64] * 17, floating, floating), codegen
+        def end(io: Access) -> None:
+            lows, highs = vec.spread(low), vec.spread(high)
+            with builder.if_then(builder.icmp_signed("==", start, I64(START_ADD))):
+                for m in range(rows):
+                    for v in range(vectors):
+                        builder.store(builder.fadd(io.load(outs[m], v), builder.load(acc[m][v])), acc[m][v])
+            for m in range(rows):
+                with builder.if_then(builder.icmp_signed("<", I64(m), count)) if unit_rows else nullcontext():
+                    for v in range(vectors):
+                        io.store(vec.clamp(builder.load(acc[m][v]), lows, highs), outs[m], v)
+
+        vec.either(valid, vectors, begin)
+        multiply()
+        vec.either(valid, vectors, end)
 
     return tile
 
@@ -142,24 +133,19 @@ def make_pack(machine: Machine, width: int, bits: int) -> Any:
     lanes = shape_of(machine, width, bits)[2] if width % 16 else machine.vector_bytes * 8 // bits
     vectors = width // lanes
 
-    @intrinsic
-    def pack(typingctx: Any, numbers: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            source, image, row, pixel, samples, rows, pixels, target = cgutils.unpack_tuple(builder, args[0])
-            vec = Vectors(builder, bits, lanes, machine.fma)
-            to = cgutils.alloca_once_value(builder, target)
-            builder.store(target, to)
-            with cgutils.for_range(builder, samples) as i:
-                at0 = builder.add(source, builder.mul(i.index, image))
-                with cgutils.for_range(builder, rows) as h:
-                    at1 = builder.add(at0, builder.mul(h.index, row))
-                    with cgutils.for_range(builder, pixels) as w:
-                        at = builder.add(at1, builder.mul(w.index, pixel))
-                        for v in range(vectors):
-                            vec.store(vec.load(at, v * vec.nbytes), builder.load(to), v * vec.nbytes)
-                        builder.store(builder.add(builder.load(to), I64(vectors * vec.nbytes)), to)
-            return context.get_dummy_value()
-
-        return types.void(types.UniTuple(types.int64, 8)), codegen
+    @on_vectors(machine, bits, lanes)
+    def pack(vec, source, image, row, pixel, samples, rows, pixels, target):
+        builder = vec.builder
+        to = cgutils.alloca_once_value(builder, target)
+        builder.store(target, to)
+        with cgutils.for_range(builder, samples) as i:
+            at0 = builder.add(source, builder.mul(i.index, image))
+            with cgutils.for_range(builder, rows) as h:
+                at1 = builder.add(at0, builder.mul(h.index, row))
+                with cgutils.for_range(builder, pixels) as w:
+                    at = builder.add(at1, builder.mul(w.index, pixel))
+                    for v in range(vectors):
+                        vec.store(vec.load(at, v * vec.nbytes), builder.load(to), v * vec.nbytes)
+                    builder.store(builder.add(builder.load(to), I64(vectors * vec.nbytes)), to)
 
     return pack

@@ -13,14 +13,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
 from ._jit import I64
 from .machine import Machine
 from .sweep import lanes_of
-from .vectors import Access, Vectors
+from .vectors import Access, Vectors, on_vectors
 
 A, B = 0.625, 1.5  # the points; they and their squares are exact in binary
 A2, B2 = A * A, B * B
@@ -157,52 +154,47 @@ def times(matrix: Sequence[Sequence[float]]) -> Transform:
 
 
 def make_transform(
-    machine: Machine, bits: int, rows_in: int, rows_out: int, line: Transform, *, epilogue: bool, plus: bool = False
+    machine: Machine, bits: int, rows_in: int, rows_out: int, line: Transform, *, epilogue: bool, addend: bool = False
 ) -> Any:
     """Return the intrinsic ``transform((x, row, column, y, row, column, bias, valid), low, high)``.
 
     It works on one vector of channels. A square of ``rows_in`` numbers a side becomes one of ``rows_out``: columns
     first, then rows. Strides are bytes. With ``epilogue`` the vector at ``bias`` is added and the result kept between
     ``low`` and ``high``, and no more than ``valid`` channels are written. Without, whole vectors are: what reaches
-    beyond a tile's channels is overwritten by the next tile, or lies in the gap between planes. With ``plus`` there are
-    three more numbers, the address, row and column of another square that is added before the bounds.
+    beyond a tile's channels is overwritten by the next tile, or lies in the gap between planes. With ``addend`` there
+    are three more numbers, the address, row and column of another square that is added before the bounds.
     """
     lanes = lanes_of(machine, bits)
 
-    @intrinsic
-    def transform(typingctx: Any, numbers: Any, low: Any, high: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            x, x_row, x_column, y, y_row, y_column, bias, valid, *other = cgutils.unpack_tuple(builder, args[0])
-            vec = Vectors(builder, bits, lanes, machine.fma)
+    @on_vectors(machine, bits, lanes, floats=2)
+    def transform(vec, x, x_row, x_column, y, y_row, y_column, bias, valid, *rest):
+        builder = vec.builder
+        *other, low, high = rest
 
-            def place(base: Any, row: Any, r: int, column: Any, s: int) -> Any:
-                offset = builder.add(builder.mul(row, I64(r)), builder.mul(column, I64(s)))
-                return builder.add(base, offset)
+        def place(base: Any, row: Any, r: int, column: Any, s: int) -> Any:
+            offset = builder.add(builder.mul(row, I64(r)), builder.mul(column, I64(s)))
+            return builder.add(base, offset)
 
-            def emit(io: Access) -> None:
-                half = []  # half[s][r]: column s after its transform
-                for s in range(rows_in):
-                    half.append(line(vec, [vec.load(place(x, x_row, r, x_column, s)) for r in range(rows_in)]))
-                if epilogue:
-                    shift, lows, highs = io.load(bias), vec.spread(args[1]), vec.spread(args[2])
-                for r in range(rows_out):
-                    for s, value in enumerate(line(vec, [half[c][r] for c in range(rows_in)])):
-                        if epilogue:
-                            value = builder.fadd(value, shift)
-                        if plus:
-                            value = builder.fadd(value, io.load(place(other[0], other[1], r, other[2], s)))
-                        if epilogue:
-                            value = vec.clamp(value, lows, highs)
-                        io.store(value, place(y, y_row, r, y_column, s))
-
+        def emit(io: Access) -> None:
+            half = []  # half[s][r]: column s after its transform
+            for s in range(rows_in):
+                half.append(line(vec, [vec.load(place(x, x_row, r, x_column, s)) for r in range(rows_in)]))
             if epilogue:
-                vec.either(valid, 1, emit)
-            else:
-                emit(Access(vec))
-            return context.get_dummy_value()
+                shift, lows, highs = io.load(bias), vec.spread(low), vec.spread(high)
+            for r in range(rows_out):
+                for s, value in enumerate(line(vec, [half[c][r] for c in range(rows_in)])):
+                    if epilogue:
+                        value = builder.fadd(value, shift)
+                    if addend:
+                        value = builder.fadd(value, io.load(place(other[0], other[1], r, other[2], s)))
+                    if epilogue:
+                        value = vec.clamp(value, lows, highs)
+                    io.store(value, place(y, y_row, r, y_column, s))
 
-        floating = types.float32 if bits == 32 else types.float64
-        return types.void(types.UniTuple(types.int64, 11 if plus else 8), floating, floating), codegen
+        if epilogue:
+            vec.either(valid, 1, emit)
+        else:
+            emit(Access(vec))
 
     return transform
 
@@ -211,36 +203,30 @@ def make_line(machine: Machine, bits: int, lines: Sequence[tuple[Transform, list
     """Return the intrinsic ``line((x, step, y, step, size, ...), low, high)``: one row or column of a square.
 
     ``lines``: for sizes of 1, 2 ... the transform, and which places it reads and writes. ``finish``: "", or "bias": the
-    vector at one more address is added, and the result kept between ``low`` and ``high``; or "plus": the address and
+    vector at one more address is added, and the result kept between ``low`` and ``high``; or "addend": the address and
     step of numbers that are added before the bounds follow.
     """
     lanes = lanes_of(machine, bits)
 
-    @intrinsic
-    def transform_line(typingctx: Any, numbers: Any, low: Any, high: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            x, x_step, y, y_step, size, *other = cgutils.unpack_tuple(builder, args[0])
-            vec = Vectors(builder, bits, lanes, machine.fma)
+    @on_vectors(machine, bits, lanes, floats=2)
+    def transform_line(vec, x, x_step, y, y_step, size, *rest):
+        builder = vec.builder
+        *other, low, high = rest
 
-            def place(base: Any, step: Any, k: int) -> Any:
-                return builder.add(base, builder.mul(step, I64(k)))
+        def place(base: Any, step: Any, k: int) -> Any:
+            return builder.add(base, builder.mul(step, I64(k)))
 
-            for wanted, (line, reads, writes) in enumerate(lines, start=1):
-                with builder.if_then(builder.icmp_signed("==", size, I64(wanted))):
-                    made = line(vec, [vec.load(place(x, x_step, k)) for k in reads])
-                    for k, value in zip(writes, made, strict=True):
-                        if finish:
-                            value = builder.fadd(value, vec.load(other[0]))
-                        if finish == "plus":
-                            value = builder.fadd(value, vec.load(place(other[1], other[2], k)))
-                        if finish:
-                            value = vec.clamp(value, vec.spread(args[1]), vec.spread(args[2]))
-                        vec.store(value, place(y, y_step, k))
-            return context.get_dummy_value()
-
-        floating = types.float32 if bits == 32 else types.float64
-        length = 5 + {"": 0, "bias": 1, "plus": 3}[finish]
-        return types.void(types.UniTuple(types.int64, length), floating, floating), codegen
+        for wanted, (line, reads, writes) in enumerate(lines, start=1):
+            with builder.if_then(builder.icmp_signed("==", size, I64(wanted))):
+                made = line(vec, [vec.load(place(x, x_step, k)) for k in reads])
+                for k, value in zip(writes, made, strict=True):
+                    if finish:
+                        value = builder.fadd(value, vec.load(other[0]))
+                    if finish == "addend":
+                        value = builder.fadd(value, vec.load(place(other[1], other[2], k)))
+                    if finish:
+                        value = vec.clamp(value, vec.spread(low), vec.spread(high))
+                    vec.store(value, place(y, y_step, k))
 
     return transform_line
 
@@ -260,7 +246,7 @@ def make_lines(machine: Machine, bits: int) -> dict[str, Any]:
         "line_dy": make_line(machine, bits, back, ""),
         "line_out": make_line(machine, bits, out, ""),
         "line_end": make_line(machine, bits, out, "bias"),
-        "line_end_plus": make_line(machine, bits, out, "plus"),
+        "line_end_addend": make_line(machine, bits, out, "addend"),
     }
 
 
@@ -269,7 +255,7 @@ def make_transforms(machine: Machine, bits: int) -> dict[str, Any]:
     return {
         "transform_in": make_transform(machine, bits, 6, 6, input_line, epilogue=False),
         "transform_out": make_transform(machine, bits, 6, 4, output_line, epilogue=True),
-        "transform_out_plus": make_transform(machine, bits, 6, 4, output_line, epilogue=True, plus=True),
+        "transform_out_addend": make_transform(machine, bits, 6, 4, output_line, epilogue=True, addend=True),
         "transform_dy": make_transform(machine, bits, 4, 6, output_line_transposed, epilogue=False),
         "transform_filter": make_transform(machine, bits, 3, 6, filter_line, epilogue=False),
         "transform_back": make_transform(machine, bits, 6, 3, filter_line_transposed, epilogue=False),

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from inspect import Parameter, Signature
 from typing import Any
 
 from llvmlite import ir
+from numba import types
 from numba.core import cgutils
+from numba.extending import intrinsic
 
 from ._jit import I64, pointer
+from .machine import Machine
 
 I32, BYTE = ir.IntType(32), ir.IntType(8)
 FRAME = "aligned_frame"
@@ -23,6 +27,29 @@ def align_frame(builder: ir.IRBuilder) -> None:
             place.align = 64
             kind = ir.FunctionType(ir.VoidType(), [place.type])
             builder.asm(kind, "", "r,~{memory}", [place], side_effect=True)  # an empty use, lest it be left out
+
+
+def on_vectors(machine: Machine, bits: int, lanes: int, floats: int = 0) -> Callable[[Callable[..., None]], Any]:
+    """Make an intrinsic of ``emit(vec, *numbers, *floats)``, which emits instructions on vectors of ``lanes`` numbers.
+
+    Kernels call it with a tuple of the numbers, int64 each, and ``floats`` floats behind the tuple: two are the bounds
+    ``low`` and ``high``. Addresses and strides among the numbers are bytes.
+    """
+
+    def make(emit: Callable[..., None]) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            vec = Vectors(builder, bits, lanes, machine.fma)
+            emit(vec, *cgutils.unpack_tuple(builder, args[0]), *args[1:])
+            return context.get_dummy_value()
+
+        def typed(typingctx: Any, numbers: Any, *behind: Any) -> Any:
+            return types.void(types.UniTuple(types.int64, len(numbers)), *behind), codegen
+
+        names = ("typingctx", "numbers", "low", "high")[: 2 + floats]
+        typed.__signature__ = Signature([Parameter(name, Parameter.POSITIONAL_ONLY) for name in names])  # type: ignore[attr-defined]
+        return intrinsic(typed)
+
+    return make
 
 
 class Vectors:

@@ -11,12 +11,9 @@ GOMP_parallel(function, data, threads, flags).
 
 from __future__ import annotations
 
-from typing import Any
-
 from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
 from ..abi import When
 from ..abi.run_state import (
@@ -32,95 +29,68 @@ from ..abi.run_state import (
     SEGMENT_BYTES,
     WORD,
 )
-from ._jit import FASTMATH, I64, kernel, load_i64, store_i64
+from ._jit import FASTMATH, I64, emits, kernel, load_i64, store_i64
 
 FIRST, LAST = int(When.FIRST), int(When.LAST)
 STATE = types.void(types.int64)  # signature of the walker's kernels: one address
 
 
-@intrinsic
-def call_kernel(typingctx: Any, address: Any, pointers: Any, arguments: Any, count: Any) -> Any:
+@emits(types.void, types.int64, types.int64, types.int64, types.int64)
+def call_kernel(builder, address, pointers, arguments, count):
     """Call the kernel at ``address`` on ``count`` samples.
 
     ``pointers``: address of the addresses of its operands. ``arguments``: address of its int64 arguments.
     """
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pointer = ir.PointerType(I64)
-        kind = ir.FunctionType(ir.VoidType(), [pointer, pointer, I64])
-        function = builder.inttoptr(args[0], ir.PointerType(kind))
-        builder.call(function, [builder.inttoptr(args[1], pointer), builder.inttoptr(args[2], pointer), args[3]])
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64, types.int64, types.int64), codegen
+    pointer = ir.PointerType(I64)
+    kind = ir.FunctionType(ir.VoidType(), [pointer, pointer, I64])
+    function = builder.inttoptr(address, ir.PointerType(kind))
+    builder.call(function, [builder.inttoptr(pointers, pointer), builder.inttoptr(arguments, pointer), count])
 
 
-@intrinsic
-def ticks(typingctx: Any) -> Any:
+@emits(types.int64)
+def ticks(builder):
     """The CPU's time-stamp counter."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        kind = ir.FunctionType(I64, [])
-        return builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.readcyclecounter"), [])
-
-    return types.int64(), codegen
+    kind = ir.FunctionType(I64, [])
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.readcyclecounter"), [])
 
 
-@intrinsic
-def start_team(typingctx: Any, parallel: Any, function: Any, data: Any, threads: Any) -> Any:
+@emits(types.void, types.int64, types.int64, types.int64, types.int64)
+def start_team(builder, parallel, function, data, threads):
     """Call ``function(data)`` on ``threads`` threads, the calling one among them, and wait until all have returned.
 
     ``parallel``: address of GOMP_parallel. ``function``, ``data``: addresses.
     """
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pointer, unsigned = ir.PointerType(I64), ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [pointer, pointer, unsigned, unsigned])
-        entry = builder.inttoptr(args[0], ir.PointerType(kind))
-        place, work = (builder.inttoptr(args[k], pointer) for k in (1, 2))
-        builder.call(entry, [place, work, builder.trunc(args[3], unsigned), unsigned(0)])
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64, types.int64, types.int64), codegen
+    pointer, unsigned = ir.PointerType(I64), ir.IntType(32)
+    kind = ir.FunctionType(ir.VoidType(), [pointer, pointer, unsigned, unsigned])
+    entry = builder.inttoptr(parallel, ir.PointerType(kind))
+    place, work = (builder.inttoptr(at, pointer) for at in (function, data))
+    builder.call(entry, [place, work, builder.trunc(threads, unsigned), unsigned(0)])
 
 
-@intrinsic
-def call_int(typingctx: Any, address: Any) -> Any:
+@emits(types.int64, types.int64)
+def call_int(builder, address):
     """Return the result of the C function ``int f(void)`` at an address: omp_get_thread_num, sched_getcpu."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        kind = ir.FunctionType(ir.IntType(32), [])
-        number = builder.call(builder.inttoptr(args[0], ir.PointerType(kind)), [])
-        return builder.zext(number, I64)
-
-    return types.int64(types.int64), codegen
+    kind = ir.FunctionType(ir.IntType(32), [])
+    number = builder.call(builder.inttoptr(address, ir.PointerType(kind)), [])
+    return builder.zext(number, I64)
 
 
-@intrinsic
-def set_cores(typingctx: Any, address: Any, mask: Any) -> Any:
+@emits(types.void, types.int64, types.int64)
+def set_cores(builder, address, mask):
     """Let the calling thread run on a set of cores only.
 
     ``address``: of sched_setaffinity. ``mask``: address of MASK bytes, one bit a core.
     """
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pointer, number = ir.PointerType(I64), ir.IntType(32)
-        kind = ir.FunctionType(number, [number, I64, pointer])
-        entry = builder.inttoptr(args[0], ir.PointerType(kind))
-        builder.call(entry, [number(0), I64(MASK), builder.inttoptr(args[1], pointer)])
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64), codegen
+    pointer, number = ir.PointerType(I64), ir.IntType(32)
+    kind = ir.FunctionType(number, [number, I64, pointer])
+    entry = builder.inttoptr(address, ir.PointerType(kind))
+    builder.call(entry, [number(0), I64(MASK), builder.inttoptr(mask, pointer)])
 
 
-@intrinsic
-def claim(typingctx: Any, address: Any) -> Any:
+@emits(types.int64, types.int64)
+def claim(builder, address):
     """Add 1 to the int64 at an address, atomically; return its value before."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.atomic_rmw("add", builder.inttoptr(args[0], ir.PointerType(I64)), I64(1), "monotonic")
-
-    return types.int64(types.int64), codegen
+    return builder.atomic_rmw("add", builder.inttoptr(address, ir.PointerType(I64)), I64(1), "monotonic")
 
 
 @njit(fastmath=FASTMATH, error_model="numpy")

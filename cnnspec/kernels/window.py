@@ -15,16 +15,14 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
 from ..abi.constants import DEPTHWISE_STRIDES, DEPTHWISE_TAPS
 from ._jit import I64, as_float, ask_to_write, kernel
-from .activate import FUNCTIONS, activate_f32, activate_f64
+from .activate import FUNCTIONS, TYPES
 from .machine import Machine, host
 from .sweep import lanes_of
-from .vectors import Access, Vectors
+from .vectors import Access, on_vectors
 
 PIXELS = 4  # outputs at a time
 BLOCK, AREA = 16, 64  # pixels of a row, and of some rows, that go through all channels: the cache holds what they see
@@ -34,102 +32,85 @@ P = A = T = SIZE = LANES = STRIDE = outputs = gradients = activate = None
 
 
 def make_outputs(machine: Machine, bits: int, taps: tuple[int, int], stride: int) -> Any:
-    """Return the intrinsic ``outputs(numbers, low, high)``: a stretch of some rows of y, a vector of channels. Numbers:
-
-    x, x_down, row, column, w, w_row, w_column, bias, y, down, next, ahead, height, count, valid.
+    """Return the intrinsic ``outputs(numbers, low, high)``: a stretch of some rows of y, a vector of channels.
 
     ``row``, ``column``: bytes from tap to tap of x, and so from pixel to pixel of a row; ``x_down``: from one row of
-    outputs to what the next one sees; ``down``, ``next``: from output to output. What lies ``ahead`` of an output is
-    asked for: it will be written soon.
+    outputs to what the next one sees; ``down``, ``following``: from output to output. What lies ``ahead`` of an output
+    is asked for: it will be written soon.
     """
     lanes = lanes_of(machine, bits)
     rows, columns = taps
 
-    @intrinsic
-    def outputs(typingctx: Any, numbers: Any, low: Any, high: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            x, x_down, row, column, w, w_row, w_column, bias, y, down, following, ahead, height, count, valid = (
-                cgutils.unpack_tuple(builder, args[0])
-            )
-            vec = Vectors(builder, bits, lanes, machine.fma)
-            lows, highs = vec.spread(args[1]), vec.spread(args[2])
+    @on_vectors(machine, bits, lanes, floats=2)
+    def outputs(
+        vec, x, x_down, row, column, w, w_row, w_column, bias, y, down, following, ahead, height, count, valid,
+        low, high,
+    ):  # fmt: skip
+        builder = vec.builder
+        lows, highs = vec.spread(low), vec.spread(high)
 
-            def convolve(io: Access) -> None:
-                shift = io.load(bias)
-                filters = {
-                    (r, s): io.load(_at(builder, w, r, w_row, s, w_column)) for r in range(rows) for s in range(columns)
-                }
+        def convolve(io: Access) -> None:
+            shift = io.load(bias)
+            filters = {
+                (r, s): io.load(_at(builder, w, r, w_row, s, w_column)) for r in range(rows) for s in range(columns)
+            }
 
-                def some(h: Any, first: Any, pixels: int) -> None:
-                    corner = builder.add(x, builder.mul(h, x_down))
-                    corner = builder.add(corner, builder.mul(first, builder.mul(column, I64(stride))))
-                    sums = [shift] * pixels
-                    for r in range(rows):
-                        for j in range((pixels - 1) * stride + columns):
-                            value = io.load(_at(builder, corner, r, row, j, column))
-                            for m in range(pixels):
-                                if 0 <= j - m * stride < columns:
-                                    sums[m] = vec.fma(value, filters[r, j - m * stride], sums[m])
-                    target = builder.add(y, builder.add(builder.mul(h, down), builder.mul(first, following)))
-                    for m in range(pixels):
-                        at = builder.add(target, builder.mul(following, I64(m)))
-                        ask_to_write(builder, builder.add(at, ahead))
-                        io.store(vec.clamp(sums[m], lows, highs), at)
+            def some(h: Any, first: Any, pixels: int) -> None:
+                corner = builder.add(x, builder.mul(h, x_down))
+                corner = builder.add(corner, builder.mul(first, builder.mul(column, I64(stride))))
+                sums = [shift] * pixels
+                for r in range(rows):
+                    for j in range((pixels - 1) * stride + columns):
+                        value = io.load(_at(builder, corner, r, row, j, column))
+                        for m in range(pixels):
+                            if 0 <= j - m * stride < columns:
+                                sums[m] = vec.fma(value, filters[r, j - m * stride], sums[m])
+                target = builder.add(y, builder.add(builder.mul(h, down), builder.mul(first, following)))
+                for m in range(pixels):
+                    at = builder.add(target, builder.mul(following, I64(m)))
+                    ask_to_write(builder, builder.add(at, ahead))
+                    io.store(vec.clamp(sums[m], lows, highs), at)
 
-                _each_output(builder, stride, height, count, some)
+            _each_output(builder, stride, height, count, some)
 
-            vec.either(valid, 1, convolve)
-            return context.get_dummy_value()
-
-        floating = types.float32 if bits == 32 else types.float64
-        return types.void(types.UniTuple(types.int64, 15), floating, floating), codegen
+        vec.either(valid, 1, convolve)
 
     return outputs
 
 
 def make_gradients(machine: Machine, bits: int, taps: tuple[int, int], stride: int) -> Any:
-    """Return the intrinsic ``gradients(numbers)``: what a stretch of some rows adds to the filter's gradient. Numbers:
-
-    x, x_down, row, column, dw, w_row, w_column, dy, down, next, height, count, valid.
-    """
+    """Return the intrinsic ``gradients(numbers)``: what a stretch of some rows adds to the filter's gradient."""
     lanes = lanes_of(machine, bits)
     rows, columns = taps
 
-    @intrinsic
-    def gradients(typingctx: Any, numbers: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            x, x_down, row, column, dw, w_row, w_column, dy, down, following, height, count, valid = (
-                cgutils.unpack_tuple(builder, args[0])
-            )
-            vec = Vectors(builder, bits, lanes, machine.fma)
-            sums = {(r, s): cgutils.alloca_once(builder, vec.type) for r in range(rows) for s in range(columns)}
+    @on_vectors(machine, bits, lanes)
+    def gradients(vec, x, x_down, row, column, dw, w_row, w_column, dy, down, following, height, count, valid):
+        builder = vec.builder
+        sums = {(r, s): cgutils.alloca_once(builder, vec.type) for r in range(rows) for s in range(columns)}
 
-            def multiply(io: Access) -> None:
-                for at in sums.values():
-                    builder.store(ir.Constant(vec.type, [0.0] * lanes), at)
+        def multiply(io: Access) -> None:
+            for at in sums.values():
+                builder.store(ir.Constant(vec.type, [0.0] * lanes), at)
 
-                def some(h: Any, first: Any, pixels: int) -> None:
-                    corner = builder.add(x, builder.mul(h, x_down))
-                    corner = builder.add(corner, builder.mul(first, builder.mul(column, I64(stride))))
-                    source = builder.add(dy, builder.add(builder.mul(h, down), builder.mul(first, following)))
-                    dys = [io.load(builder.add(source, builder.mul(following, I64(m)))) for m in range(pixels)]
-                    for r in range(rows):
-                        for j in range((pixels - 1) * stride + columns):
-                            value = io.load(_at(builder, corner, r, row, j, column))
-                            for m in range(pixels):
-                                if 0 <= j - m * stride < columns:
-                                    at = sums[r, j - m * stride]
-                                    builder.store(vec.fma(value, dys[m], builder.load(at)), at)
+            def some(h: Any, first: Any, pixels: int) -> None:
+                corner = builder.add(x, builder.mul(h, x_down))
+                corner = builder.add(corner, builder.mul(first, builder.mul(column, I64(stride))))
+                source = builder.add(dy, builder.add(builder.mul(h, down), builder.mul(first, following)))
+                dys = [io.load(builder.add(source, builder.mul(following, I64(m)))) for m in range(pixels)]
+                for r in range(rows):
+                    for j in range((pixels - 1) * stride + columns):
+                        value = io.load(_at(builder, corner, r, row, j, column))
+                        for m in range(pixels):
+                            if 0 <= j - m * stride < columns:
+                                at = sums[r, j - m * stride]
+                                builder.store(vec.fma(value, dys[m], builder.load(at)), at)
 
-                _each_output(builder, stride, height, count, some)
-                for (r, s), at in sums.items():
-                    target = _at(builder, dw, r, w_row, s, w_column)
-                    io.store(builder.fadd(io.load(target), builder.load(at)), target)
+            _each_output(builder, stride, height, count, some)
+            for (r, s), at in sums.items():
+                target = _at(builder, dw, r, w_row, s, w_column)
+                io.store(builder.fadd(io.load(target), builder.load(at)), target)
 
-            vec.either(valid, 1, multiply)
-            return context.get_dummy_value()
-
-        return types.void(types.UniTuple(types.int64, 13)), codegen
+        vec.either(valid, 1, multiply)
 
     return gradients
 
@@ -218,17 +199,14 @@ def depthwise_weight_grad_window(p, a, n):
 
 
 def _register() -> None:
-    import numba
-
     machine = host()
-    sides = ((32, numba.float32, activate_f32), (64, numba.float64, activate_f64))
-    for bits, number, act in sides:
+    for bits, types in TYPES.items():
         for taps in [(r, s) for r in DEPTHWISE_TAPS for s in DEPTHWISE_TAPS]:
             for stride in DEPTHWISE_STRIDES:
-                common = {"SIZE": bits // 8, "LANES": lanes_of(machine, bits), "STRIDE": stride, "T": number}
+                common = {**types, "LANES": lanes_of(machine, bits), "STRIDE": stride}
                 name = f"{taps[0]}x{taps[1]}.{stride}.f{bits}"
                 made = make_outputs(machine, bits, taps, stride)
-                kernel(f"depthwise_window.{name}", outputs=made, activate=act, **common)(depthwise_window)
+                kernel(f"depthwise_window.{name}", outputs=made, **common)(depthwise_window)
                 made = make_gradients(machine, bits, taps, stride)
                 kernel(f"depthwise_weight_grad_window.{name}", gradients=made, **common)(depthwise_weight_grad_window)
 

@@ -11,8 +11,8 @@ arguments are elements; local addresses and strides are bytes.
 
 from __future__ import annotations
 
-from ._jit import as_float, f32_at, f64_at, fetch_to_write, kernel
-from .activate import FUNCTIONS, activate_f32, activate_f64
+from ._jit import as_float, fetch_to_write, kernel
+from .activate import FUNCTIONS, TYPES
 from .machine import host
 from .product import make_product
 from .sweep import lanes_of
@@ -22,7 +22,8 @@ from .transform import make_copy_edge, make_transforms
 # Bound for each variant by kernel(). SIZE: bytes of an element. LANES: channels of a vector. WIDTH: channels of a
 # panel. ROWS: rows of a register tile of product_even.
 product_even = product_unit = transform_in = transform_out = transform_dy = transform_filter = transform_back = None
-P = A = transform_out_plus = PLUS = WIDTH = ROWS = SIZE = LANES = T = at = activate = copy_edge = None
+P = A = transform_out_addend = WIDTH = ROWS = SIZE = LANES = T = at = activate = copy_edge = None
+ADDEND = False  # True in the kernel with this word in its name
 
 
 def winograd_filter(p, a, n):
@@ -45,7 +46,7 @@ def winograd_conv2d(p, a, n):
 
     x [n, H, W, in_channels] begins at the first window. A block of at most ``tiles`` tiles is transformed into v
     [36][tiles][in_channels], multiplied into m [36][tiles][panels * WIDTH] and transformed back. With ``prefetch`` the
-    cache lines of y are fetched while tiles are multiplied. With PLUS addend [as y] is added before the activation.
+    cache lines of y are fetched while tiles are multiplied. With ADDEND addend [as y] is added before the activation.
     """
     x, u, bias, y, v, m, edge = p[P.x], p[P.u], p[P.bias], p[P.y], p[P.v], p[P.m], p[P.edge]
     out_h, out_w = a[A.out_height], a[A.out_width]
@@ -91,21 +92,21 @@ def winograd_conv2d(p, a, n):
             i, h, w = (first + t) // each, (first + t) % each // across * 4, (first + t) % across * 4
             start, row, pixel = y + i * y_sample + h * y_row + w * y_pixel, y_row, y_pixel
             whole = h + 4 <= out_h and w + 4 <= out_w
-            if PLUS:
+            if ADDEND:
                 added, added_row = p[P.addend] + i * a[A.addend_sample_stride] * SIZE, a[A.addend_row_stride] * SIZE
                 added_pixel = a[A.addend_pixel_stride] * SIZE
                 added += h * added_row + w * added_pixel
             if not whole:
                 start, row, pixel = edge, 4 * channels * SIZE, channels * SIZE
-                if PLUS:
+                if ADDEND:
                     beside = edge + 16 * channels * SIZE
                     copy_edge(added, added_row, added_pixel, beside, min(4, out_h - h), min(4, out_w - w), 4, channels)
                     added, added_row, added_pixel = beside, row, pixel
             for k in range(0, channels, LANES):
                 source, to, shift = m + (t * wide + k) * SIZE, start + k * SIZE, bias + k * SIZE
                 numbers = (source, 6 * m_plane, m_plane, to, row, pixel, shift, channels - k)
-                if PLUS:
-                    transform_out_plus((*numbers, added + k * SIZE, added_row, added_pixel), low, high)
+                if ADDEND:
+                    transform_out_addend((*numbers, added + k * SIZE, added_row, added_pixel), low, high)
                 else:
                     transform_out(numbers, low, high)
             if FUNCTIONS >> code & 1:
@@ -191,25 +192,17 @@ def winograd_weight_back(p, a, n):
 
 
 def _register() -> None:
-    import numba
-
     machine = host()
-    for bits, number, reader, act in (
-        (32, numba.float32, f32_at, activate_f32),
-        (64, numba.float64, f64_at, activate_f64),
-    ):
-        common = {
-            "SIZE": bits // 8, "LANES": lanes_of(machine, bits), "T": number, "at": reader, "activate": act,
-            "copy_edge": make_copy_edge(number, reader, bits // 8),
-            **make_transforms(machine, bits),
-        }  # fmt: skip
+    for bits, types in TYPES.items():
+        copy = make_copy_edge(types["T"], types["at"], bits // 8)
+        common = {**types, "LANES": lanes_of(machine, bits), "copy_edge": copy, **make_transforms(machine, bits)}
         for width in (16, 32):
             products = {f"product_{rows}": make_product(machine, width, bits, rows) for rows in ("even", "unit")}
             products["ROWS"] = shape_of(machine, width, bits)[0]
             for template in (winograd_filter, winograd_conv2d, winograd_weight_grad, winograd_weight_back):
-                kernel(f"{template.__name__}.{width}.f{bits}", WIDTH=width, PLUS=False, **products, **common)(template)
-            name = f"winograd_conv2d.plus.{width}.f{bits}"
-            kernel(name, WIDTH=width, PLUS=True, **products, **common)(winograd_conv2d)
+                kernel(f"{template.__name__}.{width}.f{bits}", WIDTH=width, **products, **common)(template)
+            name = f"winograd_conv2d.addend.{width}.f{bits}"
+            kernel(name, WIDTH=width, ADDEND=True, **products, **common)(winograd_conv2d)
 
 
 _register()

@@ -18,7 +18,7 @@ from typing import Any
 from numba import njit
 
 from ._jit import as_float, kernel
-from .activate import FUNCTIONS, activate_f32, activate_f64
+from .activate import FUNCTIONS, TYPES
 from .machine import host
 from .product import make_product, make_transpose
 from .sweep import lanes_of
@@ -28,9 +28,9 @@ TILES = 96  # most tiles of one product in a weight gradient: z then stays in th
 
 # Bound for each variant by kernel(). SIZE: bytes of an element. LANES: channels of a vector. WIDTH: channels of a
 # panel.
-product_even = product_unit = transform = transform_out = transform_out_plus = transform_filter = transform_back = None
-line = line_out = line_end = line_end_plus = turn_over = activate = None
-P = A = TURNED = PLUS = MORE = WIDTH = SIZE = LANES = T = None
+product_even = product_unit = transform = transform_out = transform_out_addend = transform_filter = None
+transform_back = line = line_out = line_end = line_end_addend = turn_over = activate = None
+P = A = TURNED = ADDEND = MORE = WIDTH = SIZE = LANES = T = None
 
 
 @njit
@@ -127,7 +127,7 @@ def winograd_panel(p, a, n):
     that transformed filters are never written to memory. u: workspace [36][part_channels][WIDTH]. m: workspace
     [36][tiles][WIDTH] of the products of at most ``tiles`` tiles. square: workspace [6][6][LANES] of a border tile.
     ``batch``: samples that v is laid out for. With TURNED, for input gradients, w holds the convolution's filters
-    [panels][9][w_rows][w_panel_width], which are rotated into ``turned`` [9][part_channels][WIDTH] first. With PLUS
+    [panels][9][w_rows][w_panel_width], which are rotated into ``turned`` [9][part_channels][WIDTH] first. With ADDEND
     addend [as y] is added before the activation. Strides: elements.
     """
     v, w, bias, y, u, m, turned, square = p[P.v], p[P.w], p[P.bias], p[P.y], p[P.u], p[P.m], p[P.turned], p[P.square]
@@ -166,15 +166,15 @@ def winograd_panel(p, a, n):
             i, h, w_at = find(first + t, n, out_h, out_w)
             height, width = min(4, out_h - h), min(4, out_w - w_at)
             corner = y + i * y_image + h * y_row + w_at * y_pixel
-            if PLUS:
+            if ADDEND:
                 added_row, added_pixel = a[A.addend_row_stride] * SIZE, a[A.addend_pixel_stride] * SIZE
                 added = p[P.addend] + i * a[A.addend_sample_stride] * SIZE + h * added_row + w_at * added_pixel
             for k in range(0, step, vector):
                 source, to, shift = m + t * step + k, corner + k, bias + k
                 if height == 4 and width == 4:
                     numbers = (source, 6 * m_plane, m_plane, to, y_row, y_pixel, shift, LANES)
-                    if PLUS:
-                        transform_out_plus((*numbers, added + k, added_row, added_pixel), low, high)
+                    if ADDEND:
+                        transform_out_addend((*numbers, added + k, added_row, added_pixel), low, high)
                     else:
                         transform_out(numbers, low, high)
                     continue
@@ -185,9 +185,9 @@ def winograd_panel(p, a, n):
                         )
                 for r in range(height):
                     from_r, to_r = square + r * 6 * vector, to + r * y_row
-                    if PLUS:
+                    if ADDEND:
                         added_r = added + r * added_row + k
-                        line_end_plus((from_r, vector, to_r, y_pixel, width, shift, added_r, added_pixel), low, high)
+                        line_end_addend((from_r, vector, to_r, y_pixel, width, shift, added_r, added_pixel), low, high)
                     else:
                         line_end((from_r, vector, to_r, y_pixel, width, shift), low, high)
             if FUNCTIONS >> code & 1:
@@ -252,27 +252,20 @@ def make_turn_over(transpose: Any, width: int, size: int, lanes: int) -> Any:
 
 
 def _register() -> None:
-    import numba
-
     machine = host()
-    for bits, number, act in ((32, numba.float32, activate_f32), (64, numba.float64, activate_f64)):
+    for bits, types in TYPES.items():
         lanes = lanes_of(machine, bits)
-        common = {
-            "SIZE": bits // 8, "LANES": lanes, "T": number, "activate": act,
-            **make_transforms(machine, bits), **make_lines(machine, bits),
-        }  # fmt: skip
+        common = {**types, "LANES": lanes, **make_transforms(machine, bits), **make_lines(machine, bits)}
         for name, key, more in (("input", "in", 2), ("dy", "dy", 0)):
             binding = {"transform": common[f"transform_{key}"], "line": common[f"line_{key}"], "MORE": more}
             kernel(f"winograd_{name}.f{bits}", **binding, **common)(winograd_tiles)
         for width in (16, 32):
             variant = {f"product_{rows}": make_product(machine, width, bits, rows) for rows in ("even", "unit")}
-            variant |= {
-                "WIDTH": width,
-                "turn_over": make_turn_over(make_transpose(machine, bits), width, bits // 8, lanes),
-            }
-            for suffix, turned, plus in (("", False, False), ("_turned", True, False), (".plus", False, True)):
+            turn = make_turn_over(make_transpose(machine, bits), width, bits // 8, lanes)
+            variant |= {"WIDTH": width, "turn_over": turn}
+            for suffix, turned, addend in (("", False, False), ("_turned", True, False), (".addend", False, True)):
                 name = f"winograd_panel{suffix}.{width}.f{bits}"
-                kernel(name, TURNED=turned, PLUS=plus, **variant, **common)(winograd_panel)
+                kernel(name, TURNED=turned, ADDEND=addend, **variant, **common)(winograd_panel)
             kernel(f"winograd_weight_panel.{width}.f{bits}", **variant, **common)(winograd_weight_panel)
 
 

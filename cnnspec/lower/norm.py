@@ -113,7 +113,7 @@ def _emit_normalize(
         **{name: emit.image(v) for name, v in _given(addend=addend).items()},
     )
     waits = (emit.buffer(after),) if after else ()
-    emit.call("affine.plus" if addend else "affine", operands, args, waits=waits)
+    emit.call("affine.addend" if addend else "affine", operands, args, waits=waits)
 
 
 def _given(**values: Value | None) -> dict[str, Value]:
@@ -127,7 +127,7 @@ def lower_normalize_sums(emit: Emitter, node: Node, op: NormalizeSums) -> None:
     dy, x, *channel = node.inputs
     partial, operands, args = _sums(emit, dy, x, channel[0])
     masked, mask, bound = _masked(emit, channel, op)
-    emit.call(f"normalize_sums{masked}", dict(**operands, **mask), dict(**args, **bound))
+    emit.call(f"bn_backward_reduce{masked}", dict(**operands, **mask), dict(**args, **bound))
     _merge_sums(emit, partial, channel[1], node.outputs, op.eps)
 
 
@@ -150,7 +150,7 @@ def _merge_sums(emit: Emitter, partial: Buffer, var: Value, totals: Sequence[Val
     args = dict(
         channels=channels, padded_channels=padded(channels), shard_stride=partial.elements, shards=SHARDS, eps=eps
     )  # fmt: skip
-    emit.call("merge_sums", operands, args, 1)
+    emit.call("bn_backward_merge", operands, args, 1)
 
 
 def _masked(
@@ -186,7 +186,7 @@ def lower_normalize_grad(emit: Emitter, node: Node, op: NormalizeGrad) -> None:
     args = dict(
         **size_of(layout), **emit.strides(dy=dy, x=x, dx=node.output, **addend), padded_channels=size, **bound
     )  # fmt: skip
-    emit.call(f"affine2{masked}{'.plus' if plus else ''}", operands, args)
+    emit.call(f"bn_backward_apply{masked}{'.addend' if plus else ''}", operands, args)
 
 
 def _find_factors(emit: Emitter, channel: Sequence[Value], factors: Buffer, pixels: int, eps: float) -> None:
@@ -196,7 +196,7 @@ def _find_factors(emit: Emitter, channel: Sequence[Value], factors: Buffer, pixe
     operands["coefficients"] = emit.whole(factors, write=True)
     channels = channel[0].sample_size
     args = dict(channels=channels, padded_channels=padded(channels), pixels=pixels, eps=eps)
-    emit.call("normalize_factors", operands, args, 1)
+    emit.call("bn_backward_coefficients", operands, args, 1)
 
 
 @lowering(NormalizeGradEarly, strided=True)
@@ -208,7 +208,7 @@ def lower_normalize_grad_early(emit: Emitter, node: Node, op: NormalizeGradEarly
     masked, mask, bound = _masked(emit, channel, op)
     operands |= dict(**mask, addend=emit.image(other), total=emit.image(total, write=True))
     strides = emit.strides(addend=other, total=total)
-    emit.call(f"normalize_sums{masked}.plus", operands, dict(**args, **bound, **strides))
+    emit.call(f"bn_backward_reduce{masked}.addend", operands, dict(**args, **bound, **strides))
     _merge_sums(emit, partial, channel[1], sums, op.eps)
 
 
@@ -226,7 +226,7 @@ def lower_normalize_grad_rest(emit: Emitter, node: Node, op: NormalizeGradRest) 
         args = dict(
             channels=channels, padded_channels=padded(channels), first=op.first, more_padded_channels=size
         )  # fmt: skip
-        emit.call("add_factors", operands, args, 1)
+        emit.call("add_coefficients", operands, args, 1)
 
 
 @lowering(NormalizeGradLate, strided=True)
@@ -239,7 +239,7 @@ def lower_normalize_grad_late(emit: Emitter, node: Node, op: NormalizeGradLate) 
         x=emit.image(x), scale_shift=factors, y=emit.image(node.output, write=True), addend=emit.image(early)
     )  # fmt: skip
     strides = emit.strides(x=x, y=node.output, addend=early)
-    emit.call("affine.plus", operands, dict(**size_of(layout), **strides, padded_channels=size, **function_of("")))
+    emit.call("affine.addend", operands, dict(**size_of(layout), **strides, padded_channels=size, **function_of("")))
 
 
 @lowering(FoldBatchNorm)

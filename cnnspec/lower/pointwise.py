@@ -43,7 +43,7 @@ def lower_activation(emit: Emitter, node: Node, op: Activation) -> None:
 def lower_activation_grad(emit: Emitter, node: Node, op: ActivationGrad) -> None:
     dy, v, *addend = node.inputs
     if op.plus:
-        emit_map(emit, f"{op.kind}_grad.plus", {}, out="dx", dy=dy, y=v, addend=addend[0], dx=node.output)
+        emit_map(emit, f"{op.kind}_grad.addend", {}, out="dx", dy=dy, y=v, addend=addend[0], dx=node.output)
     else:
         emit_map(emit, "activation_grad", activation_of(op.kind), out="dx", dy=dy, v=v, dx=node.output)
 

@@ -144,7 +144,7 @@ def lower_winograd(
     else:
         steps = {"x": lx.row, "y": ly.row, **({"addend": emit.layout(addend).row} if addend else {})}
         cut = Cut("out_height", ly.height, rows, steps, 300)
-    emit.call(f"winograd_conv2d{'.plus' if addend else ''}.{layout.width}", operands, args, flops=flops, cut=cut)
+    emit.call(f"winograd_conv2d{'.addend' if addend else ''}.{layout.width}", operands, args, flops=flops, cut=cut)
 
 
 def lower_winograd_staged(
@@ -204,7 +204,7 @@ def lower_winograd_staged(
         added = emit.image(addend)
         operands["addend"] = replace(added, block=width, extent=added.extent - (panels - 1) * width)
         args |= emit.strides(addend=addend)
-    name = f"winograd_panel{'_turned' if turned else '.plus' if addend else ''}.{width}"
+    name = f"winograd_panel{'_turned' if turned else '.addend' if addend else ''}.{width}"
     emit.call(name, operands, args, domain=panels, flops=flops)
 
 

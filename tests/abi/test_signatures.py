@@ -90,8 +90,8 @@ def test_words_of_a_variant_add_and_take_away() -> None:
     def names(kernel: str) -> list[str]:
         return [field.name for field in signature_of(kernel).operands]
 
-    assert names("affine2.f32") == ["dy", "x", "coefficients", "dx"]
-    assert names("affine2.masked.plus.f32") == ["dy", "x", "coefficients", "dx", "scale_shift", "addend"]
+    assert names("bn_backward_apply.f32") == ["dy", "x", "coefficients", "dx"]
+    assert names("bn_backward_apply.masked.addend.f32") == ["dy", "x", "coefficients", "dx", "scale_shift", "addend"]
     assert "b" in names("fold_batchnorm.f32") and "b" not in names("fold_batchnorm.nobias.f32")
     indices = signature_of("maxpool.2x2.f32").operands[2]
     assert (indices.name, indices.kind, indices.write) == ("indices", "u8", True)

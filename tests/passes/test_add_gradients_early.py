@@ -78,9 +78,11 @@ def test_dy_lives_in_the_cache_and_weights_follow_the_sums() -> None:
     for segment in plan.segments:
         kernels = [c.kernel.split(".")[0] for c in segment.calls]
         for call in segment.calls:
-            if call.kernel.startswith("normalize_sums.masked.plus"):
+            if call.kernel.startswith("bn_backward_reduce.masked.addend"):
                 assert call.operands[0].buffer.kind == LOCAL
-                assert kernels.index("normalize_sums") < kernels.index("affine", kernels.index("normalize_sums"))
+                assert kernels.index("bn_backward_reduce") < kernels.index(
+                    "affine", kernels.index("bn_backward_reduce")
+                )
                 total = [o for o in call.operands if o.buffer == call.operands[-1].buffer]
                 assert len(total) == 2, "the sum is made in place"
 

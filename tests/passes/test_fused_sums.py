@@ -55,11 +55,11 @@ def test_training_is_the_same_to_the_last_bit(
     width: int, batch: int, dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fused, kernels = train(width, batch, dtype)
-    assert {f"affine.plus.{dtype}", f"relu_grad.plus.{dtype}"} <= kernels
+    assert {f"affine.addend.{dtype}", f"relu_grad.addend.{dtype}"} <= kernels
     apart = tuple(one for one in TRAINING if not isinstance(one, FuseResidualSum | FuseGradientMask))
     monkeypatch.setattr(pipelines, "TRAINING", apart)
     expected, kernels = train(width, batch, dtype)
-    assert not {f"affine.plus.{dtype}", f"relu_grad.plus.{dtype}"} & kernels
+    assert not {f"affine.addend.{dtype}", f"relu_grad.addend.{dtype}"} & kernels
     assert fused == expected
 
 
@@ -104,9 +104,9 @@ def test_inference_is_the_same_to_the_last_bit(
         return net.predict(x), {k.rsplit(".", 2)[0] for k in net.inference.plan.kernels}
 
     fused, kernels = logits()
-    assert ("winograd_panel.plus" if c == 384 else "winograd_conv2d.plus") in kernels and "add" not in kernels
+    assert ("winograd_panel.addend" if c == 384 else "winograd_conv2d.addend") in kernels and "add" not in kernels
     apart = tuple(one for one in pipelines.INFERENCE if not isinstance(one, FuseResidualConv))
     monkeypatch.setattr(pipelines, "INFERENCE", apart)
     expected, kernels = logits()
-    assert not {"winograd_panel.plus", "winograd_conv2d.plus"} & kernels
+    assert not {"winograd_panel.addend", "winograd_conv2d.addend"} & kernels
     assert np.array_equal(fused, expected)
