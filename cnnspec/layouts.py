@@ -20,41 +20,41 @@ _SPEED = {32: 1.0, 16: 0.95, 8: 0.85}
 class ImageLayout:
     """How one sample lies in memory: rows of pixels of channels, with a halo of zeros around.
 
-    A slice of the channels of a wider image has that image's ``wide`` channels from pixel to pixel, and begins
-    ``first`` channels into each. Samples lie a multiple of ``align`` elements apart.
+    A slice of the channels of a wider image begins ``channel_offset`` channels into each pixel of that image, which has
+    ``whole_channels``. Samples lie a multiple of ``align`` elements apart.
     """
 
     height: int
     width: int
     channels: int
     halo: tuple[int, int] = (0, 0)
-    wide: int = 0  # 0: as many as it has itself
-    first: int = 0
+    whole_channels: int = 0  # 0: as many as it has itself
+    channel_offset: int = 0
     align: int = 16
 
     @property
-    def pixel(self) -> int:
+    def pixel_stride(self) -> int:
         """Elements from one pixel to the next."""
-        return self.wide or self.channels
+        return self.whole_channels or self.channels
 
     @property
-    def row(self) -> int:
+    def row_stride(self) -> int:
         """Elements from one row to the next."""
-        return (self.width + 2 * self.halo[1]) * self.pixel
+        return (self.width + 2 * self.halo[1]) * self.pixel_stride
 
     @property
-    def image(self) -> int:
+    def sample_stride(self) -> int:
         """Elements from sample to sample, a multiple of ``align``, so that they start on cache lines; never of 256.
 
         At distances of a power of two, the same pixel of many samples would fall into the same few sets of a cache.
         """
-        size = -(-(self.height + 2 * self.halo[0]) * self.row // self.align) * self.align
+        size = -(-(self.height + 2 * self.halo[0]) * self.row_stride // self.align) * self.align
         return size + self.align if size % 256 == 0 else size
 
     @property
     def origin(self) -> int:
         """Elements before the first pixel inside the halo."""
-        return self.halo[0] * self.row + self.halo[1] * self.pixel + self.first
+        return self.halo[0] * self.row_stride + self.halo[1] * self.pixel_stride + self.channel_offset
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ def compile_plan(
         known = outputs["totals"] = _add_totals(emit, graph)
     totals = Segment(1, emit.calls[len(calls) - len(emit.prologue) :])
     if known is not None:
-        totals.calls += [made(emit.whole(known)) for made in emit.epilogue]
+        totals.calls += [made(emit.operand(known)) for made in emit.epilogue]
     updates = Segment(CHUNKS, _updates(emit, gradients, outputs["totals"], optimizer) if optimizer else [])
     for b in outputs.values():
         b.pinned = True
@@ -93,9 +93,7 @@ def _add_totals(emit: Emitter, graph: Graph) -> Buffer:
     """Emit the sum of losses and hits, one number each for the host."""
     loss, correct = graph.outputs["loss"], graph.outputs["correct"]
     totals = emit.scratch("totals", 64, SHARED)
-    operands = {"loss": emit.image(loss), "correct": emit.image(correct), "totals": emit.whole(totals, write=True)}
-    args = dict(loss_sample_stride=emit.layout(loss).image, correct_sample_stride=emit.layout(correct).image)
-    emit.call("finish_loss", operands, args, 1)
+    emit.call("finish_loss", dict(loss=loss, correct=correct, totals=totals), {}, 1)
     return totals
 
 
@@ -110,10 +108,10 @@ def _updates(
         states = {state: emit.state(f"{name}@{state}", w.elements) for state in optimizer.states}
         operands = dict(
             gradients=Operand(gradient, 0, block, block),
-            w=Operand(w, 0, block, block, True),
-            **{state: Operand(b, 0, block, block, True) for state, b in states.items()},
-            totals=emit.whole(totals),
-            step=emit.whole(emit.buffers["step"]),
+            w=Operand(w, 0, block, block),
+            **{state: Operand(b, 0, block, block) for state, b in states.items()},
+            totals=totals,
+            step=emit.buffers["step"],
         )
         args = dict(elements=block, copy_stride=w.elements, copies=number, **optimizer.numbers)
         call = emit.made(optimizer.kernel, operands, args, CHUNKS)

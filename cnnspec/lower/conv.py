@@ -30,40 +30,30 @@ def lower_conv(emit: Emitter, node: Node, op: Conv) -> None:
     lx, ly = emit.layout(x), emit.layout(node.output)
     layout = filter_layout(w.sample, op.groups)
     assert layout is not None
-    start = lx.origin - op.pads[0] * lx.row - op.pads[1] * lx.pixel
+    start = lx.origin - op.pads[0] * lx.row_stride - op.pads[1] * lx.pixel_stride
+    image, flops = emit.operand(x, at=start), 2 * op.macs((x.sample,), node.output.sample)
     if op.algorithm == "winograd staged":
-        flops = 2 * op.macs((x.sample,), node.output.sample)
-        image = emit.image(x, at=start)
-        lower_winograd_staged(emit, image, lx, w, bias, node, layout, op.activation, flops, addend=addend)
+        lower_winograd_staged(emit, image, w, bias, node, layout, op.activation, flops, addend=addend)
         return
     if op.algorithm == "winograd":
-        flops = 2 * op.macs((x.sample,), node.output.sample)
-        image = emit.image(x, at=start)
-        lower_winograd(emit, image, lx, emit.whole(w), bias, node, layout, op.activation, flops, addend)
+        lower_winograd(emit, image, w, bias, node, layout, op.activation, flops, addend)
         return
     args = dict(
         out_height=ly.height,
         out_width=ly.width,
-        **strides_of("x", lx.image, op.stride[0] * lx.row, op.stride[1] * lx.pixel),
-        **emit.strides(y=node.output),
-        **taps_of(layout, op.dilation, lx.row, lx.pixel, op.groups),
+        **strides_of("x", lx.sample_stride, op.stride[0] * lx.row_stride, op.stride[1] * lx.pixel_stride),
+        **taps_of(layout, op.dilation, lx.row_stride, lx.pixel_stride, op.groups),
         **filters_of(layout, Start.BIAS if bias else Start.ZERO),
         **function_of(op.activation),
     )
-    operands = dict(
-        x=emit.image(x, at=start),
-        w=emit.whole(w),
-        bias=emit.whole(bias[0] if bias else w),
-        y=emit.image(node.output, write=True),
-    )
-    if op.groups == 1 and layout.size > lx.image + ly.image:  # each block then reads its own filters, and all of x
+    operands = dict(x=image, w=w, bias=bias[0] if bias else w, y=node.output)
+    if op.groups == 1 and layout.size > lx.sample_stride + ly.sample_stride:  # blocks share x, not the filters
         steps = {"w": layout.panel_size // layout.width, "bias": int(bool(bias)), "y": 1}
         cut = Cut("out_channels", layout.channels, layout.width, steps, 50)
     else:
-        cut = Cut("out_height", ly.height, 1, {"x": op.stride[0] * lx.row, "y": ly.row}, 100)
-    flops = 2 * op.macs((x.sample,), node.output.sample)
-    whole = lx.pixel == layout.inner  # not a slice of a wider image
-    narrow = narrow_conv(op, layout, lx.pixel * op.stride[1], ly.width) if whole else ""
+        cut = Cut("out_height", ly.height, 1, {"x": op.stride[0] * lx.row_stride, "y": ly.row_stride}, 100)
+    whole = lx.pixel_stride == layout.inner  # not a slice of a wider image
+    narrow = narrow_conv(op, layout, lx.pixel_stride * op.stride[1], ly.width) if whole else ""
     name = narrow or conv2d_of(layout)
     emit.call(name, operands, args, flops=flops, cut=cut)
 
@@ -87,33 +77,30 @@ def lower_input_grad(emit: Emitter, node: Node, op: ConvInputGrad) -> None:
     source = filter_layout(w.sample, op.groups)
     assert source is not None
     for ph, pw in phases_of(op.input_shape, op.kernel_size, op.stride, op.padding, op.dilation):
-        at = lx.origin + ph.first * lx.row + pw.first * lx.pixel
-        target = emit.image(node.output, at=at, write=True)
-        steps = strides_of("y", lx.image, op.stride[0] * lx.row, op.stride[1] * lx.pixel)
+        at = lx.origin + ph.first * lx.row_stride + pw.first * lx.pixel_stride
+        target = emit.operand(node.output, at=at)
+        steps = strides_of("y", lx.sample_stride, op.stride[0] * lx.row_stride, op.stride[1] * lx.pixel_stride)
         if not ph.taps or not pw.taps:
             pixels = dict(height=ph.count, width=pw.count, channels=lx.channels, **steps)
             emit.call("fill_pixels", {"y": target}, pixels)
             continue
         flipped = FilterLayout(op.groups, ph.taps, pw.taps, source.channels, source.inner)
-        start = ly.origin + ph.start * ly.row + pw.start * ly.pixel
+        image = emit.operand(dy, at=ly.origin + ph.start * ly.row_stride + pw.start * ly.pixel_stride)
         flops = 2 * ph.count * pw.count * op.groups * flipped.channels * ph.taps * pw.taps * flipped.inner
         if op.algorithm == "winograd staged":
-            image = emit.image(dy, at=start)
-            lower_winograd_staged(emit, image, ly, w, [], node, flipped, "", flops, turned=source)
+            lower_winograd_staged(emit, image, w, [], node, flipped, "", flops, turned=source)
             continue
         filters = flip(emit, w, source, flipped, (ph.tap, ph.tap_step), (pw.tap, pw.tap_step), dy)
         if op.algorithm == "winograd":
-            lower_winograd(emit, emit.image(dy, at=start), ly, emit.whole(filters), [], node, flipped, "", flops)
+            lower_winograd(emit, image, filters, [], node, flipped, "", flops)
             continue
         args = dict(
             out_height=ph.count,
             out_width=pw.count,
-            **emit.strides(x=dy),
+            **emit.strides("x", dy),
             **steps,
-            **taps_of(flipped, (ph.dilation, pw.dilation), ly.row, ly.pixel, op.groups),
+            **taps_of(flipped, (ph.dilation, pw.dilation), ly.row_stride, ly.pixel_stride, op.groups),
             **filters_of(flipped, Start.ZERO),
             **function_of(""),
         )
-        panels = emit.whole(filters)
-        operands = dict(x=emit.image(dy, at=start), w=panels, bias=panels, y=target)
-        emit.call(conv2d_of(flipped), operands, args, flops=flops)
+        emit.call(conv2d_of(flipped), dict(x=image, w=filters, bias=filters, y=target), args, flops=flops)

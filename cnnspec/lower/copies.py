@@ -7,7 +7,7 @@ from ..ops.merge import Concat, Join, Slice
 from ..ops.reshape import Flatten, Reshape
 from .emitter import Emitter
 from .registry import lowering
-from .values import strides_of
+from .values import size_of, strides_of
 
 
 @lowering(Concat, strided=True)
@@ -28,11 +28,8 @@ def lower_slice(emit: Emitter, node: Node, op: Slice) -> None:
 def _copy_channels(emit: Emitter, source: Value, target: Value, start: int, to: int, count: int) -> None:
     """Copy ``count`` channels from channel ``start`` of one value to channel ``to`` of another."""
     x, y = emit.layout(source), emit.layout(target)
-    operands = dict(
-        x=emit.image(source, at=x.origin + start, extent=x.image - x.origin - start),
-        y=emit.image(target, at=y.origin + to, extent=y.image - y.origin - to, write=True),
-    )
-    strides = emit.strides(x=source, y=target)
+    operands = dict(x=emit.operand(source, at=x.origin + start), y=emit.operand(target, at=y.origin + to))
+    strides = emit.strides("x", source) | emit.strides("y", target)
     emit.call("copy", operands, dict(height=x.height, width=x.width, channels=count, **strides))
 
 
@@ -40,8 +37,7 @@ def _copy_channels(emit: Emitter, source: Value, target: Value, start: int, to: 
 def lower_join(emit: Emitter, node: Node, op: Join) -> None:
     start = 0
     for v in node.inputs:  # a call each: the operands of one are limited
-        operands = dict(x=emit.whole(v), y=emit.whole(node.output, write=True))
-        emit.call("join", operands, dict(start=start, elements=v.sample_size), 1)
+        emit.call("join", dict(x=v, y=node.output), dict(start=start, elements=v.sample_size), 1)
         start += v.sample_size
 
 
@@ -54,9 +50,5 @@ def lower_reshape(emit: Emitter, node: Node, op: Flatten | Reshape) -> None:
         return
     names = ("x", "y") if len(x.sample) == 3 else ("y", "x")  # of the image, and of the vector
     image, flat = (emit.layout({"x": x, "y": y}[name]) for name in names)
-    args = dict(
-        height=image.height, width=image.width, channels=image.channels,
-        **strides_of(names[0], image.image, image.row, image.pixel),
-        **strides_of(names[1], flat.image, image.width * image.channels, image.channels),
-    )  # fmt: skip
-    emit.call("copy", dict(x=emit.image(x), y=emit.image(y, write=True)), args)
+    rows = strides_of(names[1], flat.sample_stride, image.width * image.channels, image.channels)
+    emit.call("copy", dict(x=x, y=y), dict(**size_of(image), **rows))

@@ -30,13 +30,9 @@ def lower_dense(emit: Emitter, node: Node, op: Dense) -> None:
     layout = filter_layout(w.sample)
     assert layout is not None
     start = Start.BIAS if bias else Start.ZERO
-    args = dense_args(emit.layout(x).image, emit.layout(node.output).image, layout, start)
-    operands = dict(
-        x=emit.image(x),
-        w=emit.whole(w),
-        bias=emit.whole(bias[0] if bias else w),
-        y=emit.image(node.output, write=True),
-    )
+    args = dense_args(emit.layout(x).sample_stride, emit.layout(node.output).sample_stride, layout, start)
+    values = dict(x=x, w=w, bias=bias[0] if bias else w, y=node.output)
+    operands = {name: emit.operand(v) for name, v in values.items()}
     _emit_dense(emit, layout, operands, {**args, **function_of(op.activation)}, shared_bias=not bias)
 
 
@@ -106,7 +102,7 @@ def lower_dense_input_grad(emit: Emitter, node: Node, op: DenseInputGrad) -> Non
     assert source is not None
     flipped = FilterLayout(1, 1, 1, source.channels, source.inner)
     filters = flip(emit, w, source, flipped, (0, 1), (0, 1), dy)
-    args = dense_args(emit.layout(dy).image, emit.layout(node.output).image, flipped, Start.ZERO)
-    panels = emit.whole(filters)
-    operands = dict(x=emit.image(dy), w=panels, bias=panels, y=emit.image(node.output, write=True))
+    args = dense_args(emit.layout(dy).sample_stride, emit.layout(node.output).sample_stride, flipped, Start.ZERO)
+    panels = emit.operand(filters)
+    operands = dict(x=emit.operand(dy), w=panels, bias=panels, y=emit.operand(node.output))
     _emit_dense(emit, flipped, operands, {**args, **function_of("")}, shared_bias=True)

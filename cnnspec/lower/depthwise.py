@@ -21,28 +21,23 @@ def lower_depthwise(emit: Emitter, node: Node, op: Depthwise) -> None:
     """y = act(w * x + b), channel by channel."""
     x, w, *bias = node.inputs
     lx, ly = emit.layout(x), emit.layout(node.output)
-    start = lx.origin - op.pads[0] * lx.row - op.pads[1] * lx.channels
+    start = lx.origin - op.pads[0] * lx.row_stride - op.pads[1] * lx.channels
     args = dict(
         out_height=ly.height,
         out_width=ly.width,
         channels=ly.channels,
-        **strides_of("x", lx.image, op.stride[0] * lx.row, op.stride[1] * lx.channels),
-        tap_row_stride=op.dilation[0] * lx.row,
+        **strides_of("x", lx.sample_stride, op.stride[0] * lx.row_stride, op.stride[1] * lx.channels),
+        tap_row_stride=op.dilation[0] * lx.row_stride,
         tap_pixel_stride=op.dilation[1] * lx.channels,
-        **emit.strides(y=node.output),
         kernel_height=op.kernel_size[0],
         kernel_width=op.kernel_size[1],
         w_row_stride=op.kernel_size[1] * ly.channels,
         w_pixel_stride=ly.channels,
         **function_of(op.activation),
     )
-    operands = dict(
-        x=emit.image(x, at=start),
-        w=emit.whole(w),
-        bias=emit.whole(bias[0] if bias else emit.zeros(ly.channels)),
-        y=emit.image(node.output, write=True),
-    )
-    cut = Cut("out_height", ly.height, 1, {"x": op.stride[0] * lx.row, "y": ly.row}, 30)
+    shift = bias[0] if bias else emit.zeros(ly.channels)
+    operands = dict(x=emit.operand(x, at=start), w=w, bias=shift, y=node.output)
+    cut = Cut("out_height", ly.height, 1, {"x": op.stride[0] * lx.row_stride, "y": ly.row_stride}, 30)
     name = f"depthwise{_window(op.kernel_size, op.stride, op.dilation)}"
     emit.call(name, operands, args, flops=2 * op.macs((x.sample,), node.output.sample), cut=cut)
 
@@ -67,22 +62,22 @@ def lower_depthwise_input_grad(emit: Emitter, node: Node, op: DepthwiseInputGrad
     dx = node.output
     lx, ly = emit.layout(dx), emit.layout(dy)
     channels, columns = lx.channels, op.kernel_size[1]
-    zeros = emit.whole(emit.zeros(channels))
+    zeros = emit.zeros(channels)
     for ph, pw in phases_of(op.input_shape, op.kernel_size, op.stride, op.padding, op.dilation):
-        at = lx.origin + ph.first * lx.row + pw.first * channels
-        target = emit.image(dx, at=at, write=True)
-        steps = strides_of("y", lx.image, op.stride[0] * lx.row, op.stride[1] * channels)
+        at = lx.origin + ph.first * lx.row_stride + pw.first * channels
+        target = emit.operand(dx, at=at)
+        steps = strides_of("y", lx.sample_stride, op.stride[0] * lx.row_stride, op.stride[1] * channels)
         if not ph.taps or not pw.taps:
             emit.call("fill_pixels", {"y": target}, dict(height=ph.count, width=pw.count, channels=channels, **steps))
             continue
-        start = ly.origin + ph.start * ly.row + pw.start * channels
+        start = ly.origin + ph.start * ly.row_stride + pw.start * channels
         last = (ph.tap + (ph.taps - 1) * ph.tap_step) * columns + pw.tap + (pw.taps - 1) * pw.tap_step
         args = dict(
             out_height=ph.count,
             out_width=pw.count,
             channels=channels,
-            **strides_of("x", ly.image, ly.row, channels),
-            tap_row_stride=ph.dilation * ly.row,
+            **strides_of("x", ly.sample_stride, ly.row_stride, channels),
+            tap_row_stride=ph.dilation * ly.row_stride,
             tap_pixel_stride=pw.dilation * channels,
             **steps,
             kernel_height=ph.taps,
@@ -91,8 +86,8 @@ def lower_depthwise_input_grad(emit: Emitter, node: Node, op: DepthwiseInputGrad
             w_pixel_stride=-pw.tap_step * channels,
             **function_of(""),
         )
-        filters = emit.from_element(w, last * channels, channels)
-        operands = dict(x=emit.image(dy, at=start), w=filters, bias=zeros, y=target)
+        filters = emit.operand(w, at=last * channels, extent=channels)
+        operands = dict(x=emit.operand(dy, at=start), w=filters, bias=zeros, y=target)
         name = f"depthwise{_window((ph.taps, pw.taps), (1, 1), (ph.dilation, pw.dilation))}"
         emit.call(name, operands, args, flops=2 * ph.count * pw.count * channels * ph.taps * pw.taps)
 
@@ -102,17 +97,17 @@ def lower_depthwise_weight_grad(emit: Emitter, node: Node, op: DepthwiseWeightGr
     """dw[r, s, c] += sum over samples and pixels of x[.., c] dy[.., c], in one copy for each shard."""
     x, dy = node.inputs
     lx, ly = emit.layout(x), emit.layout(dy)
-    start = lx.origin - op.padding[0] * lx.row - op.padding[1] * lx.channels
+    start = lx.origin - op.padding[0] * lx.row_stride - op.padding[1] * lx.channels
     total = emit.gradient(node.output, parameter_size(node.output.sample))
     args = dict(
         out_height=ly.height, out_width=ly.width, channels=ly.channels,
-        **strides_of("x", lx.image, lx.row, lx.channels), **emit.strides(dy=dy),
+        **strides_of("x", lx.sample_stride, lx.row_stride, lx.channels),
         kernel_height=op.kernel_size[0], kernel_width=op.kernel_size[1],
         stride_height=op.stride[0], stride_width=op.stride[1],
         dilation_height=op.dilation[0], dilation_width=op.dilation[1],
     )  # fmt: skip
     flops = 2 * ly.height * ly.width * ly.channels * op.kernel_size[0] * op.kernel_size[1]
-    operands = dict(x=emit.image(x, at=start), dy=emit.image(dy), dw=emit.whole(total, write=True))
+    operands = dict(x=emit.operand(x, at=start), dy=dy, dw=total)
     single = op.dilation[0] == 1  # rows of taps side by side
     name = f"depthwise_weight_grad{_window(op.kernel_size, op.stride, op.dilation) if single else ''}"
     emit.call(name, operands, args, flops=flops)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
-from ..abi import When, pack
+from ..abi import When, pack, signature_of
 from ..ir.graph import Graph, Value
 from ..layouts import ImageLayout
 from ..plan.plan import (
@@ -61,15 +62,11 @@ class Emitter(Values):
         if self.buffers[v.name].pinned:  # its halo is as it was from the start
             self._cleared.add(v.name)
         self.layer = "input"
-        operands = {
-            "x": Operand(source, 0, v.sample_size, sample=v.sample_size),
-            "y": self.image(v, write=True),
-        }
-        cut = Cut("height", layout.height, 1, {"x": row, "y": layout.row}, MAP_SPEED)
+        operands = {"x": Operand(source, 0, v.sample_size, sample=v.sample_size), "y": v}
+        cut = Cut("height", layout.height, 1, {"x": row, "y": layout.row_stride}, MAP_SPEED)
         args = dict(
-            height=layout.height, width=1, channels=row,
-            **strides_of("x", v.sample_size, row, 0), **strides_of("y", layout.image, layout.row, 0),
-        )  # fmt: skip
+            height=layout.height, width=1, channels=row, **strides_of("x", v.sample_size, row, 0), y_pixel_stride=0
+        )
         self.call("copy", operands, args, cut=cut, work=v.sample_size)
         self.layer = ""
 
@@ -77,7 +74,7 @@ class Emitter(Values):
     def made(
         self,
         kernel: str,
-        operands: Mapping[str, Operand],
+        operands: Mapping[str, Any],
         args: Mapping[str, int | float],
         domain: int,
         flops: int = 0,
@@ -86,12 +83,31 @@ class Emitter(Values):
     ) -> KernelCall:
         """Return a call of the node in work; InternalError unless operands and arguments have the kernel's names."""
         name = f"{kernel}.{self.dtype}"
-        return KernelCall(name, *pack(name, operands, args), domain, self.layer, self.backward, flops, waits, when)
+        packed = pack(name, *self._complete(name, operands, args))
+        return KernelCall(name, *packed, domain, self.layer, self.backward, flops, waits, when)
+
+    def _complete(
+        self, kernel: str, operands: Mapping[str, Any], args: Mapping[str, int | float]
+    ) -> tuple[dict[str, Operand], dict[str, int | float]]:
+        """Return the operands as parts of buffers, and the arguments with the strides of values that they lack.
+
+        The kernel's signature says which operands it writes, and which strides it takes.
+        """
+        signature = signature_of(kernel)
+        written, taken = {f.name for f in signature.operands if f.write}, {f.name for f in signature.arguments}
+        parts: dict[str, Operand] = {}
+        strides: dict[str, int] = {}
+        for name, o in operands.items():
+            part = o if isinstance(o, Operand) else self.operand(o)
+            parts[name] = part if part.write == (name in written) else replace(part, write=not part.write)
+            if isinstance(o, Value):
+                strides |= {argument: n for argument, n in self.strides(name, o).items() if argument in taken}
+        return parts, {**strides, **args}
 
     def call(
         self,
         kernel: str,
-        operands: Mapping[str, Operand],
+        operands: Mapping[str, Any],
         args: Mapping[str, int | float],
         domain: int = BATCH,
         flops: int = 0,
@@ -102,26 +118,29 @@ class Emitter(Values):
     ) -> None:
         """Append a call of the node in work.
 
-        Before a buffer is first written, its halo is cleared; a partial buffer is cleared whole. ``waits``: buffers
-        that must have been written before, though the call does not read them. ``cut``: how threads may share one
-        image, where ``flops`` or other ``work`` outweigh a barrier.
+        ``operands``: values and buffers as a whole, or parts of them as ``operand`` makes them. ``args`` need not hold
+        the strides of values. Before a buffer is first written, its halo is cleared; a partial buffer is cleared whole.
+        ``waits``: buffers that must have been written before, though the call does not read them. ``cut``: how threads
+        may share one image, where ``flops`` or other ``work`` outweigh a barrier.
         """
-        for o in operands.values():
+        parts, args = self._complete(f"{kernel}.{self.dtype}", operands, args)
+        read = [o.buffer for o in parts.values() if not o.write]
+        for o in parts.values():
             layout = self.layouts.get(o.buffer.name)
             if o.write and layout and layout.halo != (0, 0) and o.buffer.name not in self._cleared:
-                self._clear_halo(o.buffer, layout, (*waits, *_read(operands)))
+                self._clear_halo(o.buffer, layout, (*waits, *read))
         blocks = cut.blocks(flops or work) if cut and self.one_image else 1
         if cut and blocks > 1:
-            operands, args, domain = cut.apply(operands, blocks), cut.shorten(args, blocks), blocks
-        elif domain == BATCH and all(self._is_vector(o.buffer) for o in operands.values()):
+            parts, args, domain = cut.apply(parts, blocks), cut.shorten(args, blocks), blocks
+        elif domain == BATCH and all(self._is_vector(o.buffer) for o in parts.values()):
             domain = WIDE
-        for o in operands.values():
+        for o in parts.values():
             adds_up = o.write and o.buffer.kind in (PARTIAL, KEPT) and when != When.LAST
             if adds_up and o.buffer.name not in self._cleared:
-                self._clear_partial(o.buffer, domain, (*waits, *_read(operands)))
-        self.calls.append(self.made(kernel, operands, args, domain, flops, waits, when))
+                self._clear_partial(o.buffer, domain, (*waits, *read))
+        self.calls.append(self.made(kernel, parts, args, domain, flops, waits, when))
 
-    def after_loss(self, kernel: str, operands: Mapping[str, Operand], args: Mapping[str, int | float]) -> None:
+    def after_loss(self, kernel: str, operands: Mapping[str, Any], args: Mapping[str, int | float]) -> None:
         """Append a call that comes when the loss is known, and leaves all as it is where its ``totals`` are not finite.
 
         ``totals`` is the operand that it gets then.
@@ -136,8 +155,7 @@ class Emitter(Values):
     def _clear_partial(self, buffer: Buffer, domain: int, waits: tuple[Buffer, ...]) -> None:
         """Emit zeros where each shard adds up, no earlier than the call that does: its memory is not held for long."""
         self._cleared.add(buffer.name)
-        operands, args = _zeros(buffer)
-        self.calls.append(self.made("fill", operands, args, domain, waits=waits, when=When.FIRST))
+        self.calls.append(self.made("fill", *_zeros(buffer), domain, waits=waits, when=When.FIRST))
 
     def _is_vector(self, b: Buffer) -> bool:
         """Whether a buffer holds one pixel a sample (or no samples): too little to go a few samples at a time."""
@@ -151,16 +169,16 @@ class Emitter(Values):
         """
         self._cleared.add(buffer.name)
         args = dict(
-            y_sample_stride=layout.image, y_row_stride=layout.row, height=layout.height,
-            halo_rows=layout.halo[0], halo_elements=layout.halo[1] * layout.pixel,
+            y_sample_stride=layout.sample_stride, y_row_stride=layout.row_stride, height=layout.height,
+            halo_rows=layout.halo[0], halo_elements=layout.halo[1] * layout.pixel_stride,
         )  # fmt: skip
-        operands = {"y": Operand(buffer, 0, layout.image, 0, True)}
+        operands = {"y": Operand(buffer, 0, layout.sample_stride)}
         if self.one_image and not self.training:
             self._prepare("clear_halo", operands, args)
         else:
             self.calls.append(self.made("clear_halo", operands, args, BATCH, waits=waits))
 
-    def _prepare(self, kernel: str, operands: Mapping[str, Operand], args: Mapping[str, int | float]) -> None:
+    def _prepare(self, kernel: str, operands: Mapping[str, Any], args: Mapping[str, int | float]) -> None:
         """Append a call to the prologue, which comes before all layers."""
         self.prologue.append(replace(self.made(kernel, operands, args, 1), layer="", backward=False))
 
@@ -173,10 +191,6 @@ class Emitter(Values):
         return self.buffers[name]
 
 
-def _zeros(b: Buffer) -> tuple[dict[str, Operand], dict[str, int | float]]:
+def _zeros(b: Buffer) -> tuple[dict[str, Any], dict[str, int | float]]:
     """Return operands and arguments of the call that fills a buffer with zeros."""
-    return {"y": Operand(b, 0, b.elements, 0, True)}, {"elements": b.elements, "value": 0.0}
-
-
-def _read(operands: Mapping[str, Operand]) -> list[Buffer]:
-    return [o.buffer for o in operands.values() if not o.write]
+    return {"y": b}, {"elements": b.elements, "value": 0.0}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from ..ir.fields import Pair
 from ..ir.graph import Value
 from ..layouts import FilterLayout
@@ -36,8 +34,8 @@ def flip(
         panel_width=flipped.width, panels=panels, panel_stride=flipped.panel_size, group_stride=flipped.group_size,
     )  # fmt: skip
     operands = dict(
-        w=replace(emit.whole(w), block=step if even else 0, extent=reach),
-        flipped=emit.part(filters, panels * flipped.panel_size if even else 0, flipped.size // blocks),
+        w=emit.operand(w, block=step if even else 0, extent=reach),
+        flipped=emit.operand(filters, block=panels * flipped.panel_size if even else 0, extent=flipped.size // blocks),
     )
     waits = (emit.buffer(dy),) if 4 * flipped.size >= LARGE_BYTES else ()
     emit.call("flip_filters", operands, args, domain=blocks, waits=waits)

@@ -34,8 +34,4 @@ def lower_mean_squared_error(emit: Emitter, node: Node, op: MeanSquaredErrorLoss
 def _emit_vectors(emit: Emitter, kernel: str, node: Node, names: Sequence[str], **args: float) -> None:
     """Emit a kernel that works vector by vector; ``names`` of its operands, inputs first."""
     values = dict(zip(names, (*node.inputs, *node.outputs), strict=True))
-    strides = {f"{name}_sample_stride": emit.layout(v).image if v.has_batch else 0 for name, v in values.items()}
-    operands = {
-        name: emit.image(v, write=v in node.outputs) if v.has_batch else emit.whole(v) for name, v in values.items()
-    }
-    emit.call(kernel, operands, dict(features=node.inputs[0].sample_size, **strides, **args))
+    emit.call(kernel, values, dict(features=node.inputs[0].sample_size, **args))

@@ -22,7 +22,7 @@ from ..ops.norm import (
     Renormalize,
     RunningUpdate,
 )
-from ..plan.plan import SHARDS, Buffer, Operand
+from ..plan.plan import SHARDS, Buffer
 from .emitter import Emitter
 from .functions import function_of
 from .registry import lowering
@@ -36,30 +36,27 @@ def lower_batch_stats(emit: Emitter, node: Node, op: BatchStats) -> None:
     layout = emit.layout(x)
     size = padded(layout.channels)
     partial = emit.partial("stats", 2 * size + 1)
-    args = dict(**size_of(layout), **emit.strides(x=x), padded_channels=size)
-    emit.call("batch_stats", dict(x=emit.image(x), partial=emit.whole(partial, write=True)), args)
-    mean, var = (emit.whole(v, write=True) for v in node.outputs)
+    emit.call("batch_stats", dict(x=x, partial=partial), dict(**size_of(layout), padded_channels=size))
+    mean, var = node.outputs
     shards = dict(channels=layout.channels, padded_channels=size, shard_stride=partial.elements, shards=SHARDS)
-    emit.call("merge_stats", dict(partial=emit.whole(partial), mean=mean, var=var), shards, 1)
+    emit.call("merge_stats", dict(partial=partial, mean=mean, var=var), shards, 1)
 
 
 @lowering(RunningUpdate)
 def lower_running_update(emit: Emitter, node: Node, op: RunningUpdate) -> None:
     running, batch = node.inputs
-    operands = dict(batch=emit.whole(batch), running=emit.whole(running, write=True))
     args = dict(channels=running.sample_size, pixels=op.spatial, momentum=op.momentum)
-    emit.after_loss("running_update", operands, args)
+    emit.after_loss("running_update", dict(batch=batch, running=running), args)
 
 
 def _scale_shift(emit: Emitter, channel: Sequence[Value], eps: float) -> Buffer:
     """Return scale and shift of each channel, [size], [size], from mean, var, weight and bias; computed once."""
     size = channel[0].sample_size
-    affine, is_new = emit.once(f"affine:{':'.join(v.name for v in channel)}", 2 * padded(size))
+    scale_shift, is_new = emit.once(f"affine:{':'.join(v.name for v in channel)}", 2 * padded(size))
     if is_new:
-        mean, var, weight, bias = (emit.whole(v) for v in channel)
-        operands = dict(mean=mean, var=var, weight=weight, bias=bias, scale_shift=emit.whole(affine, write=True))
+        operands = dict(zip(("mean", "var", "weight", "bias"), channel, strict=True), scale_shift=scale_shift)
         emit.call("normalize_affine", operands, dict(channels=size, padded_channels=padded(size), eps=eps), 1)
-    return affine
+    return scale_shift
 
 
 @lowering(BatchNorm, strided=True)
@@ -78,13 +75,13 @@ def lower_batch_norm_grad(emit: Emitter, node: Node, op: BatchNormGrad) -> None:
 
 @lowering(Normalize, strided=True)
 def lower_normalize(emit: Emitter, node: Node, op: Normalize) -> None:
-    _emit_normalize(emit, node, op, node.inputs[1:5], addend=node.inputs[5] if op.plus else None)
+    _emit_normalize(emit, node, op, node.inputs[1:5], addend=node.inputs[5:])
 
 
 @lowering(Renormalize, strided=True)
 def lower_renormalize(emit: Emitter, node: Node, op: Renormalize) -> None:
     *inputs, after = node.inputs
-    _emit_normalize(emit, node, op, inputs[1:], after=after)
+    _emit_normalize(emit, node, op, inputs[1:], waits=(emit.buffer(after),))
 
 
 def _emit_normalize(
@@ -93,123 +90,89 @@ def _emit_normalize(
     op: BatchNorm | Normalize,
     channel: Sequence[Value],
     *,
-    addend: Value | None = None,
-    after: Value | None = None,
+    addend: Sequence[Value] = (),
+    waits: tuple[Buffer, ...] = (),
 ) -> None:
     """Emit scale and shift from mean, var, weight and bias, once, then y = f(x * scale + shift + addend)."""
-    x, y = node.inputs[0], node.output
-    layout = emit.layout(x)
-    affine = _scale_shift(emit, channel, op.eps)
-    args = dict(
-        **size_of(layout),
-        **emit.strides(x=x, y=y, **_given(addend=addend)),
-        padded_channels=padded(layout.channels),
-        **function_of(op.activation),
-    )
-    operands = dict(
-        x=emit.image(x),
-        scale_shift=emit.whole(affine),
-        y=emit.image(y, write=True),
-        **{name: emit.image(v) for name, v in _given(addend=addend).items()},
-    )
-    waits = (emit.buffer(after),) if after else ()
+    layout = emit.layout(node.inputs[0])
+    scale_shift = _scale_shift(emit, channel, op.eps)
+    args = dict(**size_of(layout), padded_channels=padded(layout.channels), **function_of(op.activation))
+    operands = dict(x=node.inputs[0], scale_shift=scale_shift, y=node.output, **_addend(addend))
     emit.call("affine.addend" if addend else "affine", operands, args, waits=waits)
 
 
-def _given(**values: Value | None) -> dict[str, Value]:
-    """Return the values that there are."""
-    return {name: v for name, v in values.items() if v is not None}
+def _addend(values: Sequence[Value]) -> dict[str, Value]:
+    """Return the operand of a node that adds its last input: one value, or none."""
+    return dict(zip(("addend",), values, strict=False))
 
 
 @lowering(NormalizeSums, strided=True)
 def lower_normalize_sums(emit: Emitter, node: Node, op: NormalizeSums) -> None:
     """Emit sum of dy and of dy * xhat: one partial sum for each shard, then their total."""
-    dy, x, *channel = node.inputs
-    partial, operands, args = _sums(emit, dy, x, channel[0])
-    masked, mask, bound = _masked(emit, channel, op)
-    emit.call(f"bn_backward_reduce{masked}", dict(**operands, **mask), dict(**args, **bound))
-    _merge_sums(emit, partial, channel[1], node.outputs, op.eps)
+    _emit_sums(emit, op, node.inputs, node.outputs)
 
 
-def _sums(emit: Emitter, dy: Value, x: Value, mean: Value) -> tuple[Buffer, dict[str, Operand], dict[str, int]]:
-    """Return partial sums [2][padded channels], and the operands and arguments of every kernel that adds to them."""
+@lowering(NormalizeGradEarly, strided=True)
+def lower_normalize_grad_early(emit: Emitter, node: Node, op: NormalizeGradEarly) -> None:
+    """Emit the sums of normalize_sums, and addend + A dy in the same sweep."""
+    *inputs, addend = node.inputs
+    total, *sums = node.outputs
+    _emit_sums(emit, op, inputs, sums, addend=addend, total=total)
+
+
+def _emit_sums(
+    emit: Emitter,
+    op: NormalizeSums | NormalizeGradEarly,
+    inputs: Sequence[Value],
+    sums: Sequence[Value],
+    **images: Value,
+) -> None:
+    """Emit the sums [C] of dy and dy * xhat. ``images``: none, or ``addend`` and ``total`` = addend + A dy."""
+    dy, x, *channel = inputs
     layout = emit.layout(x)
     size = padded(layout.channels)
     partial = emit.partial("sums", 2 * size)
-    args = dict(**size_of(layout), **emit.strides(dy=dy, x=x), padded_channels=size)
-    operands = dict(
-        dy=emit.image(dy), x=emit.image(x), mean=emit.whole(mean), partial=emit.whole(partial, write=True)
-    )  # fmt: skip
-    return partial, operands, args
-
-
-def _merge_sums(emit: Emitter, partial: Buffer, var: Value, totals: Sequence[Value], eps: float) -> None:
-    channels = var.sample_size
-    dbias, dweight = (emit.whole(v, write=True) for v in totals)
-    operands = dict(partial=emit.whole(partial), var=emit.whole(var), dbias=dbias, dweight=dweight)
-    args = dict(
-        channels=channels, padded_channels=padded(channels), shard_stride=partial.elements, shards=SHARDS, eps=eps
-    )  # fmt: skip
-    emit.call("bn_backward_merge", operands, args, 1)
+    masked, mask, bound = _masked(emit, channel, op)
+    operands = dict(dy=dy, x=x, mean=channel[0], partial=partial, **mask, **images)
+    kernel = f"bn_backward_reduce{masked}{'.addend' if images else ''}"
+    emit.call(kernel, operands, dict(**size_of(layout), padded_channels=size, **bound))
+    shards = dict(padded_channels=size, shard_stride=partial.elements, shards=SHARDS)
+    totals = dict(partial=partial, var=channel[1], dbias=sums[0], dweight=sums[1])
+    emit.call("bn_backward_merge", totals, dict(channels=layout.channels, **shards, eps=op.eps), 1)
 
 
 def _masked(
     emit: Emitter, channel: Sequence[Value], op: NormalizeSums | NormalizeGrad | NormalizeGradEarly
-) -> tuple[str, dict[str, Operand], dict[str, float]]:
+) -> tuple[str, dict[str, Buffer], dict[str, float]]:
     """Return the word, operand and argument of a kernel that lets dy pass only inside the activation's bounds."""
     if not op.activation:
         return "", {}, {}
-    scale_shift = emit.whole(_scale_shift(emit, channel, op.eps))
     bounds = bounds_of(op.activation)
     assert bounds is not None and bounds[0] == 0, "the kernel's mask begins at 0"
-    return ".masked", {"scale_shift": scale_shift}, {"bound": bounds[1]}
+    return ".masked", {"scale_shift": _scale_shift(emit, channel, op.eps)}, {"bound": bounds[1]}
 
 
 @lowering(NormalizeGrad, strided=True)
 def lower_normalize_grad(emit: Emitter, node: Node, op: NormalizeGrad) -> None:
     """Emit dx = A dy + B x + C: the three numbers of each channel once, then the image."""
-    dy, x, mean, var, weight, bias, dbias, dweight, *plus = node.inputs
+    dy, x, mean, var, weight, bias, dbias, dweight, *addend = node.inputs
     layout = emit.layout(x)
     size = padded(layout.channels)
-    factors = emit.scratch("factors", 3 * size)
-    addend = _given(addend=plus[0] if plus else None)
-    _find_factors(emit, (mean, var, weight, dbias, dweight), factors, layout.height * layout.width, op.eps)
+    coefficients = emit.scratch("coefficients", 3 * size)
+    _emit_coefficients(emit, (mean, var, weight, dbias, dweight), coefficients, layout.height * layout.width, op.eps)
     masked, mask, bound = _masked(emit, (mean, var, weight, bias), op)
-    operands = dict(
-        dy=emit.image(dy),
-        x=emit.image(x),
-        coefficients=emit.whole(factors),
-        dx=emit.image(node.output, write=True),
-        **mask,
-        **{name: emit.image(v) for name, v in addend.items()},
-    )
-    args = dict(
-        **size_of(layout), **emit.strides(dy=dy, x=x, dx=node.output, **addend), padded_channels=size, **bound
-    )  # fmt: skip
-    emit.call(f"bn_backward_apply{masked}{'.addend' if plus else ''}", operands, args)
+    operands = dict(dy=dy, x=x, coefficients=coefficients, dx=node.output, **mask, **_addend(addend))
+    kernel = f"bn_backward_apply{masked}{'.addend' if addend else ''}"
+    emit.call(kernel, operands, dict(**size_of(layout), padded_channels=size, **bound))
 
 
-def _find_factors(emit: Emitter, channel: Sequence[Value], factors: Buffer, pixels: int, eps: float) -> None:
+def _emit_coefficients(emit: Emitter, channel: Sequence[Value], coefficients: Buffer, pixels: int, eps: float) -> None:
     """Emit A, B and C of each channel, [size] each."""
     names = ("mean", "var", "weight", "dbias", "dweight")
-    operands = {name: emit.whole(v) for name, v in zip(names, channel, strict=True)}
-    operands["coefficients"] = emit.whole(factors, write=True)
+    operands = dict(zip(names, channel, strict=True), coefficients=coefficients)
     channels = channel[0].sample_size
     args = dict(channels=channels, padded_channels=padded(channels), pixels=pixels, eps=eps)
     emit.call("bn_backward_coefficients", operands, args, 1)
-
-
-@lowering(NormalizeGradEarly, strided=True)
-def lower_normalize_grad_early(emit: Emitter, node: Node, op: NormalizeGradEarly) -> None:
-    """Emit the sums of normalize_sums, and other + A dy in the same sweep."""
-    dy, x, *channel, other = node.inputs
-    total, *sums = node.outputs
-    partial, operands, args = _sums(emit, dy, x, channel[0])
-    masked, mask, bound = _masked(emit, channel, op)
-    operands |= dict(**mask, addend=emit.image(other), total=emit.image(total, write=True))
-    strides = emit.strides(addend=other, total=total)
-    emit.call(f"bn_backward_reduce{masked}.addend", operands, dict(**args, **bound, **strides))
-    _merge_sums(emit, partial, channel[1], sums, op.eps)
 
 
 @lowering(NormalizeGradRest)
@@ -217,29 +180,23 @@ def lower_normalize_grad_rest(emit: Emitter, node: Node, op: NormalizeGradRest) 
     """Emit A, B and C of each channel, and add others' B and C."""
     channel, more = node.inputs[:5], node.inputs[5:]
     channels = channel[0].sample_size
-    factors = emit.buffer(node.output)
-    factors.elements = 3 * padded(channels)
-    _find_factors(emit, channel, factors, op.pixels, op.eps)
+    coefficients = emit.buffer(node.output)
+    coefficients.elements = 3 * padded(channels)
+    _emit_coefficients(emit, channel, coefficients, op.pixels, op.eps)
     for v in more:
-        size = padded(v.sample_size // 3)
-        operands = dict(more=emit.whole(v), coefficients=emit.whole(factors, write=True))
-        args = dict(
-            channels=channels, padded_channels=padded(channels), first=op.first, more_padded_channels=size
-        )  # fmt: skip
-        emit.call("add_coefficients", operands, args, 1)
+        sizes = dict(padded_channels=padded(channels), more_padded_channels=padded(v.sample_size // 3))
+        args = dict(channels=channels, first=op.first, **sizes)
+        emit.call("add_coefficients", dict(more=v, coefficients=coefficients), args, 1)
 
 
 @lowering(NormalizeGradLate, strided=True)
 def lower_normalize_grad_late(emit: Emitter, node: Node, op: NormalizeGradLate) -> None:
-    """Emit early + B x + C: the sweep that normalises an image and adds another."""
-    x, rest, early = node.inputs
-    layout, size = emit.layout(x), padded(rest.sample_size // 3)
-    factors = emit.from_element(rest, size + op.first, 2 * size - op.first)
-    operands = dict(
-        x=emit.image(x), scale_shift=factors, y=emit.image(node.output, write=True), addend=emit.image(early)
-    )  # fmt: skip
-    strides = emit.strides(x=x, y=node.output, addend=early)
-    emit.call("affine.addend", operands, dict(**size_of(layout), **strides, padded_channels=size, **function_of("")))
+    """Emit partial + B x + C: the sweep that normalises an image and adds another."""
+    x, coefficients, partial = node.inputs
+    size = padded(coefficients.sample_size // 3)
+    scale_shift = emit.operand(coefficients, at=size + op.first, extent=2 * size - op.first)
+    operands = dict(x=x, scale_shift=scale_shift, y=node.output, addend=partial)
+    emit.call("affine.addend", operands, dict(**size_of(emit.layout(x)), padded_channels=size, **function_of("")))
 
 
 @lowering(FoldBatchNorm)
@@ -257,10 +214,7 @@ def lower_fold_batchnorm(emit: Emitter, node: Node, op: FoldBatchNorm) -> None:
             groups=lay.groups, panels=lay.panels, rows=lay.panel_size // lay.width,
             panel_width=lay.width, panel_stride=lay.panel_size, group_stride=lay.group_size, channels=lay.channels,
         )  # fmt: skip
-    folded = emit.buffer(node.outputs[0])
-    folded.elements = emit.buffer(weight).elements
-    names = ("w", *(["b"] if op.conv_bias else []), "weight", "bias", "mean", "var")
-    operands = {name: emit.whole(v) for name, v in zip(names, node.inputs, strict=True)}
-    for name, v in zip(("folded_w", "folded_b"), node.outputs, strict=True):
-        operands[name] = emit.whole(v, write=True)
+    emit.buffer(node.outputs[0]).elements = emit.buffer(weight).elements
+    names = ("w", *(["b"] if op.conv_bias else []), "weight", "bias", "mean", "var", "folded_w", "folded_b")
+    operands = dict(zip(names, (*node.inputs, *node.outputs), strict=True))
     emit.call("fold_batchnorm" if op.conv_bias else "fold_batchnorm.nobias", operands, dict(**args, eps=op.eps), 1)

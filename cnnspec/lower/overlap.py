@@ -21,15 +21,9 @@ def lower_overlap(emit: Emitter, node: Node, op: ConvInputGrad) -> None:
     line = windows.panels * windows.width
     args = dict(
         height=lx.height, width=lx.width, dy_height=ly.height, dy_width=ly.width,
-        **emit.strides(dy=dy, dx=node.output),
         kernel_height=kh, kernel_width=kw, padding_height=pad_h, padding_width=pad_w,
         dy_channels=k, dx_channels=c, panels=windows.panels,
     )  # fmt: skip
-    operands = dict(
-        dy=emit.image(dy),
-        filters=emit.whole(filters),
-        dx=emit.image(node.output, write=True),
-        windows=emit.workspace(2 * ly.width * line + 16),
-    )
+    operands = dict(dy=dy, filters=filters, dx=node.output, windows=emit.workspace(2 * ly.width * line + 16))
     flops = 2 * ly.height * ly.width * kh * kw * c * k
     emit.call(f"conv2d_overlap.{windows.width}.{overlap_pixels(ly.width)}", operands, args, flops=flops)

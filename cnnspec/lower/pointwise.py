@@ -26,12 +26,8 @@ def emit_map(emit: Emitter, kernel: str, args: Mapping[str, int | float], *, out
         rows, inner = 1, first.height * first.width * first.channels
     else:
         rows, inner = first.height, first.width * first.channels
-    cut = Cut("rows", rows, 1, {name: x.row for name, x in layouts.items()}, MAP_SPEED)
-    strides = {f"{name}_sample_stride": x.image for name, x in layouts.items()}
-    strides |= {f"{name}_row_stride": x.row for name, x in layouts.items()}
-    operands = {name: emit.image(v, write=name == out) for name, v in values.items()}
-    args = dict(rows=rows, row_elements=inner, **strides, **args)
-    emit.call(kernel, operands, args, cut=cut, work=rows * inner)
+    cut = Cut("rows", rows, 1, {name: x.row_stride for name, x in layouts.items()}, MAP_SPEED)
+    emit.call(kernel, values, dict(rows=rows, row_elements=inner, **args), cut=cut, work=rows * inner)
 
 
 @lowering(Activation)
@@ -66,20 +62,12 @@ def lower_multiply(emit: Emitter, node: Node, op: Multiply) -> None:
         return
     if a.sample_size < b.sample_size:
         a, b = b, a
-    x = emit.layout(a)
-    strides = dict(**emit.strides(x=a, y=node.output), z_sample_stride=emit.layout(b).image)
-    operands = dict(x=emit.image(a), z=emit.image(b), y=emit.image(node.output, write=True))
-    emit.call("scale_channels", operands, dict(**size_of(x), **strides))
+    emit.call("scale_channels", dict(x=a, z=b, y=node.output), size_of(emit.layout(a)))
 
 
 @lowering(RandomDrop)
 def lower_random_drop(emit: Emitter, node: Node, op: RandomDrop) -> None:
     x, keys = node.inputs
-    lx, ly = emit.layout(x), emit.layout(node.output)
-    operands = dict(x=emit.image(x), keys=emit.image(keys), y=emit.image(node.output, write=True))
-    args = dict(
-        rows=lx.height, row_elements=lx.width * lx.channels,
-        x_sample_stride=lx.image, x_row_stride=lx.row, y_sample_stride=ly.image, y_row_stride=ly.row,
-        keys_sample_stride=emit.layout(keys).image, rate=op.rate, stream=op.stream,
-    )  # fmt: skip
-    emit.call("random_drop", operands, args)
+    layout = emit.layout(x)
+    args = dict(rows=layout.height, row_elements=layout.width * layout.channels, rate=op.rate, stream=op.stream)
+    emit.call("random_drop", dict(x=x, keys=keys, y=node.output), args)

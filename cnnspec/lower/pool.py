@@ -44,11 +44,10 @@ def _emit_pool(
         kernel += ".2x2.narrow" if x.channels <= POOL_NARROW else ".2x2"
     if image == "x" and len(values) <= len(node.outputs):
         kernel += ".values"
-    operands = {name: emit.image(v, write=v in node.outputs) for name, v in values.items()}
     args = dict(
         **size_of(x), out_height=y.height, out_width=y.width,
         kernel_height=size[0], kernel_width=size[1], stride_height=stride[0], stride_width=stride[1],
-        padding_height=padding[0], padding_width=padding[1], **emit.strides(**values),
+        padding_height=padding[0], padding_width=padding[1],
     )  # fmt: skip
-    cut = Cut("channels", x.channels, CACHE_LINE, dict.fromkeys(operands, 1), POOL_SPEED)
-    emit.call(kernel, operands, args, cut=cut, work=x.height * x.width * x.channels)
+    cut = Cut("channels", x.channels, CACHE_LINE, dict.fromkeys(values, 1), POOL_SPEED)
+    emit.call(kernel, values, args, cut=cut, work=x.height * x.width * x.channels)

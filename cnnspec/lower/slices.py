@@ -19,13 +19,13 @@ from .registry import LOWERINGS
 
 @dataclass(frozen=True)
 class Slice:
-    """The place of an image [H, W, C]: channels ``first`` to ``first + C - 1`` of ``value`` [H, W, C' >= C].
+    """The place of an image [H, W, C]: C channels from ``channel_offset`` on, of ``value`` [H, W, C' >= C].
 
     ``value`` has memory of its own: it is never a slice itself.
     """
 
     value: Value
-    first: int
+    channel_offset: int
 
     @property
     def whole(self) -> str:
@@ -64,13 +64,13 @@ def find_slices(graph: Graph) -> dict[str, Slice]:
             once = [i.name for i in node.inputs].count(x.name) == 1  # an image cannot lie in two places
             free = once and x.name not in found and x.name not in wholes
             if free and fits(x):
-                found[x.name] = Slice(whole.value, whole.first + first)
+                found[x.name] = Slice(whole.value, whole.channel_offset + first)
                 wholes.add(whole.whole)
             first += x.sample[2]
     for node in graph.nodes:
         if node.op.name == "slice" and fits(node.output) and node.inputs[0].name in producer:
             whole = place(node.inputs[0])
-            found[node.output.name] = Slice(whole.value, whole.first + node.op.fields()["start"])
+            found[node.output.name] = Slice(whole.value, whole.channel_offset + node.op.fields()["start"])
         elif getattr(node.op, "plus", False) and fits(node.output):
             added = node.inputs[-1]
             read_once = len(uses[added.name]) == 1  # the sum writes over the addend

@@ -11,10 +11,8 @@ from .values import padded, size_of
 
 @lowering(SpatialSum)
 def lower_spatial_sum(emit: Emitter, node: Node, op: SpatialSum) -> None:
-    x, y = node.inputs[0], node.output
-    layout = emit.layout(x)
-    args = dict(**size_of(layout), **emit.strides(x=x), y_sample_stride=emit.layout(y).image)
-    emit.call("spatial_sum", dict(x=emit.image(x), y=emit.image(y, write=True)), args)
+    x = node.inputs[0]
+    emit.call("spatial_sum", dict(x=x, y=node.output), size_of(emit.layout(x)))
 
 
 @lowering(ChannelSum)
@@ -23,5 +21,4 @@ def lower_channel_sum(emit: Emitter, node: Node, op: ChannelSum) -> None:
     dy = node.inputs[0]
     layout = emit.layout(dy)
     total = emit.gradient(node.output, padded(layout.channels))
-    args = dict(**size_of(layout), **emit.strides(dy=dy))
-    emit.call("channel_sum", dict(dy=emit.image(dy), db=emit.whole(total, write=True)), args)
+    emit.call("channel_sum", dict(dy=dy, db=total), size_of(layout))

@@ -61,7 +61,7 @@ class Values:
         return self.dtype if v.dtype == "f32" else v.dtype
 
     def _elements(self, v: Value) -> int:
-        return self.layout(v).image if v.has_batch else padded(v.sample_size)
+        return self.layout(v).sample_stride if v.has_batch else padded(v.sample_size)
 
     def _new(self, name: str, dtype: str, elements: int, kind: str, pinned: bool = False) -> Buffer:
         assert name not in self.buffers, name
@@ -73,7 +73,9 @@ class Values:
         if v.name in self._slices:
             part = self._slices[v.name]
             whole = self.layout(part.value)
-            return replace(whole, channels=v.sample[2], wide=whole.pixel, first=part.first)
+            return replace(
+                whole, channels=v.sample[2], whole_channels=whole.pixel_stride, channel_offset=part.channel_offset
+            )
         root = self._alias.get(v.name, v.name)
         if root not in self.layouts:
             shape = v.sample if len(v.sample) == 3 else (1, 1, v.sample_size)
@@ -94,7 +96,7 @@ class Values:
             return self.buffers[self._updates[name]]
         if name not in self.buffers:
             if v.has_batch:
-                self._new(name, self._dtype(v), self.layout(v).image, BATCHED)
+                self._new(name, self._dtype(v), self.layout(v).sample_stride, BATCHED)
             else:
                 size = parameter_size(v.sample) if len(v.sample) in (2, 4) else padded(v.sample_size)
                 self._new(name, self._dtype(v), size, kind or SHARED)
@@ -115,7 +117,7 @@ class Values:
 
     def workspace(self, elements: int) -> Operand:
         """Return scratch memory of the calling thread, for one call, as an operand."""
-        return self.whole(self.scratch("tiles", elements, SCRATCH), write=True)
+        return self.operand(self.scratch("tiles", elements, SCRATCH))
 
     def is_slice(self, part: Value, whole: Value) -> bool:
         """Whether a value lies in the memory of another (or both in that of a third): nothing need be copied."""
@@ -151,34 +153,26 @@ class Values:
         """How many copies of a gradient there are to add up."""
         return self._copies.get(name, 1)
 
-    def strides(self, **operands: Value) -> dict[str, int]:
-        """Return the arguments x_sample_stride, x_row_stride and x_pixel_stride of each operand x."""
-        found: dict[str, int] = {}
-        for name, v in operands.items():
-            layout = self.layout(v)
-            found |= strides_of(name, layout.image, layout.row, layout.pixel)
-        return found
+    def strides(self, operand: str, v: Value) -> dict[str, int]:
+        """Return the arguments with the strides of an operand; all are 0 where the value has no batch."""
+        if not v.has_batch:
+            return strides_of(operand, 0, 0, 0)
+        layout = self.layout(v)
+        return strides_of(operand, layout.sample_stride, layout.row_stride, layout.pixel_stride)
 
     # ---- operands ---------------------------------------------------------------------------------
-    def image(self, v: Value, *, write: bool = False, at: int | None = None, extent: int = 0) -> Operand:
-        """Return a batched value as an operand, from its first pixel (or element ``at``) on."""
-        layout = self.layout(v)
-        start = layout.origin if at is None else at
-        return Operand(self.buffer(v), start, extent or layout.image - start, 0, write)
+    def operand(self, v: Value | Buffer, at: int | None = None, extent: int | None = None, block: int = 0) -> Operand:
+        """Return a value or buffer as an operand: ``extent`` elements from element ``at`` on.
 
-    def whole(self, v: Value | Buffer, *, write: bool = False, block: int = 0) -> Operand:
-        """Return a value without a batch, a parameter or a scratch buffer as an operand."""
+        A batched value begins at its first pixel unless ``at`` is given, and ends with the sample. ``block``: elements
+        from block to block.
+        """
         b = v if isinstance(v, Buffer) else self.buffer(v)
-        return Operand(b, 0, block or b.elements, block, write)
-
-    @staticmethod
-    def part(b: Buffer, block: int, extent: int) -> Operand:
-        """Return the part of a buffer that a block writes: ``extent`` elements, ``block`` further for each block."""
-        return Operand(b, 0, extent, block, True)
-
-    def from_element(self, v: Value, start: int, extent: int) -> Operand:
-        """Return a value without a batch from one of its elements on, or backwards from there."""
-        return Operand(self.buffer(v), start, extent)
+        start, end = 0, b.elements
+        if isinstance(v, Value) and v.has_batch:
+            start, end = self.layout(v).origin, self.layout(v).sample_stride
+        start = start if at is None else at
+        return Operand(b, start, end - start if extent is None else extent, block)
 
 
 def strides_of(operand: str, sample: int, row: int, pixel: int) -> dict[str, int]:

@@ -33,30 +33,30 @@ def lower_weight_grad(emit: Emitter, node: Node, op: ConvWeightGrad) -> None:
     lx, ly = emit.layout(x), emit.layout(dy)
     layout = filter_layout(node.output.sample, op.groups)
     assert layout is not None
-    start = lx.origin - op.padding[0] * lx.row - op.padding[1] * lx.pixel
-    taps = taps_of(layout, op.dilation, lx.row, lx.pixel, op.groups)
+    start = lx.origin - op.padding[0] * lx.row_stride - op.padding[1] * lx.pixel_stride
+    taps = taps_of(layout, op.dilation, lx.row_stride, lx.pixel_stride, op.groups)
     args = dict(
         out_height=ly.height,
         out_width=ly.width,
-        **strides_of("x", lx.image, op.stride[0] * lx.row, op.stride[1] * lx.pixel),
-        **emit.strides(dy=dy),
+        **strides_of("x", lx.sample_stride, op.stride[0] * lx.row_stride, op.stride[1] * lx.pixel_stride),
+        **emit.strides("dy", dy),
         **taps,
         **filters_of(layout, Start.ADD, "dw", "dy"),
         rows=taps["in_channels"],
     )
     flops = 2 * ly.height * ly.width * op.groups * layout.channels * layout.taps_h * layout.taps_w * layout.inner
     name = f"conv2d_weight_grad.{layout.width}"
-    operands = dict(x=emit.image(x, at=start), dy=emit.image(dy))
+    operands = dict(x=emit.operand(x, at=start), dy=emit.operand(dy))
     if op.algorithm != "direct":
-        lower_winograd_weight_grad(emit, operands, node, lx, layout, flops)
+        lower_winograd_weight_grad(emit, operands, node, layout, flops)
         return
     split = op.groups == 1 and _is_split(emit, layout, ly)
     if args["in_channels"] < NARROW and op.groups == 1 and not split:
-        whole = narrow_weight_grad(op, layout) if lx.pixel == layout.inner else ""
+        whole = narrow_weight_grad(op, layout) if lx.pixel_stride == layout.inner else ""
         name = whole or f"conv2d_weight_grad_narrow.{layout.width}"
     if not split:
         total = emit.gradient(node.output, parameter_size(node.output.sample, op.groups))
-        emit.call(name, dict(**operands, dw=emit.whole(total, write=True)), args, flops=flops)
+        emit.call(name, dict(**operands, dw=total), args, flops=flops)
         return
     _split_over_rows(emit, name, operands, node, layout, args, flops)
 
@@ -69,7 +69,7 @@ def _is_split(emit: Emitter, layout: FilterLayout, ly: ImageLayout) -> bool:
     size = 4 * layout.size
     if size < SMALL_BYTES or size > MOST_BYTES:
         return size > MOST_BYTES
-    return 3 * SHARDS * size > MOST_BLOCKS * emit.batch * ly.image * 4
+    return 3 * SHARDS * size > MOST_BLOCKS * emit.batch * ly.sample_stride * 4
 
 
 def _split_over_rows(
@@ -96,7 +96,7 @@ def _split_over_rows(
     operands = dict(
         x=replace(x, block=rows, extent=x.extent - rows * (blocks - 1)),
         dy=operands["dy"],
-        dw=emit.part(total, rows * layout.width, reach),
+        dw=emit.operand(total, block=rows * layout.width, extent=reach),
     )
     emit.call(name, operands, {**args, "start": Start.ZERO, "rows": rows}, domain=blocks, flops=flops)
 
@@ -109,11 +109,11 @@ def lower_dense_weight_grad(emit: Emitter, node: Node, op: DenseWeightGrad) -> N
     assert layout is not None
     name = f"conv2d_weight_grad.{layout.width}"
     flops = 2 * layout.inner * layout.channels
-    args = dense_args(emit.layout(x).image, emit.layout(dy).image, layout, Start.ADD, "dw", "dy")
+    args = dense_args(emit.layout(x).sample_stride, emit.layout(dy).sample_stride, layout, Start.ADD, "dw", "dy")
     args["rows"] = layout.inner
-    operands = dict(x=emit.image(x), dy=emit.image(dy))
+    operands = dict(x=emit.operand(x), dy=emit.operand(dy))
     if not _is_split(emit, layout, emit.layout(dy)):
         total = emit.gradient(node.output, parameter_size(node.output.sample))
-        emit.call(name, dict(**operands, dw=emit.whole(total, write=True)), args, WIDE, flops=flops)
+        emit.call(name, dict(**operands, dw=total), args, WIDE, flops=flops)
     else:
         _split_over_rows(emit, name, operands, node, layout, args, flops)

@@ -33,7 +33,7 @@ from ..plan.plan import KEPT, Buffer, Operand
 from .cut import Cut
 from .emitter import Emitter
 from .functions import function_of
-from .values import parameter_size, strides_of
+from .values import parameter_size
 
 TILE_BYTES = 600 * 1024  # most bytes of v and m of a block of tiles (float32): they stay in the second-level cache
 MOST_TILES = 64  # of a block
@@ -69,7 +69,7 @@ def _is_prefetched(emit: Emitter, y: ImageLayout) -> bool:
 
     Training writes y to memory. With few output channels the products are too short to hide the wait for it.
     """
-    return emit.training and y.channels <= PREFETCHED and y.pixel == y.channels
+    return emit.training and y.channels <= PREFETCHED and y.pixel_stride == y.channels
 
 
 def _workspace(emit: Emitter, other: str, inner: int, channels: int, planes: tuple[int, int]) -> dict[str, Operand]:
@@ -84,8 +84,7 @@ def _workspace(emit: Emitter, other: str, inner: int, channels: int, planes: tup
 def lower_winograd(
     emit: Emitter,
     x: Operand,
-    lx: ImageLayout,
-    w: Operand,
+    w: Value | Buffer,
     bias: Sequence[Value],
     node: Node,
     layout: FilterLayout,
@@ -95,19 +94,19 @@ def lower_winograd(
 ) -> None:
     """Emit y = act(x * w + bias + addend) on tiles that are transformed and multiplied together.
 
-    ``x`` begins at the first window, padding included; ``lx`` is the layout of its image. ``w`` holds the filters
+    ``x`` is the node's first input from the first window on, padding included. ``w`` holds the filters
     [panels][9][in_channels][width] of ``layout``. ``bias``: one value [out_channels], or none. y is the node's output,
     ``addend`` an image of its shape. ``flops``: multiplications and additions of the direct method for one sample.
     """
     inner, channels, panels = layout.inner, layout.channels, layout.panels
-    ly = emit.layout(node.output)
+    lx, ly = emit.layout(node.inputs[0]), emit.layout(node.output)
     plane = panels * inner * layout.width + GAP
     filters = emit.scratch("winograd", 36 * plane)
     blocks = _blocks(inner)
     block = inner // blocks * layout.width
     transform = dict(
-        w=replace(w, block=block, extent=layout.size - (blocks - 1) * block),
-        u=emit.part(filters, block, 36 * plane - (blocks - 1) * block),
+        w=emit.operand(w, block=block, extent=layout.size - (blocks - 1) * block),
+        u=emit.operand(filters, block=block, extent=36 * plane - (blocks - 1) * block),
     )
     sizes = dict(panels=panels, in_channels=inner, rows=inner // blocks, u_plane_stride=plane)
     emit.call(f"winograd_filter.{layout.width}", transform, sizes, domain=blocks)
@@ -115,8 +114,7 @@ def lower_winograd(
     args = dict(
         out_height=ly.height,
         out_width=ly.width,
-        **strides_of("x", lx.image, lx.row, lx.pixel),
-        **emit.strides(y=node.output),
+        **emit.strides("x", node.inputs[0]),
         in_channels=inner,
         out_channels=channels,
         tiles=tiles,
@@ -125,24 +123,24 @@ def lower_winograd(
         **function_of(activation),
         u_plane_stride=plane,
         prefetch=int(_is_prefetched(emit, ly)),
-        **(emit.strides(addend=addend) if addend else {}),
     )
     operands = dict(
         x=x,
-        u=emit.whole(filters),
-        bias=emit.whole(bias[0] if bias else emit.zeros(channels)),
-        y=emit.image(node.output, write=True),
+        u=filters,
+        bias=bias[0] if bias else emit.zeros(channels),
+        y=node.output,
         **_workspace(emit, "m", inner, panels * layout.width, (planes[0], planes[1])),
-        **({"addend": emit.image(addend)} if addend else {}),
+        **({"addend": addend} if addend else {}),
     )
     added = {"addend"} & operands.keys()
     # Output rows of a block must have as many tiles as a register tile has rows: otherwise rows of it are idle.
     rows = 4 * -(-MOST_TILE_ROWS // -(-ly.width // 4))
-    if panels > 1 and (ly.height % rows or plane > lx.image):  # each block then transforms all of x
+    if panels > 1 and (ly.height % rows or plane > lx.sample_stride):  # each block then transforms all of x
         steps = {"u": inner, "bias": int(bool(bias)), "y": 1, **dict.fromkeys(added, 1)}
         cut = Cut("out_channels", channels, layout.width, steps, 300)
     else:
-        steps = {"x": lx.row, "y": ly.row, **({"addend": emit.layout(addend).row} if addend else {})}
+        steps = {"x": lx.row_stride, "y": ly.row_stride}
+        steps |= {"addend": emit.layout(addend).row_stride} if addend else {}
         cut = Cut("out_height", ly.height, rows, steps, 300)
     emit.call(f"winograd_conv2d{'.addend' if addend else ''}.{layout.width}", operands, args, flops=flops, cut=cut)
 
@@ -150,7 +148,6 @@ def lower_winograd(
 def lower_winograd_staged(
     emit: Emitter,
     x: Operand,
-    lx: ImageLayout,
     w: Value,
     bias: Sequence[Value],
     node: Node,
@@ -167,10 +164,9 @@ def lower_winograd_staged(
     output channels exchanged (input gradients); None where ``w`` has ``layout``.
     """
     inner, width, panels = layout.inner, layout.width, layout.panels
-    y = emit.image(node.output, write=True)
-    ly = emit.layout(node.output)
+    y, ly = emit.operand(node.output), emit.layout(node.output)
     few, tiles = min(inner, FILTER_PART), STAGED_TILES
-    v, part, plane = _to_tiles(emit, "winograd_input", x, lx, ly, inner, few)
+    v, part, plane = _to_tiles(emit, "winograd_input", x, node.inputs[0], ly, few)
     step = width * turned.width if turned else layout.panel_size  # from the filters of one block to those of the next
     size = turned.size if turned else layout.size
     planes = few * width + GAP, tiles * width + GAP
@@ -180,7 +176,7 @@ def lower_winograd_staged(
         batch=emit.batch,
         v_plane_stride=plane,
         v_part_stride=part,
-        **emit.strides(y=node.output),
+        **emit.strides("y", node.output),
         in_channels=inner,
         tiles=tiles,
         part_channels=few,
@@ -191,9 +187,9 @@ def lower_winograd_staged(
     if turned:
         args |= dict(w_panel_width=turned.width, w_panel_stride=turned.panel_size, w_rows=turned.inner)
     operands = dict(
-        v=emit.whole(v),
-        w=replace(emit.whole(w), block=step, extent=size - (panels - 1) * step),
-        bias=replace(emit.whole(bias[0] if bias else emit.zeros(layout.channels)), block=width, extent=width),
+        v=v,
+        w=emit.operand(w, block=step, extent=size - (panels - 1) * step),
+        bias=emit.operand(bias[0] if bias else emit.zeros(layout.channels), block=width, extent=width),
         y=replace(y, block=width, extent=y.extent - (panels - 1) * width),
         u=emit.workspace(36 * planes[0]),
         m=emit.workspace(36 * planes[1]),
@@ -201,29 +197,29 @@ def lower_winograd_staged(
         square=emit.workspace(SQUARE),
     )
     if addend:
-        added = emit.image(addend)
+        added = emit.operand(addend)
         operands["addend"] = replace(added, block=width, extent=added.extent - (panels - 1) * width)
-        args |= emit.strides(addend=addend)
+        args |= emit.strides("addend", addend)
     name = f"winograd_panel{'_turned' if turned else '.addend' if addend else ''}.{width}"
     emit.call(name, operands, args, domain=panels, flops=flops)
 
 
 def lower_winograd_weight_grad(
-    emit: Emitter, operands: Mapping[str, Operand], node: Node, lx: ImageLayout, layout: FilterLayout, flops: int
+    emit: Emitter, operands: Mapping[str, Operand], node: Node, layout: FilterLayout, flops: int
 ) -> None:
     """Emit the weight gradient dw [3, 3, in_channels, out_channels] = G' du G, du = sum over tiles of v * z.
 
-    ``operands``: x from the first window on, and dy. ``lx``: the layout of x. ``layout``: the panels of dw. In stages
+    ``operands``: x from the first window on, and dy. ``layout``: the panels of dw. In stages
     each panel of dw is a block, which goes over the whole batch. Otherwise each shard adds up a du of its own
     (docs/adr/0014) and transforms it back at its end.
     """
     inner, channels, panels, width = layout.inner, layout.channels, layout.panels, layout.width
-    dy = node.inputs[1]
+    x, dy = node.inputs
     ly = emit.layout(dy)
     if getattr(node.op, "algorithm", "") == "winograd staged":
         few = min(inner, GRADIENT_PART)
-        v, v_part, v_plane = _to_tiles(emit, "winograd_input", operands["x"], lx, ly, inner, few)
-        z, z_part, z_plane = _to_tiles(emit, "winograd_dy", operands["dy"], ly, ly, channels, width)
+        v, v_part, v_plane = _to_tiles(emit, "winograd_input", operands["x"], x, ly, few)
+        z, z_part, z_plane = _to_tiles(emit, "winograd_dy", operands["dy"], dy, ly, width)
         plane = few * width + GAP
         staged = dict(
             out_height=ly.height, out_width=ly.width, batch=emit.batch, v_plane_stride=v_plane, v_part_stride=v_part,
@@ -231,9 +227,9 @@ def lower_winograd_weight_grad(
         )  # fmt: skip
         total = emit.buffer(node.output)
         tiles = dict(
-            v=emit.whole(v),
-            z=replace(emit.whole(z), block=z_part, extent=z.elements - (panels - 1) * z_part),
-            dw=emit.part(total, layout.panel_size, layout.panel_size),
+            v=v,
+            z=emit.operand(z, block=z_part, extent=z.elements - (panels - 1) * z_part),
+            dw=emit.operand(total, block=layout.panel_size, extent=layout.panel_size),
             du=emit.workspace(36 * plane),
         )
         emit.call(f"winograd_weight_panel.{width}", tiles, staged, domain=panels, flops=flops)
@@ -244,24 +240,23 @@ def lower_winograd_weight_grad(
     planes = most * few + GAP, most * channels + GAP
     args = dict(
         out_height=ly.height, out_width=ly.width,
-        **strides_of("x", lx.image, lx.row, lx.pixel), **emit.strides(dy=dy),
+        **emit.strides("x", x), **emit.strides("dy", dy),
         in_channels=inner, out_channels=channels, tiles=most, v_plane_stride=planes[0], z_plane_stride=planes[1],
         chunk_channels=few, du_plane_stride=plane,
     )  # fmt: skip
-    sums = dict(**operands, du=emit.whole(total, write=True), **_workspace(emit, "z", few, channels, planes))
+    sums = dict(**operands, du=total, **_workspace(emit, "z", few, channels, planes))
     emit.call(f"winograd_weight_grad.{width}", sums, args, flops=flops)
     gradient = emit.gradient(node.output, parameter_size(node.output.sample))
-    back = dict(du=emit.whole(total), dw=emit.whole(gradient, write=True))
     sizes = dict(panels=panels, in_channels=inner, out_channels=channels, du_plane_stride=plane)
-    emit.call(f"winograd_weight_back.{width}", back, sizes, when=When.LAST)
+    emit.call(f"winograd_weight_back.{width}", dict(du=total, dw=gradient), sizes, when=When.LAST)
 
 
 def _to_tiles(
-    emit: Emitter, kernel: str, image: Operand, source: ImageLayout, ly: ImageLayout, channels: int, few: int
+    emit: Emitter, kernel: str, image: Operand, source: Value, ly: ImageLayout, few: int
 ) -> tuple[Buffer, int, int]:
     """Emit the transform of an image (x or dy) to tiles [36][parts][tiles][few]; return (tiles, part and plane stride).
 
-    A part holds ``few`` of the image's ``channels``. ``source``: the layout of the image; ``ly``: of y or dy, whose
+    A part holds ``few`` of the image's channels. ``source``: the image as a value; ``ly``: the layout of y or dy, whose
     4x4 squares make the tiles. The tiles of the batch are ordered by kind: those at the right border (fewer than four
     columns of outputs), whole ones, those at the bottom, corners. Border tiles need fewer points, and the tiles that
     need a point are then contiguous (kernels/winograd_staged.py: used).
@@ -270,6 +265,7 @@ def _to_tiles(
     right, bottom = rows * bool(ly.width % 4), columns * bool(ly.height % 4)
     kinds = right, rows * columns, bottom, int(bool(right and bottom))  # tiles of each kind in one sample
     part = emit.batch * sum(kinds) * few + GAP
+    channels = source.sample[2]
     parts = -(-channels // few)
     plane = parts * part + GAP
     tiles = emit.scratch("tiles", 36 * plane)
@@ -277,12 +273,12 @@ def _to_tiles(
     for kind, count in enumerate(kinds):
         extent = 35 * plane + (parts - 1) * part + count * few
         offset = emit.batch * sum(kinds[:kind]) * few
-        place = replace(emit.whole(tiles, write=True), offset=offset, extent=extent, sample=count * few)
-        places.append(replace(place, repeats=((36, plane), (parts, part))))
+        place = emit.operand(tiles, at=offset, extent=extent)
+        places.append(replace(place, sample=count * few, repeats=((36, plane), (parts, part))))
     targets = [place if place.sample else places[1] for place in places]  # whole ones always exist
     operands = dict(zip(("right", "whole", "bottom", "corner"), targets, strict=True))
     args = dict(
-        out_height=ly.height, out_width=ly.width, **strides_of("x", source.image, source.row, source.pixel),
+        out_height=ly.height, out_width=ly.width, **emit.strides("x", source),
         channels=channels, part_channels=few, part_stride=part, plane_stride=plane,
     )  # fmt: skip
     emit.call(kernel, dict(x=image, **operands, square=emit.workspace(SQUARE)), args)

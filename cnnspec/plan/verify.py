@@ -99,10 +99,10 @@ def _evenly_spaced(plan: Plan) -> None:
     """Kernels step from sample to sample by the layout, the walker from group to group by the buffer."""
     for name, layout in plan.layouts.items():
         b = plan.buffers.get(name)
-        if b and b.kind in (BATCHED, LOCAL) and layout.image * ITEM[b.dtype] != b.nbytes:
+        if b and b.kind in (BATCHED, LOCAL) and layout.sample_stride * ITEM[b.dtype] != b.nbytes:
             raise InternalError(
                 f"invalid plan: samples of {name} lie {b.nbytes} bytes apart, and kernels step "
-                f"{layout.image * ITEM[b.dtype]}; please report this"
+                f"{layout.sample_stride * ITEM[b.dtype]}; please report this"
             )
 
 

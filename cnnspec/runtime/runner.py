@@ -266,6 +266,7 @@ class Runner:
         if name not in self._images:
             layout, flat = self.plan.layouts[name], self.view(self.plan.buffers[name])
             shape = flat.shape[0], layout.height, layout.width, layout.channels
-            strides = flat.strides[0], layout.row * flat.itemsize, layout.pixel * flat.itemsize, flat.itemsize
+            steps = (layout.row_stride * flat.itemsize, layout.pixel_stride * flat.itemsize, flat.itemsize)
+            strides = flat.strides[0], *steps
             self._images[name] = np.lib.stride_tricks.as_strided(flat[:, layout.origin :], shape, strides)
         return self._images[name]

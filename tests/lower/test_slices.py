@@ -59,7 +59,7 @@ def test_a_dense_block_copies_nothing() -> None:
     graph = Compiler.from_text(text).graph
     slices = find_slices(graph)
     assert len({s.whole for s in slices.values()}) == 1  # all lie in the last
-    assert sorted(s.first for s in slices.values()) == [0, 0, 0, 4, 7, 10]
+    assert sorted(s.channel_offset for s in slices.values()) == [0, 0, 0, 4, 7, 10]
     _, _, kernels = trained(text, 4)
     assert "sgd.f64" in kernels and not {"copy.f64", "add.f64"} & set(kernels)
 
