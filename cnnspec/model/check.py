@@ -92,18 +92,15 @@ class _Checker:
         declared.version()
         overrides = self._parameters()
         input_shape = declared.input(unread)
-        data_section, train_section = self._section(declared, "data"), self._section(declared, "train")
-        data_reader = SectionReader("data", self.scope, self.report, self.said)
-        data_reader.read(data_section, [o for o in overrides if o.section == "data"])
-        data = data_settings(data_reader, data_section, input_shape)
+        data_reader, section = self._section(declared, "data", overrides)
+        data = data_settings(data_reader, section, input_shape)
         classes, classes_from = declared.classes(data)
         if classes is not None:
             self.variables["classes"] = classes
         elif data_reader.lost or unread:
             self.variables["classes"] = UNKNOWN
-        train_reader = SectionReader("train", self.scope, self.report, self.said)
-        train_reader.read(train_section, [o for o in overrides if o.section == "train"])
-        train = train_settings(train_reader, train_section, data, {o.statement for o in overrides})
+        train_reader, section = self._section(declared, "train", overrides)
+        train = train_settings(train_reader, section, data, {o.statement for o in overrides})
 
         expects = self._expects()
         names, expander, end = self._net(declared, input_shape, unread)
@@ -175,8 +172,14 @@ class _Checker:
             return Diagnostic("structure", message, setting.span, hint=hint)
         return Diagnostic("structure", message, setting.span, hint=hint, fix=Fix(start, "param ", sure=used))
 
-    def _section(self, declared: Declarations, word: str) -> ast.Section | None:
-        return declared.once([s for s in self.of(ast.Section) if s.word == word], word)
+    def _section(
+        self, declared: Declarations, word: str, overrides: Sequence[Override]
+    ) -> tuple[SectionReader, ast.Section | None]:
+        """Return a reader that has read the one section of this name, and the section itself."""
+        section = declared.once([s for s in self.of(ast.Section) if s.word == word], word)
+        reader = SectionReader(word, self.scope, self.report, self.said)
+        reader.read(section, [o for o in overrides if o.section == word])
+        return reader, section
 
     def _blocks(self) -> dict[str, ast.Block]:
         blocks: dict[str, ast.Block] = {}

@@ -55,17 +55,9 @@ def _refuse_what_is_no_spec(source: Source) -> None:
         raise too_large(source.name, size, source.text[:80].split("\n")[0])
     nul = source.text.find("\0")
     if nul >= 0:
-        raise SpecError(
-            [
-                Diagnostic(
-                    "encoding",
-                    "a NUL character stands in the text; this is no spec",
-                    Span(source, nul, nul + 1),
-                    "expected text, found a NUL",
-                    hint="specs are plain UTF-8 text; was another file meant?",
-                )
-            ]
-        )
+        message, label = "a NUL character stands in the text; this is no spec", "expected text, found a NUL"
+        hint = "specs are plain UTF-8 text; was another file meant?"
+        raise SpecError([Diagnostic("encoding", message, Span(source, nul, nul + 1), label, hint=hint)])
     open_at: list[int] = []
     for match in _BRACKETS.finditer(source.text):
         if match.group() in ("(", "[", "{"):
@@ -94,15 +86,11 @@ class _Builder:
         self.source = source
         self.diagnostics: list[Diagnostic] = []
 
-    def span(self, start: Token | ast.Node | Span, end: Token | ast.Node | Span | None = None) -> Span:
-        first, last = self._range(start), self._range(end if end is not None else start)
-        return Span(self.source, first[0], max(first[1], last[1]))
-
-    def _range(self, at: Token | ast.Node | Span) -> tuple[int, int]:
-        if isinstance(at, Token):
-            return at.start_pos or 0, at.end_pos or 0
-        span = at if isinstance(at, Span) else at.span
-        return span.start, span.end
+    def span(self, start: Token | ast.Node, end: Token | ast.Node | None = None) -> Span:
+        """Return the place of a token or node, or that from the start of one to the end of another."""
+        if end is not None:
+            return self.span(start).to(self.span(end))
+        return Span(self.source, start.start_pos or 0, start.end_pos or 0) if isinstance(start, Token) else start.span
 
     # ---- statements -----------------------------------------------------------------------------
     def spec(self, tree: Tree) -> ast.Spec:
@@ -289,16 +277,10 @@ class _Builder:
         """`conv 8 -1` would quietly mean `conv 7`; whoever writes it means something else."""
         start, end = minus.start_pos or 0, minus.end_pos or 0
         if left.span.end < start and end == right.span.start:
-            self.diagnostics.append(
-                Diagnostic(
-                    "syntax",
-                    "is this a subtraction or a negative number?",
-                    self.span(minus, right),
-                    "a space before the minus and none after it",
-                    hint=f"write {left.span.text} - {right.span.text} to subtract, "
-                    f"(-{right.span.text}) for a second value",
-                )
-            )
+            a, b = left.span.text, right.span.text
+            message, label = "is this a subtraction or a negative number?", "a space before the minus and none after it"
+            hint = f"write {a} - {b} to subtract, (-{b}) for a second value"
+            self.diagnostics.append(Diagnostic("syntax", message, self.span(minus, right), label, hint=hint))
 
     def negative(self, children: list[Any]) -> ast.Negative:
         operand = self.expr(children[1])
@@ -321,13 +303,8 @@ class _Builder:
             message = f"the name has {len(name):,} characters; {MAX_NAME} are enough"
             self.diagnostics.append(Diagnostic("syntax", message, self.span(name), hint=f"shorten it to {name[:20]}"))
         if name in RESERVED or "." in name:
-            why = "is a reserved word" if name in RESERVED else "has a dot"
-            better = f"{name}_" if name in RESERVED else name.replace(".", "_")
-            self.diagnostics.append(
-                Diagnostic(
-                    "reserved",
-                    f"`{name}` {why} and cannot name {what}",
-                    self.span(name),
-                    hint=f"choose another name, such as {better}",
-                )
+            why, better = (
+                ("is a reserved word", f"{name}_") if name in RESERVED else ("has a dot", name.replace(".", "_"))
             )
+            message, hint = f"`{name}` {why} and cannot name {what}", f"choose another name, such as {better}"
+            self.diagnostics.append(Diagnostic("reserved", message, self.span(name), hint=hint))

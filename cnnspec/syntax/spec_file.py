@@ -47,17 +47,9 @@ def decode(name: str, data: bytes) -> Source:
         rest = re.split("[\r\n]", data[start:].decode("latin-1"), maxsplit=1)[0]
         source = Source(name, readable + "".join(c if c.isprintable() else "?" for c in rest))
         here = Span(source, len(readable), len(readable) + 1)
-        raise SpecError(
-            [
-                Diagnostic(
-                    "encoding",
-                    "the file is not UTF-8",
-                    here,
-                    f"byte 0x{data[start]:02X} at offset {start} is not UTF-8",
-                    hint="save the file as UTF-8 in your editor",
-                )
-            ]
-        ) from None
+        label = f"byte 0x{data[start]:02X} at offset {start} is not UTF-8"
+        hint = "save the file as UTF-8 in your editor"
+        raise SpecError([Diagnostic("encoding", "the file is not UTF-8", here, label, hint=hint)]) from None
     return Source(name, _LONE_RETURN.sub("\n", text))
 
 
