@@ -14,7 +14,7 @@ from ..ir.fields import REQUIRED, Attr, dims
 from ..source import Span
 from ..syntax import ast
 from ..text import plain
-from .findings import hint_of, twice
+from .findings import Report, hint_of, twice
 from .forms import written
 from .guess import meant
 from .misfits import (
@@ -48,7 +48,7 @@ def bind(
     arguments: Sequence[ast.Argument],
     head: Span,
     scope: Scope,
-    report: Callable[[Diagnostic], object],
+    report: Report,
     *,
     optional: Container[str] = (),
 ) -> Bound | None:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from ..errors import Diagnostic
 from ..source import Span
 from ..syntax import ast
 from .expand import Expander
+from .findings import Report
 from .names import NameScope
 from .structure import call_block
 from .values import UNKNOWN
 from .walk import LOST, Env, Labels
 
 
-def find_recursion(blocks: Mapping[str, ast.Block], report: Callable[[Diagnostic], None]) -> frozenset[str]:
+def find_recursion(blocks: Mapping[str, ast.Block], report: Report) -> frozenset[str]:
     """Report each cycle of blocks once, and return the blocks on or before a cycle."""
     calls = {name: list(_calls(block.body, blocks)) for name, block in blocks.items()}
     reported: set[frozenset[str]] = set()

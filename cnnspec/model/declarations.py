@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -12,7 +12,7 @@ from ..ops import LAYERS
 from ..source import Source, Span
 from ..syntax import ast
 from .arguments import Bound, bind
-from .findings import guessed, twice
+from .findings import Report, guessed, twice
 from .forms import written
 from .guess import meant
 from .settings import DataSettings
@@ -29,7 +29,7 @@ class Declarations:
 
     spec: ast.Spec
     scope: Scope
-    report: Callable[[Diagnostic], None]
+    report: Report
 
     def of(self, word: str) -> list[ast.Declaration]:
         return [s for s in self.spec.statements if isinstance(s, ast.Declaration) and s.word == word]

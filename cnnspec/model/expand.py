@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -17,7 +17,7 @@ from .arguments import Bound, bind
 from .belongs import SECTION_OF, Statements, belongs
 from .branches import row_notes
 from .elsewhere import is_certain, is_global_maxpool, is_no_layer_of_ours, key_elsewhere, layer_elsewhere
-from .findings import guessed, twice
+from .findings import Report, guessed, twice
 from .forms import signature, written
 from .guess import meant
 from .structure import EXPANSIONS, expand_block
@@ -29,7 +29,7 @@ from .walk import LOST, MAX_DEPTH, MAX_ERRORS, MAX_LAYERS, MAX_STEPS, Cursor, En
 class Expander:
     """Places the layers of a net one by one; every error goes to ``tell`` and the walk goes on."""
 
-    tell: Callable[[Diagnostic], None]
+    tell: Report
     blocks: Mapping[str, ast.Block]
     defaults: Mapping[str, Bound]
     globals: Mapping[str, Value]
@@ -52,7 +52,7 @@ class Expander:
                 raise TooMuch
         return LOST
 
-    def reporter(self, env: Env) -> Callable[[Diagnostic], object]:
+    def reporter(self, env: Env) -> Report:
         """Return a callback that reports from these surroundings."""
         return partial(self.report, env=env)
 

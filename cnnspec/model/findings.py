@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ..errors import Diagnostic, Fix
 from ..source import Span
+
+Report = Callable[[Diagnostic], object]  # is handed each finding; reading goes on
 
 
 def hint_of(fix: Fix | None, otherwise: str = "") -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,13 +13,11 @@ from ..syntax import ast
 from .arguments import bind
 from .belongs import Belongs, Statements, belongs
 from .elsewhere import word_elsewhere
-from .findings import guessed, hint_of, twice
+from .findings import Report, guessed, hint_of, twice
 from .forms import written
 from .guess import meant
 from .settings import SECTIONS, SETTINGS, Constant, TrainSettings, Warmup
 from .values import Scope
-
-Report = Callable[[Diagnostic], None]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from ..errors import Diagnostic, did_you_mean
 from ..ir.fields import Shape, dims
 from ..source import Span
 from ..syntax import ast
-from .findings import guessed
+from .findings import Report, guessed
 from .guess import meant
 
 LARGEST = 10**18  # beyond it no size, count or cost of a net is meant
@@ -76,9 +76,7 @@ class Scope:
     in_net: bool = True  # false in sections and declarations, where nothing enters
 
 
-def attempt(
-    read: Callable[[ast.Expr, Scope], T], expr: ast.Expr, scope: Scope, report: Callable[[Diagnostic], object]
-) -> T | Unknown:
+def attempt(read: Callable[[ast.Expr, Scope], T], expr: ast.Expr, scope: Scope, report: Report) -> T | Unknown:
     """Return the value that ``read`` finds for an expression; UNKNOWN, a fault reported, where it has none."""
     try:
         return read(expr, scope)

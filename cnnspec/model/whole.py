@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from ..errors import Diagnostic, Fix
+from ..errors import Fix
 from ..ir.fields import dims
 from ..ops.activation import Activation
 from ..source import Span
 from ..syntax import ast
+from .findings import Report
 from .settings import CrossEntropy, TrainSettings
 from .walk import Cursor, Placed
 
-Report = Callable[[Diagnostic], None]
 PASSES_THROUGH = ("identity", "dropout", "flatten")  # do not change what the numbers mean
 
 
