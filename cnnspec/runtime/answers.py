@@ -7,6 +7,7 @@ the weights remember, and then the spec's ``normalize`` is applied.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,23 +48,19 @@ def image_files(paths: Sequence[Path], findings: Findings) -> list[Path]:
     """
     files: list[Path] = []
     for path in paths:
-        if not path.is_dir():
-            if path.suffix.lower() in ARRAYS and path.is_file():
-                raise DataError(
-                    "this holds arrays, not a picture",
-                    path=path,
-                    expected="picture files",
-                    hint="in Python: cnnspec.load(RUN).predict(array), or evaluate(x, y)",
-                )
+        wrong = partial(DataError, path=path)
+        if path.is_dir():
+            found, notes = pictures_below(path)
+            if not found:
+                expected = "files such as .png or .jpg"
+                raise wrong("the folder holds no image", expected=expected, found="; ".join(notes))
+            files += found
+            findings.more += notes
+        elif path.suffix.lower() in ARRAYS and path.is_file():
+            mend = "in Python: cnnspec.load(RUN).predict(array), or evaluate(x, y)"
+            raise wrong("this holds arrays, not a picture", expected="picture files", hint=mend)
+        else:
             files.append(path)
-            continue
-        found, notes = pictures_below(path)
-        if not found:
-            raise DataError(
-                "the folder holds no image", path=path, expected="files such as .png or .jpg", found="; ".join(notes)
-            )
-        files += found
-        findings.more += notes
     return files
 
 

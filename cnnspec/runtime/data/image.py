@@ -145,18 +145,13 @@ def load_picture(path: Path, input_shape: Shape, decoding: Decoding) -> Picture:
         raise DataError("the file does not exist", path=path)
     try:
         return read_picture(path, input_shape, decoding)
-    except UnknownLevels as error:
-        raise DataError(
-            f"cannot be read as an image: {error}",
-            path=path,
-            expected=f"{error.kind} from 0 to {USUAL_WHITE[error.kind]:,.10g}",
-            hint=f"save it with 8 bits a channel, or train with  {suggest_levels(error.low, error.high)}  "
-            "behind  source folders",
-        ) from None
     except UnreadableImage as error:
-        raise DataError(
-            f"cannot be read as an image: {error}", path=path, expected=f"one of {', '.join(FORMATS[:6])}, ..."
-        ) from None
+        expected, hint = f"one of {', '.join(FORMATS[:6])}, ...", ""
+        if isinstance(error, UnknownLevels):
+            expected = f"{error.kind} from 0 to {USUAL_WHITE[error.kind]:,.10g}"
+            levels = suggest_levels(error.low, error.high)
+            hint = f"save it with 8 bits a channel, or train with  {levels}  behind  source folders"
+        raise DataError(f"cannot be read as an image: {error}", path=path, expected=expected, hint=hint) from None
 
 
 def check_header(path: Path) -> None:

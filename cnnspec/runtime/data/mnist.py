@@ -40,7 +40,7 @@ def open_fashion_mnist(settings: DataSettings, input_shape: Shape, classes: int 
     """Open Fashion-MNIST (Xiao, Rasul, Vollgraf 2017)."""
     hint = 'apt-get install dataset-fashion-mnist, or name the folder: source fashion_mnist "FOLDER"'
     place = _find(settings.source.path, base, "Fashion-MNIST", [DEBIAN_FASHION], hint)
-    return _open("fashion_mnist", place, settings, input_shape, 10, FASHION_CLASSES)
+    return _open(place, settings, input_shape, 10, FASHION_CLASSES)
 
 
 @source(Mnist)
@@ -48,7 +48,7 @@ def open_mnist(settings: DataSettings, input_shape: Shape, classes: int | None, 
     """Open MNIST from the folder of the spec, or ``$CNNSPEC_DATA/mnist``."""
     hint = 'put the four IDX files into a folder and name it: source mnist "FOLDER"'
     place = _find(settings.source.path, base, "MNIST", [], hint)
-    return _open("mnist", place, settings, input_shape, 10, "0123456789")
+    return _open(place, settings, input_shape, 10, "0123456789")
 
 
 @source(Idx)
@@ -58,7 +58,7 @@ def open_idx(settings: DataSettings, input_shape: Shape, classes: int | None, ba
     place = _place(named)
     if place is None and not named.is_dir():
         raise DataError("the folder does not exist", path=named, field="data: source idx")
-    return _open("idx", place or f"{named}/", settings, input_shape, classes)
+    return _open(place or f"{named}/", settings, input_shape, classes)
 
 
 def _find(named: str, base: Path, title: str, system: Sequence[Path], hint: str) -> str:
@@ -92,13 +92,12 @@ def _place(named: Path) -> str | None:
 
     DataError when there are several data sets, as in the folder of EMNIST.
     """
+    folder = named.is_dir()
     begun = [f"{named}-", str(named)]
-    if named.is_dir():
-        begun = [f"{named}/"]
-        if not _locate(begun[0], "train", "images"):
-            begun = sorted({f"{named}/{p.name.split(_FIRST)[0]}" for p in named.iterdir() if _FIRST in p.name})
+    if folder:
+        begun = sorted({f"{named}/{p.name.split(_FIRST)[0]}" for p in named.iterdir() if _FIRST in p.name})
     found = [place for place in begun if _locate(place, "train", "images")]
-    if named.is_dir() and len(found) > 1:
+    if folder and len(found) > 1 and found[0] != f"{named}/":
         choices = [Path(place.rstrip("-_.")) for place in found]
         raise DataError(
             "the folder holds several data sets",
@@ -119,14 +118,9 @@ def _locate(place: str, part: str, kind: str) -> Path | None:
 
 
 def _open(
-    name: str,
-    place: str,
-    settings: DataSettings,
-    input_shape: Shape,
-    classes: int | None,
-    class_names: Sequence[str] = (),
+    place: str, settings: DataSettings, input_shape: Shape, classes: int | None, class_names: Sequence[str] = ()
 ) -> Dataset:
-    digest = hashlib.sha256()
+    name, digest = settings.source.word, hashlib.sha256()
     transpose = getattr(settings.source, "transpose", False)
     parts = {"train": _read_part(place, "train", input_shape, transpose, digest)}
     notes = []

@@ -243,14 +243,13 @@ def value_range(x: np.ndarray) -> tuple[float, float]:
     else:
         looked_at = pieces(x)
     number = float if x.dtype.kind == "f" else int
-    low, high = [], []
+    found = []
     for piece in looked_at:
         if x.dtype.kind == "f":
             piece = piece[np.isfinite(piece)]
         if piece.size:
-            low.append(number(piece.min()))
-            high.append(number(piece.max()))
-    return min(low, default=0), max(high, default=0)
+            found += [number(piece.min()), number(piece.max())]
+    return min(found, default=0), max(found, default=0)
 
 
 def pieces(x: np.ndarray) -> Iterator[np.ndarray]:
