@@ -19,7 +19,7 @@ from ..ir.fields import dims
 from ..model.model import Model
 from .identity import net_lines, sha256_of_lines
 from .state import Progress, progress_of
-from .tensors import KEY, PROOF, instead_of, read_tensors, read_text, write_tensors
+from .tensors import KEY, PROOF, instead_of, read_tensors, write_tensors
 
 VERSION = 2  # of the file's content; newer ones are refused. Version 1 had no SHA-256
 _OPTIMIZER = "optimizer/"
@@ -141,14 +141,6 @@ def _count(path: Path, name: str, value: np.ndarray) -> np.ndarray:
             found=f"{value.dtype} {dims(value.shape)}" if value.shape else str(value),
         )
     return value
-
-
-def read_content(path: Path | str) -> dict[str, Any]:
-    """Return the text of a file of :func:`save_checkpoint` on its weights, unproved; {} for another tool's file.
-
-    DataError as :func:`read_text`.
-    """
-    return read_text(Path(path)) or {}
 
 
 def _net_of(path: Path, content: Mapping[str, Any]) -> tuple[str, ...]:

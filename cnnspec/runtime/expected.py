@@ -31,7 +31,7 @@ def why_not_judged(model: Model, run: RunFolder | None = None) -> str:
     changed = [
         f"{key if key.startswith('data') else f'train.{key}'} is {now.get(key, 'not set')} instead of "
         f"{before.get(key, 'not set')}"
-        for key in (*before, *(key for key in now if key not in before))
+        for key in before | now
         if before.get(key) != now.get(key) and key != "seed"  # any may be used
     ]
     if changed:

@@ -123,23 +123,20 @@ def profile_network(network: Network, repeats: int = 20, rounds: int = 1) -> Pro
     rng = np.random.default_rng(0)
     x = rng.standard_normal((network.batch, *network.model.input_shape), dtype=np.float32)
     y = rng.integers(0, network.model.output_shape[-1], network.batch).astype(np.int32)
-    taken = [_profile_step(network, x, y, repeats) for _ in range(rounds)]
+    taken = []
+    with network.turn:
+        parameters, states = network.parameters(), network.optimizer_state()
+        for _ in range(rounds):
+            network.train_step(x, y, lr=0.0)
+            taken.append(_profile_runner(network.training, len(x), repeats))
+        network.load_parameters(parameters)
+        network.load_optimizer_state(states)
     best = [min(rows, key=lambda row: row.seconds) for rows in zip(*taken, strict=True)]
     threads = network.training.threading.count
     peak, bandwidth = measure_peak(threads), measure_bandwidth(threads)
     order = {"input": -1, **{layer.name: i for i, layer in enumerate(network.model.layers)}}
     rows = sorted(best, key=lambda row: order.get(row.layer, len(order)))
     return Profile(network.batch, threads, network.compiler.options.exact, peak, bandwidth, tuple(rows))
-
-
-def _profile_step(network: Network, x: np.ndarray, y: np.ndarray, repeats: int) -> list[LayerRow]:
-    with network.turn:
-        parameters, states = network.parameters(), network.optimizer_state()
-        network.train_step(x, y, lr=0.0)
-        rows = _profile_runner(network.training, len(x), repeats)
-        network.load_parameters(parameters)
-        network.load_optimizer_state(states)
-    return rows
 
 
 def _profile_runner(runner: Runner, n: int, repeats: int) -> list[LayerRow]:

@@ -98,7 +98,7 @@ def train(
             begun = {"initial_weights": sha256_of_arrays(weights)} if weights is not None else {}
             return new_run_folder(out, model, record, held=held, threads=threads, exact=exact, **begun)
 
-        resumed = resume is not None
+        resumed = folder is not None
         run = Run(
             model, data, network, progress, make_folder, reporter, threads, checkpoint_seconds, resumed, notes, record
         )

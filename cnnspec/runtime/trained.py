@@ -15,11 +15,11 @@ import numpy as np
 from ..errors import DataError
 from ..model.model import Model
 from ..text import percent, shorten
-from .checkpoint import read_content
 from .data.pixels import PixelScale, differs, white_as_trained
 from .data.split import Dataset, normalizer_for
 from .inputs import samples_of
 from .run_folder import MANIFEST, RunFolder
+from .tensors import read_text
 
 ARRAYS = "arrays"  # the name of data handed over in Python, whose classes have numbers only
 LISTED = 20  # class names that a message lists
@@ -240,9 +240,9 @@ class WeightsUsed:
 def weights_used(file: Path) -> WeightsUsed:
     """Return where the weights of a file come from, by its own metadata and the manifest beside it.
 
-    DataError as :func:`read_content`.
+    DataError as :func:`read_text`.
     """
-    content = read_content(file)
+    content = read_text(file) or {}
     trained = TrainedOn.from_dict(content.get("data"))
     if trained is None and (file.parent / MANIFEST).is_file():
         trained = TrainedOn.from_dict(RunFolder(file.parent).trained_on)
