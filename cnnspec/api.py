@@ -315,6 +315,8 @@ class Net(WeightedSpec):
             When the images do not fit the spec or are too many, or the net has no such name.
         SpecError
             When there is ``y`` and the net ends in an image, of which no loss is known.
+        MachineError
+            When memory does not suffice.
 
         Examples
         --------

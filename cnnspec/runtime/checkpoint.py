@@ -74,8 +74,8 @@ def load_checkpoint(path: Path | str, model: Model) -> Checkpoint:
     Raises
     ------
     DataError
-        When the file is missing, cut short, no safetensors file, from a newer version, or of another spec;
-        names the first layer that differs, and a file that can be used instead where there is one.
+        As :func:`read_tensors`; when the file is from a newer version, or of another spec: names the first layer that
+        differs.
     """
     path = Path(path)
     tensors, content, metadata = read_tensors(path)

@@ -213,19 +213,9 @@ class Network(InTurn):
         ----------
         x : float32[n, H, W, C], at most ``batch`` samples.
         target : class numbers int32[n], or float32[n, F] for mse.
-        names : layers, ``input`` or trainable parameters to trace; all of them when None.
-        training : with statistics of the batch and dropout, as in a step; else as in inference.
+        names, training : as in :meth:`cnnspec.Net.trace`, which also lists the errors.
         draw : chooses the numbers that dropout drops, as in :meth:`train_step`.
         progress : told of kernels that must be compiled.
-
-        Raises
-        ------
-        DataError
-            When the net has no such name, or the batch does not fit the net.
-        SpecError
-            When there are targets and the net ends in an image, of which no loss is known.
-        MachineError
-            When memory does not suffice.
         """
         n, gradients = len(x), target is not None
         chosen = names_to_trace(self.model, names, gradients)
