@@ -26,7 +26,7 @@ from .winograd import lower_winograd, lower_winograd_staged
 def lower_conv(emit: Emitter, node: Node, op: Conv) -> None:
     """y = act(w * x + b)."""
     x, w, *bias = node.inputs
-    addend = bias.pop() if op.plus else None
+    addend = bias.pop() if op.addend else None
     lx, ly = emit.layout(x), emit.layout(node.output)
     layout = filter_layout(w.sample, op.groups)
     assert layout is not None

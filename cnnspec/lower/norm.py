@@ -15,9 +15,10 @@ from ..ops.norm import (
     FoldBatchNorm,
     Normalize,
     NormalizeGrad,
-    NormalizeGradEarly,
-    NormalizeGradLate,
-    NormalizeGradRest,
+    NormalizeGradCoefficients,
+    NormalizeGradComplete,
+    NormalizeGradInputs,
+    NormalizeGradPartial,
     NormalizeSums,
     Renormalize,
     RunningUpdate,
@@ -112,8 +113,8 @@ def lower_normalize_sums(emit: Emitter, node: Node, op: NormalizeSums) -> None:
     _emit_sums(emit, op, node.inputs, node.outputs)
 
 
-@lowering(NormalizeGradEarly, strided=True)
-def lower_normalize_grad_early(emit: Emitter, node: Node, op: NormalizeGradEarly) -> None:
+@lowering(NormalizeGradPartial, strided=True)
+def lower_normalize_grad_partial(emit: Emitter, node: Node, op: NormalizeGradPartial) -> None:
     """Emit the sums of normalize_sums, and addend + A dy in the same sweep."""
     *inputs, addend = node.inputs
     total, *sums = node.outputs
@@ -122,7 +123,7 @@ def lower_normalize_grad_early(emit: Emitter, node: Node, op: NormalizeGradEarly
 
 def _emit_sums(
     emit: Emitter,
-    op: NormalizeSums | NormalizeGradEarly,
+    op: NormalizeSums | NormalizeGradPartial,
     inputs: Sequence[Value],
     sums: Sequence[Value],
     **images: Value,
@@ -142,7 +143,7 @@ def _emit_sums(
 
 
 def _masked(
-    emit: Emitter, channel: Sequence[Value], op: NormalizeSums | NormalizeGrad | NormalizeGradEarly
+    emit: Emitter, channel: Sequence[Value], op: NormalizeSums | NormalizeGrad | NormalizeGradPartial
 ) -> tuple[str, dict[str, Buffer], dict[str, float]]:
     """Return the word, operand and argument of a kernel that lets dy pass only inside the activation's bounds."""
     if not op.activation:
@@ -155,15 +156,17 @@ def _masked(
 @lowering(NormalizeGrad, strided=True)
 def lower_normalize_grad(emit: Emitter, node: Node, op: NormalizeGrad) -> None:
     """Emit dx = A dy + B x + C: the three numbers of each channel once, then the image."""
-    dy, x, mean, var, weight, bias, dbias, dweight, *addend = node.inputs
-    layout = emit.layout(x)
+    given = NormalizeGradInputs(*node.inputs)
+    layout = emit.layout(given.x)
     size = padded(layout.channels)
     coefficients = emit.scratch("coefficients", 3 * size)
-    _emit_coefficients(emit, (mean, var, weight, dbias, dweight), coefficients, layout.height * layout.width, op.eps)
-    masked, mask, bound = _masked(emit, (mean, var, weight, bias), op)
-    operands = dict(dy=dy, x=x, coefficients=coefficients, dx=node.output, **mask, **_addend(addend))
-    kernel = f"bn_backward_apply{masked}{'.addend' if addend else ''}"
-    emit.call(kernel, operands, dict(**size_of(layout), padded_channels=size, **bound))
+    channel = (given.mean, given.var, given.weight, given.dbias, given.dweight)
+    _emit_coefficients(emit, channel, coefficients, layout.height * layout.width, op.eps)
+    masked, mask, bound = _masked(emit, (given.mean, given.var, given.weight, given.bias), op)
+    images = dict(dy=given.dy, x=given.x, dx=node.output, **_addend(node.inputs[8:]))
+    kernel = f"bn_backward_apply{masked}{'.addend' if op.addend else ''}"
+    args = dict(**size_of(layout), padded_channels=size, **bound)
+    emit.call(kernel, dict(**images, coefficients=coefficients, **mask), args)
 
 
 def _emit_coefficients(emit: Emitter, channel: Sequence[Value], coefficients: Buffer, pixels: int, eps: float) -> None:
@@ -175,8 +178,8 @@ def _emit_coefficients(emit: Emitter, channel: Sequence[Value], coefficients: Bu
     emit.call("bn_backward_coefficients", operands, args, 1)
 
 
-@lowering(NormalizeGradRest)
-def lower_normalize_grad_rest(emit: Emitter, node: Node, op: NormalizeGradRest) -> None:
+@lowering(NormalizeGradCoefficients)
+def lower_normalize_grad_coefficients(emit: Emitter, node: Node, op: NormalizeGradCoefficients) -> None:
     """Emit A, B and C of each channel, and add others' B and C."""
     channel, more = node.inputs[:5], node.inputs[5:]
     channels = channel[0].sample_size
@@ -185,16 +188,16 @@ def lower_normalize_grad_rest(emit: Emitter, node: Node, op: NormalizeGradRest) 
     _emit_coefficients(emit, channel, coefficients, op.pixels, op.eps)
     for v in more:
         sizes = dict(padded_channels=padded(channels), more_padded_channels=padded(v.sample_size // 3))
-        args = dict(channels=channels, first=op.first, **sizes)
+        args = dict(channels=channels, first=op.channel_offset, **sizes)
         emit.call("add_coefficients", dict(more=v, coefficients=coefficients), args, 1)
 
 
-@lowering(NormalizeGradLate, strided=True)
-def lower_normalize_grad_late(emit: Emitter, node: Node, op: NormalizeGradLate) -> None:
+@lowering(NormalizeGradComplete, strided=True)
+def lower_normalize_grad_complete(emit: Emitter, node: Node, op: NormalizeGradComplete) -> None:
     """Emit partial + B x + C: the sweep that normalises an image and adds another."""
     x, coefficients, partial = node.inputs
     size = padded(coefficients.sample_size // 3)
-    scale_shift = emit.operand(coefficients, at=size + op.first, extent=2 * size - op.first)
+    scale_shift = emit.operand(coefficients, at=size + op.channel_offset, extent=2 * size - op.channel_offset)
     operands = dict(x=x, scale_shift=scale_shift, y=node.output, addend=partial)
     emit.call("affine.addend", operands, dict(**size_of(emit.layout(x)), padded_channels=size, **function_of("")))
 

@@ -38,7 +38,7 @@ def lower_activation(emit: Emitter, node: Node, op: Activation) -> None:
 @lowering(ActivationGrad)
 def lower_activation_grad(emit: Emitter, node: Node, op: ActivationGrad) -> None:
     dy, v, *addend = node.inputs
-    if op.plus:
+    if op.addend:
         emit_map(emit, f"{op.kind}_grad.addend", {}, out="dx", dy=dy, y=v, addend=addend[0], dx=node.output)
     else:
         emit_map(emit, "activation_grad", activation_of(op.kind), out="dx", dy=dy, v=v, dx=node.output)

@@ -37,7 +37,7 @@ def find_slices(graph: Graph) -> dict[str, Slice]:
     """Return the place of each image that lies in another's memory, by the image's name.
 
     Three kinds of values do: inputs of a concat, outputs of ``slice`` (channels from ``start`` on), and a sum made by a
-    node with ``plus``, whose last input is the addend: the sum takes the place of an addend that is a slice.
+    node with ``addend``, whose last input is the addend: the sum takes the place of an addend that is a slice.
     """
     uses, results, producer = graph.uses(), graph.results(), graph.producer()
     found: dict[str, Slice] = {}
@@ -71,7 +71,7 @@ def find_slices(graph: Graph) -> dict[str, Slice]:
         if node.op.name == "slice" and fits(node.output) and node.inputs[0].name in producer:
             whole = place(node.inputs[0])
             found[node.output.name] = Slice(whole.value, whole.channel_offset + node.op.fields()["start"])
-        elif getattr(node.op, "plus", False) and fits(node.output):
+        elif getattr(node.op, "addend", False) and fits(node.output):
             added = node.inputs[-1]
             read_once = len(uses[added.name]) == 1  # the sum writes over the addend
             if added.name in found and read_once and node.output.name not in wholes | found.keys():

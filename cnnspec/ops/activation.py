@@ -6,9 +6,10 @@ from ..activations import is_of_input
 from ..errors import ShapeRuleError
 from ..ir.fields import Shape, attr, dims
 from ..ir.graph import Builder, Node, Op, Value, layer, op
+from .shapes import SameShape
 
 
-class Activation(Op):
+class Activation(SameShape):
     """A function applied to each number on its own: a row of cnnspec/activations.py."""
 
     @property
@@ -18,9 +19,6 @@ class Activation(Op):
         It names a row of the table; a number behind the colon is the row's parameter, the layer's only field.
         """
         return ":".join([self.name, *map(repr, self.fields().values())])
-
-    def infer(self, x: Shape) -> Shape:
-        return x
 
     def vjp(self, b: Builder, node: Node, dy: Value) -> list[Value | None]:
         return [b.add(ActivationGrad(self.kind), dy, node.inputs[0] if is_of_input(self.kind) else node.output)]
@@ -104,18 +102,15 @@ class Sigmoid(Activation):
 
 
 @op("activation_grad")
-class ActivationGrad(Op):
+class ActivationGrad(SameShape):
     """Gradient of an activation: dy, v -> dx, v its output, or its input where the output does not determine the slope.
 
-    With ``plus`` another gradient is first added to dy.
+    With ``addend`` another gradient is first added to dy.
     """
 
     arity = 2
     kind: str = attr("word")
-    plus: bool = attr("hidden", default=False)
-
-    def infer(self, dy: Shape, v: Shape) -> Shape:
-        return dy
+    addend: bool = attr("hidden", default=False)
 
 
 @layer("softmax")
@@ -138,10 +133,7 @@ class Softmax(Op):
 
 
 @op("softmax_grad")
-class SoftmaxGrad(Op):
+class SoftmaxGrad(SameShape):
     """Gradient of softmax from its output: dy, y -> y * (dy - sum(dy * y))."""
 
     arity = 2
-
-    def infer(self, dy: Shape, y: Shape) -> Shape:
-        return dy

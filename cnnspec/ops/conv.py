@@ -78,7 +78,7 @@ class Conv(Convolution):
     bias: bool = attr("bool", "add a learned number to each output channel", default=True)
     activation: str = attr("hidden", "activation fused into the kernel", default="")
     algorithm: str = attr("hidden", "direct, winograd or winograd staged", default="direct")
-    plus: bool = attr("hidden", "whether the last input is added before the activation; Winograd only", default=False)
+    addend: bool = attr("hidden", "whether the last input is added before the activation; Winograd only", default=False)
 
     def infer(self, x: Shape) -> Shape:
         c = require_image(x, "conv")[2]

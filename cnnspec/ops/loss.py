@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ..ir.fields import Shape, attr
+from ..ir.fields import attr
 from ..ir.graph import Builder, Node, Op, Results, Value, op
+from .shapes import SameShape
 
 
 class Loss(Op):
@@ -29,13 +30,10 @@ class CrossEntropyLoss(Loss):
 
 
 @op("cross_entropy_grad")
-class CrossEntropyGrad(Op):
+class CrossEntropyGrad(SameShape):
     """logits, target, step -> (softmax(logits) - q) / N; ``step`` holds 1/N."""
 
     smooth: float = attr("float")
-
-    def infer(self, logits: Shape) -> Shape:
-        return logits
 
 
 @op("mse")
@@ -47,8 +45,5 @@ class MeanSquaredErrorLoss(Loss):
 
 
 @op("mse_grad")
-class MeanSquaredErrorGrad(Op):
+class MeanSquaredErrorGrad(SameShape):
     """y, target, step -> 2 (y - target) / (N F); ``step`` holds 1/N."""
-
-    def infer(self, y: Shape) -> Shape:
-        return y

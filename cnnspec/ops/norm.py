@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from ..activations import bounds_of
 from ..ir.fields import Param, Shape, attr
 from ..ir.graph import Builder, Node, Op, Results, Value, layer, op
 from .activation import before_activation
+from .shapes import SameShape
 
 
 @layer("bn")
-class BatchNorm(Op):
+class BatchNorm(SameShape):
     """Batch normalisation: y = weight * (x - mean) / sqrt(var + eps) + bias, for each channel.
 
     While training, mean and variance are those of the batch (over samples, height and width), and the running
@@ -27,9 +28,6 @@ class BatchNorm(Op):
     eps: float = attr("float", "added to the variance", default=1e-5, min=0)
     momentum: float = attr("float", "how far the running statistics move a step", default=0.1, min=0, max=1)
     activation: str = attr("hidden", "activation fused into the kernel", default="")
-
-    def infer(self, x: Shape) -> Shape:
-        return x
 
     def params(self, x: Shape) -> tuple[Param, ...]:
         c = (x[-1],)
@@ -58,13 +56,10 @@ class BatchNorm(Op):
 
 
 @op("bn_grad")
-class BatchNormGrad(Op):
+class BatchNormGrad(SameShape):
     """Gradient of bn in inference: dy, weight [C], var [C] -> weight / sqrt(var + eps) * dy; mean and var are fixed."""
 
     eps: float = attr("float")
-
-    def infer(self, dy: Shape) -> Shape:
-        return dy
 
 
 @op("batch_stats")
@@ -92,19 +87,16 @@ class RunningUpdate(Op):
 
 
 @op("normalize")
-class Normalize(Op):
+class Normalize(SameShape):
     """x [N, H, W, C], mean, var, weight, bias [C] -> weight * (x - mean) / sqrt(var + eps) + bias.
 
-    With ``plus``, which a pass sets after differentiation, a sixth input [N, H, W, C] is added before the activation.
+    With ``addend``, which a pass sets after differentiation, a sixth input [N, H, W, C] is added before the activation.
     The gradient in x includes the paths through mean and variance, so mean and variance have no gradients of their own.
     """
 
     eps: float = attr("float")
     activation: str = attr("hidden", default="")
-    plus: bool = attr("hidden", default=False)
-
-    def infer(self, x: Shape) -> Shape:
-        return x
+    addend: bool = attr("hidden", default=False)
 
     def vjp(self, b: Builder, node: Node, dy: Value) -> list[Value | None]:
         x, mean, var, weight, bias = node.inputs
@@ -143,33 +135,42 @@ class NormalizeSums(Op):
         return [((c,), "f32"), ((c,), "f32")]
 
 
+class NormalizeGradInputs(NamedTuple):
+    """The inputs of normalize_grad by name: images [N, H, W, C], and vectors [C]."""
+
+    dy: Value  # image
+    x: Value  # image
+    mean: Value
+    var: Value
+    weight: Value
+    bias: Value
+    dbias: Value  # sum of dy
+    dweight: Value  # sum of dy * xhat
+    addend: Value | None = None  # image
+
+
 @op("normalize_grad")
-class NormalizeGrad(Op):
+class NormalizeGrad(SameShape):
     """Gradient of batch normalisation in its input, through mean and variance (Ioffe & Szegedy 2015, section 3).
 
-    dx = weight / sqrt(var + eps) * (dy - dbias/M - xhat * dweight/M), with M = samples * height * width. The inputs are
-    dy, x, mean, var, weight, bias, dbias, dweight, and with ``plus`` another gradient, which is added to dx.
-    ``activation``: see normalize_sums.
+    dx = weight / sqrt(var + eps) * (dy - dbias/M - xhat * dweight/M), with M = samples * height * width. With
+    ``addend`` another gradient is added to dx. Inputs: NormalizeGradInputs. ``activation``: see normalize_sums.
     """
 
     eps: float = attr("float")
     activation: str = attr("hidden", default="")
-    plus: bool = attr("hidden", default=False)
-
-    def infer(self, dy: Shape) -> Shape:
-        return dy
+    addend: bool = attr("hidden", default=False)
 
 
-@op("normalize_grad_early")
-class NormalizeGradEarly(Op):
+@op("normalize_grad_partial")
+class NormalizeGradPartial(Op):
     """First half of normalize_grad, in the sweep that computes the sums over the batch.
 
-    dy, x, mean, var, weight, bias, other -> other + A dy, sum of dy [C], sum of dy * xhat [C], with A = weight /
-    sqrt(var + eps). The second half adds B x + C, see normalize_grad_rest. ``activation``: see normalize_sums; it is
-    never empty.
+    dy, x, mean, var, weight, bias, addend -> addend + A dy, sum of dy [C], sum of dy * xhat [C], with A = weight /
+    sqrt(var + eps). normalize_grad_complete adds B x + C. ``activation``: see normalize_sums; it is never empty.
     """
 
-    plus: ClassVar[bool] = True
+    addend: ClassVar[bool] = True
     eps: float = attr("float")
     activation: str = attr("hidden")
 
@@ -178,34 +179,31 @@ class NormalizeGradEarly(Op):
         return [(inputs[0].shape, "f32"), ((c,), "f32"), ((c,), "f32")]
 
 
-@op("normalize_grad_rest")
-class NormalizeGradRest(Op):
+@op("normalize_grad_coefficients")
+class NormalizeGradCoefficients(Op):
     """mean, var, weight, dbias, dweight [C] -> coefficients A, B and C [3C] of dx = A dy + B x + C (normalize_grad).
 
-    A sixth input holds the coefficients of other gradients of the same image. Its B and C from channel ``first`` on are
-    added to those computed here. ``pixels``: height * width.
+    A sixth input holds the coefficients of other gradients of the same image. Its B and C from channel
+    ``channel_offset`` on are added to those computed here. ``pixels``: height * width.
     """
 
     eps: float = attr("float")
     pixels: int = attr("int")
-    first: int = attr("int")
+    channel_offset: int = attr("int")
 
     def results(self, *inputs: Value) -> Results:
         return [((3 * inputs[0].sample_size,), "f32")]
 
 
-@op("normalize_grad_late")
-class NormalizeGradLate(Op):
-    """Second half of normalize_grad: x, coefficients, early -> early + B x + C.
+@op("normalize_grad_complete")
+class NormalizeGradComplete(SameShape):
+    """Second half of normalize_grad: x, coefficients, partial -> partial + B x + C.
 
-    B and C are those of the coefficients (normalize_grad_rest) from channel ``first`` on.
+    B and C are those of the coefficients (normalize_grad_coefficients) from channel ``channel_offset`` on.
     """
 
-    plus: ClassVar[bool] = True
-    first: int = attr("int")
-
-    def infer(self, x: Shape) -> Shape:
-        return x
+    addend: ClassVar[bool] = True
+    channel_offset: int = attr("int")
 
 
 @op("fold_batchnorm")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from ..ir.fields import Shape, attr
 from ..ir.graph import Builder, Node, Op, Value, layer, op
+from .shapes import SameShape
 
 
 @layer("flatten")
@@ -31,11 +32,8 @@ class Reshape(Op):
 
 
 @layer("identity")
-class Identity(Op):
+class Identity(SameShape):
     """The input itself: the short way in ``concat``, ``multiply`` and ``add``."""
-
-    def infer(self, x: Shape) -> Shape:
-        return x
 
     def build(self, b: Builder, xs: Sequence[Value], params: Sequence[Value], training: bool) -> Value:
         return xs[0]

@@ -9,6 +9,13 @@ from ..ir.graph import Op
 AXES = ("height", "width")
 
 
+class SameShape(Op):
+    """Base of ops whose output has the shape of their first input."""
+
+    def infer(self, x: Shape, *_: Shape) -> Shape:
+        return x
+
+
 def require_image(x: Shape, op: str) -> tuple[int, int, int]:
     """Return (H, W, C), or raise ShapeRuleError when the input has been flattened."""
     if len(x) != 3:

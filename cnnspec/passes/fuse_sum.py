@@ -15,7 +15,7 @@ from ..ops.norm import Normalize, NormalizeGrad
 
 
 class FuseSum:
-    """add(op(...), addend) -> op(..., addend) with the field ``plus``: the op's kernel adds the last input.
+    """add(op(...), addend) -> op(..., addend) with the field ``addend``: the op's kernel adds the last input.
 
     Subclasses say which ops can add. Both terms have the sum's shape [N, H, W, C].
 
@@ -35,7 +35,7 @@ class FuseSum:
         """Replace the add by an op that makes one of its terms and can add, if there is one."""
         for term, addend in sorted((add.inputs, add.inputs[::-1]), key=lambda pair: -rewriter.place(pair[0])):
             maker = rewriter.maker(term)
-            if maker is None or rewriter.sole_reader(term) is None or getattr(maker.op, "plus", False):
+            if maker is None or rewriter.sole_reader(term) is None or getattr(maker.op, "addend", False):
                 continue
             op = self.adding(maker.op, activation)
             if op is not None:
@@ -49,7 +49,7 @@ class FuseSum:
 
 
 class FuseResidualSum(FuseSum):
-    """activation(normalize(x) + addend) -> normalize(x, addend) with ``plus`` and the activation of the add.
+    """activation(normalize(x) + addend) -> normalize(x, addend) with ``addend`` and the activation of the add.
 
     The sum of a residual block, forward pass of training. Gradients read x and the sum, and both remain. Valid where
     the add has no activation or a clamp (relu, relu6), and the normalize has none. Gain: the normalised image
@@ -62,11 +62,11 @@ class FuseResidualSum(FuseSum):
     def adding(self, op: Op, activation: str) -> Op | None:
         if type(op) is not Normalize or op.activation or not bounds_of(activation):
             return None
-        return replace(op, activation=activation, plus=True)
+        return replace(op, activation=activation, addend=True)
 
 
 class FuseResidualConv(FuseSum):
-    """activation(conv(x) + addend) -> conv(x, addend) with ``plus`` and the activation of the add.
+    """activation(conv(x) + addend) -> conv(x, addend) with ``addend`` and the activation of the add.
 
     The sum of a residual block in inference. Winograd's output transform adds the addend. Valid where the convolution
     runs on Winograd's algorithm and has no activation of its own. Not for training, whose gradients may read the
@@ -80,11 +80,11 @@ class FuseResidualConv(FuseSum):
     def adding(self, op: Op, activation: str) -> Op | None:
         if not isinstance(op, Conv) or not op.algorithm.startswith("winograd") or op.activation:
             return None
-        return replace(op, activation=activation, plus=True)
+        return replace(op, activation=activation, addend=True)
 
 
 class FuseGradientSum(FuseSum):
-    """normalize_grad(dy, x, ...) + addend -> normalize_grad(dy, x, ..., addend) with ``plus``.
+    """normalize_grad(dy, x, ...) + addend -> normalize_grad(dy, x, ..., addend) with ``addend``.
 
     The sum of two gradients of one image, where a batch norm and another layer read it. Valid where the add has no
     activation. Gain: the gradient of batch norm [N, H, W, C] is neither written nor read before the sum. An addend that
@@ -96,11 +96,11 @@ class FuseGradientSum(FuseSum):
     after: ClassVar[tuple[str, ...]] = ("dead-code",)
 
     def adding(self, op: Op, activation: str) -> Op | None:
-        return replace(op, plus=True) if isinstance(op, NormalizeGrad) and not activation else None
+        return replace(op, addend=True) if isinstance(op, NormalizeGrad) and not activation else None
 
 
 class FuseGradientMask(FuseSum):
-    """activation_grad(dy1 + dy2, y) -> activation_grad(dy1, y, dy2) with ``plus``, for relu.
+    """activation_grad(dy1 + dy2, y) -> activation_grad(dy1, y, dy2) with ``addend``, for relu.
 
     The relu at the end of a residual block receives two gradients [N, H, W, C]: one from the next block, one from the
     shortcut around it. Valid where activation_grad alone reads the sum, and the sum is no result. Results are
@@ -116,5 +116,5 @@ class FuseGradientMask(FuseSum):
         if mask is not None and mask.op == ActivationGrad("relu") and mask.inputs[0] == add.output and not activation:
             dy, addend = add.inputs
             rewriter.erase(add)
-            op = ActivationGrad("relu", plus=True)
+            op = ActivationGrad("relu", addend=True)
             rewriter.replace(mask, replace(mask, op=op, inputs=(dy, mask.inputs[1], addend)))

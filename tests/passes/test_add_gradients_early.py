@@ -55,7 +55,7 @@ def train(text: str, dtype: str) -> tuple[list[float], dict[str, np.ndarray]]:
 def test_every_sum_of_a_chain_is_added_early(name: str) -> None:
     text, count = NETS[name]
     found = Counter(node.op.name for node in pipelines.training_graph(Compiler.from_text(text).model).nodes)
-    assert (found["normalize_grad_early"], found["normalize_grad_rest"]) == (count, count)
+    assert (found["normalize_grad_partial"], found["normalize_grad_coefficients"]) == (count, count)
 
 
 @pytest.mark.parametrize("dtype", ["f32", "f64"])

@@ -69,7 +69,7 @@ def test_sums_of_a_residual_net_are_fused() -> None:
     Three have other readers: batch norm's gradient with the stem's mask, that of a sum without activation, the pooling.
     """
     graph = training_graph(Compiler.from_text(SPEC.format(width=8, wider=13)).model)
-    fused = Counter(node.op.name for node in graph.nodes if node.op.fields().get("plus"))
+    fused = Counter(node.op.name for node in graph.nodes if node.op.fields().get("addend"))
     assert fused == {"normalize": 6, "activation_grad": 3}
     assert [node.op.name for node in graph.nodes].count("add") == 3
 
