@@ -192,19 +192,17 @@ def cannot_read(path: object, error: OSError | ValueError, field: str = "") -> D
 def special_kind(path: Path | str) -> str | None:
     """Return the kind of a path, as ``a device``; None where it is a regular file, or there is nothing."""
     try:
-        mode = os.stat(path).st_mode
+        return _kind(os.stat(path).st_mode)
     except (OSError, ValueError):
         return None
-    return None if stat.S_ISREG(mode) else _kind(mode)
 
 
-def _kind(mode: int) -> str:
-    return _KINDS.get(stat.S_IFMT(mode), "something else")
+def _kind(mode: int) -> str | None:
+    return None if stat.S_ISREG(mode) else _KINDS.get(stat.S_IFMT(mode), "something else")
 
 
 def _judge(found: os.stat_result, path: Path | str, limit: int | None, field: str) -> None:
-    if not stat.S_ISREG(found.st_mode):
-        kind = _kind(found.st_mode)
+    if kind := _kind(found.st_mode):
         raise DataError("this is not a regular file", path=path, field=field, expected="a file", found=kind)
     if limit is not None and found.st_size > limit:
         raise _too_large(path, limit, f"{found.st_size:,} bytes", field)

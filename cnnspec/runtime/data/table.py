@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -193,20 +194,17 @@ def _column(header: Sequence[str], found: int, label: str, count: int, path: Pat
         return named[0] if named else 0
     if label in header:
         return header.index(label)
-    try:
-        column = int(label)
-    except ValueError:
-        column = found
-    if not -found <= column < found:
-        near = did_you_mean(label, header)
-        raise wrong(
-            f"there is no column {label!r}",
-            field="label",
-            expected=f"a name of the first line, or a number from 0 to {found - 1:,}",
-            found=", ".join(header[:4]) + ", ..." if header else "a first line of numbers",
-            hint=f'label="{near}"' if near else "",
-        )
-    return column % found
+    with suppress(ValueError):
+        if -found <= int(label) < found:
+            return int(label) % found
+    near = did_you_mean(label, header)
+    raise wrong(
+        f"there is no column {label!r}",
+        field="label",
+        expected=f"a name of the first line, or a number from 0 to {found - 1:,}",
+        found=", ".join(header[:4]) + ", ..." if header else "a first line of numbers",
+        hint=f'label="{near}"' if near else "",
+    )
 
 
 def _columns_hint(header: Sequence[str], found: int, count: int) -> str:

@@ -254,10 +254,9 @@ def _parts(root: Path, folders: Sequence[Path], notes: list[str]) -> tuple[dict[
             hint="make a folder for each class, and move its pictures there",
         )
     parts = chosen if "train" in with_classes else with_classes
-    for folder in chosen.values():
-        if folder not in parts.values():
-            notes.append(f"{folder.name} holds no class folders, and is read as a class of its own")
     others = [folder for folder in folders if folder not in parts.values()]
+    single = [folder.name for folder in chosen.values() if folder in others]
+    notes += [f"{name} holds no class folders, and is read as a class of its own" for name in single]
     if parts and "train" not in parts and not others:
         expected = "train, with one folder for each class"
         raise wrong("there is no folder to train on", expected=expected, found=_names_of(folders))
