@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from .first_fit import Room
 from .plan import (
     BATCHED,
     CACHE_BYTES,
@@ -105,16 +106,9 @@ def place_locals(segments: Sequence[Segment], batch: int) -> int:
 
 def _place(items: list[tuple[int, int, int, Buffer]]) -> int:
     """Set offsets, largest first, each at the lowest place free while it is alive; return the end of the last."""
-    done: list[tuple[int, int, int, int]] = []  # offset, size, first, last
+    room = Room(time for _, first, last, _ in items for time in (first, last))
     total = 0
     for size, first, last, buffer in sorted(items, key=lambda item: (-item[0], item[1], item[3].name)):
-        rivals = sorted((o, s) for o, s, f, e in done if f <= last and first <= e)
-        offset = 0
-        for rival, width in rivals:
-            if offset + size <= rival:
-                break
-            offset = max(offset, rival + width)
-        buffer.offset = offset
-        done.append((offset, size, first, last))
-        total = max(total, offset + size)
+        buffer.offset = room.take(size, first, last)
+        total = max(total, buffer.offset + size)
     return total

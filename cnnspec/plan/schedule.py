@@ -9,6 +9,8 @@ earlier segments. Calls of a segment have the same domain (plan.py): BATCH, WIDE
 from __future__ import annotations
 
 from collections.abc import Sequence
+from heapq import heappop, heappush
+from itertools import accumulate
 
 from .plan import BATCH, BATCHED, CACHE_BYTES, KEPT, PARAM, PARTIAL, SHARED, KernelCall, Segment
 
@@ -19,19 +21,50 @@ def schedule(calls: Sequence[KernelCall]) -> list[Segment]:
     """Return all calls as segments, chosen greedily.
 
     While a block call is ready, the next segment has the ready block calls of its domain. Otherwise it has batch calls,
-    as many as can follow each other without a block call in between.
+    as many as can follow each other without a block call in between. At most one call of a segment streams (_streams):
+    a second one would evict from the cache the data that the next block of the first reads again.
     """
-    after = dependences(calls)
-    left = list(range(len(calls)))
-    done: set[int] = set()
+    waiting: list[int] = []  # for each call, how many that it depends on are not yet in a segment
+    followers: list[list[int]] = [[] for _ in calls]
+    ready: dict[int, list[int]] = {}  # domain -> heap of the calls that wait for no other
+    for i, before in enumerate(dependences(calls)):
+        waiting.append(len(before))
+        for k in before:
+            followers[k].append(i)
+        if not before:
+            heappush(ready.setdefault(calls[i].domain, []), i)
+
+    def release(i: int) -> None:
+        for follower in followers[i]:
+            waiting[follower] -= 1
+            if not waiting[follower]:
+                heappush(ready.setdefault(calls[follower].domain, []), follower)
+
     segments: list[Segment] = []
-    while left:
-        ready = [i for i in left if after[i] <= done]
-        blocks = [i for i in ready if calls[i].domain > BATCH]
-        picked = _pick(calls, after, left, done, calls[(blocks or ready)[0]].domain)
-        segments.append(Segment(calls[picked[0]].domain, [calls[i] for i in picked]))
-        done.update(picked)
-        left = [i for i in left if i not in done]
+    while ready:
+        domain = min(ready, key=lambda d: (d <= BATCH, ready[d][0]))
+        chained = domain <= 1  # the calls may depend on each other: batch calls, and block calls of a single block
+        picked: list[int] = []
+        crowded: list[int] = []
+        streaming = False
+        heap = ready[domain]
+        while heap:
+            i = heappop(heap)
+            streams = not chained and _streams(calls[i])
+            if streams and streaming:
+                crowded.append(i)
+                continue
+            streaming |= streams
+            picked.append(i)
+            if chained:
+                release(i)
+        del ready[domain]
+        if crowded:
+            ready[domain] = crowded
+        if not chained:
+            for i in picked:
+                release(i)
+        segments.append(Segment(domain, [calls[i] for i in picked]))
     _mark_prepare(segments)
     return segments
 
@@ -49,65 +82,44 @@ def cut_by_size(segments: Sequence[Segment], samples: int) -> list[Segment]:
 
 def _parts(segment: Segment, samples: int) -> list[Segment]:
     """Return the batch segment cut into segments; calls that share a KEPT buffer stay in the same one."""
-    sizes = [max((o.buffer.nbytes for o in c.operands if o.buffer.kind == BATCHED), default=0) for c in segment.calls]
-    kept = [{o.buffer.name for o in c.operands if o.buffer.kind == KEPT} for c in segment.calls]
-    cuts, start = [0], 0
-    for i in range(1, len(sizes)):
-        if set().union(*kept[:i]) & set().union(*kept[i:]):
-            continue
-        before, behind = max(sizes[start:i]), max(sizes[i:])
-        grows, shrinks = max(sizes[:i]) * MUCH <= sizes[i], behind * MUCH <= before
-        if (grows or shrinks) and CACHE_BYTES // (2 * max(before, behind, 1)) < samples:
+    calls = segment.calls
+    sizes = [max((o.buffer.nbytes for o in c.operands if o.buffer.kind == BATCHED), default=0) for c in calls]
+    largest_from = list(accumulate(reversed(sizes), max))[::-1]
+    last_use = {o.buffer.name: i for i, c in enumerate(calls) for o in c.operands if o.buffer.kind == KEPT}
+    cuts = [0]
+    largest = before = kept_to = 0  # the largest image so far, and since the last cut; the last call of what is kept
+    for i, (call, size, behind) in enumerate(zip(calls, sizes, largest_from, strict=True)):
+        grows, shrinks = largest * MUCH <= size, behind * MUCH <= before
+        few = CACHE_BYTES // (2 * max(before, behind, 1)) < samples
+        if i and i > kept_to and (grows or shrinks) and few:
             cuts.append(i)
-            start = i
+            before = 0
+        largest, before = max(largest, size), max(before, size)
+        kept_to = max([kept_to, *(last_use.get(o.buffer.name, 0) for o in call.operands)])
     ends = [*cuts[1:], len(sizes)]
-    return [Segment(BATCH, segment.calls[a:b]) for a, b in zip(cuts, ends, strict=True)]
+    return [Segment(BATCH, calls[a:b]) for a, b in zip(cuts, ends, strict=True)]
 
 
 def dependences(calls: Sequence[KernelCall]) -> list[set[int]]:
-    """Return for each call the indices of the earlier calls that it depends on.
+    """Return for each call the indices of earlier calls that it depends on.
 
-    Two calls depend on each other where one writes a buffer that the other reads, writes or waits for.
+    Two calls depend on each other where one writes a buffer that the other reads, writes or waits for. Left out are
+    calls that another one in the set depends on: all before the last that writes the buffer.
     """
-    writers: dict[str, list[int]] = {}
-    readers: dict[str, list[int]] = {}
+    writer: dict[str, int] = {}
+    readers: dict[str, list[int]] = {}  # since the last writer
     after: list[set[int]] = []
     for i, call in enumerate(calls):
-        before: set[int] = set()
-        for b in call.reads:
-            before.update(writers.get(b.name, ()))
-        for b in call.writes:
-            before.update(writers.get(b.name, ()))
-            before.update(readers.get(b.name, ()))
+        read, written = [b.name for b in call.reads], [b.name for b in call.writes]
+        before = {writer[name] for name in (*read, *written) if name in writer}
+        for name in read:
+            readers.setdefault(name, []).append(i)
+        for name in written:
+            before.update(readers.pop(name, ()))
+            writer[name] = i
         before.discard(i)
         after.append(before)
-        for b in call.reads:
-            readers.setdefault(b.name, []).append(i)
-        for b in call.writes:
-            writers.setdefault(b.name, []).append(i)
     return after
-
-
-def _pick(
-    calls: Sequence[KernelCall], after: Sequence[set[int]], left: Sequence[int], done: set[int], domain: int
-) -> list[int]:
-    """Return the calls of one domain for the next segment, as indices out of ``left``.
-
-    ``done``: the calls of all earlier segments. Batch calls, and block calls of a single block, may depend on calls
-    picked before them. Other block calls depend on ``done`` alone. At most one call of a segment streams (_streams): a
-    second one would evict from the cache the data that the next block of the first reads again.
-    """
-    chained = domain <= 1
-    now = set(done)
-    picked: list[int] = []
-    for i in left:
-        crowds = not chained and _streams(calls[i]) and any(_streams(calls[k]) for k in picked)
-        if calls[i].domain != domain or crowds:
-            continue
-        if after[i] <= (now if chained else done):
-            picked.append(i)
-            now.add(i)
-    return picked
 
 
 def _streams(call: KernelCall) -> bool:

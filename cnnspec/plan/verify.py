@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from heapq import heappop, heappush
+
 from ..abi import signature_of
 from ..errors import InternalError
 from .memory import copies
@@ -106,23 +109,28 @@ def _evenly_spaced(plan: Plan) -> None:
             )
 
 
-def _span(plan: Plan, b: Buffer) -> tuple[int, int]:
-    if b.kind == LOCAL:
-        group = max(s.group for s in plan.segments if any(o.buffer is b for c in s.calls for o in c.operands))
-        return b.offset, b.offset + b.nbytes * group
-    return b.offset, b.offset + b.nbytes * copies(b, plan.batch)
-
-
 def _apart(plan: Plan, buffers: list[Buffer], limit: int) -> None:
-    spans = [(b, *_span(plan, b)) for b in buffers]
-    for i, (b, start, end) in enumerate(spans):
-        if start % 64 or end > limit or b.elements * ITEM[b.dtype] > b.nbytes:
-            raise InternalError(f"invalid plan: {b.name} ends at byte {end} of {limit}; please report this")
-        for other, other_start, other_end in spans[:i]:
-            if start < other_end and other_start < end and b.first <= other.last and other.first <= b.last:
-                raise InternalError(
-                    f"invalid plan: {b.name} and {other.name} are alive and overlap; please report this"
-                )
+    """Buffers come in the order of their lives. Those alive are disjoint, so a new one need miss its neighbours only."""
+    groups: dict[str, int] = {}  # most samples of a group that touch a local buffer
+    for segment in plan.segments:
+        for o in (o for call in segment.calls for o in call.operands if o.buffer.kind == LOCAL):
+            groups[o.buffer.name] = max(segment.group, groups.get(o.buffer.name, 0))
+    alive: list[tuple[int, int, str]] = []  # start, end, name, in order
+    ends: list[tuple[int, tuple[int, int, str]]] = []  # a heap: last moment of each that is alive
+    for b in sorted(buffers, key=lambda b: b.first):
+        number = groups[b.name] if b.kind == LOCAL else copies(b, plan.batch)
+        span = b.offset, b.offset + b.nbytes * number, b.name
+        if b.offset % 64 or span[1] > limit or b.elements * ITEM[b.dtype] > b.nbytes:
+            raise InternalError(f"invalid plan: {b.name} ends at byte {span[1]} of {limit}; please report this")
+        while ends and ends[0][0] < b.first:
+            old = heappop(ends)[1]
+            del alive[bisect_left(alive, old)]
+        at = bisect_left(alive, span)
+        for start, end, other in alive[max(0, at - 1) : at + 1]:
+            if span[0] < end and start < span[1]:
+                raise InternalError(f"invalid plan: {b.name} and {other} are alive and overlap; please report this")
+        alive.insert(at, span)
+        heappush(ends, (b.last, span))
 
 
 def _kept_together(plan: Plan) -> None:
