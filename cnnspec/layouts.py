@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from .abi.constants import OVERLAP_PIXELS, PANEL_WIDTHS
 
@@ -90,6 +91,7 @@ class FilterLayout:
         return self.groups * self.group_size
 
 
+@cache
 def panel_width(channels: int) -> int:
     """Return the width (8, 16 or 32) that wastes least on the last panel, weighed with its speed."""
     return min(PANEL_WIDTHS, key=lambda w: (_cost(channels, w), -w))

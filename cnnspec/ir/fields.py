@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -64,14 +64,15 @@ def attr(
     return dataclasses.field(default=default, metadata=meta)
 
 
-def attrs_of(cls: type) -> dict[str, Attr]:
+_ATTRS: dict[type, Mapping[str, Attr]] = {}  # of the classes that attrs_of was asked for
+
+
+def attrs_of(cls: type) -> Mapping[str, Attr]:
     """Return the declared fields of an op or settings class by field name, in order, keys filled in."""
-    declared: dict[str, Attr] = {}
-    for f in dataclasses.fields(cls):
-        a = f.metadata.get("attr")
-        if a is not None:
-            declared[f.name] = dataclasses.replace(a, key=a.key or f.name)
-    return declared
+    if cls not in _ATTRS:
+        declared = {f.name: f.metadata["attr"] for f in dataclasses.fields(cls) if "attr" in f.metadata}
+        _ATTRS[cls] = {name: dataclasses.replace(a, key=a.key or name) for name, a in declared.items()}
+    return _ATTRS[cls]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, cast
 
 from .fields import Pair, Param, Shape, attr, dataclass_transform, declared
 
@@ -37,9 +37,9 @@ class Value:
         return bool(self.shape) and self.shape[0] == "N"
 
     @property
-    def sample(self) -> tuple[int, ...]:
+    def sample(self) -> Shape:
         """The shape without the batch dimension."""
-        return tuple(int(d) for d in (self.shape[1:] if self.has_batch else self.shape))
+        return cast(Shape, self.shape[1:] if self.has_batch else self.shape)
 
     @property
     def sample_size(self) -> int:
@@ -85,8 +85,7 @@ class Op:
     def results(self, *inputs: Value) -> Results:
         """Return shape and dtype of each output of a node with these inputs (batch first, as "N")."""
         xs = inputs[: self.arity] if self.arity is not None else inputs
-        sample = self.infer(*(tuple(int(d) for d in x.shape[1:]) for x in xs))
-        return [(("N", *sample), "f32")]
+        return [(("N", *self.infer(*(x.sample for x in xs))), "f32")]
 
     def vjp(self, b: Builder, node: Node, dy: Value) -> list[Value | None]:
         """Append the gradient nodes and return one gradient (or None) for each input of the node.
@@ -167,7 +166,9 @@ class Graph:
     updates: dict[str, Value] = field(default_factory=dict)
 
     def with_nodes(self, nodes: Iterable[Node]) -> Graph:
-        return replace(self, nodes=tuple(nodes))
+        """Return the graph with other nodes; the same object where they are equal."""
+        made = tuple(nodes)
+        return self if made == self.nodes else replace(self, nodes=made)
 
     def producer(self) -> dict[str, Node]:
         """Return name of a value -> the node that makes it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import cached_property
 
 from .graph import Builder, Graph, Node, Op, Value
 
@@ -24,11 +25,25 @@ class Rewriter:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.results = graph.results()  # names of outputs and updates
-        self._makers, self._readers = graph.producer(), graph.uses()
-        self._places = {v.name: place for place, node in enumerate(graph.nodes) for v in node.outputs}
-        self._builder = Builder(start=next_number(graph))
         self._stead: dict[str, tuple[Node, ...]] = {}  # first output of a node -> the nodes that replace it
         self._renamed: dict[str, Value] = {}
+
+    # Most passes find nothing to rewrite, and ask for none of these.
+    @cached_property
+    def _makers(self) -> dict[str, Node]:
+        return self.graph.producer()
+
+    @cached_property
+    def _readers(self) -> dict[str, list[Node]]:
+        return self.graph.uses()
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {v.name: place for place, node in enumerate(self.graph.nodes) for v in node.outputs}
+
+    @cached_property
+    def _builder(self) -> Builder:
+        return Builder(start=next_number(self.graph))
 
     # ---- queries ----------------------------------------------------------------------------------
     def maker(self, value: Value) -> Node | None:

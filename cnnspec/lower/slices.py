@@ -74,7 +74,7 @@ def find_slices(graph: Graph) -> dict[str, Slice]:
         elif getattr(node.op, "addend", False) and fits(node.output):
             added = node.inputs[-1]
             read_once = len(uses[added.name]) == 1  # the sum writes over the addend
-            if added.name in found and read_once and node.output.name not in wholes | found.keys():
+            if added.name in found and read_once and node.output.name not in wholes and node.output.name not in found:
                 found[node.output.name] = found[added.name]
     return found
 

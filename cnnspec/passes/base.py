@@ -39,8 +39,8 @@ def run_pipeline(graph: Graph, passes: Sequence[Pass], watch: Callable[[str, Gra
     for position, one in enumerate(passes):
         too_late = [name for name in one.after if name in names[position + 1 :]]
         assert not too_late, f"{one.name} must come after {', '.join(too_late)}"
-        graph = one.run(graph)
-        verify_graph(graph, f"after {one.name}")
+        before, graph = graph, one.run(graph)
+        verify_graph(graph, f"after {one.name}", before)
         if watch:
             watch(one.name, graph)
     return graph

@@ -36,7 +36,9 @@ class Recompute:
                 if value.name in kept and value.name not in again:
                     made.append(_again(rewriter, kept[value.name], node))
                     again[value.name] = made[-1].output
-            rewriter.replace(node, *made, replace(node, inputs=tuple(again.get(v.name, v) for v in node.inputs)))
+            inputs = tuple(again.get(v.name, v) for v in node.inputs)
+            if inputs != node.inputs:
+                rewriter.replace(node, *made, replace(node, inputs=inputs))
         return rewriter.result()
 
 

@@ -110,7 +110,7 @@ def _evenly_spaced(plan: Plan) -> None:
 
 
 def _apart(plan: Plan, buffers: list[Buffer], limit: int) -> None:
-    """Buffers come in the order of their lives. Those alive are disjoint, so a new one need miss its neighbours only."""
+    """In order of their first moments: those alive are disjoint, so the next one need miss its neighbours only."""
     groups: dict[str, int] = {}  # most samples of a group that touch a local buffer
     for segment in plan.segments:
         for o in (o for call in segment.calls for o in call.operands if o.buffer.kind == LOCAL):
