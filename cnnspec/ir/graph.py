@@ -18,7 +18,7 @@ Dims = tuple[int | str, ...]  # "N" stands for the batch
 Results = list[tuple[Dims, str]]  # shape and dtype of each output
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Value:
     """An array in a graph. Values with equal names are the same value.
 
@@ -124,7 +124,7 @@ def layer(name: str) -> Callable[[T], T]:
     return register
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Node:
     """One op applied to values. ``layer`` names the layer of the spec that it comes from, "" if none."""
 
@@ -138,7 +138,7 @@ class Node:
         return self.outputs[0]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ParamValue:
     """A parameter in a graph: the value that stands for it and its declaration."""
 

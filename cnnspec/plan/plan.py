@@ -43,7 +43,7 @@ GIVEN = "given"  # memory of the caller, one copy, which holds all samples
 OF_THREAD = (LOCAL, SCRATCH, KEPT)  # the kinds in workspaces
 
 
-@dataclass
+@dataclass(slots=True)
 class Buffer:
     """A piece of memory of one kind, of which other buffers may use the bytes before and after its life.
 
@@ -70,7 +70,7 @@ class Buffer:
         return -(-self.elements * ITEM[self.dtype] // ALIGN) * ALIGN
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Operand:
     """A part of a buffer that a call reads or writes. All numbers are elements of the buffer's dtype.
 
@@ -94,7 +94,7 @@ class Operand:
     repeats: tuple[tuple[int, int], ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class KernelCall:
     """One call of a kernel, for each group of samples or each block of its segment.
 
@@ -123,7 +123,7 @@ class KernelCall:
         return (o.buffer for o in self.operands if o.write)
 
 
-@dataclass
+@dataclass(slots=True)
 class Segment:
     """Calls of one domain that run without a barrier between them."""
 
