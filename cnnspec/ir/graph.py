@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from operator import is_
 from typing import Any, ClassVar, TypeVar, cast
 
 from .fields import Pair, Param, Shape, attr, dataclass_transform, declared
@@ -166,9 +167,10 @@ class Graph:
     updates: dict[str, Value] = field(default_factory=dict)
 
     def with_nodes(self, nodes: Iterable[Node]) -> Graph:
-        """Return the graph with other nodes; the same object where they are equal."""
+        """Return the graph with other nodes; the same object where they are the same objects."""
         made = tuple(nodes)
-        return self if made == self.nodes else replace(self, nodes=made)
+        same = len(made) == len(self.nodes) and all(map(is_, made, self.nodes))
+        return self if same else replace(self, nodes=made)
 
     def producer(self) -> dict[str, Node]:
         """Return name of a value -> the node that makes it."""

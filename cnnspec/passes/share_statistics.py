@@ -58,20 +58,23 @@ class ShareStatistics:
 
 def _needed(graph: Graph) -> dict[str, str]:
     """Return the names of images whose statistics are computed or joined -> the first layer that needs them."""
-    parts: dict[str, tuple[str, ...]] = {}  # concat -> the names of its inputs, nested concats flattened
-    uses: Counter[str] = Counter()
+    uses: Counter[str] = Counter()  # batch norms that read an image, through concats
+    for node in reversed(graph.nodes):
+        if isinstance(node.op, BatchStats):
+            uses[node.inputs[0].name] += 1
+        elif isinstance(node.op, Concat):
+            for v in node.inputs:
+                uses[v.name] += uses[node.output.name]
+    shared: dict[str, bool] = {}  # concat -> whether several batch norms read one of its parts
     for node in graph.nodes:
         if isinstance(node.op, Concat):
-            parts[node.output.name] = tuple(part for v in node.inputs for part in parts.get(v.name, (v.name,)))
-        elif isinstance(node.op, BatchStats):
-            uses.update(parts.get(node.inputs[0].name, (node.inputs[0].name,)))
+            shared[node.output.name] = any(shared.get(v.name, uses[v.name] > 1) for v in node.inputs)
     needed: dict[str, str] = {}
     for node in reversed(graph.nodes):
-        first = node.inputs[0].name if node.inputs else ""
         if isinstance(node.op, Concat) and node.output.name in needed:
             needed |= {v.name: needed[node.output.name] for v in node.inputs}
-        elif isinstance(node.op, BatchStats) and (
-            first in needed or any(uses[part] > 1 for part in parts.get(first, ()))
-        ):
-            needed[first] = node.layer
+        elif isinstance(node.op, BatchStats):
+            first = node.inputs[0].name
+            if first in needed or shared.get(first):
+                needed[first] = node.layer
     return needed
