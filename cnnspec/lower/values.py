@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 
 from ..ir.fields import Pair, Param
 from ..ir.graph import Graph, Value
@@ -37,7 +38,7 @@ class Values:
         for name, p in graph.params.items():
             self._new(name, dtype, parameter_size(p.value.sample, p.param.groups), PARAM, pinned=True)
 
-    @property
+    @cached_property
     def training(self) -> bool:
         """Whether gradients are wanted: what depends on parameters alone is then made anew in every step."""
         return any(name.startswith("grad:") for name in self.graph.outputs)
