@@ -59,10 +59,11 @@ def compile_plan(
     segments = cut_by_size(schedule(calls), -(-batch // SHARDS))
     segments += [s for s in (totals, updates) if s.calls]
     used = find_lifetimes(segments)
+    end = sum(len(s.calls) for s in segments)
     for b in emit.buffers.values():
         if b.pinned and b.name not in used:
             used[b.name] = b
-            b.first, b.last = 0, sum(len(s.calls) for s in segments)
+            b.first, b.last = 0, end
     prepared: set[str] = set()
     if not gradients:
         prepared = {o.buffer.name for s in segments if s.prepare for c in s.calls for o in c.operands if o.write}

@@ -10,6 +10,7 @@ DenseNets"). Backward, the gradient of an input is a ``slice`` of the concat's g
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from ..activations import bounds_of
@@ -60,9 +61,9 @@ def find_slices(graph: Graph) -> dict[str, Slice]:
         if node.op.name != "concat" or not fits(node.output):
             continue
         whole, first = place(node.output), 0
+        times = Counter(x.name for x in node.inputs)  # an image cannot lie in two places
         for x in node.inputs:
-            once = [i.name for i in node.inputs].count(x.name) == 1  # an image cannot lie in two places
-            free = once and x.name not in found and x.name not in wholes
+            free = times[x.name] == 1 and x.name not in found and x.name not in wholes
             if free and fits(x):
                 found[x.name] = Slice(whole.value, whole.channel_offset + first)
                 wholes.add(whole.whole)

@@ -7,6 +7,7 @@ thousand buffers is one run. A request reads two lists of O(log T) nodes instead
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 
@@ -46,8 +47,8 @@ class Room:
     def __init__(self, times: Iterable[int]) -> None:
         self._rank = {time: rank for rank, time in enumerate(sorted(set(times)))}
         self._leaves = len(self._rank)
-        self._inside: dict[int, Runs] = {}  # node -> what is in use at any of its moments
-        self._all_along: dict[int, Runs] = {}  # node -> what was taken for all its moments, and not for its parent's
+        self._inside: defaultdict[int, Runs] = defaultdict(Runs)  # node -> what is in use at any of its moments
+        self._all_along: defaultdict[int, Runs] = defaultdict(Runs)  # taken for all its moments, not for its parent's
 
     def take(self, size: int, first: int, last: int) -> int:
         """Return the lowest place with ``size`` bytes free from moment ``first`` to ``last``; they are in use then."""
@@ -61,9 +62,9 @@ class Room:
             for runs in rivals:
                 place = runs.fit(place, size)
         for n in nodes:
-            self._all_along.setdefault(n, Runs()).add(place, place + size)
+            self._all_along[n].add(place, place + size)
         for n in above.union(nodes):
-            self._inside.setdefault(n, Runs()).add(place, place + size)
+            self._inside[n].add(place, place + size)
         return place
 
     def _cover(self, first: int, last: int) -> Iterator[int]:
