@@ -10,7 +10,7 @@ from functools import cached_property
 from ..ir.fields import Pair, Param
 from ..ir.graph import Graph, Value
 from ..layouts import ImageLayout, filter_layout
-from ..plan.plan import ALIGN, BATCHED, ITEM, PARAM, PARTIAL, SCRATCH, SHARDS, SHARED, STATE, Buffer, Operand
+from ..plan.plan import ALIGN, BATCHED, ITEM, PARAM, PARTIAL, SCRATCH, SHARDS, SHARED, STATE, Buffer, Kind, Operand
 from .registry import LOWERINGS
 from .slices import find_slices
 
@@ -64,7 +64,7 @@ class Values:
     def _elements(self, v: Value) -> int:
         return self.layout(v).sample_stride if v.has_batch else padded(v.sample_size)
 
-    def _new(self, name: str, dtype: str, elements: int, kind: str, pinned: bool = False) -> Buffer:
+    def _new(self, name: str, dtype: str, elements: int, kind: Kind, pinned: bool = False) -> Buffer:
         assert name not in self.buffers, name
         self.buffers[name] = Buffer(name, dtype, elements, kind, pinned)
         return self.buffers[name]
@@ -88,7 +88,7 @@ class Values:
         shape = v.sample if len(v.sample) == 3 else (1, 1, v.sample_size)
         return ImageLayout(shape[0], shape[1], shape[2])
 
-    def buffer(self, v: Value, kind: str = "") -> Buffer:
+    def buffer(self, v: Value) -> Buffer:
         """Return the buffer of a value, made on first use."""
         if v.name in self._slices:
             return self.buffer(self._slices[v.name].value)
@@ -100,10 +100,10 @@ class Values:
                 self._new(name, self._dtype(v), self.layout(v).sample_stride, BATCHED)
             else:
                 size = parameter_size(v.sample) if len(v.sample) in (2, 4) else padded(v.sample_size)
-                self._new(name, self._dtype(v), size, kind or SHARED)
+                self._new(name, self._dtype(v), size, SHARED)
         return self.buffers[name]
 
-    def scratch(self, hint: str, elements: int, kind: str = SHARED) -> Buffer:
+    def scratch(self, hint: str, elements: int, kind: Kind = SHARED) -> Buffer:
         """Return a fresh buffer for the op's own use; per shard when ``kind`` is PARTIAL."""
         return self._new(f"{hint}#{len(self.buffers)}", self.dtype, elements, kind)
 
@@ -136,7 +136,7 @@ class Values:
         """Let a value be another name of an existing one."""
         self._alias[new.name] = self._alias.get(old.name, old.name)
 
-    def partial(self, hint: str, elements: int, name: str = "", kind: str = PARTIAL) -> Buffer:
+    def partial(self, hint: str, elements: int, name: str = "", kind: Kind = PARTIAL) -> Buffer:
         """Return a buffer to add up in, one copy for each shard, cleared before it is first written.
 
         ``KEPT``: it lasts to the end of the shard, so that each thread needs one.

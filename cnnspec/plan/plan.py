@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from enum import IntEnum
+from enum import Enum, IntEnum
 from typing import Any
 
 from ..abi import When, signature_of
@@ -23,23 +23,37 @@ SHARDS = 8  # fixed: the order of all sums follows from it; plans without sums m
 ALIGN = 64  # bytes: a cache line
 CACHE_BYTES = 512 * 1024  # most bytes that a group touches: half of the second-level cache of the machines measured
 
-# Domains of calls. A number above 0 is a count of blocks.
-BATCH = 0  # shards, one group of samples at a time
-WIDE = -1  # shards, all samples of a shard at a time: dense layers, whose matrix rows are samples
-
 ITEM = {"f32": 4, "f64": 8, "i32": 4, "i64": 8, "u8": 1}  # bytes of an element
 
-# Kinds of buffers: the memory that a buffer lies in, and the number of its copies. The arena, the parameters and the
-# states are shared by all threads; each thread has a workspace of its own.
-BATCHED = "batched"  # arena, one copy a sample
-LOCAL = "local"  # workspace, one copy a sample of a group: a value that no other segment reads
-SCRATCH = "scratch"  # workspace, one copy, for the length of one call
-KEPT = "kept"  # workspace, one copy, from a shard's first group to its last
-SHARED = "shared"  # arena, one copy
-PARTIAL = "partial"  # arena, one copy a shard: sums over samples, which a later call adds up
-PARAM = "param"  # parameters, one copy
-STATE = "state"  # the optimizer's states, one copy
-GIVEN = "given"  # memory of the caller, one copy, which holds all samples
+
+class Domain(IntEnum):
+    """What a call is cut into; a number above 0 is a count of blocks."""
+
+    BATCH = 0  # shards, one group of samples at a time
+    WIDE = -1  # shards, all samples of a shard at a time: dense layers, whose matrix rows are samples
+
+
+class Kind(str, Enum):
+    """The memory that a buffer lies in, and the number of its copies.
+
+    The arena, the parameters and the states are shared by all threads; each thread has a workspace of its own.
+    """
+
+    BATCHED = "batched"  # arena, one copy a sample
+    LOCAL = "local"  # workspace, one copy a sample of a group: a value that no other segment reads
+    SCRATCH = "scratch"  # workspace, one copy, for the length of one call
+    KEPT = "kept"  # workspace, one copy, from a shard's first group to its last
+    SHARED = "shared"  # arena, one copy
+    PARTIAL = "partial"  # arena, one copy a shard: sums over samples, which a later call adds up
+    PARAM = "param"  # parameters, one copy
+    STATE = "state"  # the optimizer's states, one copy
+    GIVEN = "given"  # memory of the caller, one copy, which holds all samples
+
+    __str__ = str.__str__
+
+
+BATCH, WIDE = Domain
+BATCHED, LOCAL, SCRATCH, KEPT, SHARED, PARTIAL, PARAM, STATE, GIVEN = Kind
 OF_THREAD = (LOCAL, SCRATCH, KEPT)  # the kinds in workspaces
 
 
@@ -58,7 +72,7 @@ class Buffer:
     name: str
     dtype: str
     elements: int
-    kind: str
+    kind: Kind
     pinned: bool = False  # the host reads or writes it: alive all the time
     offset: int = -1
     first: int = -1
