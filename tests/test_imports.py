@@ -32,7 +32,7 @@ BELOW = {
     "abi": "errors",
     "layouts": "abi",
     "options": "",
-    "kernels": "abi activations by_type places drafts sealed",
+    "kernels": "abi activations by_type places drafts sealed reading",
     "syntax": "errors source reading places drafts sealed",
     "ir": "errors",
     "ops": "activations by_type errors ir",

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba import cfunc, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -50,14 +50,6 @@ def kernel(
         return function
 
     return register
-
-
-def compile_kernel(name: str) -> tuple[str, bytes]:
-    """Compile a registered kernel as a C callback; return its symbol and the object file."""
-    function, bindings, signature = TEMPLATES[name]
-    made = specialise(function, name.replace(".", "_"), **bindings)
-    compiled: Any = cfunc(signature, fastmath=FASTMATH, error_model="numpy")(made)
-    return compiled._wrapper_name, compiled._library.serialize_using_object_code()[2][0]
 
 
 def pointer(builder: ir.IRBuilder, address: ir.Value, offset: int = 0) -> ir.Value:

@@ -83,8 +83,8 @@ def use_cache() -> str:
     return _in_use
 
 
-def find_kernel(name: str) -> tuple[str, bytes] | None:
-    """Return symbol and code of a kernel that is kept, or None: from the folder in use, else from one to read only."""
+def find_kernel(name: str) -> bytes | None:
+    """Return the code of a kernel that is kept, or None: from the folder in use, else from one to read only."""
     folder = use_cache()
     found = objects.read(folder, name)
     return objects.read(_to_read, name) if found is None and _to_read is not None else found

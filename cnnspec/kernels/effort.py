@@ -44,7 +44,7 @@ def seconds_of(name: str) -> float:
 
 
 class Estimate:
-    """The seconds that are left while kernels compile, at the pace of those that are done.
+    """The seconds that are left while kernels compile, in that order, at the pace of those that are done.
 
     Until some seconds' worth is done, the pace is mixed with a guess: one slow file must not make an hour of a minute.
     """
@@ -52,8 +52,8 @@ class Estimate:
     PRIOR = 1.0  # seconds of work that count as done at the guessed pace
     PACE = 2.0  # the guess, as a multiple of :data:`SECONDS`: others wait longer, and work beside the compiler
 
-    def __init__(self, names: Sequence[str], clock: Callable[[], float] = time.monotonic) -> None:
-        self._coming = [LOADING + seconds_of(names[0]), *map(seconds_of, names[1:])] if names else []
+    def __init__(self, names: Sequence[str], processes: int = 1, clock: Callable[[], float] = time.monotonic) -> None:
+        self._coming = [LOADING + seconds_of(names[0]) / processes, *(seconds_of(n) / processes for n in names[1:])]
         self._clock, self._start = clock, clock()
 
     def left(self, done: int) -> float:

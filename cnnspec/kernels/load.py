@@ -1,6 +1,6 @@
 """Addresses of kernels by name, e.g. ``conv2d.16.f32``: compiled once on a machine, then loaded from the cache.
 
-The compiler (numba) is imported only where a kernel has to be compiled.
+The compiler (numba) runs in processes of its own (workers.py), and only where a kernel has to be compiled.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ import mmap
 import os
 import threading
 from collections.abc import Sequence
+from contextlib import closing
 
-from ..by_type import import_modules
 from ..errors import MachineError
 from . import objects
 from .cache import find_kernel, use_cache
 from .effort import Estimate, Progress
+from .workers import compile_kernels, processes_for
 
 # Bytes of address space that loading and compiling take. LLVM ends the process where it gets no memory.
 TO_LOAD, TO_COMPILE = 16 << 20, 256 << 20
@@ -52,8 +53,8 @@ def load_kernels(names: Sequence[str], progress: Progress | None = None) -> dict
         missing = []
         for name in names:
             if name not in _loaded:
-                found = find_kernel(name)  # its symbol and object code
-                address = objects.load(*found) if found else 0
+                code = find_kernel(name)
+                address = objects.load(name, code) if code else 0
                 if address:
                     _loaded[name] = address
                 else:
@@ -79,22 +80,17 @@ def _check_room(nbytes: int) -> None:
 
 def _compile(folder: str, names: Sequence[str], progress: Progress) -> None:
     """Compile kernels, load them and save each as a file of ``folder``. Raise KeyError for an unknown name."""
-    estimate = Estimate(names)
-    progress(0, len(names), estimate.left(0))  # before the compiler is imported, which takes its time too
-    import_modules("cnnspec.kernels")  # fills the registry
-    from ._jit import TEMPLATES, compile_kernel
-
-    for name in names:
-        if name not in TEMPLATES:
-            raise KeyError(f"no kernel is called {name!r}")
-    for done, name in enumerate(names, start=1):
-        symbol, code = compile_kernel(name)
-        address = objects.load(symbol, code)
-        if not address:
-            raise RuntimeError(f"the compiled kernel {name!r} has no symbol {symbol!r}")
-        objects.save(folder, name, symbol, code)
-        _loaded[name] = address
-        progress(done, len(names), estimate.left(done))
+    count = processes_for(names)
+    estimate = Estimate(names, count)
+    progress(0, len(names), estimate.left(0))  # before the compiler starts, which takes its time too
+    with closing(compile_kernels(names, count)) as compiled:
+        for done, (name, code) in enumerate(compiled, start=1):
+            address = objects.load(name, code)
+            if not address:
+                raise RuntimeError(f"the compiled kernel {name!r} has no entry of its name")
+            objects.save(folder, name, code)
+            _loaded[name] = address
+            progress(done, len(names), estimate.left(done))
 
 
 def read_ticks() -> int:

@@ -30,6 +30,14 @@ class Machine:
         return {64: "avx512", 32: "avx2"}.get(self.vector_bytes, "plain")
 
 
+def available_cores() -> int:
+    """Cores this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
+
+
 def host() -> Machine:
     """Return the machine that kernels are compiled for.
 

@@ -1,14 +1,13 @@
 """Compiled kernels as machine code in files: LLVM loads them in a millisecond, and the compiler need not be imported.
 
-A file holds the name of the kernel's symbol, a newline, and an object file of the system's own format, under a seal
-(sealed.py): LLVM ends the process, or runs nonsense, on a damaged one. The folder's name says for which sources,
-compiler and CPU (kernels/cache.py).
+A file holds an object file of the system's own format, whose symbol has the kernel's name, under a seal (sealed.py):
+LLVM ends the process, or runs nonsense, on a damaged one. The folder's name says for which sources, compiler and CPU
+(kernels/cache.py).
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import functools
 from pathlib import Path
 from typing import Any
@@ -25,30 +24,26 @@ def path_of(folder: str, name: str) -> Path:
     return Path(folder, name + SUFFIX)
 
 
-def save(folder: str, name: str, symbol: str, code: bytes) -> None:
+def save(folder: str, name: str, code: bytes) -> None:
     """Write a kernel's file; a full disk is no error here."""
     with contextlib.suppress(OSError):
-        write_sealed(path_of(folder, name), symbol.encode() + b"\n" + code)
+        write_sealed(path_of(folder, name), code)
 
 
-def read(folder: str, name: str) -> tuple[str, bytes] | None:
-    """Return symbol and code of a kernel in the folder, or None: also for a damaged file, and for another user's."""
-    content = read_sealed(path_of(folder, name))
-    if content is None:
-        return None
-    symbol, _, code = content.partition(b"\n")
-    return symbol.decode(), code
+def read(folder: str, name: str) -> bytes | None:
+    """Return the code of a kernel in the folder, or None: also for a damaged file, and for another user's."""
+    return read_sealed(path_of(folder, name))
 
 
-def load(symbol: str, code: bytes) -> int:
-    """Return the address of a kernel whose code is put into memory; 0 where the code lacks the symbol."""
+def load(name: str, code: bytes) -> int:
+    """Return the address of a kernel whose code is put into memory; 0 where the code is that of another."""
     import llvmlite.binding as llvm
 
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target_machine())
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
     _engines.append(engine)
-    return int(engine.get_function_address(symbol))
+    return int(engine.get_function_address(name))
 
 
 @functools.cache
@@ -57,18 +52,4 @@ def _target_machine() -> Any:
 
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    abort = ctypes.cast(ctypes.CDLL(None).abort, ctypes.c_void_p).value
-    for name in UNREACHABLE:
-        llvm.add_symbol(name, abort)
     return llvm.Target.from_default_triple().create_target_machine(jit=True)
-
-
-# What numba's code for exceptions refers to. Kernels raise none, so nobody calls them.
-UNREACHABLE = (
-    "NRT_Free",
-    "numba_do_raise",
-    "numba_gil_ensure",
-    "numba_gil_release",
-    "numba_runtime_build_excinfo_struct",
-    "numba_unpickle",
-)

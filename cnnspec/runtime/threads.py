@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from ..abi.run_state import MASK
 from ..errors import MachineError
+from ..kernels.machine import available_cores
 
 
 class Entries(NamedTuple):
@@ -39,14 +40,6 @@ class Threading:
     count: int
     note: str = ""
     entries: Entries = NO_ENTRIES
-
-
-def available_cores() -> int:
-    """Cores this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:
-        return os.cpu_count() or 1
 
 
 LIBRARIES = ("libgomp.so.1", "libomp.so.5", "libomp.so", "libgomp.dylib", "libomp.dylib")

@@ -73,7 +73,7 @@ def test_doctor_finds_damaged_files_of_the_cache(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("CNNSPEC_CACHE", str(tmp_path))
     cache.cache_dir().mkdir()
     for name in ("one.f32", "two.f32"):
-        objects.save(str(cache.cache_dir()), name, "symbol", b"code")
+        objects.save(str(cache.cache_dir()), name, b"code")
     assert [f.state for f in check_cache()] == ["ok"]
     objects.path_of(str(cache.cache_dir()), "two.f32").write_bytes(b"")
     (tmp_path / "grammar-0123.table").write_text("{}")

@@ -1,0 +1,163 @@
+"""Kernels compiled by several processes: each once, the dearest first, also where processes die."""
+
+from __future__ import annotations
+
+import re
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from cnnspec.errors import MachineError
+from cnnspec.kernels import load, objects, workers
+
+NAMES = ["fill.f32", "conv2d.8.f32", "copy.f32", "conv2d_weight_grad.16.f32", "add.f32"]
+
+# A process that speaks as worker.py does, and compiles nothing. It dies of the kernels that ``dies`` names, so often.
+FAKE = """#!{python}
+import json, os, sys
+folder, dies = {folder!r}, {dies!r}
+
+def tell(head, code=b""):
+    os.write(1, json.dumps(head).encode() + b"\\n" + code)
+
+def count(name):
+    with open(os.path.join(folder, name), "ab") as file:
+        file.write(b".")
+        return file.tell()
+
+with open(os.path.join(folder, "pids"), "a") as file:
+    print(os.getpid(), file=file)
+if "start" in dies:
+    os.kill(os.getpid(), dies["start"])
+tell({{"ready": 1}})
+for line in sys.stdin.buffer:
+    name = line.decode().strip()
+    with open(os.path.join(folder, "asked"), "a") as file:
+        print(name, file=file)
+    if count(name) <= dies.get(name, 0):
+        os.kill(os.getpid(), 9)
+    tell({{"name": name, "bytes": 4}}, b"code")
+"""
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """Return a function that puts a process like FAKE in place of Python."""
+
+    def put(**dies: int) -> Path:
+        program = tmp_path / "python"
+        program.write_text(FAKE.format(python=sys.executable, folder=str(tmp_path), dies=dies))
+        program.chmod(0o755)
+        monkeypatch.setattr(sys, "executable", str(program))
+        return tmp_path
+
+    return put
+
+
+def compiled(count: int) -> list[str]:
+    with closing(workers.compile_kernels(NAMES, count)) as found:
+        pairs = list(found)
+    assert all(code == b"code" for _, code in pairs)
+    return [name for name, _ in pairs]
+
+
+def gone(folder: Path) -> bool:
+    """Whether all processes that were started have ended."""
+    pids = [int(pid) for pid in (folder / "pids").read_text().split()]
+    return bool(pids) and not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+def test_each_kernel_is_compiled_once_and_the_dearest_first(fake) -> None:
+    folder = fake()
+    assert sorted(compiled(3)) == sorted(NAMES)
+    assert sorted((folder / "asked").read_text().split()) == sorted(NAMES)
+    assert gone(folder)
+    (folder / "asked").unlink()
+    assert compiled(1)[:3] == ["conv2d_weight_grad.16.f32", "conv2d.8.f32", "add.f32"]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_what_a_dead_process_had_in_hand_is_compiled_by_another(fake, count: int) -> None:
+    folder = fake(**{"conv2d.8.f32": 1})
+    assert sorted(compiled(count)) == sorted(NAMES)
+    assert gone(folder)
+
+
+def test_a_kernel_that_kills_two_processes_is_an_error_of_the_machine(fake) -> None:
+    folder = fake(**{"conv2d.8.f32": 2})
+    with pytest.raises(MachineError, match=r"(?s)conv2d.8.f32: there is not enough memory.*signal 9"):
+        compiled(2)
+    assert gone(folder)
+
+
+def test_processes_that_are_killed_at_the_start_are_an_error_of_the_machine(fake) -> None:
+    folder = fake(start=9)
+    with pytest.raises(MachineError, match="not enough memory"):
+        compiled(2)
+    assert gone(folder)
+
+
+@pytest.mark.parametrize("program", ["", "/no/such/program", "/bin/false", "frozen"])
+def test_where_no_python_can_be_started_this_process_compiles(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
+    if program == "frozen":
+        monkeypatch.setattr(sys, "frozen", True, raising=False)
+    else:
+        monkeypatch.setattr(sys, "executable", program)
+    monkeypatch.setattr(workers, "_compile_here", lambda names, shared: ((name, b"code") for name in names))
+    assert sorted(compiled(2)) == sorted(NAMES)
+
+
+def test_what_is_compiled_here_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    [there] = workers.compile_kernels(["fill.f32"], 1)
+    monkeypatch.setattr(sys, "executable", "")
+    [here] = workers.compile_kernels(["fill.f32"], 1)
+    assert here[0] == "fill.f32" and objects.load(*here) and objects.load(*there)
+
+
+def test_an_unknown_name_is_told() -> None:
+    with pytest.raises(KeyError, match=r"no kernel is called 'fil\.f32'"):
+        list(workers.compile_kernels(["fil.f32"], 1))
+
+
+def test_ctrl_c_ends_the_processes(fake, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The exception comes where this process waits, or where the progress is shown."""
+    folder = fake()
+    monkeypatch.setattr(load, "find_kernel", lambda name: None)
+    monkeypatch.setattr(load, "use_cache", lambda: str(tmp_path))
+    monkeypatch.setattr(objects, "load", lambda name, code: 1)
+    monkeypatch.setattr(load, "_loaded", {})
+
+    def progress(done: int, total: int, left: float) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        load.load_kernels(NAMES, progress)
+    assert gone(folder)
+
+
+def test_their_number_follows_cores_memory_and_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    many = ["conv2d_weight_grad.16.f32"] * 40
+    monkeypatch.delenv("CNNSPEC_THREADS", raising=False)
+    monkeypatch.setattr(workers, "available_cores", lambda: 64)
+    monkeypatch.setattr(workers, "free_memory", lambda: 64 << 30)
+    assert workers.processes_for(many) == workers.MOST
+    assert workers.processes_for(["fill.f32"] * 3) == 1
+    monkeypatch.setattr(workers, "free_memory", lambda: 2 * workers.NBYTES)
+    assert workers.processes_for(many) == 2
+    monkeypatch.setattr(workers, "free_memory", lambda: 0)
+    assert workers.processes_for(many) == 1
+    monkeypatch.setattr(workers, "free_memory", lambda: None)
+    monkeypatch.setattr(workers, "available_cores", lambda: 3)
+    assert workers.processes_for(many) == 3
+    monkeypatch.setenv("CNNSPEC_THREADS", "2")
+    assert workers.processes_for(many) == 2
+
+
+def test_code_refers_to_the_c_library_alone() -> None:
+    """So that it can be loaded where neither Python's nor numba's functions are known, and in a shared library."""
+    for name, code in workers.compile_kernels(["softmax.f32", "activation.f32", "walk"], 1):
+        assert not re.findall(rb"\0(?:Py|_Py|NRT_|numba_)\w*", code), name
+        assert name.encode() + b"\0" in code
