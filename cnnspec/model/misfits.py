@@ -9,9 +9,10 @@ from ..errors import Diagnostic, Fix
 from ..ir.fields import REQUIRED, Attr
 from ..source import Span
 from ..syntax import ast
+from ..text import some
 from .elsewhere import key_elsewhere
 from .findings import guessed
-from .forms import signature, written
+from .forms import keys_of, signature, written
 from .guess import meant
 from .values import Scope
 
@@ -47,7 +48,7 @@ def unknown_key(
     known: Collection[str],
     arguments: Sequence[ast.Argument],
 ) -> Diagnostic:
-    span = argument.key_span or argument.span
+    span, message = argument.key_span or argument.span, f"{name} has no `{argument.key}`"
     if argument.key == "activation":
         label = "an activation is a layer of its own"
         value = argument.value.span.text
@@ -56,22 +57,18 @@ def unknown_key(
         if argument is arguments[-1] and isinstance(argument.value, ast.Name):
             before = arguments[-2].span.end if len(arguments) > 1 else argument.span.start
             fix = Fix(Span(span.source, before, argument.span.end), f" -> {value}", sure=len(arguments) > 1)
-        return Diagnostic("unknown-key", f"{name} has no `{argument.key}`", span, label, hint=hint, fix=fix)
+        return Diagnostic("unknown-key", message, span, label, hint=hint, fix=fix)
     elsewhere = key_elsewhere(argument.key)
     fix = meant(argument.key, known, span)
     if elsewhere is not None and elsewhere in known:
         fix = Fix(span, elsewhere, sure=True)
-    message, label = f"{name} has no `{argument.key}`", f"known keys: {', '.join(known) or 'none'}"
+    label = f"known keys: {', '.join(known) or 'none'}"
     return guessed("unknown-key", message, span, label, fix, f"the form is  {signature(name, cls)}")
 
 
 def surplus_argument(name: str, cls: type, argument: ast.Argument, arguments: Sequence[ast.Argument]) -> Diagnostic:
-    fields = written(cls)
-    positional = [a.key for a in fields.values() if a.positional]
-    wanted = (
-        f"{len(positional)} bare argument{'s' if len(positional) != 1 else ''}" if positional else "no bare argument"
-    )
-    keys = [a.key for a in fields.values()]
+    positional, keys = [a.key for a in written(cls).values() if a.positional], keys_of(cls)
+    wanted = some(len(positional), "bare argument") if positional else "no bare argument"
     hint, fix = f"the form is  {signature(name, cls)}", None
     if isinstance(argument.value, ast.Name) and argument.value.name in keys:
         hint = f"write  {argument.value.name}=...  to set it"

@@ -98,9 +98,9 @@ def settings_named(name: str) -> list[str]:
             path = [section, statement]
             if last == statement and before in ([], [section]):
                 statements.append(".".join(path))
-            for key in {key for cls in SETTINGS[statement].values() for key in keys_of(cls)} - {statement}:
-                if last == key and all(word in path for word in before):
-                    (always if "" in SETTINGS[statement] else keys).append(".".join([*path, key]))
+            is_key = last != statement and any(last in keys_of(cls) for cls in SETTINGS[statement].values())
+            if is_key and all(word in path for word in before):
+                (always if "" in SETTINGS[statement] else keys).append(".".join([*path, last]))
     return statements or always or keys
 
 

@@ -11,9 +11,11 @@ from cnnspec.errors import SpecError
 from cnnspec.model.expects import judge
 from cnnspec.model.model import Expect
 from cnnspec.model.names import NameScope
+from cnnspec.model.structure import EXPANSIONS
 from cnnspec.model.values import FUNCTIONS, round8
 from cnnspec.source import Source, Span
 from cnnspec.syntax.spec_file import decode
+from cnnspec.syntax.words import STRUCTURE
 
 
 def model(text: str):
@@ -207,3 +209,7 @@ def test_lines_may_end_as_on_an_old_mac():
         with pytest.raises(SpecError) as caught:
             Compiler(decode("model.cnn", text.replace("dense", "dnse").replace("\n", end).encode())).model  # noqa: B018
         assert str(caught.value.diagnostics[0].span) == "model.cnn:4:12"
+
+
+def test_every_word_of_structure_is_expanded():
+    assert sorted(EXPANSIONS) == sorted(STRUCTURE)
