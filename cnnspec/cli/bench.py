@@ -86,14 +86,13 @@ def command(
 
 def fitting(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[str]:
     """Return the table with full names where there is room, else as a tree, else with fewer columns of numbers."""
-    tree, few = as_tree(rows), [i for i, title in enumerate(head) if title not in ("GFLOP/s", "MB")]
-    align = "l" + "r" * (len(head) - 1)
-    wide = (table(head, shown, align, gap=gap) for shown, gap in ((rows, 2), (rows, 1), (tree, 1)))
-    for lines in wide:
+    tree, align = as_tree(rows), "l" + "r" * (len(head) - 1)
+    for shown, gap in ((rows, 2), (rows, 1), (tree, 1)):
+        lines = table(head, shown, align, gap=gap)
         if max(map(columns, lines)) <= width:
             return lines
-    fewer = [[row[i] for i in few] for row in tree]
-    return table([head[i] for i in few], fewer, align[: len(few)], width=width)
+    few = [i for i, title in enumerate(head) if title not in ("GFLOP/s", "MB")]
+    return table([head[i] for i in few], [[row[i] for i in few] for row in tree], align[: len(few)], width=width)
 
 
 def layer_cells(row: LayerRow | None, peak: float) -> tuple[str, str, str, str]:

@@ -44,7 +44,8 @@ def command(target: Path, sets: tuple[str, ...], fix: bool, as_json: bool) -> in
     found = findings(compiler.source, compiler.settings)
     if fix and opened.run is not None:
         raise click.UsageError("the spec of a run stays as it was trained: mend the file that it came from")
-    if fix and any(d.fix is not None and d.fix.sure for d in found):
+    sure = any(d.fix is not None and d.fix.sure for d in found)
+    if fix and sure:
         opened, found = mend_file(opened, target, sets, show=not as_json)
     errors = [d for d in found if d.severity == "error"]
     if as_json:
@@ -56,7 +57,7 @@ def command(target: Path, sets: tuple[str, ...], fix: bool, as_json: bool) -> in
         render.show(to_json(result))
         return 1 if errors else 0
     render.print_diagnostics(found)
-    if not fix:
+    if sure and not fix and opened.run is None:
         offer(opened, target, found)
     if errors:
         return 1
@@ -87,8 +88,6 @@ def unread(error: CnnSpecError, target: Path) -> list[dict[str, object]]:
 
 def offer(opened: Target, target: Path, found: tuple[Diagnostic, ...]) -> None:
     """Say how many of the findings ``--fix`` would mend, where it mends any."""
-    if opened.run is not None or not any(d.fix is not None and d.fix.sure for d in found):
-        return
     from ..mend import mend
 
     mended = mend(opened.compiler.source, opened.compiler.settings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -106,11 +107,10 @@ def as_dict(found: Evaluation, names: Sequence[str], mistakes: bool) -> dict[str
     """Return the results as JSON-ready values, with the list of ``mistakes`` where it is asked for."""
     listed = [
         {
-            "sample": m.sample,
+            **asdict(m),
             "file": str(m.file) if m.file is not None else None,
             "true": names[m.true],
             "predicted": names[m.predicted],
-            "probability": m.probability,
         }
         for m in (found.mistakes if mistakes else ())
     ]

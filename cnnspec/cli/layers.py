@@ -25,10 +25,7 @@ def as_dict(entry: Entry) -> dict[str, object]:
         "doc": inspect.getdoc(entry.cls) or "",
         "arguments": [
             {
-                "key": a.key,
-                "kind": a.kind,
-                "doc": a.doc,
-                "positional": a.positional,
+                **{name: getattr(a, name) for name in ("key", "kind", "doc", "positional")},
                 "required": a.default is REQUIRED,
                 "default": None if a.default is REQUIRED else format_default(a.default),
                 "choices": list(a.choices),
@@ -50,12 +47,11 @@ def command(name: str | None, as_json: bool) -> None:
       cnnspec layers adamw
     """
     found = [e for e in catalogue() if name in (None, e.word) or (name == e.group and name != "layers")]
-    if not found and name is not None and not as_json:
-        known_as = answer(name)  # what is no layer: a key such as lr, residual, or what others call linear
-        if known_as is not None:
+    if not found:
+        known_as = answer(name or "")  # what is no layer: a key such as lr, residual, or what others call linear
+        if known_as is not None and not as_json:
             render.show(known_as)
             return
-    if not found:
         near = did_you_mean(name or "", [e.word for e in catalogue()])
         raise click.UsageError(
             f"no layer or setting {name!r}: " + (f"did you mean {near!r}?" if near else "see `cnnspec layers`")

@@ -84,25 +84,15 @@ class LazyGroup(click.Group):
                 formatter.write_dl([(name.ljust(width), text) for name, text in section.items()])
 
 
-def _show_debug(ctx: click.Context, param: click.Parameter, value: bool) -> None:
-    if value:
-        os.environ["CNNSPEC_DEBUG"] = "1"
-
-
 @click.group(
     cls=LazyGroup,
     epilog=EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
 )
 @click.version_option(__version__, "--version", "-V", message="cnnspec %(version)s")
-@click.option(
-    "--debug",
-    is_flag=True,
-    expose_value=False,
-    is_eager=True,
-    callback=_show_debug,
-    help="Show a traceback with every error (also: CNNSPEC_DEBUG=1).",
-)
+@click.option("--debug", is_flag=True, expose_value=False, is_eager=True,
+              callback=lambda _, __, on: on and os.environ.update(CNNSPEC_DEBUG="1"),
+              help="Show a traceback with every error (also: CNNSPEC_DEBUG=1).")  # fmt: skip
 def cli() -> None:
     """Design a convolutional net as text, look at it, train it on this machine's CPU.
 
@@ -159,21 +149,11 @@ def _explained(error: Exception) -> CnnSpecError | None:
         return None if isinstance(error, InternalError) else error
     if is_out_of_memory(error) or not has_room():
         return _out_of_memory(error)
-    if isinstance(error, OSError) and error.errno in MACHINE:
-        return _of_the_machine(error)
-    return None
-
-
-# errors of the system that no code of ours is to blame for: a full disk, a place that may not be written, a name
-# that no system takes
-MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENAMETOOLONG)
-
-
-def _of_the_machine(error: OSError) -> MachineError:
-    """Return an error of the system that nothing nearer has explained, such as a full disk under the kernels."""
+    if not isinstance(error, OSError) or error.errno not in MACHINE:
+        return None
     from ..kernels.cache import cache_root
 
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)  # such as a disk that fills under the kernels
     return MachineError(
         "the disk is full" if full else (error.strerror or str(error)),
         path=error.filename or (cache_root() if full else None),
@@ -181,15 +161,27 @@ def _of_the_machine(error: OSError) -> MachineError:
     )
 
 
+# errors of the system that no code of ours is to blame for: a full disk, a place that may not be written, a name
+# that no system takes
+MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENAMETOOLONG)
+
+
+# how libraries, and the loader of the system, say that there is not enough memory, or that no more threads start
+FOR_WANT_OF_MEMORY = (
+    (MemoryError, ""),
+    (RuntimeError, "can't start new thread"),
+    ((ImportError, OSError), "Cannot allocate memory"),
+    ((ImportError, OSError), "cannot allocate memory"),
+    ((ImportError, OSError), "failed to map segment"),
+)
+
+
 def is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether an error, or one that led to it, is for want of memory or of threads: libraries say it in many ways."""
+    """Whether an error, or one that led to it, is for want of memory or of threads."""
     while error is not None:
-        text = str(error)
-        if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
+        if getattr(error, "errno", None) == errno.ENOMEM:
             return True
-        if isinstance(error, (ImportError, OSError)) and any(words in text for words in CANNOT_LOAD):
-            return True
-        if isinstance(error, RuntimeError) and "can't start new thread" in text:
+        if any(isinstance(error, kind) and words in str(error) for kind, words in FOR_WANT_OF_MEMORY):
             return True
         error = error.__cause__ or error.__context__
     return False
@@ -202,9 +194,6 @@ def has_room() -> bool:
     except (OSError, ValueError, MemoryError):
         return False
     return True
-
-
-CANNOT_LOAD = ("Cannot allocate memory", "failed to map segment", "cannot allocate memory")  # the loader's words
 
 
 def _out_of_memory(error: Exception) -> MachineError:

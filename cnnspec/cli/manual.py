@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
 from typing import NamedTuple
 
@@ -110,30 +110,18 @@ def manual(entry: Entry, width: int | None = None) -> str:
 
 
 def prose(cls: type, width: int) -> list[str]:
-    """Return a docstring wrapped to a width; lists of references and formulas (indented) stay as they are."""
+    """Return a docstring wrapped to a width; lists of references and formulas (indented) keep their lines."""
     lines: list[str] = []
     for paragraph in (inspect.getdoc(cls) or "").replace("``", "`").split("\n\n"):
-        if lines:
-            lines.append("")
-        if paragraph.startswith(" "):
-            lines += _wrap_each(paragraph.split("\n"), width)
-            continue
+        lines += [""] if lines else []
         title, _, rest = paragraph.partition("\n")
         if rest.startswith("---"):
-            rule, _, rest = rest.partition("\n")
+            rule, _, paragraph = rest.partition("\n")
             lines += [title, rule]
-            if title == "References":
-                lines += _wrap_each(rest.split("\n"), width)
-                continue
-            paragraph = rest
-        lines += textwrap.wrap(paragraph, width)
+        if not paragraph.startswith(" ") and title != "References":
+            lines += textwrap.wrap(paragraph, width)
+            continue
+        for line in paragraph.split("\n"):  # what continues a line stands further in
+            indent = " " * (len(line) - len(line.lstrip()) + 4)
+            lines += textwrap.wrap(line, width, subsequent_indent=indent)
     return lines
-
-
-def _wrap_each(lines: Sequence[str], width: int) -> list[str]:
-    """Wrap lines one by one; what continues a line stands further in."""
-    wrapped = []
-    for line in lines:
-        indent = " " * (len(line) - len(line.lstrip()) + 4)
-        wrapped += textwrap.wrap(line, width, subsequent_indent=indent)
-    return wrapped

@@ -203,11 +203,6 @@ class TrainingView(CompileView, Reporter):
     def line(self, columns: int = 0) -> str:
         return super().line(columns) if self.done < self.total else self.state
 
-    def __exit__(self, *exc: object) -> None:
-        super().__exit__(*exc)
-        if self.aside:
-            self.aside.__exit__(*exc)
-
     def _say(self, line: str = "", style: str = "", *, hang: int | None = None) -> None:
         """Print a line; where the reader of a pipe has gone, stop as Ctrl-C would, so that the run is saved."""
         try:

@@ -77,7 +77,7 @@ def command(
     from ..runtime.train import train
 
     render.print_diagnostics(opened.model.warnings)
-    with TrainingView(quiet=quiet or as_json, aside=CompileView(watched=quiet)) as view:
+    with CompileView(watched=quiet) as aside, TrainingView(quiet=quiet or as_json, aside=aside) as view:
         result = train(
             opened.model,
             out=out,
