@@ -138,13 +138,17 @@ class CompileView(View):
         if self.quiet or self._is_live():
             return
         if done == 0:
-            why = "kept for later runs" if self.kept else "not kept: see  cnnspec doctor"
             self.told = self.began = time.monotonic()
-            self._say(f"compiling {some(total, 'kernel')} ({why})" + self._still(", ", " to go"))
+            self._say(self.begun())
         elif done == total and self.stderr:
             self._say(f"compiled {some(total, 'kernel')} in {duration(time.monotonic() - self.began)}")
         elif done < total and self._due(COMPILING_EVERY):
             self._say(self.line())
+
+    def begun(self) -> str:
+        """Return the line that says what is waited for."""
+        why = "kept for later runs" if self.kept else "not kept: see  cnnspec doctor"
+        return f"compiling {some(self.total, 'kernel')} ({why})" + self._still(", ", " to go")
 
     def line(self, columns: int = 0) -> str:
         words = f"{self.done}/{self.total}{self._still(', ', ' left')}"

@@ -111,12 +111,12 @@ def test_training_tells_that_kernels_are_not_kept(cli: Run, monkeypatch: pytest.
     monkeypatch.setattr(cache, "use_cache", lambda: str(tmp_path))
     view = TrainingView()
     view.on_compile(1, 20, 9.0)
-    assert view.compiling.begun() == "compiling 20 kernels (not kept: see  cnnspec doctor), about 9 s to go"
+    assert view.begun() == "compiling 20 kernels (not kept: see  cnnspec doctor), about 9 s to go"
     assert "not kept: see  cnnspec doctor" in view.line()
     monkeypatch.setattr(cache, "cache_dir", lambda: tmp_path)
     view = TrainingView()
     view.on_compile(1, 20, 9.0)
-    assert view.compiling.begun() == "compiling 20 kernels (kept for later runs), about 9 s to go"
+    assert view.begun() == "compiling 20 kernels (kept for later runs), about 9 s to go"
     assert "doctor" not in view.line()
 
 
