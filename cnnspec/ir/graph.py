@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from operator import is_
 from typing import Any, ClassVar, TypeVar, cast
 
@@ -172,10 +173,12 @@ class Graph:
         same = len(made) == len(self.nodes) and all(map(is_, made, self.nodes))
         return self if same else replace(self, nodes=made)
 
+    @cached_property
     def producer(self) -> dict[str, Node]:
         """Return name of a value -> the node that makes it."""
         return {v.name: node for node in self.nodes for v in node.outputs}
 
+    @cached_property
     def uses(self) -> dict[str, list[Node]]:
         """Return name of a value -> the nodes that read it, in order."""
         found: dict[str, list[Node]] = {}

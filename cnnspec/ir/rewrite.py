@@ -30,14 +30,6 @@ class Rewriter:
 
     # Most passes find nothing to rewrite, and ask for none of these.
     @cached_property
-    def _makers(self) -> dict[str, Node]:
-        return self.graph.producer()
-
-    @cached_property
-    def _readers(self) -> dict[str, list[Node]]:
-        return self.graph.uses()
-
-    @cached_property
     def _places(self) -> dict[str, int]:
         return {v.name: place for place, node in enumerate(self.graph.nodes) for v in node.outputs}
 
@@ -48,7 +40,7 @@ class Rewriter:
     # ---- queries ----------------------------------------------------------------------------------
     def maker(self, value: Value) -> Node | None:
         """Return the node that makes a value; None for inputs and parameters."""
-        return self._makers.get(value.name)
+        return self.graph.producer.get(value.name)
 
     def place(self, value: Value) -> int:
         """Return the index in ``graph.nodes`` of the node that makes a value; -1 for inputs and parameters."""
@@ -56,7 +48,7 @@ class Rewriter:
 
     def readers(self, value: Value) -> list[Node]:
         """Return the nodes that read a value, in order. A node that reads it twice is listed twice."""
-        return self._readers.get(value.name, [])
+        return self.graph.uses.get(value.name, [])
 
     def sole_reader(self, value: Value) -> Node | None:
         """Return the only node that reads a value. None if there are more reads, or if the value is a result."""

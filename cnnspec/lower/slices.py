@@ -40,7 +40,7 @@ def find_slices(graph: Graph) -> dict[str, Slice]:
     Three kinds of values do: inputs of a concat, outputs of ``slice`` (channels from ``start`` on), and a sum made by a
     node with ``addend``, whose last input is the addend: the sum takes the place of an addend that is a slice.
     """
-    uses, results, producer = graph.uses(), graph.results(), graph.producer()
+    uses, results, producer = graph.uses, graph.results(), graph.producer
     found: dict[str, Slice] = {}
 
     def fits(v: Value) -> bool:

@@ -28,7 +28,7 @@ class Values:
         self._alias: dict[str, str] = {}
         self._slices = find_slices(graph)
         self._halos = self._find_halos()
-        self._read = graph.uses().keys() | graph.results()
+        self._read = graph.uses.keys() | graph.results()
         self._updates = {v.name: name for name, v in graph.updates.items()}
         self._copies: dict[str, int] = {}
         for v in graph.inputs:

@@ -8,6 +8,7 @@ management for deep neural net inference", section 4.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 from .first_fit import Room
 from .plan import (
@@ -30,41 +31,25 @@ from .plan import (
 
 def find_lifetimes(segments: Sequence[Segment]) -> dict[str, Buffer]:
     """Set ``first`` and ``last`` of each buffer to positions in the schedule, and return those that are used."""
+    starts = list(accumulate((len(s.calls) for s in segments), initial=0))
     used: dict[str, Buffer] = {}
-    spans: dict[str, tuple[int, int]] = {}
-    position = 0
+    begins: dict[str, int] = {}  # name -> the first segment that touches it
+    ends: dict[str, int] = {}
     for number, segment in enumerate(segments):
-        for call in segment.calls:
-            for operand in call.operands:
-                b = operand.buffer
+        for position, call in enumerate(segment.calls, starts[number]):
+            for b in (o.buffer for o in call.operands):
                 if b.name not in used:
-                    used[b.name] = b
-                    b.first = position
-                    spans[b.name] = (number, number)
-                b.last = position
-                spans[b.name] = (spans[b.name][0], number)
-            position += 1
-    bounds = _bounds(segments)
+                    used[b.name], begins[b.name], b.first = b, number, position
+                ends[b.name], b.last = number, position
     for name, b in used.items():
-        begin, end = spans[name]
-        if b.kind == BATCHED and not b.pinned and begin == end and segments[begin].by_sample:
-            b.kind = LOCAL
-        elif b.kind not in (
-            LOCAL,
-            SCRATCH,
-        ):  # shards run apart: a segment's buffers are all alive from its start to its end
-            b.first, b.last = bounds[begin][0], bounds[end][1]
+        begin, end = begins[name], ends[name]
         if b.pinned or b.kind in (PARAM, STATE):
-            b.first, b.last = 0, position
+            b.first, b.last = 0, starts[-1]
+        elif b.kind == BATCHED and begin == end and segments[begin].by_sample:
+            b.kind = LOCAL
+        elif b.kind not in (LOCAL, SCRATCH):  # shards run apart: alive from the start of a segment to its end
+            b.first, b.last = starts[begin], starts[end + 1] - 1
     return used
-
-
-def _bounds(segments: Sequence[Segment]) -> list[tuple[int, int]]:
-    bounds, position = [], 0
-    for segment in segments:
-        bounds.append((position, position + len(segment.calls) - 1))
-        position += len(segment.calls)
-    return bounds
 
 
 def copies(b: Buffer, batch: int) -> int:

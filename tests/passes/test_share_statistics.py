@@ -49,7 +49,7 @@ shared = pytest.mark.parametrize("name", NETS)
 @shared
 def test_each_part_has_its_statistics_once_and_next_to_it(name: str) -> None:
     graph = pipelines.training_graph(Compiler.from_text(NETS[name]).model)
-    producer = graph.producer()
+    producer = graph.producer
     computed = [node for node in graph.nodes if node.op.name == "batch_stats"]
     makers = [producer.get(node.inputs[0].name) for node in computed]
     assert len({node.inputs[0].name for node in computed}) == len(computed)
