@@ -112,10 +112,13 @@ def overlap_pixels(width: int) -> int:
     return max(least, -(-width // -(-width // most)))
 
 
+def panels_of(shape: Sequence[int], groups: int = 1) -> FilterLayout:
+    """Return the layout of a weight [kH, kW, C_in/groups, C_out] or [F_in, F_out]."""
+    *taps, inner, channels = shape
+    taps_h, taps_w = taps or (1, 1)
+    return FilterLayout(groups, taps_h, taps_w, inner, channels // groups)
+
+
 def filter_layout(shape: Sequence[int], groups: int = 1) -> FilterLayout | None:
-    """Return the layout of a weight of this shape, or None where it is stored as it is."""
-    if len(shape) == 4:
-        return FilterLayout(groups, shape[0], shape[1], shape[2], shape[3] // groups)
-    if len(shape) == 2:
-        return FilterLayout(1, 1, 1, shape[0], shape[1])
-    return None
+    """Return the layout of a parameter of this shape, or None where it is stored as it is."""
+    return panels_of(shape, groups) if len(shape) in (2, 4) else None

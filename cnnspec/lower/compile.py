@@ -8,7 +8,7 @@ from dataclasses import replace
 from ..ir.graph import Graph
 from ..ir.optimizer import Optimizer
 from ..plan.memory import find_lifetimes, place_arena, place_locals
-from ..plan.plan import PARAM, SHARDS, SHARED, STATE, Buffer, KernelCall, Operand, Plan, Segment
+from ..plan.plan import PARAM, SHARDS, SHARED, STATE, Buffer, KernelCall, Kind, Operand, Plan, Segment
 from ..plan.schedule import cut_by_size, schedule
 from ..plan.verify import verify_plan
 from .emitter import Emitter
@@ -43,13 +43,13 @@ def compile_plan(
         if name.startswith("grad:"):
             b = emit.buffer(v)
             gradients[name.removeprefix("grad:")] = (b, emit.copies(b.name))
-    known = None if "loss" in graph.outputs or not emit.epilogue else emit.zeros(1)
-    calls = [*emit.prologue, *emit.calls]
+    known = None if "loss" in graph.outputs or not emit.guarded else emit.zeros(1)
+    calls = [*emit.constant, *emit.calls]
     if "loss" in graph.outputs:
         known = outputs["totals"] = _add_totals(emit, graph)
-    totals = Segment(1, emit.calls[len(calls) - len(emit.prologue) :])
+    totals = Segment(1, emit.calls[len(calls) - len(emit.constant) :])
     if known is not None:
-        totals.calls += [made(emit.operand(known)) for made in emit.epilogue]
+        totals.calls += [made(emit.operand(known)) for made in emit.guarded]
     updates = Segment(CHUNKS, _updates(emit, gradients, outputs["totals"], optimizer) if optimizer else [])
     for b in outputs.values():
         b.pinned = True
@@ -120,7 +120,7 @@ def _updates(
     return calls
 
 
-def _place_in_order(buffers: dict[str, Buffer], kind: str, offsets: Mapping[str, int] | None = None) -> int:
+def _place_in_order(buffers: dict[str, Buffer], kind: Kind, offsets: Mapping[str, int] | None = None) -> int:
     """Give parameters or states their places, one after another unless given; return the bytes of all."""
     end = 0
     for name, b in buffers.items():

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from ..abi import Start
 from ..ir.fields import Pair
 from ..ir.graph import Node
-from ..layouts import FilterLayout, filter_layout
+from ..layouts import FilterLayout, panels_of
 from ..ops.conv import Conv, ConvInputGrad
 from .cut import Cut
 from .emitter import Emitter
@@ -28,8 +28,7 @@ def lower_conv(emit: Emitter, node: Node, op: Conv) -> None:
     x, w, *bias = node.inputs
     addend = bias.pop() if op.addend else None
     lx, ly = emit.layout(x), emit.layout(node.output)
-    layout = filter_layout(w.sample, op.groups)
-    assert layout is not None
+    layout = panels_of(w.sample, op.groups)
     start = lx.origin - op.pads[0] * lx.row_stride - op.pads[1] * lx.pixel_stride
     image, flops = emit.operand(x, at=start), 2 * op.macs((x.sample,), node.output.sample)
     if op.algorithm == "winograd staged":
@@ -74,8 +73,7 @@ def lower_input_grad(emit: Emitter, node: Node, op: ConvInputGrad) -> None:
         return
     dy, w = node.inputs
     ly, lx = emit.layout(dy), emit.layout(node.output)
-    source = filter_layout(w.sample, op.groups)
-    assert source is not None
+    source = panels_of(w.sample, op.groups)
     for ph, pw in phases_of(op.input_shape, op.kernel_size, op.stride, op.padding, op.dilation):
         at = lx.origin + ph.first * lx.row_stride + pw.first * lx.pixel_stride
         target = emit.operand(node.output, at=at)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from ..abi import Start
 from ..ir.graph import Node
-from ..layouts import FilterLayout, filter_layout
+from ..layouts import FilterLayout, panels_of
 from ..ops.linear import Dense, DenseInputGrad
 from ..plan.plan import WIDE, Operand
 from .cut import Cut, worthwhile
@@ -27,8 +27,7 @@ DEPTH = 1024  # inputs at a time: a panel of their weights stays in the second-l
 def lower_dense(emit: Emitter, node: Node, op: Dense) -> None:
     """A convolution of one pixel, whose rows are samples."""
     x, w, *bias = node.inputs
-    layout = filter_layout(w.sample)
-    assert layout is not None
+    layout = panels_of(w.sample)
     start = Start.BIAS if bias else Start.ZERO
     args = dense_args(emit.layout(x).sample_stride, emit.layout(node.output).sample_stride, layout, start)
     values = dict(x=x, w=w, bias=bias[0] if bias else w, y=node.output)
@@ -98,8 +97,7 @@ def _from(o: Operand, elements: int) -> Operand:
 def lower_dense_input_grad(emit: Emitter, node: Node, op: DenseInputGrad) -> None:
     """dx = dy w^T, with the transposed weight packed anew."""
     dy, w = node.inputs
-    source = filter_layout(w.sample)
-    assert source is not None
+    source = panels_of(w.sample)
     flipped = FilterLayout(1, 1, 1, source.channels, source.inner)
     filters = flip(emit, w, source, flipped, (0, 1), (0, 1), dy)
     args = dense_args(emit.layout(dy).sample_stride, emit.layout(node.output).sample_stride, flipped, Start.ZERO)

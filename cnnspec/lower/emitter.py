@@ -35,8 +35,8 @@ class Emitter(Values):
     def __init__(self, graph: Graph, dtype: str = "f32", batch: int = 2, given: Sequence[str] = ()) -> None:
         super().__init__(graph, dtype, batch, given)
         self.calls: list[KernelCall] = []
-        self.prologue: list[KernelCall] = []
-        self.epilogue: list[Callable[[Operand], KernelCall]] = []  # from the loss's totals, once they are known
+        self.constant: list[KernelCall] = []  # of what depends on no input: before all layers
+        self.guarded: list[Callable[[Operand], KernelCall]] = []  # made from the totals of the loss
         self.layer = ""
         self.backward = False
         self._cleared: set[str] = set()
@@ -150,7 +150,7 @@ class Emitter(Values):
         def made(totals: Operand) -> KernelCall:
             return replace(self.made(kernel, {**operands, "totals": totals}, args, 1), layer=layer, backward=False)
 
-        self.epilogue.append(made)
+        self.guarded.append(made)
 
     def _clear_partial(self, buffer: Buffer, domain: int, waits: tuple[Buffer, ...]) -> None:
         """Emit zeros where each shard adds up, no earlier than the call that does: its memory is not held for long."""
@@ -179,8 +179,8 @@ class Emitter(Values):
             self.calls.append(self.made("clear_halo", operands, args, BATCH, waits=waits))
 
     def _prepare(self, kernel: str, operands: Mapping[str, Any], args: Mapping[str, int | float]) -> None:
-        """Append a call to the prologue, which comes before all layers."""
-        self.prologue.append(replace(self.made(kernel, operands, args, 1), layer="", backward=False))
+        """Append a call whose results depend on no input."""
+        self.constant.append(replace(self.made(kernel, operands, args, 1), layer="", backward=False))
 
     def zeros(self, elements: int) -> Buffer:
         """Return a buffer of at least ``elements`` zeros, the bias of layers that have none."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..ir.graph import Node
-from ..layouts import FilterLayout, filter_layout, overlap_pixels
+from ..layouts import FilterLayout, overlap_pixels
 from ..ops.conv import ConvInputGrad
 from .emitter import Emitter
 from .flip import flip
@@ -14,8 +14,6 @@ def lower_overlap(emit: Emitter, node: Node, op: ConvInputGrad) -> None:
     dy, w = node.inputs
     ly, lx = emit.layout(dy), emit.layout(node.output)
     (kh, kw), (pad_h, pad_w), c, k = op.kernel_size, op.padding, lx.channels, ly.channels
-    source = filter_layout(w.sample)
-    assert source is not None
     windows = FilterLayout(1, kh, 1, k, kw * c)
     filters = flip(emit, w, FilterLayout(1, kh, 1, kw * c, k), windows, (0, 1), (0, 1), dy)
     line = windows.panels * windows.width

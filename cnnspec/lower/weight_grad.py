@@ -8,7 +8,7 @@ from dataclasses import replace
 from ..abi import Start
 from ..abi.constants import COPIED_ROWS, FAR_BYTES
 from ..ir.graph import Node
-from ..layouts import FilterLayout, ImageLayout, filter_layout
+from ..layouts import FilterLayout, ImageLayout, panels_of
 from ..ops.conv import ConvWeightGrad
 from ..ops.linear import DenseWeightGrad
 from ..plan.plan import SHARDS, WIDE, Operand
@@ -31,8 +31,7 @@ def lower_weight_grad(emit: Emitter, node: Node, op: ConvWeightGrad) -> None:
     """dw[r, s, c, k] += sum over samples and pixels of x[.., c] dy[.., k], in one copy for each shard."""
     x, dy = node.inputs
     lx, ly = emit.layout(x), emit.layout(dy)
-    layout = filter_layout(node.output.sample, op.groups)
-    assert layout is not None
+    layout = panels_of(node.output.sample, op.groups)
     start = lx.origin - op.padding[0] * lx.row_stride - op.padding[1] * lx.pixel_stride
     taps = taps_of(layout, op.dilation, lx.row_stride, lx.pixel_stride, op.groups)
     args = dict(
@@ -105,8 +104,7 @@ def _split_over_rows(
 def lower_dense_weight_grad(emit: Emitter, node: Node, op: DenseWeightGrad) -> None:
     """dw = x^T dy: blocks of inputs over the whole batch, or one copy for each shard where it is small."""
     x, dy = node.inputs
-    layout = filter_layout(node.output.sample)
-    assert layout is not None
+    layout = panels_of(node.output.sample)
     name = f"conv2d_weight_grad.{layout.width}"
     flops = 2 * layout.inner * layout.channels
     args = dense_args(emit.layout(x).sample_stride, emit.layout(dy).sample_stride, layout, Start.ADD, "dw", "dy")

@@ -7,7 +7,7 @@ from ..ir.fields import Pair, Param, Shape, attr, declared
 from ..ir.graph import Builder, Node, Op, Results, Value, layer, op
 from .activation import before_activation
 from .reduce import ChannelSum
-from .shapes import WindowGrad, require_image, resolve_padding, slide, weight_and_bias
+from .shapes import InputGrad, WindowGrad, require_image, resolve_padding, slide, weight_and_bias
 
 
 class Convolution(Op):
@@ -108,16 +108,13 @@ class Conv(Convolution):
 
 
 @op("conv_input_grad")
-class ConvInputGrad(ConvolutionGrad):
+class ConvInputGrad(InputGrad, ConvolutionGrad):
     """Gradient of a convolution in its input: dy, w -> dx, a convolution of dy with the flipped filters."""
 
     arity = 1
     groups: int = attr("int")
     input_shape: Shape = attr("size")
     algorithm: str = attr("hidden", "direct, overlap, winograd or winograd staged", default="direct")
-
-    def infer(self, dy: Shape) -> Shape:
-        return self.input_shape
 
 
 @op("conv_weight_grad")
@@ -175,13 +172,10 @@ class Depthwise(Convolution):
 
 
 @op("depthwise_input_grad")
-class DepthwiseInputGrad(ConvolutionGrad):
+class DepthwiseInputGrad(InputGrad, ConvolutionGrad):
     """Gradient of a depthwise convolution in its input: dy, w -> dx, dy against the filter walked backwards."""
 
     input_shape: Shape = attr("size")
-
-    def infer(self, dy: Shape) -> Shape:
-        return self.input_shape
 
 
 @op("depthwise_weight_grad")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..errors import ShapeRuleError
 from ..ir.fields import Pair, Shape, attr
 from ..ir.graph import Builder, Node, Op, Results, Value, layer, op
-from .shapes import WindowGrad, require_image, resolve_padding, slide
+from .shapes import InputGrad, WindowGrad, require_image, resolve_padding, slide
 
 
 class Pool(Op):
@@ -91,21 +91,15 @@ class AvgPool(Pool):
 
 
 @op("maxpool_grad")
-class MaxPoolGrad(WindowGrad):
+class MaxPoolGrad(InputGrad, WindowGrad):
     """Gradient of max pooling: dy, index -> dx, each dy added where its maximum was."""
 
     arity = 2
     input_shape: Shape = attr("size")
 
-    def infer(self, dy: Shape, index: Shape) -> Shape:
-        return self.input_shape
-
 
 @op("avgpool_grad")
-class AvgPoolGrad(WindowGrad):
+class AvgPoolGrad(InputGrad, WindowGrad):
     """Gradient of average pooling: dy -> dx, each dy spread evenly over its window."""
 
     input_shape: Shape = attr("size")
-
-    def infer(self, dy: Shape) -> Shape:
-        return self.input_shape

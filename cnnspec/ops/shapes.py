@@ -9,6 +9,15 @@ from ..ir.graph import Op
 AXES = ("height", "width")
 
 
+class InputGrad:
+    """Mixin of gradients in the input of an op with a window: the input's shape is a field."""
+
+    input_shape: Shape
+
+    def infer(self, *_: Shape) -> Shape:
+        return self.input_shape
+
+
 class SameShape(Op):
     """Base of ops whose output has the shape of their first input."""
 
