@@ -220,10 +220,9 @@ class WeightedSpec(InTurn):
             if (batch, target) not in self._networks:
                 from .runtime.network import Network
 
-                network = Network(self._compiler.with_options(batch=batch, target=target))
+                compiler = self._compiler.with_options(batch=batch, target=target)
+                network = Network(compiler, parameters=self._weights)
                 with compile_view(progress) as view:
                     network.compile(view, training=False)
-                if self._weights is not None:
-                    network.load_parameters(self._weights)
                 self._networks[batch, target] = network
             return self._networks[batch, target]

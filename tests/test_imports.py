@@ -193,6 +193,38 @@ def test_looking_at_a_spec_loads_no_arrays(arguments: str, tmp_path: Path) -> No
     assert not loaded_by(code, tmp_path) & {*HEAVY}
 
 
+def test_a_net_with_weights_draws_none(tmp_path: Path) -> None:
+    """Memory and time of a process that only predicts: the random numbers of numpy are never imported."""
+    code = (
+        "import numpy as np\n"
+        "from cnnspec.compiler import Compiler\n"
+        "from cnnspec.runtime.network import Network\n"
+        "compiler = Compiler.from_text('input 8x8x1 -> conv 4 3x3 -> flatten -> dense 3').with_options(batch=1)\n"
+        "weights = {name: np.ones(p.shape, np.float32) for name, p in compiler.model.params.items()}\n"
+    )
+    drawn = loaded_by(code + "Network(compiler)", tmp_path) - loaded_by(
+        code + "net = Network(compiler, parameters=weights)\n"
+        "assert all((w == 1).all() for w in net.parameters().values())",
+        tmp_path,
+    )
+    assert "numpy.random" in drawn
+
+
+def test_a_usual_picture_loads_few_formats(tmp_path: Path) -> None:
+    from PIL import Image
+
+    for suffix in ("png", "tif"):
+        Image.new("L", (8, 8)).save(tmp_path / f"a.{suffix}")
+    code = (
+        "from pathlib import Path\n"
+        "from cnnspec.runtime.data.image import load_picture\n"
+        "from cnnspec.runtime.data.levels import Decoding\n"
+        "assert load_picture(Path('a.{}'), (8, 8, 1), Decoding()).pixels.shape == (8, 8, 1)"
+    )
+    png, tif = (loaded_by(code.format(suffix), tmp_path) for suffix in ("png", "tif"))
+    assert "PIL.TiffImagePlugin" in tif - png
+
+
 def test_the_names_of_the_package_are_there_and_listed() -> None:
     assert {name for name in dir(cnnspec) if not name.startswith("_")} >= {*cnnspec.__all__} - {"__version__"}
     with pytest.raises(AttributeError, match="no attribute 'lode'"):

@@ -96,11 +96,10 @@ class Target:
         from ..runtime.network import Network
         from .progress import CompileView
 
-        loaded = load_weights(weights, self.model)
-        network = Network(self.compiler.with_options(batch=batch, target=target), threads=threads)
+        compiler = self.compiler.with_options(batch=batch, target=target)
+        network = Network(compiler, parameters=load_weights(weights, self.model), threads=threads)
         with CompileView() as view:
             network.compile(view, training=False)
-        network.load_parameters(loaded)
         return network
 
 

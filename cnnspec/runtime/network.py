@@ -60,11 +60,19 @@ class Network(InTurn):
     Parameters
     ----------
     compiler : makes the plans; its ``options`` say for how many samples, on which numbers.
+    parameters : first value of each parameter, as :meth:`load_parameters` takes them; drawn from the seed when None.
     seed : of the initial weights and of dropout; the spec's when None.
     threads : how many; all cores when None. Results do not depend on it.
     """
 
-    def __init__(self, compiler: Compiler, *, seed: int | None = None, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        compiler: Compiler,
+        *,
+        parameters: Mapping[str, np.ndarray] | None = None,
+        seed: int | None = None,
+        threads: int | None = None,
+    ) -> None:
         super().__init__()
         self.compiler, self.model, self.batch = compiler, compiler.model, compiler.batch
         self.dtype = NUMPY[compiler.options.dtype]
@@ -79,7 +87,7 @@ class Network(InTurn):
             name: (numbers[offsets[name] // numbers.itemsize :][: parameter_size(p.shape, p.groups)], p)
             for name, p in self.model.params.items()
         }
-        self.load_parameters(initial_parameters(self.model, self.seed))
+        self.load_parameters(initial_parameters(self.model, self.seed) if parameters is None else parameters)
 
     @cached_property
     def training(self) -> Runner:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -27,6 +27,7 @@ FORMATS = (
     *("PNG", "JPEG", "TIFF", "WEBP", "GIF", "BMP", "DIB", "PPM", "JPEG2000", "AVIF", "QOI", "PSD", "ICO", "ICNS"),
     *("PCX", "SGI", "SUN", "DDS", "XBM", "XPM", "TGA"),
 )
+USUAL = ("PNG", "JPEG", "GIF", "BMP", "PPM")  # the formats that Pillow knows without a module for each of the others
 MAX_PIXELS = 1 << 27  # of one picture, and of all that are decoded at a time: each takes up to 8 bytes
 HEAVY = ("WEBP", "AVIF", "JPEG2000")  # whose decoders take twice as much, so that half as many are read
 MAX_NBYTES = 1 << 30  # of one file
@@ -75,8 +76,8 @@ def decoding_of(data: DataSettings | None) -> Decoding:
 @cache
 def image_suffixes() -> frozenset[str]:
     """Return the file name endings, lower case, of the formats that are read."""
-    image = _pillow()
-    return frozenset(suffix for suffix, kind in image.EXTENSION.items() if kind in image.OPEN and kind in FORMATS)
+    known = _formats()
+    return frozenset(suffix for suffix, kind in _pillow().EXTENSION.items() if kind in known)
 
 
 def check_channels(input_shape: Shape, path: object) -> None:
@@ -163,13 +164,30 @@ def check_header(path: Path) -> None:
 # ---- opening ------------------------------------------------------------------------------------
 @cache
 def _pillow() -> Any:
-    """Return Pillow's module Image with all formats known, its own remarks silenced: ours say the same."""
+    """Return Pillow's module Image with the usual formats known, its own remarks silenced: ours say the same."""
     from PIL import Image
 
-    Image.init()
+    Image.preinit()
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
     warnings.filterwarnings("ignore", module=r"PIL\.")
     return Image
+
+
+@cache
+def _formats() -> list[str]:
+    """Return the formats of FORMATS that this Pillow can read. It imports a module for each."""
+    image = _pillow()
+    image.init()
+    return [name for name in FORMATS if name in image.OPEN]
+
+
+def _open(stream: IO[bytes]) -> Image.Image:
+    image = _pillow()
+    try:
+        return cast("Image.Image", image.open(stream, formats=USUAL))
+    except image.UnidentifiedImageError:
+        stream.seek(0)
+        return cast("Image.Image", image.open(stream, formats=_formats()))
 
 
 @contextmanager
@@ -188,7 +206,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
 def _recognised(stream: IO[bytes]) -> Iterator[Image.Image]:
     image = _pillow()
     try:
-        with image.open(stream, formats=[name for name in FORMATS if name in image.OPEN]) as opened:
+        with _open(stream) as opened:
             if _weight(opened) > MAX_PIXELS:
                 raise _too_large(f"{opened.width:,} x {opened.height:,}", opened.format)
             yield opened
