@@ -102,6 +102,9 @@ class _Checker:
         train_reader, section = self._section(declared, "train", overrides)
         train = train_settings(train_reader, section, data, {o.statement for o in overrides})
 
+        for f in self.of(ast.FilterStatement):
+            message, hint = "`filter` comes in a later version of the language", "write  conv 6 3x3  for learned ones"
+            self.report(Diagnostic("later", message, f.name_span, hint=hint))
         expects = self._expects()
         names, expander, end = self._net(declared, input_shape, unread)
         model = None

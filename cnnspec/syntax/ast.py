@@ -220,6 +220,31 @@ class Block(Node):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+class FilterRow(Node):
+    """``1 0 -1``: each number is a Number, a quotient of two (an Arithmetic), or a Negative of either."""
+
+    numbers: tuple[Expr, ...]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class FilterPlane(Node):
+    """The rows for one input channel; ``span`` starts at its bar, where it has one."""
+
+    rows: tuple[FilterRow, ...]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class FilterStatement(Node):
+    """``filter vertical { ... }``. Without bars it has one plane, for every input channel (``barred`` is false)."""
+
+    name: str
+    name_span: Span
+    planes: tuple[FilterPlane, ...]
+    barred: bool
+    brace: Span
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class ExpectStatement(Node):
     """``expect macs <= 1.82G``."""
 
@@ -243,7 +268,7 @@ class Broken(Node):
     """Stands where a statement could not be read; the parser has told why."""
 
 
-Statement = Union[Flow, Declaration, ParamStatement, Setting, Block, ExpectStatement, Section, Broken]  # noqa: UP007
+Statement = Union[Flow, Declaration, ParamStatement, Setting, Block, FilterStatement, ExpectStatement, Section, Broken]  # noqa: UP007
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from ..errors import Diagnostic, Fix
 from ..source import Span
 from .calls import explain_assigned, explain_call, explain_tuple
+from .filter_rows import explain_filter
 from .place import BRACKETS, Place
 from .words import LATER, TOP_WORDS
 
@@ -217,7 +218,7 @@ def _wanted(accepts: set[str]) -> str:
     return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words) or "something else"
 
 
-EXPLANATIONS = (_at_end, explain_assigned, _odd_character, _word, _numberish, _punctuation, _generic)
+EXPLANATIONS = (_at_end, explain_assigned, _odd_character, explain_filter, _word, _numberish, _punctuation, _generic)
 
 
 def explain(place: Place) -> Diagnostic:

@@ -153,6 +153,36 @@ class _Builder:
         default = self.expr(value) if value is not None else None
         return ast.Parameter(self.span(name, default or name), str(name), default)
 
+    def filter(self, children: list[Any]) -> ast.FilterStatement:
+        word, name, opening, *inner, closing = children
+        self.refuse_reserved(name, "a filter")
+        trees = [child for child in inner if isinstance(child, Tree)]
+        barred = any(tree.data == "plane" for tree in trees)
+        if barred:
+            planes = tuple(self.plane(tree.children) for tree in trees)
+        else:
+            rows = tuple(self.numbers(tree.children) for tree in trees)
+            planes = (ast.FilterPlane(self.span(rows[0], rows[-1]), rows),) if rows else ()
+        span = self.span(word, closing)
+        return ast.FilterStatement(span, str(name), self.span(name), planes, barred, self.span(opening))
+
+    def plane(self, children: list[Any]) -> ast.FilterPlane:
+        bar, *rest = children
+        rows = tuple(self.numbers(child.children) for child in rest if isinstance(child, Tree))
+        return ast.FilterPlane(self.span(bar, rows[-1] if rows else bar), rows)
+
+    def numbers(self, children: list[Any]) -> ast.FilterRow:
+        numbers = tuple(self.cell(child.children) for child in children)
+        return ast.FilterRow(self.span(numbers[0], numbers[-1]), numbers)
+
+    def cell(self, children: list[Any]) -> ast.Expr:
+        minus, first, divide, second = children
+        value: ast.Expr = self.number([first])
+        if second is not None:
+            divisor = self.number([second])
+            value = ast.Arithmetic(self.span(value, divisor), value, ((str(divide), divisor),))
+        return value if minus is None else ast.Negative(self.span(minus, value), value)
+
     def expect(self, children: list[Any]) -> ast.ExpectStatement:
         word, metric, relation, value = children
         expr = self.expr(value)

@@ -42,11 +42,12 @@ class Recovery:
         if at_end or len(self.diagnostics) >= MAX_ERRORS or base is None:
             return False
         start = offset
+        unclosed = sum(isinstance(v, Token) and v.type == "LBRACE" for v in state.value_stack[base:])
         if state.value_stack[base:]:
             start = min(start, _start_of(state.value_stack[base:]))
         _replace_by_broken_statement(state, base, start, offset)
         in_braces = any(isinstance(v, Token) and v.type == "LBRACE" for v in state.value_stack)
-        target = self._next_statement(max(offset, self._resumed_at + 1), in_braces)
+        target = self._next_statement(max(offset, self._resumed_at + 1), in_braces, unclosed)
         self._resumed_at = lexer.line_ctr.char_pos = target
         return True
 
@@ -77,16 +78,19 @@ class Recovery:
                 return depth
         return None
 
-    def _next_statement(self, offset: int, in_braces: bool) -> int:
-        """Return the offset of the next newline or `}` of this level, past bodies, strings and comments."""
-        depth = 0
+    def _next_statement(self, offset: int, in_braces: bool, unclosed: int = 0) -> int:
+        """Return the offset of the next newline or `}` of this level, past bodies, strings and comments.
+
+        ``unclosed`` braces belong to the statement at fault; where they are never closed, they do not count.
+        """
+        depth = unclosed
         for match in _LANDMARKS.finditer(self.source.text, offset):
             landmark = match.group()
             if depth == 0 and (landmark == "\n" or (landmark == "}" and in_braces)):
                 return match.start()
             if landmark in "{}":
                 depth = max(0, depth + (1 if landmark == "{" else -1))
-        return max(offset, len(self.source.text))
+        return self._next_statement(offset, in_braces) if unclosed else max(offset, len(self.source.text))
 
 
 def _arrow_offset(token: str) -> int:

@@ -40,6 +40,13 @@ def _statement(node: ast.Statement, depth: int) -> Iterator[str]:
         )
         yield _line(depth, node, f"block {node.name}({parameters})")
         yield from _body(node.body, depth + 1)
+    elif isinstance(node, ast.FilterStatement):
+        yield _line(depth, node, f"filter {node.name}")
+        for plane in node.planes:
+            if node.barred:
+                yield _line(depth + 1, plane, "channel")
+            for row in plane.rows:
+                yield _line(depth + 1 + node.barred, row, " ".join(map(print_expr, row.numbers)))
     elif isinstance(node, ast.Section):
         yield _line(depth, node, node.word)
         yield from _body(node.body, depth + 1)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-TOP_WORDS = ("input", "classes", "defaults", "param", "block", "expect", "data", "train", "cnnspec")
+TOP_WORDS = ("input", "classes", "defaults", "param", "block", "filter", "expect", "data", "train", "cnnspec")
 LATER = {  # each with what to write until then
     "for": "write the rows one by one, or use  repeat N { ... }",
     "if": "write two blocks, one for each case",
     "else": "write two blocks, one for each case",
-    "filter": "filters written as numbers come with the second half of the language",
     "use": "copy the blocks you need into this file",
     "sweep": "run  cnnspec train --set name=value  once for each value",
 }

@@ -16,7 +16,7 @@ from cnnspec.source import Source, Span
 from cnnspec.syntax import ast
 from cnnspec.syntax.grammar import build_parser, grammar_path
 from cnnspec.syntax.parser import parse
-from cnnspec.syntax.text import print_ast
+from cnnspec.syntax.text import print_ast, print_expr
 from cnnspec.syntax.words import RESERVED
 
 
@@ -176,3 +176,40 @@ def test_spans_join():
     source = Source("<text>", "ab\ncd")
     joined = Span(source, 1, 2).to(Span(source, 3, 4))
     assert (joined.text, joined.line, joined.column) == ("b\nc", 1, 2)
+
+
+def test_filters_are_rows_of_numbers_and_bars_are_channels() -> None:
+    spec, errors = parse(Source("x", "filter v {\n 1 0 -1/2  # first\n\n 2% - 3 4\n}\nfilter g { | 0.3 | 0.6\n0.7 }"))
+    assert not errors
+    one, two = spec.statements
+    assert isinstance(one, ast.FilterStatement) and isinstance(two, ast.FilterStatement)
+    shown = [[[[print_expr(n) for n in row.numbers] for row in p.rows] for p in f.planes] for f in (one, two)]
+    assert shown == [[[["1", "0", "-(1 / 2)"], ["0.02", "-3", "4"]]], [[["0.3"]], [["0.6"], ["0.7"]]]]
+    assert (one.barred, two.barred) == (False, True)
+    assert one.planes[0].rows[1].span.text == "2% - 3 4"
+    assert two.planes[1].span.text == "| 0.6\n0.7"
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "message"),
+    [
+        ("filter f { 1, 0, -1 }", ", 0, -1", "separated by spaces"),
+        ("filter f {\n [1 0]\n}", "[", "holds numbers"),
+        ("filter f { a 0 }", "a", "holds numbers"),
+        ("filter f { -1 .5 }", ".5", "begins with a digit"),
+        ("filter f { 1 | 2 }", "|", "begins with a bar"),
+        ("filter f = [1]", "=", "a name and rows"),
+        ("filter f(3) { 1 }", "f(", "a name and rows"),
+        ("filter for { 1 }", "for", "reserved word"),
+        ("filter f { 1 0\nconv 8 3x3", "conv", "holds numbers"),
+    ],
+)
+def test_what_is_no_filter_is_told_once(text: str, place: str, message: str) -> None:
+    spec, errors = parse(Source("x", f"{text}\nrelu"))
+    [error] = errors
+    assert message in error.message
+    assert text.index(place) == error.span.start
+    assert isinstance(spec.statements[0], ast.Broken)
+    if message == "separated by spaces":
+        assert error.fix is not None
+        assert error.fix.replacement == " 0 -1 "
