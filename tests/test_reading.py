@@ -97,6 +97,30 @@ def test_a_file_that_grew_is_cut_off_at_the_bound(tmp_path: Path, monkeypatch: p
         reading.read_bytes(tmp_path / "f", 99)
 
 
+@pytest.mark.parametrize("size", [0, 1, 999, 1000, 1001, 70_000])
+@pytest.mark.parametrize("told", ["its size", "0"])
+def test_a_file_that_is_read_at_once_is_read_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, told: str
+) -> None:
+    """Also where it has grown since the system told its size."""
+    path = tmp_path / "file"
+    path.write_bytes(bytes(i % 251 for i in range(size)))
+    real = os.fstat
+    if told == "0":
+        monkeypatch.setattr(reading.os, "fstat", lambda file: os.stat_result((*real(file)[:6], 0, *real(file)[7:])))
+    for whole in (0, 1000, 1 << 20):
+        with reading.open_file(path, limit=1 << 20, whole=whole) as stream:
+            assert stream.read() == path.read_bytes()
+
+
+def test_what_is_read_at_once_is_judged_as_ever(tmp_path: Path) -> None:
+    (tmp_path / "large").write_bytes(bytes(2000))
+    os.mkfifo(tmp_path / "pipe")
+    for name, words in (("large", "too large"), ("pipe", "not a regular file"), ("none", "does not exist")):
+        with pytest.raises(DataError, match=words), reading.open_file(tmp_path / name, limit=1999, whole=1 << 20):
+            pass
+
+
 def test_a_spec_may_come_through_a_pipe_that_is_open_already() -> None:
     read, write = os.pipe()
     os.write(write, b"input 4x4x1\nflatten -> dense 2\n")

@@ -57,6 +57,9 @@ define(
     "random_drop", "x keys:i64 y!", f"rows row_elements {line_strides('x y')} keys_sample_stride rate:float stream"
 )  # stream: number of the layer among those that draw
 
+# ---- input (kernels/samples.py): samples [rows, row_elements] of a data set of ``samples``
+define("take_samples", "images:u8@bytes images@-bytes index:i64 scale shift x! wrong:i64!", "samples rows row_elements")
+
 # ---- pooling (kernels/pool.py): the image x or dx [height, width, channels], pooled to [out_height, out_width]
 POOL = (
     f"{IMAGE} out_height out_width kernel_height kernel_width stride_height stride_width padding_height padding_width"

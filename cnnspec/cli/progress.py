@@ -21,6 +21,8 @@ PLAIN_EVERY = 30.0  # seconds between two lines of one epoch where nothing can b
 COMPILING_EVERY = 10.0  # and between two lines while kernels compile
 LINE = len("compiling kernels    100/100, about 100 min left")  # the most that stands beside the bar
 SHOWN_AFTER = 1.0  # seconds of work that need no line
+WAITS = 0.01  # share of its time in which a net waits for batches, from which on it is told where there is room
+WAITS_LONG = 0.05  # and from which on it takes the place of the bar
 OVERDUE = 3.0  # seconds after which an estimate that did not come true is no longer shown
 
 # title, width and text of each column of the table of epochs
@@ -246,7 +248,15 @@ class TrainingView(CompileView, Reporter):
         view(done, total, left)
 
     def on_step(
-        self, epoch: int, step: int, steps: int, images: int, loss: float, accuracy: float, seconds: float
+        self,
+        epoch: int,
+        step: int,
+        steps: int,
+        images: int,
+        loss: float,
+        accuracy: float,
+        seconds: float,
+        waiting: float,
     ) -> None:
         assert self.info is not None
         rate = images / seconds if seconds > 0 else 0.0
@@ -256,11 +266,15 @@ class TrainingView(CompileView, Reporter):
         acc = "" if math.isnan(accuracy) else f"acc {100 * accuracy:.1f} %  "
         words = f"loss {number(loss)}  {acc}{count(round(rate))} images/s  {duration(left * each)} left"
         head, steps_taken = f"epoch {epoch}/{self.info.epochs}", f"{step}/{steps}  "
-        room = columns - len(head) - len(words) - 6
-        taken = steps_taken if room - len(steps_taken) >= 8 else ""  # where it is narrow, the bar says it alone
-        self.state = f"{head}  {bar_of(step, steps, room - len(taken))}{taken}{words}"
+        waits = f"  waits {100 * waiting:.0f} %" if waiting >= WAITS else ""
         if self.live is None and not self.quiet and step < steps and self._due(PLAIN_EVERY):
-            self._say(f"{head}  {steps_taken}{words}")
+            self._say(f"{head}  {steps_taken}{words}{waits}")
+        room = columns - len(head) - len(words) - 6
+        if room - len(waits) < (8 if waiting < WAITS_LONG else -4):
+            waits = ""
+        room -= len(waits)
+        taken = steps_taken if room - len(steps_taken) >= 8 else ""  # where it is narrow, the bar says it alone
+        self.state = f"{head}  {bar_of(step, steps, room - len(taken))}{taken}{words}{waits}"
 
     def on_epoch(self, row: Mapping[str, Any]) -> None:
         self.told = time.monotonic()

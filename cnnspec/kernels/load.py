@@ -65,6 +65,11 @@ def load_kernels(names: Sequence[str], progress: Progress | None = None) -> dict
         return {name: _loaded[name] for name in names}
 
 
+def loaded(name: str) -> int:
+    """Return the address of a kernel that this process has loaded, 0 where it has not."""
+    return _loaded.get(name, 0)
+
+
 def _check_room(nbytes: int) -> None:
     """Raise MachineError where the process cannot map ``nbytes`` bytes; the mapping is given back untouched."""
     try:

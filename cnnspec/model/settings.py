@@ -198,6 +198,9 @@ class Folders:
     white: float | None = attr(
         "float", "number that is white in them: 4095, say; else that of the format", default=None
     )
+    draft: bool = attr(
+        "bool", "decode JPEGs of twice the input's size and more at a half, quarter or eighth: faster", default=False
+    )
 
 
 @setting("source", "npz")

@@ -7,7 +7,9 @@ the weights remember, and then the spec's ``normalize`` is applied.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +20,8 @@ from ..model.model import Model
 from ..text import count
 from .data.decode import Findings, load_each
 from .data.image import decoding_of
+from .data.normalize import normalizer_for
 from .data.pixels import PICTURES, as_pixels, goes_below, stays_above, white_as_trained
-from .data.split import normalizer_for
 from .data.tree import pictures_below
 from .evaluate import softmax
 from .trained import TrainedOn
@@ -142,15 +144,15 @@ class Pictures:
         self._means: list[float] = []  # of the pixels of each picture, from 0 to 255
 
     def answers(self, network: Network) -> Iterator[tuple[Path, np.ndarray | DataError]]:
-        """Yield each file with its :func:`answer`, or why it cannot be read; memory holds a batch of pictures."""
-        for start in range(0, len(self.files), BATCH):
-            files = self.files[start : start + BATCH]
-            read = load_each(files, self._model.input_shape, self._findings)
-            pictures = [255 - x if self._invert else x for x in read if not isinstance(x, DataError)]
-            self._means += [float(picture.mean()) for picture in pictures]
-            found = iter(answer(network, self._model, np.stack(pictures), self._white) if pictures else ())
-            for file, x in zip(files, read, strict=True):
-                yield file, x if isinstance(x, DataError) else next(found)
+        """Yield each file with its :func:`answer`, or why it cannot be read. Some pictures are read ahead."""
+        with closing(load_each(self.files, self._model.input_shape, self._findings)) as coming:
+            for start in range(0, len(self.files), BATCH):
+                read = list(islice(coming, BATCH))
+                pictures = [255 - x if self._invert else x for x in read if not isinstance(x, DataError)]
+                self._means += [float(picture.mean()) for picture in pictures]
+                found = iter(answer(network, self._model, np.stack(pictures), self._white) if pictures else ())
+                for file, x in zip(self.files[start : start + BATCH], read, strict=True):
+                    yield file, x if isinstance(x, DataError) else next(found)
 
     def notes(self, option: str) -> list[str]:
         """Return remarks on odd pictures; ``option`` is the name of the switch that turns light and dark around."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..compiler import Compiler
 from .answers import BATCH
-from .runner import WALKERS
+from .runner import TAKERS, WALKERS
 
 
 def kernels_of(compiler: Compiler) -> list[str]:
@@ -19,4 +19,4 @@ def kernels_of(compiler: Compiler) -> list[str]:
         for n in dict.fromkeys((batch, BATCH, 1)):
             plans.append(compiler.with_options(target=target, batch=n).inference_plan)
         names.update(dict.fromkeys(kernel for plan in plans for kernel in plan.kernels))
-    return [*names, *WALKERS]
+    return [*names, *WALKERS, *TAKERS]

@@ -41,7 +41,7 @@ class TrainResult:
     status : ``finished``, ``early_stop``, or ``interrupted`` (by a signal or ``stop_after_steps``).
     folder : the run folder, or None where nothing was written.
     history : one row for each finished epoch: ``epoch``, ``lr``, ``train.loss``, ``train.accuracy``,
-        ``val.loss``, ``val.accuracy``, ``seconds``.
+        ``val.loss``, ``val.accuracy``, ``seconds``, ``waiting`` (the share of the seconds that waited for batches).
     best : {"metric", "value", "epoch"} where the spec says ``keep best``; ``network`` then holds its weights.
     test : ``test.loss`` and ``test.accuracy``, empty without a test split or when interrupted.
     unmet : a diagnostic for each ``expect`` line of the spec that does not hold; empty where they are not judged.
@@ -87,12 +87,20 @@ class Reporter:
         """
 
     def on_step(
-        self, epoch: int, step: int, steps: int, images: int, loss: float, accuracy: float, seconds: float
+        self,
+        epoch: int,
+        step: int,
+        steps: int,
+        images: int,
+        loss: float,
+        accuracy: float,
+        seconds: float,
+        waiting: float,
     ) -> None:
         """Tell how an epoch goes: means over its first ``step`` of ``steps`` steps.
 
         Called at most about twenty times a second, and after the last step. ``images`` and ``seconds`` are
-        those of the epoch so far.
+        those of the epoch so far, ``waiting`` is the share of the seconds in which the net waited for its batches.
         """
 
     def on_epoch(self, row: Mapping[str, Any]) -> None:

@@ -107,9 +107,10 @@ class Run:
         """Take the steps that are left of the epoch, or as many as come before a stop."""
         progress, train = self.progress, self.data.train
         order = epoch_order(len(train), self.settings.seed, progress.epoch)
-        clock = time.perf_counter()
+        clock = asked = time.perf_counter()
         with closing(batches(train, order, self.settings.batch, progress.step, self.fewest)) as coming:
             for batch in coming:
+                progress.waited += time.perf_counter() - asked
                 self._step(batch)
                 now = time.perf_counter()
                 progress.seconds += now - clock
@@ -119,6 +120,7 @@ class Run:
                     return
                 if self.folder is not None and time.monotonic() - self.saved >= self.checkpoint_seconds:
                     self._save()
+                asked = time.perf_counter()
 
     def _step(self, batch: Batch) -> None:
         progress = self.progress
@@ -149,6 +151,7 @@ class Run:
             progress.loss_sum / progress.images,
             progress.correct / progress.images if self.is_classes else math.nan,
             progress.seconds,
+            progress.waiting,
         )
 
     def _end_epoch(self) -> None:
@@ -167,7 +170,7 @@ class Run:
             if not math.isfinite(validation.loss):
                 raise self._diverged(validation.loss, self.steps - 1, None, during="validation")
             row.update(validation.metrics("val"))
-        row["seconds"] = round(progress.seconds, 3)
+        row["seconds"], row["waiting"] = round(progress.seconds, 3), round(progress.waiting, 4)
         progress.history.append(row)
         keep = self.settings.keep
         best = progress.best["value"] if progress.best is not None else None
@@ -179,7 +182,8 @@ class Run:
             else:
                 self.best_parameters = {k: np.array(v) for k, v in self.network.parameters().items()}
         progress.epoch, progress.step = progress.epoch + 1, 0
-        progress.loss_sum, progress.correct, progress.images, progress.seconds = 0.0, 0, 0, 0.0
+        progress.loss_sum, progress.correct, progress.images = 0.0, 0, 0
+        progress.seconds = progress.waited = 0.0
         if self.folder is not None:
             self._save(checked=True)
             self.folder.add_row(row)

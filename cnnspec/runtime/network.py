@@ -21,7 +21,7 @@ from .checkpoint import STEPS
 from .heard import load_kernels
 from .initialize import initial_parameters
 from .pack import pack, unpack
-from .runner import NUMPY, WALKERS, Runner, allocate
+from .runner import NUMPY, TAKERS, WALKERS, Runner, allocate
 from .trace import Trace, activation, gradient, names_to_trace
 
 Slots = dict[str, tuple[np.ndarray, Param]]  # the memory that a parameter, or a state for it, lies in
@@ -106,7 +106,7 @@ class Network(InTurn):
     def compile(self, progress: Progress | None = None, training: bool = True) -> None:
         """Load the kernels of training (and always of inference); ``progress(done, total, left)`` while any compile."""
         runners = [self.training, self.inference] if training else [self.inference]
-        names = [*(k for r in runners for k in r.plan.kernels), *WALKERS]
+        names = [*(k for r in runners for k in r.plan.kernels), *WALKERS, *TAKERS]
         load_kernels(names, progress)
         for runner in runners:
             runner.compile()

@@ -69,6 +69,7 @@ def bits(value: int | float) -> int:
 
 
 WALKERS = ("walk", "walk.run_parts")  # the kernels that call the others
+TAKERS = ("take_samples.bytes.f32", "take_samples.f32")  # the kernels that make batches (data/normalize.py)
 
 
 class State(ctypes.Structure):

@@ -19,6 +19,7 @@ class Progress:
     epoch : the epoch under way, from 1; ``step`` of its steps are done.
     loss_sum, correct, images : sums over those steps.
     seconds : time spent in them, and in all steps before this session of the epoch.
+    waited : the part of it in which the net waited for its batches, seconds.
     best : {"metric", "value", "epoch"} of the best epoch, or None.
     history : one row for each finished epoch.
     seed : the run's seed.
@@ -33,16 +34,23 @@ class Progress:
     correct: int = 0
     images: int = 0
     seconds: float = 0.0
+    waited: float = 0.0
     best: dict[str, Any] | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
     settings: dict[str, str] = field(default_factory=dict)
     data: str = ""
+
+    @property
+    def waiting(self) -> float:
+        """The share of the epoch's time in which the net waited for its batches, in [0, 1]."""
+        return min(1.0, self.waited / self.seconds) if self.seconds > 0 else 0.0
 
 
 def progress_of(path: Path, state: Any) -> Progress:
     """Return the progress that a checkpoint's text holds; DataError names the first entry that cannot be."""
     if not isinstance(state, dict):
         raise _wrong_state(path, "", "an object", state)
+    state = {**_LATER, **state}
     for name, (expected, fits) in _ENTRIES.items():
         if name not in state or not fits(state[name]):
             raise _wrong_state(path, name, expected, state.get(name, _NOTHING))
@@ -109,6 +117,8 @@ def _is_best(value: Any) -> bool:
     )
 
 
+_LATER = {"waited": 0.0}  # entries that older checkpoints lack
+
 _ENTRIES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "seed": _whole(0),
     "epoch": _whole(1),
@@ -117,6 +127,7 @@ _ENTRIES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "correct": _whole(0),
     "images": _whole(0),
     "seconds": ("a number", _is_number),
+    "waited": ("a number", _is_number),
     "best": ("null, or metric, value and epoch", _is_best),
     "history": ("rows of numbers", lambda v: isinstance(v, list) and all(map(_is_row, v))),
     "settings": (

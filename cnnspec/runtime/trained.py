@@ -15,8 +15,10 @@ import numpy as np
 from ..errors import DataError
 from ..model.model import Model
 from ..text import percent, shorten
+from .data.image import decoding_of
+from .data.normalize import normalizer_for
 from .data.pixels import PixelScale, differs, white_as_trained
-from .data.split import Dataset, normalizer_for
+from .data.split import Dataset
 from .inputs import samples_of
 from .run_folder import MANIFEST, RunFolder
 from .tensors import read_text
@@ -37,6 +39,7 @@ class TrainedOn:
     scale : which numbers the pixels of its training set were; None where unknown.
     normalize : mean and std that were subtracted and divided by, of each channel or one of all; None where unknown.
     brightness : mean of the images, from 0 (all at the least value) to 1 (all at the largest); None where unknown.
+    draft : whether large JPEGs were decoded at a part of their size.
     """
 
     name: str = ""
@@ -45,6 +48,7 @@ class TrainedOn:
     scale: PixelScale | None = None
     brightness: float | None = None
     normalize: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    draft: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Return the record as JSON-ready values; :meth:`from_dict` reads them."""
@@ -55,6 +59,7 @@ class TrainedOn:
             "scale": asdict(self.scale) if self.scale is not None else None,
             "brightness": self.brightness,
             "normalize": dict(zip(("mean", "std"), map(list, self.normalize), strict=True)) if self.normalize else None,
+            "draft": self.draft,
         }
 
     @classmethod
@@ -70,6 +75,7 @@ class TrainedOn:
             PixelScale.from_dict(content.get("scale")),
             float(light) if isinstance(light, (int, float)) and 0 <= light <= 1 else None,
             _normalize_of(content.get("normalize")),
+            content.get("draft") is True,
         )
 
 
@@ -83,6 +89,7 @@ def trained_on(data: Dataset) -> TrainedOn:
         data.scale,
         brightness_of(data),
         (tuple(normalizer.mean), tuple(normalizer.std)),
+        data.draft,
     )
 
 
@@ -137,14 +144,19 @@ def other_scale(record: TrainedOn, before: TrainedOn | None) -> list[str]:
 
 
 def compare_spec(trained: TrainedOn | None, model: Model) -> list[str]:
-    """Return a note where the spec normalises images otherwise than the training of the weights did."""
-    if trained is None or trained.normalize is None:
+    """Return notes where the spec reads or normalises images otherwise than the training of the weights did."""
+    if trained is None:
         return []
-    normalizer = normalizer_for(model.data.normalize if model.data is not None else None, model.input_shape[-1])
-    then, now = _written(*trained.normalize), _written(normalizer.mean, normalizer.std)
-    if now == then:
-        return []
-    return [f"the weights were trained on images normalised by {then}, and the spec says {now}"]
+    notes = []
+    if trained.draft != decoding_of(model.data).draft:
+        then, now = ("draft=yes", "draft=no") if trained.draft else ("draft=no", "draft=yes")
+        notes.append(f"the weights were trained on JPEGs decoded with {then}, and the spec says {now}")
+    if trained.normalize is not None:
+        normalizer = normalizer_for(model.data.normalize if model.data is not None else None, model.input_shape[-1])
+        then, now = _written(*trained.normalize), _written(normalizer.mean, normalizer.std)
+        if now != then:
+            notes.append(f"the weights were trained on images normalised by {then}, and the spec says {now}")
+    return notes
 
 
 def _written(*numbers: tuple[float, ...]) -> str:

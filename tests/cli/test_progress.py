@@ -76,9 +76,25 @@ def test_the_live_line_has_its_bar_in_80_columns(monkeypatch: pytest.MonkeyPatch
     view = TrainingView(quiet=True)
     view.info = SimpleNamespace(epochs=epochs, steps_per_epoch=steps)  # type: ignore[assignment]
     for accuracy in (0.1, 1.0):
-        view.on_step(12, steps // 2, steps, 100_000, 2.3026, accuracy, 1.0)
-        assert len(view.state) <= 80
-        assert view.state.count("━") + view.state.count("┄") >= 8
+        for waiting in (0.0, 0.04, 0.5):
+            view.on_step(12, steps // 2, steps, 100_000, 2.3026, accuracy, 1.0, waiting)
+            assert len(view.state) <= 80
+            assert view.state.count("━") + view.state.count("┄") >= 8 or waiting > 0.1
+
+
+def test_the_share_that_waits_for_batches_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    from types import SimpleNamespace
+
+    from cnnspec.cli.progress import TrainingView
+
+    view = TrainingView(quiet=True)
+    view.info = SimpleNamespace(epochs=5, steps_per_epoch=938)  # type: ignore[assignment]
+    for columns, waiting, told in (
+        (120, 0.004, None), (120, 0.014, "waits 1 %"), (80, 0.014, None), (80, 0.134, "waits 13 %"), (40, 0.134, None),
+    ):  # fmt: skip
+        monkeypatch.setenv("COLUMNS", str(columns))
+        view.on_step(1, 469, 938, 30_016, 0.5012, 0.812, 10.0, waiting)
+        assert ("waits" in view.state) == (told is not None) and (told or "") in view.state
 
 
 @pytest.fixture

@@ -356,7 +356,7 @@ def test_many_pictures_at_once_with_their_errors_and_notes(tmp_path):
     (tmp_path / "bad.png").write_bytes(b"no picture")
     paths = [save(tmp_path / "a.png", RAMP), tmp_path / "bad.png", save(tmp_path / "b.png", RAMP * 0), tmp_path / "c"]
     findings = decode.Findings(Decoding())
-    found = decode.load_each(paths, (16, 16, 1), findings)
+    found = list(decode.load_each(paths, (16, 16, 1), findings))
     assert (found[0][..., 0] == RAMP).all() and (found[2] == 0).all()
     assert found[1].path == paths[1] and "does not exist" in found[3].message
     assert findings.notes() == [f"1 picture with one colour throughout, as read, such as {paths[2]}"]
@@ -370,7 +370,7 @@ def test_ink_in_the_colour_of_the_ground_is_told_with_the_ground_that_shows_it(t
     path = tmp_path / "ink.png"
     Image.fromarray(drawn, "LA").save(path)
     findings = decode.Findings(Decoding(ground=ground))
-    decode.load_each([path], (16, 16, 1), findings)
+    list(decode.load_each([path], (16, 16, 1), findings))
     assert f"on the {ground} behind transparent places (ground={mend} tells them apart)" in findings.notes()[0]
     assert read(path, ground=mend).remarks == ()
     Image.fromarray(np.full((16, 16, 2), (ink, 128), np.uint8), "LA").save(path)  # no ground shows anything

@@ -138,10 +138,10 @@ def test_batches_in_order_with_the_short_last_one(prefetch, start):
 
 def test_errors_of_the_background_thread_arrive_and_no_thread_stays():
     class Breaks(ArraySplit):
-        def batch(self, indices):
+        def fill(self, indices, x):
             if indices[0] >= 20:
                 raise DataError("broken", path="x")
-            return super().batch(indices)
+            super().fill(indices, x)
 
     broken = Breaks(IMAGES, np.zeros(100, np.int32), Normalizer())
     broken.prefetch = True
@@ -150,7 +150,7 @@ def test_errors_of_the_background_thread_arrive_and_no_thread_stays():
         for b in batches(broken, np.arange(100), 10):
             got.append(b.step)
     assert got == [0, 1]
-    assert not [t for t in threading.enumerate() if t.name.startswith("cnnspec-batches")]
+    assert not [t for t in threading.enumerate() if t.name.startswith("cnnspec-ahead")]
 
 
 def test_order_is_a_permutation_of_seed_and_epoch():

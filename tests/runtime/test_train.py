@@ -70,7 +70,7 @@ def run(model, tmp_path=None, *, network=FakeNetwork, **more):
 
 
 def untimed(history):
-    return [{k: v for k, v in row.items() if k != "seconds"} for row in history]
+    return [{k: v for k, v in row.items() if k not in ("seconds", "waiting")} for row in history]
 
 
 def same_weights(a, b):
@@ -398,8 +398,9 @@ def test_metrics_are_json_lines(tmp_path):
     result = run(digits_model(FULL, VAL), tmp_path)
     rows = [json.loads(line) for line in (result.folder / "metrics.jsonl").read_text().splitlines()]
     assert rows[0].keys() == {
-        "epoch", "lr", "train.loss", "train.accuracy", "val.loss", "val.accuracy", "seconds",
+        "epoch", "lr", "train.loss", "train.accuracy", "val.loss", "val.accuracy", "seconds", "waiting",
     }  # fmt: skip
+    assert all(0 <= row["waiting"] <= 1 for row in rows)
 
 
 def test_every_note_is_in_the_result_and_a_stretched_cosine_is_told(tmp_path):

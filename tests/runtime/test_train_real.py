@@ -76,7 +76,7 @@ def everything(result):
     last = load_checkpoint(folder.last, result.network.model)
     arrays = {**last.parameters, **{f"optimizer/{k}": v for k, v in last.optimizer.items()}}
     arrays.update({f"best/{k}": v for k, v in load_checkpoint(folder.best, result.network.model).parameters.items()})
-    rows = [{k: v for k, v in row.items() if k != "seconds"} for row in folder.history()]
+    rows = [{k: v for k, v in row.items() if k not in ("seconds", "waiting")} for row in folder.history()]
     return arrays, (rows, result.best, result.test)
 
 

@@ -14,8 +14,9 @@ import numpy as np
 from ...ir.fields import Shape
 from ...model.settings import Normalize
 from .labels import as_labels, class_numbers, count_classes
+from .normalize import normalizer_for
 from .pixels import PixelScale, as_pixels, differs, pieces, remark
-from .split import ArraySplit, Dataset, normalizer_for, with_validation
+from .split import ArraySplit, Dataset, with_validation
 
 Pair = tuple[Any, Any]  # images and labels
 

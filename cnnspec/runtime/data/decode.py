@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -13,10 +14,10 @@ import numpy as np
 from ...errors import DataError
 from ...ir.fields import Shape
 from ...text import listed, some
+from .ahead import NBYTES, PICTURES, THREADS, in_order
 from .image import REMARKS, Picture, check_header, load_picture, read_picture
 from .levels import USUAL_WHITE, Decoding, UnknownLevels, UnreadableImage, suggest_levels
 
-_DECODERS = min(4, os.cpu_count() or 1)
 _SAMPLE = 64  # pictures that are looked at where not all are decoded beforehand
 _DARK = 0.25  # of white: pictures of more than 8 bits a channel that never exceed it are told
 
@@ -24,9 +25,9 @@ _DARK = 0.25  # of white: pictures of more than 8 bits a channel that never exce
 def decode_all(
     paths: Sequence[Path], input_shape: Shape, decoding: Decoding, findings: Findings | None = None
 ) -> np.ndarray:
-    """Return the pixels uint8[N, H, W, C] of many files; DataError names the unreadable ones.
+    """Return the pixels uint8[N, H, W, C] of many files, by threads; DataError names the unreadable ones.
 
-    Pillow releases the interpreter's lock while it decodes, so threads help. ``findings`` is told of each picture.
+    ``findings`` is told of each picture.
     """
     pixels = np.empty((len(paths), *input_shape), np.uint8)
 
@@ -40,19 +41,39 @@ def decode_all(
     return pixels
 
 
-def load_each(paths: Sequence[Path], input_shape: Shape, findings: Findings) -> list[np.ndarray | DataError]:
-    """Return the pixels uint8[H, W, C] of each file, or the error that names it; ``findings`` says how it is read."""
-
-    def load(path: Path) -> np.ndarray | DataError:
+def decode_some(paths: Sequence[Path], pixels: np.ndarray, decoding: Decoding) -> None:
+    """Write the pixels of a few files to uint8[n, H, W, C], by this thread; DataError names the first unreadable."""
+    for path, place in zip(paths, pixels, strict=True):
         try:
-            picture = load_picture(path, input_shape, findings.decoding)
-        except DataError as error:
-            return error
-        findings.add(path, picture)
-        return picture.pixels
+            place[...] = read_picture(path, pixels.shape[1:], decoding).pixels
+        except UnreadableImage as error:
+            raise _unreadable([(path, error)], None) from None
 
-    with ThreadPoolExecutor(_DECODERS, "cnnspec-decode") as pool:
-        return list(pool.map(load, paths))
+
+def load_each(
+    paths: Sequence[Path], input_shape: Shape, findings: Findings
+) -> Generator[np.ndarray | DataError, None, None]:
+    """Yield the pixels uint8[H, W, C] of each file, or the error that names it; some are read ahead by threads.
+
+    ``findings`` says how they are read.
+    """
+
+    def load(part: range) -> list[np.ndarray | DataError]:
+        found: list[np.ndarray | DataError] = []
+        for i in part:
+            try:
+                picture = load_picture(paths[i], input_shape, findings.decoding)
+            except DataError as error:
+                found.append(error)
+            else:
+                findings.add(paths[i], picture)
+                found.append(picture.pixels)
+        return found
+
+    most = max(1, min(2 * THREADS, NBYTES // (PICTURES * math.prod(input_shape))))
+    with closing(in_order((partial(load, part) for part in _parts(len(paths))), most)) as parts:
+        for part in parts:
+            yield from part
 
 
 def check_all(paths: Sequence[Path], input_shape: Shape, decoding: Decoding, findings: Findings) -> None:
@@ -105,25 +126,38 @@ def _dark(kind: str, highs: Sequence[float]) -> str:
 
 
 def _for_each(paths: Sequence[Path], act: Callable[[int], None]) -> None:
-    def attempt(i: int) -> UnreadableImage | None:
-        try:
-            act(i)
-        except UnreadableImage as error:
-            return error
-        return None
+    """Act on each file by threads; DataError tells of all that are unreadable."""
+    failures: list[tuple[Path, UnreadableImage]] = []
 
-    with ThreadPoolExecutor(_DECODERS, "cnnspec-decode") as pool:
-        found = pool.map(attempt, range(len(paths)))
-        failures = sorted(((paths[i], why) for i, why in enumerate(found) if why), key=lambda failure: failure[0])
-    if not failures:
-        return
+    def attempt(part: range) -> None:
+        for i in part:
+            try:
+                act(i)
+            except UnreadableImage as error:
+                failures.append((paths[i], error))
+
+    with closing(in_order((partial(attempt, part) for part in _parts(len(paths))), 2 * THREADS)) as done:
+        for _ in done:
+            pass
+    if failures:
+        raise _unreadable(sorted(failures, key=lambda failure: failure[0]), len(paths))
+
+
+def _parts(count: int) -> Iterator[range]:
+    """Yield the numbers of ``count`` pictures, as many at a time as a thread takes."""
+    part = max(1, min(PICTURES, -(-count // THREADS)))
+    return (range(start, min(start + part, count)) for start in range(0, count, part))
+
+
+def _unreadable(failures: Sequence[tuple[Path, UnreadableImage]], count: int | None) -> DataError:
+    """Return the error for the unreadable ones of ``count`` pictures; None where they are read one by one."""
     path, why = failures[0]
     wrong = partial(DataError, path=path, field="image")
     levels = [why for _, why in failures if isinstance(why, UnknownLevels)]
     if len(levels) == len(failures):
         kinds = sorted({level.kind for level in levels})
         low, high = min(level.low for level in levels), max(level.high for level in levels)
-        raise wrong(
+        return wrong(
             f"nothing says which of the {kinds[0] if len(kinds) == 1 else 'numbers'} in a picture is black and which "
             "is white",
             expected="0 to " + " or ".join(f"{USUAL_WHITE[kind]:,.10g} for {kind}" for kind in kinds),
@@ -131,9 +165,11 @@ def _for_each(paths: Sequence[Path], act: Callable[[int], None]) -> None:
             hint=f"write  {suggest_levels(low, high)}  behind  source folders",
         )
     further = listed((p.name for p, _ in failures[1:]), 5)
-    raise wrong(
+    return wrong(
         f"cannot be read as an image: {why}",
-        expected=f"{len(paths):,} readable images",
-        found=f"{len(paths) - len(failures):,} readable, {len(failures):,} not" + (further and f"; also {further}"),
+        expected="a readable image" if count is None else f"{count:,} readable images",
+        found=""
+        if count is None
+        else f"{count - len(failures):,} readable, {len(failures):,} not" + (further and f"; also {further}"),
         hint="replace the files, or move them elsewhere" if further else "replace the file, or move it elsewhere",
     )

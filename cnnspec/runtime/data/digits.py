@@ -11,9 +11,10 @@ import numpy as np
 from ...ir.fields import Shape
 from ...model.settings import DataSettings, Digits
 from .labels import class_numbers
+from .normalize import normalizer_for
 from .pixels import PixelScale, check_image_shape
 from .registry import source
-from .split import ArraySplit, Dataset, normalizer_for
+from .split import ArraySplit, Dataset
 
 WHITE = 16.0  # the largest pixel value; it becomes 1
 

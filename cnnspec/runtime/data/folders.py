@@ -18,10 +18,11 @@ from ...reading import named_path
 from ...text import listed, some
 from . import split as limits
 from .arrays import stamp
-from .decode import Findings, check_all, decode_all
+from .decode import Findings, check_all, decode_all, decode_some
 from .image import Decoding, check_channels, decoding_of
+from .normalize import Normalizer, normalizer_for
 from .registry import source
-from .split import ArraySplit, Dataset, Normalizer, Split, normalizer_for
+from .split import ArraySplit, Dataset, Split, batch_of
 from .tree import Classes, check_filled, look
 
 TEST_SHARE = 0.2
@@ -33,7 +34,7 @@ class FolderSplit:
 
     paths: Sequence[Path]
     labels: np.ndarray  # int32[N]
-    input_shape: Shape  # (H, W, C)
+    shape: Shape  # (H, W, C)
     decoding: Decoding
     normalizer: Normalizer
     prefetch = True
@@ -43,9 +44,13 @@ class FolderSplit:
 
     def batch(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return (x, y) of the images at these positions; see :class:`Split`."""
-        chosen = [self.paths[i] for i in indices]
-        pixels = decode_all(chosen, self.input_shape, self.decoding)
-        return self.normalizer(pixels), self.labels[indices]
+        return batch_of(self, indices)
+
+    def fill(self, indices: np.ndarray, x: np.ndarray) -> None:
+        """Write the images at these positions to x; see :class:`Split`. DataError names one that is unreadable."""
+        pixels = np.empty(x.shape, np.uint8)
+        decode_some([self.paths[i] for i in indices.tolist()], pixels, self.decoding)
+        self.normalizer.take(pixels, None, x)
 
     def subset(self, indices: np.ndarray) -> FolderSplit:
         """Return the split of the images at these positions."""
@@ -97,6 +102,7 @@ def open_folders(settings: DataSettings, input_shape: Shape, classes: int | None
         class_names,
         sha256,
         tuple(notes),
+        draft=settings.source.draft,
     )
 
 
@@ -143,8 +149,10 @@ def _splits(
         digest.update(f"{part} {tuple(class_names)}".encode())
         digest.update(labels.tobytes())
         if streamed:
-            if decoding != Decoding(decoding.resize):
+            if replace(decoding, draft=False) != Decoding(decoding.resize):
                 digest.update(repr(decoding).encode())
+            if decoding.draft:
+                digest.update(b"draft")
             for path in everything[start:stop]:
                 digest.update(stamp(path) + b";")
             splits[part] = FolderSplit(everything[start:stop], labels, input_shape, decoding, normalizer)

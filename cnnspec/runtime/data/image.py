@@ -33,6 +33,8 @@ HEAVY = ("WEBP", "AVIF", "JPEG2000")  # whose decoders take twice as much, so th
 MAX_NBYTES = 1 << 30  # of one file
 WITH_FRAMES = ("GIF", "TIFF", "WEBP", "PNG", "AVIF")  # whose further frames are pictures, not previews or layers
 
+_ORIENTED = frozenset(("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"))  # where Pillow looks for it
+_SMALL = 1 << 18  # bytes of a file that is read at once
 _LARGE = 1 << 24  # pixels from which on there is asked whether memory has room
 _SUSPECT = 0.25  # kept of a picture's longer side, below which cropping is told
 
@@ -70,7 +72,7 @@ def decoding_of(data: DataSettings | None) -> Decoding:
     source: Any = data.source if data is not None else None
     if not hasattr(source, "resize"):
         return Decoding()
-    return Decoding(source.resize, source.ground, source.black, source.white)
+    return Decoding(source.resize, source.ground, source.black, source.white, source.draft)
 
 
 @cache
@@ -105,14 +107,14 @@ def read_picture(path: Path, input_shape: Shape, decoding: Decoding) -> Picture:
     MachineError
         When memory has no room for a large picture.
     """
-    from PIL import ImageOps
-
     mode = "L" if input_shape[-1] == 1 else "RGB"
     with _opened(path) as opened, _ALLOWANCE.hold(_weight(opened)):
         if _weight(opened) >= _LARGE:
             check_room(8 * _weight(opened), path=path, field="image", hint="make the picture smaller")
         raw = " ".join(str(tile[3]) for tile in getattr(opened, "tile", ()))
-        ImageOps.exif_transpose(opened, in_place=True)
+        if decoding.draft and opened.format == "JPEG":
+            opened.draft(None, (max(input_shape[:2]),) * 2)  # of both sides, as it may yet be turned
+        _turn_upright(opened)
         image: Image.Image = opened
         kind, high = "", 0.0
         remarks = []
@@ -127,15 +129,17 @@ def read_picture(path: Path, input_shape: Shape, decoding: Decoding) -> Picture:
             image = in_bands(image, mode, lambda band: band.convert(mode))
         if ";16" in raw and not kind and max(high for _, high in _extrema(image)) < 64:
             remarks.append("coarse")
-        pixels = _resized(image, input_shape, decoding.resize)
+        content = _resized(image, input_shape, decoding.resize).tobytes()
         if decoding.resize == "crop" and _kept(image.size, input_shape) < _SUSPECT:
             remarks.append("cropped")
-        if pixels[..., 0].size > 1 and _is_plain(pixels):
+        if len(content) > len(mode) and _is_plain(content, len(mode)):
             other = "black" if decoding.ground == "white" else "white"  # may show what is on it
-            hidden = clear and not _is_plain(_resized(_on_ground(clear, other, mode), input_shape, decoding.resize))
+            shown = _resized(_on_ground(clear, other, mode), input_shape, decoding.resize) if clear else None
+            hidden = shown is not None and not _is_plain(shown.tobytes(), len(mode))
             remarks.append(f"on-{decoding.ground}" if hidden else "blank")
         if opened.format in WITH_FRAMES and _has_more(opened):
             remarks.append("frames")
+    pixels = np.frombuffer(content, np.uint8).reshape(input_shape)
     return Picture(pixels, kind, high, tuple(remarks))
 
 
@@ -194,7 +198,7 @@ def _open(stream: IO[bytes]) -> Image.Image:
 def _opened(path: Path) -> Iterator[Image.Image]:
     """Open a picture, its pixels not yet decoded; all that goes wrong inside is an UnreadableImage."""
     try:
-        with open_file(path, limit=MAX_NBYTES) as stream, _recognised(stream) as opened:
+        with open_file(path, limit=MAX_NBYTES, whole=_SMALL) as stream, _recognised(stream) as opened:
             yield opened
     except MachineError:  # no fault of the file
         raise
@@ -236,26 +240,33 @@ class _Allowance:
 
     def __init__(self, most: int) -> None:
         self.most = self.left = most
-        self.changed = threading.Condition()
+        self.waiting = 0
+        self.changed = threading.Condition(threading.Lock())
 
     @contextmanager
     def hold(self, pixels: int) -> Iterator[None]:
         pixels = min(pixels, self.most)
         with self.changed:
-            self.changed.wait_for(lambda: self.left >= pixels)
+            while self.left < pixels:
+                self.waiting += 1
+                self.changed.wait()
+                self.waiting -= 1
             self.left -= pixels
         try:
             yield
         finally:
             with self.changed:
                 self.left += pixels
-                self.changed.notify_all()
+                if self.waiting:
+                    self.changed.notify_all()
 
 
 _ALLOWANCE = _Allowance(MAX_PIXELS)
 
 
 def _has_more(opened: Image.Image) -> bool:
+    if opened.format == "PNG" and not getattr(opened, "is_animated", True):
+        return False
     try:
         opened.seek(1)
     except Exception:  # whatever a damaged second frame is worth: the first was read
@@ -279,24 +290,36 @@ def _extrema(image: Image.Image) -> list[tuple[int, int]]:
     return [found] if image.mode == "L" else list(found)
 
 
-def _is_plain(pixels: np.ndarray) -> bool:
-    return bool((pixels == pixels[:1, :1]).all())
+def _is_plain(content: bytes, channels: int) -> bool:
+    """Return whether all pixels are one colour; of most pictures two tell that they are not."""
+    first, middle = content[:channels], len(content) // (2 * channels) * channels
+    if content[-channels:] != first or content[middle : middle + channels] != first:
+        return False
+    return content == first * (len(content) // channels)
 
 
 # ---- sizes --------------------------------------------------------------------------------------
-def _resized(image: Image.Image, input_shape: Shape, resize: str) -> np.ndarray:
+def _turn_upright(opened: Image.Image) -> None:
+    """Decode a picture and apply its EXIF orientation, where it has one."""
     from PIL import ImageOps
 
-    height, width, channels = input_shape
-    if image.size != (width, height):
-        bilinear = _pillow().Resampling.BILINEAR
-        if resize == "stretch":
-            image = image.resize((width, height), bilinear)
-        elif resize == "fit":
-            image = _fitted(image, width, height)
-        else:
-            image = ImageOps.fit(image, (width, height), bilinear)
-    return np.array(image, np.uint8).reshape(height, width, channels)
+    opened.load()
+    if opened.format not in ("PNG", "JPEG") or not _ORIENTED.isdisjoint(opened.info):
+        ImageOps.exif_transpose(opened, in_place=True)
+
+
+def _resized(image: Image.Image, input_shape: Shape, resize: str) -> Image.Image:
+    height, width = input_shape[:2]
+    if image.size == (width, height):
+        return image
+    from PIL import ImageOps
+
+    bilinear = _pillow().Resampling.BILINEAR
+    if resize == "stretch":
+        return image.resize((width, height), bilinear)
+    if resize == "fit":
+        return _fitted(image, width, height)
+    return ImageOps.fit(image, (width, height), bilinear)
 
 
 def _fitted(image: Image.Image, width: int, height: int) -> Image.Image:

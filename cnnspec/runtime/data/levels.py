@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,12 +43,14 @@ class Decoding:
     black, white : the numbers that become 0 and 255 in pictures of more than 8 bits a channel (integers or floats).
         Where both are None: 0 and 65,535 for 16 bits, of which the upper eight are kept; 0 and 4,095 for TIFF of
         12 bits; 0 and 1 for floats.
+    draft : whether a JPEG far larger than the input is decoded at a half, a quarter or an eighth of its size.
     """
 
     resize: str = "crop"
     ground: str = "white"
     black: float | None = None
     white: float | None = None
+    draft: bool = field(default=False, repr=False)  # the text of the others is part of fingerprints of older runs
 
 
 def suggest_levels(low: float, high: float) -> str:

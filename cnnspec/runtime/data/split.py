@@ -4,77 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from ...errors import DataError
-from ...model.settings import Normalize
+from ...ir.fields import Shape
 from ...text import listed, some
 from ..rng import keyed
+from .normalize import Normalizer
 from .pixels import PICTURES, PixelScale
 
 IN_MEMORY_NBYTES = 1 << 30  # larger data is read batch by batch
-
-
-@dataclass(frozen=True)
-class Normalizer:
-    """x = (pixel / white - mean) / std, channel by channel, in float32.
-
-    ``white`` is the pixel value that becomes 1: 255 for images, 16 for the embedded digits, 1 for floats.
-    """
-
-    white: float = 255.0
-    mean: tuple[float, ...] = (0.0,)
-    std: tuple[float, ...] = (1.0,)
-
-    @cached_property
-    def _scale(self) -> np.ndarray:
-        return (1.0 / (self.white * np.asarray(self.std, np.float64))).astype(np.float32)
-
-    @cached_property
-    def _shift(self) -> np.ndarray:
-        return (-np.asarray(self.mean, np.float64) / np.asarray(self.std, np.float64)).astype(np.float32)
-
-    def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        """Return float32[..., C] of pixels uint8[..., C] or floats; float32 comes back itself where nothing is done."""
-        if pixels.dtype == np.float32 and self.white == 1 and not any(self.mean) and set(self.std) == {1}:
-            return np.ascontiguousarray(pixels)
-        x = pixels.astype(np.float32, order="C")
-        x *= self._scale
-        if self._shift.any():
-            x += self._shift
-        return x
-
-
-def normalizer_for(normalize: Normalize | None, channels: int, white: float = 255.0) -> Normalizer:
-    """Return the normaliser of a ``data`` section; pixel / white where it says nothing.
-
-    Raises
-    ------
-    DataError
-        When mean or std is neither one number nor one a channel, or a std is not above zero.
-    """
-    if normalize is None:
-        return Normalizer(white)
-    for name, numbers in (("mean", normalize.mean), ("std", normalize.std)):
-        if len(numbers) not in (1, channels):
-            raise DataError(
-                "the number of values does not fit the channels",
-                field=f"data: normalize {name}",
-                expected=f"1 or {channels} numbers",
-                found=f"{len(numbers)} numbers",
-            )
-    if min(normalize.std) <= 0:
-        raise DataError(
-            "a standard deviation must be above zero",
-            field="data: normalize std",
-            expected="numbers above 0",
-            found=f"{min(normalize.std):g}",
-        )
-    return Normalizer(white, tuple(normalize.mean), tuple(normalize.std))
 
 
 class Split(Protocol):
@@ -82,18 +24,32 @@ class Split(Protocol):
 
     labels: np.ndarray  # int32[N], or float32[N, F] targets
     normalizer: Normalizer  # that batches have passed
-    prefetch: bool  # True where a batch costs so much that a thread should make the next one meanwhile
+    prefetch: bool  # True where a batch costs so much that threads should make the next ones meanwhile
 
     def __len__(self) -> int: ...
 
+    @property
+    def shape(self) -> Shape:
+        """(H, W, C) of a sample."""
+
     def batch(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return (x float32[n, H, W, C] normalised, y int32[n]) of the samples at these positions."""
+
+    def fill(self, indices: np.ndarray, x: np.ndarray) -> None:
+        """Write the samples at these positions, normalised, to x float32[n, H, W, C]. Threads may do so at a time."""
 
     def subset(self, indices: np.ndarray) -> Split:
         """Return the split that holds just the samples at these positions, in that order."""
 
     def origin_of(self, index: int) -> tuple[int, Path | None]:
         """Return (row, file) of a sample: its row in its array, or its place in the split and its file."""
+
+
+def batch_of(split: Split, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return (x, y) of the samples of a split at these positions, in arrays of their own."""
+    x = np.empty((len(indices), *split.shape), np.float32)
+    split.fill(indices, x)
+    return x, split.labels[indices]
 
 
 @dataclass(eq=False)
@@ -124,26 +80,34 @@ class ArraySplit:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def shape(self) -> Shape:
+        return tuple(self.images.shape[1:])
+
     def batch(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return (x, y) of the samples at these positions; see :class:`Split`."""
-        rows = indices if self.rows is None else self.rows[indices]
-        pixels = self.images[rows]
-        x = self.normalizer(pixels)
-        if self.prefetch and pixels.dtype != np.uint8:
-            self._check(pixels, x, rows)
-        return x, self.labels[indices]
+        return batch_of(self, indices)
 
-    def _check(self, pixels: np.ndarray, x: np.ndarray, rows: np.ndarray) -> None:
+    def fill(self, indices: np.ndarray, x: np.ndarray) -> None:
+        """Write the samples at these positions to x; see :class:`Split`."""
+        rows = indices if self.rows is None else self.rows[indices]
+        self.normalizer.take(self.images, rows, x)
+        if self.prefetch and self.images.dtype != np.uint8:
+            self._check(x, rows)
+
+    def _check(self, x: np.ndarray, rows: np.ndarray) -> None:
         """Judge the values of a mapped array as they are read; before that only a sample of them was."""
-        floats = pixels.dtype.kind not in "iu"
+        floats = self.images.dtype.kind not in "iu"
+        pixels = x if floats else self.images[rows]
         wrong = np.argwhere(~np.isfinite(x) if floats else (pixels < 0) | (pixels > 255))
         if len(wrong):
+            at = (rows[wrong[0][0]], *wrong[0][1:])
             raise DataError(
                 "a value is not finite" if floats else "an integer is no pixel",
                 path=self.origin,
-                field=f"x, sample {int(rows[wrong[0][0]])}",
+                field=f"x, sample {int(at[0])}",
                 expected="numbers that float32 can hold" if floats else "0 to 255",
-                found=str(pixels[tuple(wrong[0])]),
+                found=str(self.images[at]),
             )
 
     def subset(self, indices: np.ndarray) -> ArraySplit:
@@ -169,6 +133,7 @@ class Dataset:
         modification times.
     notes : what a person should know, such as files that were left out.
     scale : which numbers the pixels of ``train`` are; a run remembers them, and later pixels are held against them.
+    draft : whether large JPEGs are decoded at a part of their size.
     """
 
     name: str
@@ -179,6 +144,7 @@ class Dataset:
     fingerprint: str
     notes: tuple[str, ...] = ()
     scale: PixelScale = PICTURES
+    draft: bool = False
 
     @property
     def classes(self) -> int:
