@@ -109,6 +109,8 @@ def cli() -> None:
 def run(args: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code; every error becomes a message on stderr."""
     render.replace_missing_signs()
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # of numpy's BLAS, which is loaded but never called here
+    spare = _spare()
     try:
         code = cli.main(args=None if args is None else list(args), prog_name="cnnspec", standalone_mode=False)
         sys.stdout.flush()
@@ -133,21 +135,32 @@ def run(args: Sequence[str] | None = None) -> int:
             import traceback
 
             render.say_aside(traceback.format_exc().rstrip())
-        found = _explained(error)
+        return _tell(error, spare)
+
+
+def _tell(error: Exception, spare: mmap.mmap | None) -> int:
+    """Print an error in words and return the exit code; ``spare`` is room to do so where memory has run out."""
+    found, crowded = None, True
+    try:
+        crowded = is_out_of_memory(error) or not has_room()
+        if spare is not None:
+            spare.close()
+        found = _explained(error, crowded)
         if found is None:
             return _our_mistake(error)
-        try:
-            render.print_error(found)
-        except (MemoryError, ImportError, OSError):  # too little even for that
-            os.write(2, f"error: {found}\n".encode(errors="replace"))
-        return found.exit_code
+        render.print_error(found)
+    except Exception:  # too little memory even for that, which an import says in several ways
+        if found is None and not crowded:
+            raise
+        os.write(2, f"error: {found or 'there is not enough memory'}\n".encode(errors="replace"))
+    return found.exit_code if found is not None else 1
 
 
-def _explained(error: Exception) -> CnnSpecError | None:
+def _explained(error: Exception, crowded: bool) -> CnnSpecError | None:
     """Return an error in words that the user can act on; None where the mistake is ours."""
     if isinstance(error, CnnSpecError):
         return None if isinstance(error, InternalError) else error
-    if is_out_of_memory(error) or not has_room():
+    if crowded:
         return _out_of_memory(error)
     if not isinstance(error, OSError) or error.errno not in MACHINE:
         return None
@@ -187,13 +200,20 @@ def is_out_of_memory(error: BaseException | None) -> bool:
     return False
 
 
+def _spare() -> mmap.mmap | None:
+    """Return room that is kept to tell of an error in, untouched; None where there is none."""
+    try:
+        return mmap.mmap(-1, 16 << 20)
+    except (OSError, ValueError, MemoryError):
+        return None
+
+
 def has_room() -> bool:
     """Whether the system gives this process anything at all: without, errors are of any kind."""
-    try:
-        mmap.mmap(-1, 16 << 20).close()
-    except (OSError, ValueError, MemoryError):
-        return False
-    return True
+    room = _spare()
+    if room is not None:
+        room.close()
+    return room is not None
 
 
 def _out_of_memory(error: Exception) -> MachineError:

@@ -165,6 +165,21 @@ def test_a_limit_on_memory_is_an_error_of_the_machine(trained: Path, tmp_path: P
         assert mebibytes > 200 and len(list(tmp_path.iterdir())) == 1
 
 
+@pytest.mark.parametrize("stage", ["is_out_of_memory", "_out_of_memory", "render.print_error"])
+def test_want_of_memory_while_an_error_is_told_is_told_too(
+    stage: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from cnnspec.cli import main
+
+    def no_memory(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(main.cli, "main", lambda **_: no_memory())
+    monkeypatch.setattr(f"cnnspec.cli.main.{stage}", no_memory)
+    assert main.run(["check"]) == 1
+    assert capfd.readouterr().err.startswith("error: there is not enough memory")
+
+
 def test_want_of_memory_is_known_by_any_of_its_names() -> None:
     from cnnspec.cli.main import is_out_of_memory
 
