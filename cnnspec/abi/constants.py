@@ -45,3 +45,4 @@ MOST_TILE_ROWS = 8  # rows of the largest register tile
 DEPTHWISE_TAPS = (1, 2, 3)  # heights and widths of filters that depthwise_window is compiled for
 DEPTHWISE_STRIDES = (1, 2)  # column strides that depthwise_window is compiled for
 POOL_NARROW = 8  # channels up to which 2x2 pooling takes vectors of at most 8 lanes
+CHAINS = 12  # independent sums of the kernel peak; enough to hide the latency of an FMA

@@ -19,9 +19,10 @@ from .target import exact_option, open_target
 def command() -> None:
     """Show, fill or clear the store of compiled kernels.
 
-    A kernel is compiled when a net first needs it, and kept for this machine and version in a folder of your
-    user cache (CNNSPEC_CACHE names another). Other nets find it there, and compile what is new to them: layers of
-    another kind, size or width. Clearing it is safe: the next command that needs kernels compiles them again.
+    Where the installed wheel has no machine code for this processor, a kernel is compiled when a net first needs it,
+    and kept for this machine and version in a folder of your user cache (CNNSPEC_CACHE names another). Other nets
+    find it there, and compile what is new to them: layers of another kind, size or width. Clearing it is safe: the
+    next command that needs kernels compiles them again.
     """
 
 
@@ -30,10 +31,17 @@ def command() -> None:
 def info(as_json: bool) -> None:
     """Show where the compiled kernels are and how much room they take."""
     from ..kernels import cache
+    from ..kernels.shipped import shipped
 
+    wheel = shipped()
     found: dict[str, Any] = cache.info()
     if as_json:
-        render.show(to_json(found))
+        code = {"level": wheel.level.name, "kernels": wheel.kernels} if wheel.level else None
+        render.show(to_json({"wheel": code, **found}))
+        return
+    render.say(f"wheel     {wheel.words()}")
+    if found["folder"] is None:
+        render.say("folder    none: numba is not installed, so nothing is compiled")
         return
     render.say(f"folder    {found['folder']}")
     render.say(f"kernels   {found['kernels']}")
@@ -48,8 +56,8 @@ def info(as_json: bool) -> None:
 def build(targets: tuple[Path, ...], options: Options, as_json: bool) -> None:
     """Compile the kernels of each SPEC now, so that nobody waits for them later: before a class, in an image.
 
-    All that train, eval and predict need is compiled. Without a SPEC, the kernels of the templates of
-    `cnnspec new` are.
+    All that train, eval and predict need and the wheel lacks is compiled. Without a SPEC, the kernels of the
+    templates of `cnnspec new` are.
 
     \b
       cnnspec cache build
@@ -57,6 +65,7 @@ def build(targets: tuple[Path, ...], options: Options, as_json: bool) -> None:
     """
     from ..compiler import Compiler
     from ..kernels import cache
+    from ..kernels.load import are_at_hand
     from ..runtime.beforehand import kernels_of
     from ..runtime.heard import load_kernels
     from .progress import CompileView
@@ -66,7 +75,7 @@ def build(targets: tuple[Path, ...], options: Options, as_json: bool) -> None:
     else:
         compilers = [Compiler.from_text(template(name), options=options) for name in TEMPLATES]
     names = list(dict.fromkeys(name for compiler in compilers for name in kernels_of(compiler)))
-    if cache.use_cache() != str(cache.cache_dir()):
+    if not are_at_hand(names) and cache.has_compiler() and cache.use_cache() != str(cache.cache_dir()):
         raise MachineError(
             "kernels cannot be kept in this folder",
             path=cache.cache_dir(),
@@ -82,7 +91,7 @@ def build(targets: tuple[Path, ...], options: Options, as_json: bool) -> None:
     with CompileView() as view:
         load_kernels(names, progress)
     if as_json:
-        render.show(to_json({"folder": str(cache.cache_dir()), "kernels": len(names), "compiled": compiled}))
+        render.show(to_json({"folder": cache.info()["folder"], "kernels": len(names), "compiled": compiled}))
         return
     were = "all of them were there" if not compiled else f"{count(compiled)} of them compiled now"
     render.say(f"{some(len(names), 'kernel')} of {some(len(compilers), 'net')}: {were}")

@@ -76,25 +76,48 @@ def guarded(check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
 
 def check_versions() -> Iterator[Finding]:
     """Versions: of Python and of what cnnspec computes with."""
-    from ..runtime.installation import versions
+    from ..kernels.cache import COMPILER
+    from ..runtime.installation import PACKAGES, versions
 
     bits = "64-bit" if sys.maxsize > 2**32 else "32-bit"
     python = f"Python {platform.python_version()} ({bits}) on {platform.system()} {platform.machine()}"
     good = sys.version_info >= (3, 10) and bits == "64-bit"
     yield Finding("python", OK if good else BAD, python, "" if good else "Python 3.10 or newer, 64-bit")
-    found = {name: v for name, v in versions().items() if name != "cnnspec"}
-    missing = [name for name, version in found.items() if version == "unknown"]
-    text = f"cnnspec {__version__}, " + ", ".join(f"{name} {v}" for name, v in found.items() if v != "unknown")
+    found = versions()
+    missing = [name for name in PACKAGES if name not in found and name not in COMPILER]
+    text = ", ".join(f"{name} {version}" for name, version in {"cnnspec": __version__, **found}.items())
     advice = f"missing: {', '.join(missing)}; pip install cnnspec" if missing else ""
     yield Finding("packages", BAD if missing else OK, text, advice)
 
 
+def check_code() -> Iterator[Finding]:
+    """Code: of kernels, that of the wheel or that which is compiled here."""
+    from ..kernels.cache import has_compiler
+    from ..kernels.shipped import FOLDER, shipped
+
+    found = shipped()
+    compiled = "compiled on this machine" if has_compiler() else "numba, which compiles them, is not installed"
+    if found.level is not None:
+        yield Finding("code", OK, f"{found.words()}, in {FOLDER}; others: {compiled}")
+    elif has_compiler():
+        state = NOTE if FOLDER.is_dir() else OK
+        yield Finding("code", state, f"{compiled}, at the first use; the wheel has {found.words()}")
+    else:
+        advice = "pip install numba, or a wheel of cnnspec that has machine code for this processor"
+        yield Finding("code", BAD, f"the wheel has {found.words()}; {compiled}", advice)
+
+
 def check_processor() -> Iterator[Finding]:
     """Processor: its vector unit."""
-    from ..kernels.machine import host
+    from ..kernels.cache import has_compiler
+    from ..kernels.machine import running
+    from ..kernels.shipped import shipped
     from ..runtime.installation import cpu_name
 
-    machine = host()
+    if shipped().level is None and not has_compiler():
+        yield Finding("processor", OK, cpu_name())
+        return
+    machine = running()
     lanes = machine.vector_bytes // 4
     yield Finding("processor", OK, f"{cpu_name()} ({machine.cpu})")
     fma = "with" if machine.fma else "without"
@@ -123,7 +146,9 @@ def check_cache() -> Iterator[Finding]:
     tables = sorted(cache_root().glob("grammar-*.table"))
     spoilt = cache.damaged() + [path.name for path in tables if read_sealed(path) is None]
     text = f"{found['kernels']} kernels, {size(found['bytes'])}, in {found['folder']}"
-    if found["writable"]:
+    if found["folder"] is None:
+        yield Finding("cache", OK, f"no compiled kernels; the grammar in {cache_root()}")
+    elif found["writable"]:
         yield Finding("cache", OK, text)
     else:
         advice = "what is missing there is compiled in each process; CNNSPEC_CACHE=DIR names a folder you may write to"
@@ -175,4 +200,13 @@ def check_terminal() -> Iterator[Finding]:
     yield Finding("terminal", OK, text)
 
 
-CHECKS = (check_versions, check_processor, check_threads, check_cache, check_data, check_terminal, check_training)
+CHECKS = (
+    check_versions,
+    check_code,
+    check_processor,
+    check_threads,
+    check_cache,
+    check_data,
+    check_terminal,
+    check_training,
+)

@@ -15,9 +15,11 @@ import shutil
 import stat
 import sys
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
 from ..drafts import remove_left_behind
+from ..errors import MachineError
 from ..places import cache_root
 from ..sealed import is_private, read_sealed
 from . import objects
@@ -32,25 +34,55 @@ SETTINGS = (
     "NUMBA_SLP_VECTORIZE",
 )
 
+COMPILER = ("numba", "llvmlite")  # a small installation is without
+
 _in_use: str | None = None
 _to_read: str | None = None  # the cache folder, where it may be read but not written
 
 
 def cache_dir() -> Path:
-    """Return the folder of the kernels of this very version, CPU and compiler. It need not exist."""
-    digest = hashlib.sha256()
-    kernels = Path(__file__).parent
-    for path in sorted(
-        [*kernels.glob("*.py"), *(kernels.parent / "abi").glob("*.py"), kernels.parent / "activations.py"]
-    ):
-        digest.update(path.read_bytes())
-    for package in ("numba", "llvmlite"):
-        digest.update(importlib.metadata.version(package).encode())
+    """Return the folder of the kernels of this very version, CPU and compiler. It need not exist.
+
+    Raises
+    ------
+    MachineError
+        Where no compiler is installed.
+    """
+    digest = hashlib.sha256(sources_sha256().encode())
+    for version in compiler_versions():
+        digest.update(version.encode())
     digest.update(sys.version.encode())
     digest.update(_cpu().encode())
     for name in SETTINGS:
         digest.update(f"{name}={os.environ.get(name, '')};".encode())
     return cache_root() / f"kernels-{digest.hexdigest()[:16]}"
+
+
+def sources_sha256() -> str:
+    """Return the hash of all that machine code is made from: kernels, interface, activations."""
+    kernels = Path(__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(
+        [*kernels.glob("*.py"), *(kernels.parent / "abi").glob("*.py"), kernels.parent / "activations.py"]
+    ):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+@functools.cache
+def has_compiler() -> bool:
+    """Whether the packages that compile kernels are installed."""
+    return all(find_spec(package) is not None for package in COMPILER)
+
+
+def compiler_versions() -> list[str]:
+    """Return the versions of the packages that compile kernels. Raise MachineError where one is missing."""
+    try:
+        return [importlib.metadata.version(package) for package in COMPILER]
+    except importlib.metadata.PackageNotFoundError as error:
+        raise MachineError(
+            f"kernels cannot be compiled: {error.name or 'a package'} is not installed", hint="pip install numba"
+        ) from None
 
 
 @functools.cache
@@ -113,20 +145,23 @@ def _make_private(folder: Path) -> bool:
 
 def damaged() -> list[str]:
     """Return the names of the kernels of this version whose files are damaged, or are not this user's alone."""
-    files = sorted(cache_dir().glob(f"*{SUFFIX}"))
+    files = sorted(cache_dir().glob(f"*{SUFFIX}")) if has_compiler() else []
     return [path.name.removesuffix(SUFFIX) for path in files if read_sealed(path) is None]
 
 
 def info() -> dict[str, object]:
-    """Return where the cache is, how many kernels it holds, its bytes, and whether it can be written."""
-    root, folder = cache_root(), cache_dir()
-    files, everything = _sizes(folder), _sizes(root)
+    """Return where the cache is, how many kernels it holds, its bytes, and whether it can be written.
+
+    Without a compiler nothing is compiled, and the folder is None.
+    """
+    folder = cache_dir() if has_compiler() else None
+    files, everything = _sizes(folder) if folder else {}, _sizes(cache_root())
     return {
-        "folder": str(folder),
+        "folder": str(folder) if folder else None,
         "kernels": sum(p.suffix == SUFFIX for p in files),
         "bytes": sum(files.values()),
         "bytes_of_all_versions": sum(everything.values()),
-        "writable": _make_private(folder),
+        "writable": folder is not None and _make_private(folder),
     }
 
 

@@ -1,4 +1,4 @@
-"""Addresses of kernels by name, e.g. ``conv2d.16.f32``: compiled once on a machine, then loaded from the cache.
+"""Addresses of kernels by name, e.g. ``conv2d.16.f32``: from the wheel, else from the cache, else compiled and kept.
 
 The compiler (numba) runs in processes of its own (workers.py), and only where a kernel has to be compiled.
 """
@@ -14,8 +14,9 @@ from contextlib import closing
 
 from ..errors import MachineError
 from . import objects
-from .cache import find_kernel, use_cache
+from .cache import find_kernel, has_compiler, use_cache
 from .effort import Estimate, Progress
+from .shipped import shipped
 from .workers import compile_kernels, processes_for
 
 # Bytes of address space that loading and compiling take. LLVM ends the process where it gets no memory.
@@ -35,7 +36,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def load_kernels(names: Sequence[str], progress: Progress | None = None) -> dict[str, int]:
-    """Return the address of each kernel by name. Kernels without a file, or with a damaged one, are compiled.
+    """Return the address of each kernel by name. Kernels that are nowhere, or in a damaged file, are compiled.
 
     ``progress(done, total, left)`` is called while kernels compile, and only then: ``done`` of ``total`` kernels are
     compiled, and the others take about ``left`` seconds.
@@ -45,29 +46,55 @@ def load_kernels(names: Sequence[str], progress: Progress | None = None) -> dict
     KeyError
         For an unknown name.
     MachineError
-        When there is not enough memory to load or to compile them.
+        When there is not enough memory to load or to compile them, or no compiler for a kernel that is new.
     """
     with _lock:
-        folder = use_cache()
         _check_room(TO_LOAD)
-        missing = []
-        for name in names:
-            if name not in _loaded:
-                code = find_kernel(name)
-                address = objects.load(name, code) if code else 0
-                if address:
-                    _loaded[name] = address
-                else:
-                    missing.append(name)
+        missing = [name for name in names if not _find(name)]
         if missing:
+            _check_compiler(missing[0])
             _check_room(TO_COMPILE)
-            _compile(folder, missing, progress or (lambda done, total, left: None))
+            _compile(use_cache(), missing, progress or (lambda done, total, left: None))
         return {name: _loaded[name] for name in names}
 
 
 def loaded(name: str) -> int:
     """Return the address of a kernel that this process has loaded, 0 where it has not."""
     return _loaded.get(name, 0)
+
+
+def are_at_hand(names: Sequence[str]) -> bool:
+    """Return whether :func:`load_kernels` would compile none of these; those at hand are loaded."""
+    with _lock:
+        return all([_find(name) for name in names])
+
+
+def _find(name: str) -> bool:
+    """Load a kernel of the wheel or of the cache; return whether it is loaded."""
+    if name not in _loaded:
+        address = shipped().find(name)
+        if not address and has_compiler():
+            code = find_kernel(name)
+            address = objects.load(name, code) if code else 0
+        if not address:
+            return False
+        _loaded[name] = address
+    return True
+
+
+def _check_compiler(name: str) -> None:
+    """Raise MachineError where a kernel has to be compiled and the compiler is not installed."""
+    if has_compiler():
+        return
+    found = shipped()
+    why = f"machine code for {found.level.name}, without this kernel" if found.level else found.why
+    raise MachineError(
+        "a kernel has to be compiled, and this installation has no compiler",
+        field=name,
+        expected="machine code of all kernels in the wheel, or numba",
+        found=why,
+        hint="pip install numba",
+    )
 
 
 def _check_room(nbytes: int) -> None:

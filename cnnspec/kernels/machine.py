@@ -6,6 +6,8 @@ import functools
 import os
 from dataclasses import dataclass
 
+from .shipped import shipped
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -42,19 +44,26 @@ def host() -> Machine:
     """Return the machine that kernels are compiled for.
 
     ``CNNSPEC_VECTOR`` = ``avx512``, ``avx2`` or ``plain`` narrows it (never widens it); ``NUMBA_CPU_NAME``, which
-    numba compiles for, does so too.
+    numba compiles for, does so too. With ``NUMBA_CPU_FEATURES`` numba compiles for that CPU, whatever this one is.
     """
-    return _host(os.environ.get("CNNSPEC_VECTOR", ""), os.environ.get("NUMBA_CPU_NAME", ""))
+    other = "NUMBA_CPU_FEATURES" in os.environ
+    return _host(os.environ.get("CNNSPEC_VECTOR", ""), os.environ.get("NUMBA_CPU_NAME", ""), other)
+
+
+def running() -> Machine:
+    """Return the machine that the kernels which run are made for: those of the wheel, else :func:`host`."""
+    level = shipped().level
+    return Machine(level.name, level.vector_bytes, True, level.registers) if level else host()
 
 
 @functools.cache
-def _host(wanted: str, cpu_name: str) -> Machine:
+def _host(wanted: str, cpu_name: str, other: bool) -> Machine:
     import llvmlite.binding as llvm
 
-    features = llvm.get_host_cpu_features()
-    has = {name for name, on in features.items() if on}
+    has = {name for name, on in llvm.get_host_cpu_features().items() if on}
     if cpu_name:
-        has &= _FEATURES_OF.get(cpu_name, set())
+        named = _FEATURES_OF.get(cpu_name, set())
+        has = named if other else has & named
     cpu = cpu_name or llvm.get_host_cpu_name()
     fma = "fma" in has or "neon" in has
     if {"avx512f", "avx512vl"} <= has and wanted in ("", "avx512"):

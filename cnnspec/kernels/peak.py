@@ -6,11 +6,10 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
+from ..abi.constants import CHAINS
 from ._jit import emits, f32_at, kernel
 from .machine import host
 from .vectors import Vectors
-
-CHAINS = 12  # independent sums; enough to hide the latency of an FMA
 
 
 @emits(types.float32, types.int64)

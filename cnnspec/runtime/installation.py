@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import platform
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
+
+PACKAGES = ("numpy", "numba", "llvmlite", "safetensors", "pillow")
 
 
 def versions() -> dict[str, str]:
     """Return the installed versions of cnnspec and of what it computes with, without importing them."""
     found = {}
-    for package in ("cnnspec", "numpy", "numba", "llvmlite", "safetensors", "pillow"):
-        try:
+    for package in ("cnnspec", *PACKAGES):
+        with suppress(metadata.PackageNotFoundError):
             found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            found[package] = "unknown"
     return found
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from ..abi.constants import CHAINS
+
 ROUNDS = 2_000_000  # of multiply-adds
 TRIES = 15
 COPIED = 2**24  # numbers of a copy: 64 MiB, more than the caches of the machines measured hold
@@ -19,8 +21,7 @@ COPIED = 2**24  # numbers of a copy: 64 MiB, more than the caches of the machine
 def measure_peak(threads: int) -> float:
     """Return the FLOP/s of multiply-adds on so many threads: the best of several runs of some milliseconds."""
     from ..kernels.load import load_kernels
-    from ..kernels.machine import host
-    from ..kernels.peak import CHAINS
+    from ..kernels.machine import running
 
     function = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_void_p)(load_kernels(["peak"])["peak"])
     places = [ctypes.create_string_buffer(64) for _ in range(threads)]
@@ -28,7 +29,7 @@ def measure_peak(threads: int) -> float:
     def run(place: Any) -> None:
         function(ROUNDS, ctypes.addressof(place))
 
-    return 2.0 * ROUNDS * CHAINS * (host().vector_bytes // 4) * threads / _least_seconds(threads, run, places)
+    return 2.0 * ROUNDS * CHAINS * (running().vector_bytes // 4) * threads / _least_seconds(threads, run, places)
 
 
 def measure_bandwidth(threads: int) -> float:

@@ -116,9 +116,6 @@ def profile_network(network: Network, repeats: int = 20, rounds: int = 1) -> Pro
 
     Weights and the optimizer's states stay as they are.
     """
-    from ..kernels.cache import use_cache
-
-    use_cache()
     network.compile()
     rng = np.random.default_rng(0)
     x = rng.standard_normal((network.batch, *network.model.input_shape), dtype=np.float32)
