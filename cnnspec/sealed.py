@@ -21,14 +21,17 @@ def write_sealed(path: Path, content: bytes) -> None:
     write_whole(path, MAGIC + _digest(path, content) + b"\n" + content, mode=0o600)
 
 
-def read_sealed(path: Path) -> bytes | None:
-    """Return the content of a file that :func:`write_sealed` wrote, None where it is missing, damaged or another's."""
+def read_sealed(path: Path, *, installed: bool = False) -> bytes | None:
+    """Return the content of a file that :func:`write_sealed` wrote, None where it is missing, damaged or another's.
+
+    A file that is ``installed`` beside our code may be anybody's, as the code may.
+    """
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
         handle = os.open(path, flags)
         with os.fdopen(handle, "rb") as file:
             status = os.fstat(file.fileno())
-            if not (stat.S_ISREG(status.st_mode) and is_private(status)):
+            if not (stat.S_ISREG(status.st_mode) and (installed or is_private(status))):
                 return None
             head, _, content = file.read().partition(b"\n")
     except OSError:

@@ -47,6 +47,7 @@ def test_wheel_metadata_has_links(made: str) -> None:
         "cnnspec/py.typed",
         "cnnspec/manual/language.md",
         "cnnspec/manual/errors.md",
+        "cnnspec/manual/first-start.md",
     ],
 )
 def test_wheel_holds(wheel: list[str], name: str) -> None:
@@ -69,6 +70,7 @@ def test_source_archive_can_build_the_wheel_and_run_the_tests(tmp_path: Path) ->
         "specs/digits.cnn",
         "tests/test_packaging.py",
         "pyproject.toml",
+        "hatch_build.py",
         "README.md",
     }
     assert wanted <= names

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-NAMES = ("language", "data", "training", "cli", "python", "errors")
+NAMES = ("language", "data", "training", "cli", "python", "errors", "first-start")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Builds the shared libraries of a wheel: ``python -m cnnspec.kernels.library FOLDER``.
+"""Builds the shared libraries of a wheel (hatch_build.py).
 
 All kernels but those of float64, which few need, are compiled for each level of x86-64 by processes with numba's
 settings for that level, and linked. Numba adds the features of the building machine to a CPU's name unless it is told
@@ -8,10 +8,8 @@ the oldest version that a process has, and a wheel that was built on a new syste
 
 from __future__ import annotations
 
-import hashlib
 import json
 import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import closing
@@ -19,7 +17,7 @@ from pathlib import Path
 
 from ..by_type import import_modules
 from .cache import sources_sha256
-from .shipped import CONTENTS, LEVELS, Level
+from .shipped import CONTENTS, LEVELS, Level, sha256
 from .workers import compile_kernels, processes_for
 
 LINK = ("ld", "-shared", "-s", "--hash-style=gnu", "--build-id=none", "-z", "noexecstack", "-z", "relro")
@@ -39,7 +37,7 @@ def build(folder: Path, names: Sequence[str]) -> None:
     for level in LEVELS:
         path = folder / f"{level.name}.so"
         _build_one(path, level, names)
-        libraries[level.name] = {"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "kernels": len(names)}
+        libraries[level.name] = {"sha256": sha256(path.read_bytes()), "kernels": len(names)}
     contents = {"sources": sources, "libraries": libraries}
     (folder / CONTENTS).write_text(json.dumps(contents, indent=2) + "\n", encoding="ascii")
 
@@ -52,7 +50,3 @@ def _build_one(path: Path, level: Level, names: Sequence[str]) -> None:
             Path(objects, f"{name}.o").write_bytes(code)
         files = [str(Path(objects, f"{name}.o")) for name in names]  # in this order: the same bytes each time
         subprocess.run([*LINK, "-soname", path.name, "-o", str(path), *files], check=True)
-
-
-if __name__ == "__main__":
-    build(Path(sys.argv[1]), names_to_ship())

@@ -91,13 +91,18 @@ def _opened(folder: Path) -> Shipped:
         if level is None:
             return Shipped(why="there is none for this CPU")
         path = folder / f"{level.name}.so"
-        if hashlib.sha256(path.read_bytes()).hexdigest() != libraries[level.name]["sha256"]:
+        if sha256(path.read_bytes()) != libraries[level.name]["sha256"]:
             return Shipped(why=f"{path} is damaged: install cnnspec again")
         return Shipped(level, ctypes.CDLL(str(path)), libraries[level.name]["kernels"])
     except FileNotFoundError:
         return Shipped(why="this installation has none")
     except (OSError, ValueError, KeyError, TypeError) as error:
         return Shipped(why=f"it cannot be loaded from {folder}: {error}")
+
+
+def sha256(content: bytes) -> str:
+    """Return the checksum of a library."""
+    return hashlib.sha256(content).hexdigest()
 
 
 def _cpu_flags() -> frozenset[str]:

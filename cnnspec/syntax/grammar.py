@@ -1,17 +1,17 @@
 """Finds grammar/cnn.lark and turns it into a parser, on first use.
 
 Building the LALR(1) table takes longer than all else that ``summary`` does, so the finished table is kept in
-the user's cache folder as JSON, under a name made from the grammar's text and Lark's version. The file holds
-numbers and patterns, nothing that runs, under a seal (sealed.py); one that is damaged is built anew, one that
-cannot be written is done without.
+the user's cache folder as JSON, under a name made from the grammar's text and Lark's version. A wheel with machine
+code has it beside the grammar, for the version of Lark that built it. The file holds numbers and patterns, nothing
+that runs, under a seal (sealed.py); one that is damaged is built anew, one that cannot be written is done without.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -54,41 +54,47 @@ class DropNewlines:
 
 @functools.cache
 def build_parser() -> lark.Lark:
-    """Return the parser of specs, from the cached table where there is one."""
-    text = grammar_path().read_text(encoding="utf-8")
-    version = f"{lark.__version__} {sys.version_info[:2]}"
-    digest = hashlib.sha256(f"{version}\n{text}".encode()).hexdigest()[:16]
-    try:
-        stored = read_sealed(_table(digest))
+    """Return the parser of specs, from a finished table where there is one."""
+    beside = grammar_path().parent
+    for folder, installed in ((beside, True), (cache_root(), False)):
+        stored = read_sealed(_table(folder), installed=installed)
         if stored is not None:
-            return _load(stored.decode())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError):
-        pass
-    parser = lark.Lark(
-        text, parser="lalr", lexer="contextual", start="spec", maybe_placeholders=True, postlex=DropNewlines()
-    )
-    _save(parser, digest)
-    return parser
-
-
-def _table(digest: str) -> Path:
-    return cache_root() / f"grammar-{digest}.table"
-
-
-def _save(parser: lark.Lark, digest: str) -> None:
-    data, memo = parser.memo_serialize([TerminalDef, Rule])
-    data["options"]["postlex"] = None
+            with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError, RuntimeError):
+                return _load(stored.decode())
+    parser = _build()
     try:
         folder = cache_root()
         folder.mkdir(parents=True, exist_ok=True)
         remove_left_behind(folder)
-        write_sealed(_table(digest), json.dumps({"data": data, "memo": memo}).encode())
+        write_table(folder, parser)
     except (OSError, RuntimeError, TypeError):
         pass  # a read-only home costs a fraction of a second, no more
+    return parser
+
+
+def _build() -> lark.Lark:
+    text = grammar_path().read_text(encoding="utf-8")
+    return lark.Lark(
+        text, parser="lalr", lexer="contextual", start="spec", maybe_placeholders=True, postlex=DropNewlines()
+    )
+
+
+def _table(folder: Path) -> Path:
+    text = grammar_path().read_text(encoding="utf-8")
+    digest = hashlib.sha256(f"{lark.__version__}\n{text}".encode()).hexdigest()[:16]
+    return folder / f"grammar-{digest}.table"
+
+
+def write_table(folder: Path, parser: lark.Lark | None = None) -> None:
+    """Write the table of a parser, or of a new one, into a folder. Raise OSError where that fails."""
+    parser = parser or _build()
+    data, memo = parser.memo_serialize([TerminalDef, Rule])
+    data["options"]["postlex"] = None
+    write_sealed(_table(folder), json.dumps({"data": data, "memo": memo}).encode())
 
 
 def _load(text: str) -> lark.Lark:
-    """Return a parser from a table that ``_save`` wrote (JSON turns the numbers of states into text)."""
+    """Return a parser from a table that :func:`write_table` wrote (JSON turns the numbers of states into text)."""
     stored = json.loads(text)
     table = stored["data"]["parser"]["parser"]
     table["tokens"] = _with_int_keys(table["tokens"])

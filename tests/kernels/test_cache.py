@@ -5,16 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import pytest
+from fresh import run_python
 
 from cnnspec.kernels import cache, objects
-
-TESTS = Path(__file__).parents[1]
 
 
 @pytest.fixture
@@ -254,18 +251,6 @@ for channels in (5, 16, 33):
     assert np.allclose(run.gradient("weight", 3)[0, 0], np.einsum("nhwc,nhwk->ck", x, dz), rtol=1e-4, atol=1e-5)
 print(host().path)
 """
-
-
-def run_python(code: str, **env: str) -> str:
-    path = os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code],
-        env={**os.environ, "PYTHONPATH": path, "CNNSPEC_THREADS": "1", **env},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
 
 
 @pytest.mark.parametrize("vector", ["avx2", "plain"])

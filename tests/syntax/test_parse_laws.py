@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 
 import pytest
 from golden import example_specs
@@ -13,7 +14,7 @@ from cnnspec.compiler import Compiler
 from cnnspec.errors import SpecError
 from cnnspec.sealed import read_sealed
 from cnnspec.source import Source, Span
-from cnnspec.syntax import ast
+from cnnspec.syntax import ast, grammar
 from cnnspec.syntax.grammar import build_parser, grammar_path
 from cnnspec.syntax.parser import parse
 from cnnspec.syntax.text import print_ast, print_expr
@@ -147,6 +148,30 @@ def test_the_table_kept_on_disk_gives_the_same_parser(tmp_path, monkeypatch):
         build_parser.cache_clear()
         assert build_parser().parse(text) == trees[0]
         assert read_sealed(kept) is not None, "written anew"
+    build_parser.cache_clear()
+
+
+def test_a_table_beside_the_grammar_is_read_and_none_is_kept(tmp_path, monkeypatch):
+    """As a wheel has it, whoever owns the files; a spoilt one is left alone, and one is built for the user."""
+    text = "a: conv (1 +\n 2) 3x3\n -> relu { | x | y }\n"
+    tree = build_parser().parse(text)
+    beside, cache = tmp_path / "grammar", tmp_path / "cache"
+    beside.mkdir()
+    shutil.copy(grammar_path(), beside)
+    monkeypatch.setattr(grammar, "grammar_path", lambda: beside / "cnn.lark")
+    monkeypatch.setenv("CNNSPEC_CACHE", str(cache))
+    grammar.write_table(beside)
+    (table,) = beside.glob("*.table")
+    table.chmod(0o666)
+    monkeypatch.setattr(grammar, "_build", lambda: pytest.fail("built"))
+    build_parser.cache_clear()
+    assert build_parser().parse(text) == tree and not cache.exists()
+    monkeypatch.undo()
+    monkeypatch.setattr(grammar, "grammar_path", lambda: beside / "cnn.lark")
+    monkeypatch.setenv("CNNSPEC_CACHE", str(cache))
+    table.write_text(table.read_text()[:-9])
+    build_parser.cache_clear()
+    assert build_parser().parse(text) == tree and len(list(cache.iterdir())) == 1
     build_parser.cache_clear()
 
 
