@@ -81,6 +81,42 @@ def test_doctor_finds_damaged_files_of_the_cache(tmp_path: Path, monkeypatch: py
     assert (found.state, found.text) == ("note", "2 files damaged or not yours alone: two.f32, grammar-0123.table")
 
 
+def test_doctor_and_cache_say_which_code_runs(cli: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from cnnspec.cli.doctor import check_code, check_processor, check_versions
+    from cnnspec.kernels import cache, shipped
+    from cnnspec.runtime import installation
+
+    def code() -> tuple[str, str]:
+        [found] = check_code()
+        return found.state, found.text
+
+    none = shipped.Shipped(why="there is none for this CPU")
+    some = shipped.Shipped(shipped.LEVELS[1], None, 397)
+    monkeypatch.setattr(shipped, "FOLDER", tmp_path / "none")
+    monkeypatch.setattr(shipped, "shipped", lambda: none)
+    why = "no machine code: there is none for this CPU"
+    assert code() == ("ok", f"compiled on this machine, at the first use; the wheel has {why}")
+    monkeypatch.setattr(shipped, "FOLDER", tmp_path)
+    assert code()[0] == "note", "a library that is there and not used"
+    assert f"wheel     {why}\n" in cli("cache", "info").out
+    monkeypatch.setattr(shipped, "shipped", lambda: some)
+    assert code() == ("ok", f"397 kernels for x86-64-v3, in {tmp_path}; others: compiled on this machine")
+    assert json.loads(cli("cache", "info", "--json").out)["wheel"] == {"level": "x86-64-v3", "kernels": 397}
+
+    monkeypatch.setattr(cache, "has_compiler", lambda: False)
+    versions = {"cnnspec": "0.1.0", "numpy": "2", "safetensors": "1", "pillow": "12"}
+    monkeypatch.setattr(installation, "versions", lambda: versions)
+    assert code()[0] == "ok" and [f.state for f in check_versions()] == ["ok", "ok"]
+    assert "folder    none: numba is not installed" in cli("cache", "info").out
+    assert json.loads(cli("cache", "info", "--json").out)["folder"] is None
+    assert cache.damaged() == []
+    monkeypatch.setattr(shipped, "shipped", lambda: none)
+    assert code() == ("BAD", f"the wheel has {why}; numba, which compiles them, is not installed")
+    assert [f.topic for f in check_processor()] == ["processor"]
+    del versions["numpy"]
+    assert [f.state for f in check_versions()] == ["ok", "BAD"]
+
+
 def test_training_tells_of_missing_openmp(cli: Run, room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from cnnspec.runtime import threads
 
@@ -281,9 +317,10 @@ def test_cache_build_without_a_spec_takes_the_templates(cli: Run, monkeypatch: p
 
 
 def test_cache_build_where_nothing_can_be_kept(cli: Run, monkeypatch: pytest.MonkeyPatch, room: Path) -> None:
-    from cnnspec.kernels import cache
+    from cnnspec.kernels import cache, load
 
     monkeypatch.setattr(cache, "use_cache", lambda: str(room))
+    monkeypatch.setattr(load, "are_at_hand", lambda names: False)
     result = cli("cache", "build", "net.cnn")
     assert result.code == 1
     assert "kernels cannot be kept in this folder" in result.err
