@@ -44,7 +44,7 @@ def build(folder: Path, names: Sequence[str]) -> None:
 
 def _build_one(path: Path, level: Level, names: Sequence[str]) -> None:
     settings = {"NUMBA_CPU_NAME": level.name, "NUMBA_CPU_FEATURES": level.features}
-    compiled = compile_kernels(names, processes_for(names), shared=True, settings=settings)
+    compiled = compile_kernels(names, max(1, processes_for(names)), shared=True, settings=settings)
     with tempfile.TemporaryDirectory() as objects, closing(compiled):
         for name, code in compiled:
             Path(objects, f"{name}.o").write_bytes(code)

@@ -113,7 +113,7 @@ def _check_room(nbytes: int) -> None:
 def _compile(folder: str, names: Sequence[str], progress: Progress) -> None:
     """Compile kernels, load them and save each as a file of ``folder``. Raise KeyError for an unknown name."""
     count = processes_for(names)
-    estimate = Estimate(names, count)
+    estimate = Estimate(names, max(1, count))
     progress(0, len(names), estimate.left(0))  # before the compiler starts, which takes its time too
     with closing(compile_kernels(names, count)) as compiled:
         for done, (name, code) in enumerate(compiled, start=1):

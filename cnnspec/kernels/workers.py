@@ -34,14 +34,15 @@ Compiled = Generator[tuple[str, bytes], None, None]  # names of kernels, and the
 def processes_for(names: Sequence[str]) -> int:
     """Return how many processes compile these kernels: as many as there are cores, memory and work for.
 
-    ``CNNSPEC_THREADS`` bounds them too.
+    ``CNNSPEC_THREADS`` bounds them too. 0, this process, where one is enough and the compiler is loaded already.
     """
     asked = os.environ.get("CNNSPEC_THREADS", "")
     cores = min(available_cores(), int(asked)) if asked.isdecimal() else available_cores()
     free = free_memory()
     room = MOST if free is None else free // NBYTES
     work = math.ceil(sum(map(seconds_of, names)) / WORTH)
-    return max(1, min(cores, MOST, room, work, len(names)))
+    count = max(1, min(cores, MOST, room, work, len(names)))
+    return 0 if count == 1 and "numba" in sys.modules else count
 
 
 def compile_kernels(
@@ -49,8 +50,8 @@ def compile_kernels(
 ) -> Compiled:
     """Yield each kernel's name and object file as soon as it is compiled, by ``count`` processes.
 
-    Close it (``contextlib.closing``) when you are done: that ends the processes. Where none can be started, this
-    process compiles.
+    Close it (``contextlib.closing``) when you are done: that ends the processes. Where ``count`` is 0, or none can be
+    started, this process compiles.
 
     Parameters
     ----------
@@ -66,6 +67,8 @@ def compile_kernels(
     """
     left = dict.fromkeys(sorted(names, key=seconds_of, reverse=True))
     try:
+        if not count:
+            raise _CannotStart
         with contextlib.closing(_Pool([*left], count, shared, {**os.environ, **(settings or {})}).run()) as compiled:
             for name, code in compiled:
                 del left[name]
@@ -84,7 +87,7 @@ def _compile_here(names: Sequence[str], shared: bool) -> Compiled:
 
 
 class _CannotStart(Exception):
-    """The system starts no process, or not one of Python."""
+    """No process is wanted, or the system starts none, or none of Python."""
 
 
 class _Worker:

@@ -109,11 +109,13 @@ def test_where_no_python_can_be_started_this_process_compiles(monkeypatch: pytes
     assert sorted(compiled(2)) == sorted(NAMES)
 
 
-def test_what_is_compiled_here_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_compiled_here_can_be_loaded_too(monkeypatch: pytest.MonkeyPatch) -> None:
     [there] = workers.compile_kernels(["fill.f32"], 1)
     monkeypatch.setattr(sys, "executable", "")
     [here] = workers.compile_kernels(["fill.f32"], 1)
-    assert here[0] == "fill.f32" and objects.load(*here) and objects.load(*there)
+    monkeypatch.undo()
+    [asked] = workers.compile_kernels(["fill.f32"], 0)
+    assert objects.load(*asked) and asked[0] == here[0] == "fill.f32" and objects.load(*here) and objects.load(*there)
 
 
 def test_an_unknown_name_is_told() -> None:
@@ -128,6 +130,7 @@ def test_ctrl_c_ends_the_processes(fake, monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setattr(load, "use_cache", lambda: str(tmp_path))
     monkeypatch.setattr(objects, "load", lambda name, code: 1)
     monkeypatch.setattr(load, "_loaded", {})
+    monkeypatch.setattr(load, "processes_for", lambda names: 2)
 
     def progress(done: int, total: int, left: float) -> None:
         if done == 2:
@@ -141,6 +144,7 @@ def test_ctrl_c_ends_the_processes(fake, monkeypatch: pytest.MonkeyPatch, tmp_pa
 def test_their_number_follows_cores_memory_and_work(monkeypatch: pytest.MonkeyPatch) -> None:
     many = ["conv2d_weight_grad.16.f32"] * 40
     monkeypatch.delenv("CNNSPEC_THREADS", raising=False)
+    monkeypatch.delitem(sys.modules, "numba", raising=False)
     monkeypatch.setattr(workers, "available_cores", lambda: 64)
     monkeypatch.setattr(workers, "free_memory", lambda: 64 << 30)
     assert workers.processes_for(many) == workers.MOST
@@ -154,6 +158,9 @@ def test_their_number_follows_cores_memory_and_work(monkeypatch: pytest.MonkeyPa
     assert workers.processes_for(many) == 3
     monkeypatch.setenv("CNNSPEC_THREADS", "2")
     assert workers.processes_for(many) == 2
+    monkeypatch.setitem(sys.modules, "numba", sys)
+    assert workers.processes_for(many) == 2
+    assert workers.processes_for(["fill.f32"]) == 0, "the compiler is at hand"
 
 
 def test_code_refers_to_the_c_library_alone() -> None:
