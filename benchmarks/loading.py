@@ -29,7 +29,7 @@ import numpy as np
 
 from .nets import ROOT
 
-PEERS = ("torch==2.13.0", "torchvision==0.28.0", "pillow", "numpy")
+READERS = ("torchvision==0.28.0", "pillow")  # of the peers, beside torch 2.13
 BATCH, WORKERS = 64, 2
 
 
@@ -56,7 +56,7 @@ DRAFTED = Kind("JPEG 1000x750 to 224x224, drafted", 400, 1000, 750, ".jpg", 224)
 def main() -> int:
     """Compare the loaders and print a table."""
     from .report import Table
-    from .setting import machine, peers_python
+    from .setting import machine
 
     parser = argparse.ArgumentParser(prog="python -m benchmarks.loading", description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=3)
@@ -65,7 +65,7 @@ def main() -> int:
     peers = Path(os.environ.get("CNNSPEC_PEERS", ROOT / "benchmarks" / ".peers"))
     parser.add_argument("--peers", type=Path, default=peers, metavar="DIR", help="the peers' environment")
     chosen = parser.parse_args()
-    peer = peers_python(chosen.peers, PEERS)
+    peer = peer_with_readers(chosen.peers)
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for kind in (*KINDS, *((DRAFTED,) if chosen.draft else ())):
@@ -87,6 +87,17 @@ def main() -> int:
     spread = f"{min(waits):.1%} to {max(waits):.1%}"
     print(f"\nA training of ResNet-20 on {KINDS[0].title} waits {median(waits):.1%} of its time ({spread}).")
     return 0
+
+
+def peer_with_readers(folder: Path) -> str:
+    """Return the Python of the peers' environment, with what reads pictures; torch itself is left as it is."""
+    from .setting import peers_python
+
+    python = peers_python(folder, ("torch==2.13.0", "numpy"))
+    found = "from importlib.util import find_spec as f; import sys; sys.exit(not (f('torchvision') and f('PIL')))"
+    if subprocess.run([python, "-c", found]).returncode != 0:
+        subprocess.run([python, "-m", "pip", "install", "-q", "--no-deps", *READERS], check=True)
+    return python
 
 
 def make_pictures(root: Path, kind: Kind) -> None:

@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import signal
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -24,7 +25,9 @@ from cnnspec.model.settings import (
     Patience,
     TrainSettings,
 )
+from cnnspec.runtime import loop
 from cnnspec.runtime.data import dataset_of_arrays, open_data
+from cnnspec.runtime.data.loader import batches
 from cnnspec.runtime.diverged import TrainingDiverged
 from cnnspec.runtime.events import Reporter
 from cnnspec.runtime.metrics import has_stalled, is_better
@@ -401,6 +404,35 @@ def test_metrics_are_json_lines(tmp_path):
         "epoch", "lr", "train.loss", "train.accuracy", "val.loss", "val.accuracy", "seconds", "waiting",
     }  # fmt: skip
     assert all(0 <= row["waiting"] <= 1 for row in rows)
+
+
+def test_the_share_that_waits_is_that_of_the_clock(tmp_path, monkeypatch):
+    """Three of four seconds: also where the run was stopped within an epoch, and saving takes its time."""
+    clock = SimpleNamespace(now=0.0)
+    clock.perf_counter = clock.monotonic = lambda: clock.now
+
+    def slowly(*args):
+        for batch in batches(*args):
+            clock.now += 3
+            yield batch
+
+    class Network(FakeNetwork):
+        def train_step(self, *args, **more):
+            clock.now += 1
+            return super().train_step(*args, **more)
+
+        def optimizer_state(self):
+            clock.now += 100 * self.compiled
+            return super().optimizer_state()
+
+    monkeypatch.setattr(loop, "time", clock)
+    monkeypatch.setattr(loop, "batches", slowly)
+    model = digits_model(FULL, VAL)
+    recorder = Recorder()
+    first = run(model, tmp_path, network=Network, stop_after_steps=7, checkpoint_seconds=1000, reporter=recorder)
+    assert recorder.steps[-1][-2:] == (28.0, 0.75)
+    result = run(model, network=Network, resume=first.folder, checkpoint_seconds=1000)
+    assert [row["waiting"] for row in result.history] == [0.75] * len(result.history)
 
 
 def test_every_note_is_in_the_result_and_a_stretched_cosine_is_told(tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,20 +23,14 @@ def in_order(jobs: Iterable[Callable[[], T]], most: int) -> Generator[T, None, N
     The threads serve all jobs. An error is raised in its job's place. To close the generator drops what has not begun,
     and waits for what has.
     """
-    stopped = threading.Event()
-
-    def work(job: Callable[[], T]) -> T | None:
-        return None if stopped.is_set() else job()
-
-    coming: deque[Future[T | None]] = deque()
+    coming: deque[Future[T]] = deque()
     left = iter(jobs)
     pool = ThreadPoolExecutor(THREADS, "cnnspec-ahead")
     try:
         while True:
-            coming.extend(pool.submit(work, job) for job in islice(left, most + 1 - len(coming)))
+            coming.extend(map(pool.submit, islice(left, most + 1 - len(coming))))
             if not coming:
                 return
-            yield coming.popleft().result()  # type: ignore[misc]  # not stopped, so it is the job's
+            yield coming.popleft().result()
     finally:
-        stopped.set()
         pool.shutdown(cancel_futures=True)
