@@ -181,7 +181,7 @@ def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:
 
     if len(word) > 60:
         return None
-    known = [candidate for candidate in list(candidates)[:2000] if candidate != word]
+    known = [candidate for candidate in list(candidates)[:500] if candidate != word]
     for candidate in known:  # swapped letters: `rl` for `lr`
         if len(word) < 5 and sorted(candidate.lower()) == sorted(word.lower()):
             return candidate

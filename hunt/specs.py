@@ -35,7 +35,8 @@ LAYERS = (
     "conv {c} 3x3", "conv {c} 3x3 stride=2", "conv {c} 1x1", "conv {c} 5x5 pad=none", "conv {c} 3x3 groups=1 bias=no",
     "depthwise 3x3", "bn", "relu", "relu6", "leaky_relu", "tanh", "sigmoid", "maxpool 2", "avgpool 2",
     "maxpool 3x3 stride=2", "dropout 0.2", "residual {{ conv here.c 3x3 -> bn -> relu }}",
-    "concat {{ | conv {c} 3x3 | conv {c} 1x1 }}",
+    "concat {{ | conv {c} 3x3 | conv {c} 1x1 }}", "for k in [3, 1] {{ conv {c} k -> relu }}",
+    "for i in 2 {{ if i > 0 and here.c != {c} {{ conv {c} 1x1 }} else {{ relu }} }}",
 )  # fmt: skip
 MOST_MACS = 3_000_000
 

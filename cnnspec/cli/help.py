@@ -34,13 +34,14 @@ WORDS: dict[str, tuple[str, ...]] = {
     "Input and layers": ("input", "size", "same", "none", "global", "yes", "no", "defaults", "logits"),
     "Labels, branches, from": ("label", ":", "from", "|", "row", "branch", "residual", "project", "skip"),
     "Blocks and repeats": ("block", "repeat"),
+    "Loops and conditions": ("for", "if", "else", "and", "or", "not", "condition"),
     "Numbers, names, arithmetic": (
         "param", "round8", "round", "floor", "ceil", "min", "max", "in", "in.c", "in.h", "in.w", "here", "here.c",
         "here.h", "here.w", "classes", "number", "k", "M", "G", "%",
     ),
     "Data and training": ("data", "train", "set", "--set"),
     "Expectations": ("expect", *METRICS),
-    "Words kept for later": ("cnnspec", "for", "if", "else", "filter", "use", "sweep"),
+    "Words kept for later": ("cnnspec", "use", "sweep"),
 }  # fmt: skip
 KINDS = {  # in the order in which topics of one name are shown
     "layer": "Layers",

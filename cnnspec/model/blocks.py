@@ -12,7 +12,7 @@ from .findings import Report
 from .names import NameScope
 from .structure import call_block
 from .values import UNKNOWN
-from .walk import LOST, Env, Labels
+from .walk import LOST, Env, Labels, Variables
 
 
 def find_recursion(blocks: Mapping[str, ast.Block], report: Report) -> frozenset[str]:
@@ -76,6 +76,6 @@ def walk_uncalled(expander: Expander) -> None:
     for block in expander.blocks.values():
         if block.name in expander.called or block.name in expander.recursive:
             continue
-        env = Env(expander.globals, Labels(), None, NameScope())
+        env = Env(Variables(expander.globals), Labels(), None, NameScope())
         unknown = {p.name: UNKNOWN for p in block.parameters}
         call_block(expander, block, unknown, LOST, env, None)

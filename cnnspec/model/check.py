@@ -31,7 +31,7 @@ from .overrides import full_names, read_overrides
 from .sections import Override, SectionReader
 from .summary import static_metrics
 from .values import UNKNOWN, Scope, Unknown, Value, attempt, evaluate, number
-from .walk import LOST, Cursor, Env, Labels, Placed, TooMuch
+from .walk import LOST, Cursor, Env, Labels, Placed, TooMuch, Variables
 from .whole import judge_net
 
 MAX_REPORTED = 50
@@ -232,7 +232,7 @@ class _Checker:
         recursive = find_recursion(blocks, self.report)
         expander = Expander(self.report, blocks, declared.defaults(), self.variables, recursive, input_shape, self.said)
         names = NameScope()
-        env = Env(self.variables, Labels(), input_shape, names)
+        env = Env(Variables(self.variables), Labels(), input_shape, names)
         end = Cursor(-1, input_shape)
         flows = [s for s in self.spec.statements if isinstance(s, (ast.Flow, ast.Broken))]
         try:

@@ -20,9 +20,21 @@ from .elsewhere import is_certain, is_global_maxpool, is_no_layer_of_ours, key_e
 from .findings import Report, guessed, twice
 from .forms import signature, written
 from .guess import meant
-from .structure import EXPANSIONS, expand_block
+from .structure import EXPANSIONS, REWRITTEN, expand_block
 from .values import Value
-from .walk import LOST, MAX_DEPTH, MAX_ERRORS, MAX_LAYERS, MAX_STEPS, Cursor, Env, Label, Placed, TooMuch
+from .walk import (
+    CHARACTERS_PER_STEP,
+    LOST,
+    MAX_DEPTH,
+    MAX_ERRORS,
+    MAX_LAYERS,
+    MAX_STEPS,
+    Cursor,
+    Env,
+    Label,
+    Placed,
+    TooMuch,
+)
 
 
 @dataclass
@@ -32,13 +44,14 @@ class Expander:
     tell: Report
     blocks: Mapping[str, ast.Block]
     defaults: Mapping[str, Bound]
-    globals: Mapping[str, Value]
+    globals: dict[str, Value]
     recursive: frozenset[str]
     input_shape: Shape | None
     said: Statements
     placed: list[Placed] = field(default_factory=list)
     latest: dict[str, ast.Step] = field(default_factory=dict)  # the last step of each layer's name
     called: set[str] = field(default_factory=set)
+    looked_at: set[int] = field(default_factory=set)  # ids of bodies that were walked for their names alone
     steps: int = 0
     depth: int = 0
     errors: int = 0
@@ -77,7 +90,7 @@ class Expander:
 
     def flow(self, flow: ast.Flow, cursor: Cursor, env: Env) -> Cursor:
         made = [step for step in flow.steps if step.name != "from"]
-        alone = len(made) == 1 and made[0].name != "repeat"  # then the label is the name of that one
+        alone = len(made) == 1 and made[0].name not in REWRITTEN  # then the label is the name of that one
         inside = env
         if flow.label:
             self._refuse_label(flow, env)
@@ -100,9 +113,7 @@ class Expander:
             self.report(Diagnostic("duplicate", message, flow.label_span, hint="choose another label"), env)
 
     def step(self, step: ast.Step, cursor: Cursor, env: Env, label: str = "") -> Cursor:
-        self.steps += 1
-        if self.steps > MAX_STEPS:
-            self.too_much(step, env, f"the net is unrolled into more than {MAX_STEPS:,} steps")
+        self.spend(step.head, env)
         if step.name in EXPANSIONS:
             return EXPANSIONS[step.name](self, step, cursor, env)
         if step.name in LAYERS:
@@ -162,9 +173,22 @@ class Expander:
         message, label = f"`{step.name}` is no layer", f"a key of {', '.join(owners)}"
         return Diagnostic("unknown-layer", message, step.head, label, hint=hint, fix=fix)
 
-    def too_much(self, step: ast.Step, env: Env, message: str) -> None:
+    def look_at(self, body: ast.Body | ast.Table, env: Env) -> Cursor:
+        """Walk statements that are no part of the net, so that their names are judged too; once is enough."""
+        if isinstance(body, ast.Body) and id(body) not in self.looked_at:
+            self.looked_at.add(id(body))
+            self.statements(body.statements, LOST, env.branch_not_taken())
+        return LOST
+
+    def spend(self, span: Span, env: Env) -> None:
+        """Count a step; one with much to work out counts as several."""
+        self.steps += 1 + (span.end - span.start) // CHARACTERS_PER_STEP
+        if self.steps > MAX_STEPS:
+            self.too_much(span, env, f"the net is unrolled into more than {MAX_STEPS:,} steps")
+
+    def too_much(self, span: Span, env: Env, message: str) -> None:
         label, hint = "the limit is passed here", "repeat less often"
-        self.report(Diagnostic("too-many-layers", message, step.head, label, hint=hint), env)
+        self.report(Diagnostic("too-many-layers", message, span, label, hint=hint), env)
         raise TooMuch
 
     # ---- layers ---------------------------------------------------------------------------------
@@ -201,7 +225,7 @@ class Expander:
             return self.report(self._shape_error(error, op, step, shapes, spans), env)
         index = len(self.placed)
         if index >= MAX_LAYERS:
-            self.too_much(step, env, f"the net has more than {MAX_LAYERS:,} layers")
+            self.too_much(step.head, env, f"the net has more than {MAX_LAYERS:,} layers")
         placed = Placed(op, tuple(c.index for c in inputs), shapes, out, step, env.trail, label, spans)
         self.placed.append(placed)
         env.names.add_layer(label or op.name, index)

@@ -24,7 +24,7 @@ def meant(word: str, candidates: Iterable[str], span: Span) -> Fix | None:
     near = did_you_mean(word, known)
     if near is None:
         return None
-    slips = {candidate for candidate in known[:2000] if is_slip(word, candidate)}
+    slips = {candidate for candidate in known[:500] if is_slip(word, candidate)}
     return Fix(span, near, sure=slips == {near} and span.text == word and not is_word_of_ours(word))
 
 

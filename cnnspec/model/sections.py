@@ -10,6 +10,7 @@ from ..errors import Diagnostic, Fix
 from ..ir.fields import attrs_of
 from ..source import Span
 from ..syntax import ast
+from ..syntax.words import STRUCTURE
 from .arguments import bind
 from .belongs import Belongs, Statements, belongs
 from .elsewhere import word_elsewhere
@@ -121,6 +122,10 @@ class SectionReader:
 
     def _belongs(self, steps: tuple[ast.Step, ...]) -> bool:
         name, known = steps[0].name, SECTIONS[self.word]
+        if name in STRUCTURE:
+            message, hint = f"a section has no `{name}`", "give a value a name, param NAME = VALUE, which --set changes"
+            self._report(Diagnostic("structure", message, steps[0].name_span, hint=hint))
+            return False
         if name not in known:
             self._report(self._unknown(steps))
             return False

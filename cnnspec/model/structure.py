@@ -15,8 +15,9 @@ from .arguments import bind
 from .branches import residual_mismatch
 from .findings import guessed, hint_of
 from .guess import meant
+from .rewriting import expand_for, expand_if, expand_repeat
 from .values import UNKNOWN, Fault, LabelValue, NotKnown, Scope, Value, attempt, describe, evaluate
-from .walk import LOST, MAX_LAYERS, Cursor, Env, Labels
+from .walk import LOST, Cursor, Env, Labels, Variables
 
 if TYPE_CHECKING:
     from .expand import Expander
@@ -31,13 +32,6 @@ class Residual:
     )
 
 
-@dataclass(frozen=True)
-class Repeat:
-    """The argument of ``repeat``."""
-
-    times: int = attr("int", "how often the body stands in the net", positional=True, min=0)
-
-
 def expand_from(x: Expander, step: ast.Step, _: Cursor, env: Env) -> Cursor:
     x.refuse_bodies(step, env)
     if len(step.arguments) != 1 or step.arguments[0].key or not isinstance(step.arguments[0].value, ast.Name):
@@ -48,7 +42,7 @@ def expand_from(x: Expander, step: ast.Step, _: Cursor, env: Env) -> Cursor:
     argument = step.arguments[0]
     assert isinstance(argument.value, ast.Name)
     name = argument.value.name
-    value = env.variables.get(name)
+    value = UNKNOWN if env.dead and name in env.variables else env.variables.get(name)
     if isinstance(value, LabelValue):
         target: Cursor = value.target
         return target
@@ -74,33 +68,6 @@ def _unknown_label(name: str, span: Span, env: Env) -> Diagnostic:
         hint = f"a block sees its own labels only; hand this one over:  block {env.calls[-1]}({name})"
     label = "no label of this name stands above this line"
     return Diagnostic("unknown-label", f"unknown label `{name}`", span, label, hint=hint, fix=fix)
-
-
-def expand_repeat(x: Expander, step: ast.Step, cursor: Cursor, env: Env) -> Cursor:
-    if not isinstance(step.body, ast.Body) or step.clauses:
-        where = step.clauses[0].name_span if step.clauses else step.head
-        hint = "write  repeat 3 { conv 64 3x3 -> relu }"
-        return x.report(Diagnostic("structure", "`repeat` needs a number and { }", where, hint=hint), env)
-    if not step.body.statements:
-        return x.report(Diagnostic("structure", "there is nothing to repeat", step.body.brace), env)
-    bound = bind("repeat", Repeat, step.arguments, step.head, env.scope(cursor), x.reporter(env))
-    if bound is None or not bound.known:
-        x.statements(step.body.statements, LOST, env.inner())
-        return LOST
-    times = bound.values["times"]
-    if times > MAX_LAYERS:
-        message = f"a net has at most {MAX_LAYERS:,} layers, and this repeats {times:,} times"
-        argument = bound.spans["times"]
-        hint = "repeat less often"
-        return x.report(Diagnostic("too-many-layers", message, argument, hint=hint), env)
-    for i in range(times):
-        frame = Frame("repeat", f"{i + 1} of {times}", step.head)
-        x.steps += 1
-        errors = x.errors
-        cursor = x.statements(step.body.statements, cursor, replace(env.inner(), trail=(*env.trail, frame)))
-        if x.errors > errors:
-            return LOST  # the next round would only say it again
-    return cursor
 
 
 def expand_residual(x: Expander, step: ast.Step, cursor: Cursor, env: Env) -> Cursor:
@@ -149,8 +116,11 @@ def expand_residual(x: Expander, step: ast.Step, cursor: Cursor, env: Env) -> Cu
 EXPANSIONS: dict[str, Callable[[Expander, ast.Step, Cursor, Env], Cursor]] = {
     "from": expand_from,
     "repeat": expand_repeat,
+    "for": expand_for,
+    "if": expand_if,
     "residual": expand_residual,
 }
+REWRITTEN = ("repeat", "for", "if")  # stand for their bodies, so that a label is no name of a layer
 
 
 def expand_block(x: Expander, step: ast.Step, cursor: Cursor, env: Env, label: str) -> Cursor:
@@ -179,17 +149,20 @@ def call_block(
     if step is not None:
         trail = (*env.trail, Frame("block", block.name, step.head))
     inside = Env(
-        {**x.globals, **variables},
+        Variables(dict(variables), x.globals),
         Labels(),
         cursor.shape,
         env.names.add_scope(label or block.name),
         trail,
         (*env.calls, block.name),
+        env.dead,
     )
     if isinstance(block.body, ast.Table):
         message = f"block {block.name} holds rows, but rows belong to concat, add or multiply"
         hint = "write  { concat { | ... | ... } }"
         return x.report(Diagnostic("structure", message, block.body.brace, hint=hint), inside)
+    if env.dead:
+        return x.look_at(block.body, inside)
     return x.statements(block.body.statements, cursor, inside)
 
 
@@ -239,7 +212,8 @@ def _with_defaults(x: Expander, block: ast.Block, given: dict[str, Value], env: 
     """Add the defaults of parameters that a call leaves out; one may use the parameters before it."""
     for p in block.parameters:
         if p.name not in given and p.default is not None:
-            scope = Scope({**x.globals, **given}, in_net=False)
+            x.spend(p.default.span, env)
+            scope = Scope(Variables(given, x.globals), in_net=False, dead=env.dead)
             given[p.name] = attempt(evaluate, p.default, scope, x.reporter(env))
     return given
 

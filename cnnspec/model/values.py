@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, Union
 
-from ..errors import Diagnostic, did_you_mean
+from ..errors import Diagnostic, Fix, did_you_mean
 from ..ir.fields import Shape, dims
 from ..source import Span
 from ..syntax import ast
@@ -47,6 +48,7 @@ class Unknown:
 T = TypeVar("T")
 Value = Union[int, float, str, Word, Dims, LabelValue, Unknown, tuple]  # noqa: UP007
 UNKNOWN = Unknown()
+YES, NO = Word("yes"), Word("no")
 
 
 class Fault(Exception):
@@ -74,6 +76,7 @@ class Scope:
     entering: Shape | None = None  # of the block (in.c); None where unknown
     here: Shape | None = None  # of this very step (here.c)
     in_net: bool = True  # false in sections and declarations, where nothing enters
+    dead: bool = False  # in a branch that is not taken: names must be known, their values are not
 
 
 def attempt(read: Callable[[ast.Expr, Scope], T], expr: ast.Expr, scope: Scope, report: Report) -> T | Unknown:
@@ -122,13 +125,15 @@ def evaluate(expr: ast.Expr, scope: Scope) -> Value:
         return _name(expr, scope)
     if isinstance(expr, ast.Group):
         return evaluate(expr.inner, scope)
-    if isinstance(expr, ast.ListOf):
+    if isinstance(expr, (ast.ListOf, ast.TupleOf)):
         return tuple(evaluate(item, scope) for item in expr.items)
     if isinstance(expr, ast.Negative):
         return _bounded(-number(expr.operand, scope), expr.span)
     if isinstance(expr, ast.Call):
         return _call(expr, scope)
-    return _arithmetic(expr, scope)
+    if isinstance(expr, ast.Arithmetic):
+        return _arithmetic(expr, scope)
+    return YES if truth(expr, scope) else NO
 
 
 def number(expr: ast.Expr, scope: Scope) -> int | float:
@@ -151,7 +156,7 @@ def unknown_name(name: str, span: Span, scope: Scope) -> Diagnostic:
         near = did_you_mean(name, [k for k in known if k != span.text])
         hint = f"did you mean `{near}`?" if near else f"give {span.text} a number where the block is called"
         return Diagnostic("unknown-name", f"unknown name `{name}`", span, label, hint=hint)
-    hint = f"known here: {', '.join(known)}" if known else f"give it a value at the top:  param {name} = 1"
+    hint = f"known here: {', '.join(known[:20])}" if known else f"give it a value at the top:  param {name} = 1"
     label = "no parameter of this name is known here"
     return guessed("unknown-name", f"unknown name `{name}`", span, label, fix, hint)
 
@@ -160,7 +165,7 @@ def _name(expr: ast.Name, scope: Scope) -> Value:
     name = expr.name
     if name in scope.variables:
         value = scope.variables[name]
-        if isinstance(value, Unknown):
+        if isinstance(value, Unknown) or scope.dead:
             raise NotKnown
         return value
     head, _, axis = name.partition(".")
@@ -192,6 +197,91 @@ def _dimension(expr: ast.Name, head: str, axis: str, scope: Scope) -> int:
     return shape["hwc".index(axis)] if len(shape) == 3 else shape[0]
 
 
+# ---- conditions ---------------------------------------------------------------------------------
+def truth(expr: ast.Expr, scope: Scope) -> bool:
+    """Return whether a condition holds; ``and`` and ``or`` work out no more than they need. Raises as evaluate does."""
+    if isinstance(expr, ast.Not):
+        return not truth(expr.operand, scope)
+    if isinstance(expr, ast.Comparison):
+        return _compare(expr, scope)
+    if isinstance(expr, ast.Logic):
+        return _logic(expr, scope)
+    value = evaluate(expr, scope)
+    if value in (YES, NO):
+        return value == YES
+    if isinstance(value, Word):
+        ours = {"true": "yes", "false": "no"}.get(value.name.lower())
+        if ours is None or expr.span.text != value.name:
+            raise Fault(unknown_name(value.name, expr.span, scope))
+        fix = Fix(expr.span, ours, sure=True)
+        raise Fault(Diagnostic("type", "a condition is yes or no", expr.span, hint=f"write  {ours}", fix=fix))
+    hint = f"compare it, as in  {expr.span.text} > 0" if isinstance(value, (int, float)) else ""
+    raise _fault("type", "a condition is yes or no", expr.span, f"expected a comparison, found {describe(value)}", hint)
+
+
+def _logic(expr: ast.Logic, scope: Scope) -> bool:
+    decisive, settled, known = expr.word == "or", False, True
+    for operand in expr.operands:
+        try:
+            if truth(operand, scope) == decisive:
+                settled, scope = True, replace(scope, dead=True)
+        except NotKnown:
+            known = known and settled
+    if not settled and not known:
+        raise NotKnown
+    return settled == decisive
+
+
+def _compare(expr: ast.Comparison, scope: Scope) -> bool:
+    values: list[Value] = []
+    for side in (expr.left, expr.right):
+        try:
+            values.append(evaluate(side, scope))
+        except NotKnown:
+            values.append(UNKNOWN)
+    left, right = values
+    _refuse_unknown_words(expr, left, right, scope)
+    if UNKNOWN in values:
+        raise NotKnown
+    numbers = isinstance(left, (int, float)) and isinstance(right, (int, float))
+    if expr.relation in ("==", "!="):
+        if numbers or (type(left) is type(right) and isinstance(left, (Dims, Word, str))):
+            return (left == right) == (expr.relation == "==")
+        size, length = (left, right) if isinstance(left, Dims) else (right, left)
+        if isinstance(size, Dims) and isinstance(length, (int, float)):  # 3 is short for 3x3
+            return (set(size.dims) == {length}) == (expr.relation == "==")
+        label = f"{describe(left)} and {describe(right)}"
+        raise _fault("type", "two things of different kinds cannot be compared", expr.span, label)
+    if not numbers:
+        label = f"{describe(left)} and {describe(right)}"
+        hint = "compare sizes and words by == and !=; a size has no order"
+        raise _fault("type", f"`{expr.relation}` compares numbers", expr.span, label, hint)
+    return bool(_RELATIONS[expr.relation](left, right))
+
+
+def _refuse_unknown_words(expr: ast.Comparison, left: Value, right: Value, scope: Scope) -> None:
+    """Refuse ``strid == 2`` and ``mode == fast`` where nothing has the name: a word is compared to what may differ."""
+    for side, value, other in ((expr.left, left, right), (expr.right, right, left)):
+        alone = isinstance(other, (int, float, Dims)) or (side is expr.left and _is_itself(expr.right, right))
+        if isinstance(value, Word) and _is_itself(side, value) and value not in (YES, NO) and alone:
+            raise Fault(unknown_name(value.name, side.span, scope))
+
+
+def _is_itself(expr: ast.Expr, value: Value) -> bool:
+    return isinstance(expr, ast.Name) and isinstance(value, Word) and expr.name == value.name
+
+
+_RELATIONS: dict[str, Callable[[Any, Any], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+
+# ---- arithmetic ---------------------------------------------------------------------------------
+
+
 def _arithmetic(expr: ast.Arithmetic, scope: Scope) -> int | float:
     try:
         result = number(expr.first, scope)
@@ -199,12 +289,14 @@ def _arithmetic(expr: ast.Arithmetic, scope: Scope) -> int | float:
         if expr.rest[0][0] == "//":  # elsewhere a comment begins so
             raise Fault(replace(fault.diagnostic, hint=fault.diagnostic.hint or "a comment begins with #")) from None
         raise
-    for operator, operand in expr.rest:
+    for sign, operand in expr.rest:
         right = number(operand, scope)
-        span = Span(expr.span.source, expr.span.start, operand.span.end)
-        if operator in ("/", "//") and right == 0:
-            raise _fault("arithmetic", "division by zero", span, f"{operand.span.text} is 0")
-        result = _bounded(_OPERATORS[operator](result, right), span)
+        if sign in ("/", "//") and right == 0:
+            span, label = expr.first.span.to(operand.span), f"{operand.span.text} is 0"
+            raise _fault("arithmetic", "division by zero", span, label)
+        result = _OPERATORS[sign](result, right)
+        if not abs(result) <= LARGEST:  # also catches nan
+            raise _too_large(expr.first.span.to(operand.span))
     return result
 
 
@@ -214,18 +306,22 @@ def _divide(a: float, b: float) -> int | float:
 
 
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
-    "+": lambda a, b: a + b,
-    "-": lambda a, b: a - b,
-    "*": lambda a, b: a * b,
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
     "/": _divide,
-    "//": lambda a, b: a // b,
+    "//": operator.floordiv,
 }
 
 
 def _bounded(value: int | float, span: Span) -> int | float:
-    if not abs(value) <= LARGEST:  # also catches nan
-        raise _fault("arithmetic", "the number is beyond all that a net could use", span, f"more than {LARGEST:.0e}")
+    if not abs(value) <= LARGEST:
+        raise _too_large(span)
     return value
+
+
+def _too_large(span: Span) -> Fault:
+    return _fault("arithmetic", "the number is beyond all that a net could use", span, f"more than {LARGEST:.0e}")
 
 
 def round8(value: float) -> int:

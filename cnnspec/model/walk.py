@@ -9,15 +9,16 @@ from dataclasses import dataclass, replace
 from ..errors import Diagnostic, Fix
 from ..ir.fields import Shape
 from ..ir.graph import Op
-from ..source import Span, Trail
+from ..source import Frame, Span, Trail
 from ..syntax import ast
 from .names import NameScope
 from .values import Scope, Value
 
 MAX_LAYERS = 20_000
-MAX_STEPS = 200_000  # statements walked through, layers or not
+MAX_STEPS = 100_000  # statements walked through, layers or not
+CHARACTERS_PER_STEP = 40  # a longer statement counts as several, since arithmetic takes time
 MAX_DEPTH = 80  # bodies within bodies, blocks unrolled
-MAX_ERRORS = 1000  # counted each time they are met; beyond it nobody reads on
+MAX_ERRORS = 200  # counted each time they are met; beyond it nobody reads on
 
 
 class TooMuch(Exception):
@@ -73,6 +74,7 @@ class Label:
     span: Span
 
 
+Variables = ChainMap[str, Value]  # of the innermost loop first, of the block, of the file
 Labels = ChainMap[str, Label]  # of one body first, then those of the bodies around it
 
 
@@ -80,16 +82,26 @@ Labels = ChainMap[str, Label]  # of one body first, then those of the bodies aro
 class Env:
     """What surrounds a statement: variables, labels, what entered the block, and the way here."""
 
-    variables: Mapping[str, Value]
+    variables: Variables
     labels: Labels
     entering: Shape | None
     names: NameScope
     trail: Trail = ()
     calls: tuple[str, ...] = ()
+    dead: bool = False  # in a branch that is not taken
 
     def scope(self, cursor: Cursor) -> Scope:
-        return Scope(self.variables, self.labels, self.entering, cursor.shape)
+        return Scope(self.variables, self.labels, self.entering, cursor.shape, dead=self.dead)
 
     def inner(self) -> Env:
         """The same surroundings with a fresh level of labels."""
         return replace(self, labels=self.labels.new_child())
+
+    def round(self, values: Mapping[str, Value], *frame: Frame) -> Env:
+        """The surroundings of one round of a loop."""
+        variables = self.variables.new_child(dict(values)) if values else self.variables
+        return replace(self.inner(), variables=variables, trail=(*self.trail, *frame))
+
+    def branch_not_taken(self) -> Env:
+        """The surroundings of statements that are no part of the net, of which only the names are judged."""
+        return replace(self.inner(), names=NameScope(), entering=None, dead=True)

@@ -84,7 +84,7 @@ class Negative(Node):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Group(Node):
-    """An expression in parentheses."""
+    """An expression in parentheses; a comparison inside makes it yes or no."""
 
     inner: Expr
 
@@ -99,12 +99,45 @@ class Call(Node):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ListOf(Node):
-    """``[0.49, 0.48, 0.45]``."""
+    """``[0.49, 0.48, 0.45]`` or ``[(1, 16), (6, 24)]``."""
 
     items: tuple[Expr, ...]
 
 
-Expr = Union[Number, Size, Text, Name, Arithmetic, Negative, Group, Call, ListOf]  # noqa: UP007
+@dataclass(frozen=True, eq=False, repr=False)
+class TupleOf(Node):
+    """``(1, 16, 1, 1)``, one item of a list."""
+
+    items: tuple[Expr, ...]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparison(Node):
+    """``t > 1``; ``relation`` is one of ``== != < <= > >=``."""
+
+    left: Expr
+    relation: str
+    right: Expr
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Logic(Node):
+    """Two operands or more, joined by ``word``: ``and`` or ``or``."""
+
+    word: str
+    operands: tuple[Expr, ...]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Not(Node):
+    """``not deep``."""
+
+    operand: Expr
+
+
+Expr = Union[  # noqa: UP007
+    Number, Size, Text, Name, Arithmetic, Negative, Group, Call, ListOf, TupleOf, Comparison, Logic, Not
+]
 
 
 # ---- statements ---------------------------------------------------------------------------------
@@ -142,22 +175,31 @@ class Table(Node):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Clause(Node):
-    """A second body after the first: ``project { ... }``."""
+    """A further body after the first: ``project { ... }``, ``else if c > 8 { ... }``, ``else { ... }``.
+
+    ``name`` is ``project``, ``else if`` or ``else``; ``condition`` is that of an ``else if``.
+    """
 
     name: str
     name_span: Span
     body: Body | Table
+    condition: Expr | None = None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Step(Node):
-    """``conv 64 3x3 stride=2``, ``residual { ... } project { ... }``, ``repeat 3 { ... }``, ``from enc1``."""
+    """``conv 64 3x3 stride=2``, ``residual { ... } project { ... }``, ``repeat 3 { ... }``, ``from enc1``.
+
+    The steps ``for c, n in [...] { ... }`` and ``if c > 8 { ... } else { ... }`` have one argument, the list or the
+    condition; ``targets`` are the names between ``for`` and ``in``.
+    """
 
     name: str
     name_span: Span
     arguments: tuple[Argument, ...]
     body: Body | Table | None = None
     clauses: tuple[Clause, ...] = ()
+    targets: tuple[Name, ...] = ()
 
     @property
     def head(self) -> Span:

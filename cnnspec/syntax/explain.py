@@ -9,6 +9,7 @@ from ..errors import Diagnostic, Fix
 from ..source import Span
 from .calls import explain_assigned, explain_call, explain_tuple
 from .filter_rows import explain_filter
+from .heads import explain_comparison, explain_head
 from .place import BRACKETS, Place
 from .words import LATER, TOP_WORDS
 
@@ -95,10 +96,10 @@ def _word(place: Place) -> Diagnostic | None:
     if match is None:
         return None
     word, span = match.group(), place.span(len(match.group()))
-    if word in LATER and (place.at_start or (word == "else" and place.last is None)):
+    if word in LATER and place.at_start:
         message = f"`{word}` comes in a later version of the language"
         return place.finding(message, "not known to this version", span=span, code="later", hint=LATER[word])
-    if word in LATER or word == "in":
+    if word in LATER or word in ("for", "in", "if", "else", "and", "or", "not"):
         message = f"`{word}` is a reserved word and cannot be a name"
         more = "; for the shape that enters write in.c, in.h or in.w" if word == "in" else ""
         return place.finding(message, span=span, code="reserved", hint=f"choose another name, such as {word}_{more}")
@@ -208,7 +209,11 @@ def _wanted(accepts: set[str]) -> str:
         words.append("an argument" if "ARROW" in accepts or "_NL" in accepts else "a number, a size, a name or ( )")
     elif "NAME" in accepts:
         words.append("a name")
-    words += [HUMAN[t] for t in HUMAN if t in accepts and not (t == "SIZE" and accepts >= VALUES)]
+    if accepts >= VALUES:
+        accepts = accepts - {"SIZE"}
+    if accepts & {"RPAR", "LBRACE"}:
+        accepts = accepts - {"RELATION"}
+    words += [HUMAN[t] for t in HUMAN if t in accepts]
     if "ARROW" in accepts:
         words.append("`->`")
     if "RBRACE" in accepts:
@@ -218,7 +223,18 @@ def _wanted(accepts: set[str]) -> str:
     return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words) or "something else"
 
 
-EXPLANATIONS = (_at_end, explain_assigned, _odd_character, explain_filter, _word, _numberish, _punctuation, _generic)
+EXPLANATIONS = (
+    _at_end,
+    explain_assigned,
+    explain_head,
+    _odd_character,
+    explain_filter,
+    _word,
+    _numberish,
+    _punctuation,
+    explain_comparison,
+    _generic,
+)
 
 
 def explain(place: Place) -> Diagnostic:

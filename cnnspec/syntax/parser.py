@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from itertools import islice
 from typing import Any
 
 from lark import Token, Tree
@@ -17,11 +18,15 @@ from .recovery import Recovery
 from .words import RESERVED
 
 MAX_BYTES = 1_000_000
+MAX_TOKENS = 100_000  # words, numbers and signs; a net of 20,000 layers needs fewer
 MAX_NESTING = 50  # brackets within brackets; the deepest published nets need six
 MAX_DIGITS = 40
 MAX_NAME = 100  # characters of a label, a block or a parameter: they stand in tables and weight files
 
+STEPS = ("step", "loop", "choice")  # rules of the grammar that make one
+
 _MULTIPLIERS = {"k": 10**3, "M": 10**6, "G": 10**9}
+_TOKENS = re.compile(r'"[^"\n]*"|#[^\n]*\n?|[\w.]+|[^\s\w]')
 _BRACKETS = re.compile(r'"[^"\n]*"|#[^\n]*|[(\[{]|[)\]}]')
 
 
@@ -58,6 +63,13 @@ def _refuse_what_is_no_spec(source: Source) -> None:
         message, label = "a NUL character stands in the text; this is no spec", "expected text, found a NUL"
         hint = "specs are plain UTF-8 text; was another file meant?"
         raise SpecError([Diagnostic("encoding", message, Span(source, nul, nul + 1), label, hint=hint)])
+    if size > MAX_TOKENS:  # fewer characters hold fewer tokens
+        ends = (match.end() for match in _TOKENS.finditer(source.text))
+        end = next(islice(ends, MAX_TOKENS, None), None)
+        if end is not None:
+            message = f"the spec has more than {MAX_TOKENS:,} words, numbers and signs"
+            hint = "write what repeats by  repeat, for  or a block"
+            raise SpecError([Diagnostic("too-large", message, Span(source, end - 1, end), hint=hint)])
     open_at: list[int] = []
     for match in _BRACKETS.finditer(source.text):
         if match.group() in ("(", "[", "{"):
@@ -110,8 +122,8 @@ class _Builder:
 
     def opening(self, children: list[Any]) -> list[ast.Statement]:
         """An input and, where arrows follow, the flow that starts there."""
-        steps = tuple(self.step(c.children) for c in children if isinstance(c, Tree) and c.data == "step")
-        said = [c for c in children if not (isinstance(c, Tree) and c.data == "step")]
+        steps = self.steps(children)
+        said = [c for c in children if not (isinstance(c, Tree) and c.data in STEPS)]
         declaration = self.declaration([c for c in said if not isinstance(c, Token) or c.type != "ARROW"])
         if not steps:
             return [declaration]
@@ -196,7 +208,7 @@ class _Builder:
     def flow(self, children: list[Any]) -> ast.Flow:
         label_tree, *rest = children
         label, label_span = "", None
-        steps = tuple(self.step(child.children) for child in rest if isinstance(child, Tree))
+        steps = self.steps(rest)
         start: Any = steps[0]
         if label_tree is not None:
             name: Any = label_tree.children[0]
@@ -204,6 +216,10 @@ class _Builder:
             label, label_span = str(name), self.span(name)
             self.refuse_reserved(name, "a label")
         return ast.Flow(self.span(start, steps[-1]), label, label_span, steps)
+
+    def steps(self, children: list[Any]) -> tuple[ast.Step, ...]:
+        trees = (child for child in children if isinstance(child, Tree) and child.data in STEPS)
+        return tuple(getattr(self, tree.data)(tree.children) for tree in trees)
 
     def step(self, children: list[Any]) -> ast.Step:
         name, *rest = children
@@ -225,6 +241,31 @@ class _Builder:
         name, body_tree = children
         body = self.body_of(body_tree)
         return ast.Clause(self.span(name, body), str(name), self.span(name), body)
+
+    def loop(self, children: list[Any]) -> ast.Step:
+        word, *names, _, over_tree, body_tree = children
+        targets = [name for name in names if name.type == "NAME"]
+        for name in targets:
+            self.refuse_reserved(name, "a value of a loop")
+        over, body = self.bare(over_tree), self.body_of(body_tree)
+        return ast.Step(
+            self.span(word, body), "for", self.span(word), (over,), body, targets=tuple(map(self.name_of, targets))
+        )
+
+    def choice(self, children: list[Any]) -> ast.Step:
+        word, condition_tree, body_tree, *others = children
+        condition, body = self.bare(condition_tree), self.body_of(body_tree)
+        clauses = tuple(self.otherwise(tree.children) for tree in others)
+        end = clauses[-1] if clauses else body
+        return ast.Step(self.span(word, end), "if", self.span(word), (condition,), body, clauses)
+
+    def otherwise(self, children: list[Any]) -> ast.Clause:
+        word, second, condition_tree, body_tree = children
+        body = self.body_of(body_tree)
+        if second is None:
+            return ast.Clause(self.span(word, body), "else", self.span(word), body)
+        condition = self.expr(condition_tree)
+        return ast.Clause(self.span(word, body), "else if", self.span(word, second), body, condition)
 
     def body_of(self, tree: Tree) -> ast.Body | ast.Table:
         children: list[Any] = tree.children
@@ -250,7 +291,10 @@ class _Builder:
             assert isinstance(key, Token)
             expr = self.expr(value)
             return ast.Argument(self.span(key, expr), str(key), expr, self.span(key))
-        expr = self.expr(tree.children[0])
+        return self.bare(tree.children[0])
+
+    def bare(self, tree: Any) -> ast.Argument:
+        expr = self.expr(tree)
         return ast.Argument(expr.span, "", expr)
 
     def expr(self, tree: Any) -> ast.Expr:
@@ -289,7 +333,10 @@ class _Builder:
         return ast.Text(self.span(children[0]), children[0][1:-1])
 
     def name(self, children: list[Any]) -> ast.Name:
-        return ast.Name(self.span(children[0]), str(children[0]))
+        return self.name_of(children[0])
+
+    def name_of(self, token: Token) -> ast.Name:
+        return ast.Name(self.span(token), str(token))
 
     def arithmetic(self, children: list[Any]) -> ast.Arithmetic:
         first = self.expr(children[0])
@@ -320,12 +367,29 @@ class _Builder:
         return ast.Group(self.span(children[0], children[2]), self.expr(children[1]))
 
     def call(self, children: list[Any]) -> ast.Call:
-        arguments = tuple(self.expr(child) for child in children if isinstance(child, Tree))
-        return ast.Call(self.span(children[0], children[-1]), str(children[0]), arguments)
+        return ast.Call(self.span(children[0], children[-1]), str(children[0]), self.items(children))
 
-    def list(self, children: list[Any]) -> ast.ListOf:
-        items = tuple(self.expr(child) for child in children if isinstance(child, Tree))
-        return ast.ListOf(self.span(children[0], children[-1]), items)
+    def list_of(self, children: list[Any]) -> ast.ListOf:
+        return ast.ListOf(self.span(children[0], children[-1]), self.items(children))
+
+    def tuple_of(self, children: list[Any]) -> ast.TupleOf:
+        return ast.TupleOf(self.span(children[0], children[-1]), self.items(children))
+
+    def items(self, children: list[Any]) -> tuple[ast.Expr, ...]:
+        return tuple(self.expr(child) for child in children if isinstance(child, Tree))
+
+    def relation(self, children: list[Any]) -> ast.Comparison:
+        left, relation, right = children
+        first, last = self.expr(left), self.expr(right)
+        return ast.Comparison(self.span(first, last), first, str(relation), last)
+
+    def logic(self, children: list[Any]) -> ast.Logic:
+        operands = self.items(children)
+        return ast.Logic(self.span(operands[0], operands[-1]), str(children[1]), operands)
+
+    def not_(self, children: list[Any]) -> ast.Not:
+        operand = self.expr(children[1])
+        return ast.Not(self.span(children[0], operand), operand)
 
     # ---- names ----------------------------------------------------------------------------------
     def refuse_reserved(self, name: Token, what: str) -> None:

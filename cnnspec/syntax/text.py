@@ -55,11 +55,13 @@ def _statement(node: ast.Statement, depth: int) -> Iterator[str]:
 
 
 def _step(step: ast.Step, depth: int) -> Iterator[str]:
-    yield _line(depth, step, " ".join([f"step {step.name}", *map(_argument, step.arguments)]))
+    targets = [", ".join(name.name for name in step.targets), "in"] if step.targets else []
+    yield _line(depth, step, " ".join([f"step {step.name}", *targets, *map(_argument, step.arguments)]))
     if step.body is not None:
         yield from _body(step.body, depth + 1)
     for clause in step.clauses:
-        yield _line(depth + 1, clause, f"clause {clause.name}")
+        condition = f" {print_expr(clause.condition)}" if clause.condition is not None else ""
+        yield _line(depth + 1, clause, f"clause {clause.name}{condition}")
         yield from _body(clause.body, depth + 2)
 
 
@@ -95,5 +97,13 @@ def print_expr(expr: ast.Expr) -> str:
         return f"{expr.function}({', '.join(map(print_expr, expr.arguments))})"
     if isinstance(expr, ast.ListOf):
         return f"[{', '.join(map(print_expr, expr.items))}]"
+    if isinstance(expr, ast.TupleOf):
+        return f"({', '.join(map(print_expr, expr.items))})"
+    if isinstance(expr, ast.Comparison):
+        return f"({print_expr(expr.left)} {expr.relation} {print_expr(expr.right)})"
+    if isinstance(expr, ast.Logic):
+        return f"({f' {expr.word} '.join(map(print_expr, expr.operands))})"
+    if isinstance(expr, ast.Not):
+        return f"(not {print_expr(expr.operand)})"
     rest = "".join(f" {operator} {print_expr(operand)}" for operator, operand in expr.rest)
     return f"({print_expr(expr.first)}{rest})"

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 TOP_WORDS = ("input", "classes", "defaults", "param", "block", "filter", "expect", "data", "train", "cnnspec")
 LATER = {  # each with what to write until then
-    "for": "write the rows one by one, or use  repeat N { ... }",
-    "if": "write two blocks, one for each case",
-    "else": "write two blocks, one for each case",
     "use": "copy the blocks you need into this file",
     "sweep": "run  cnnspec train --set name=value  once for each value",
 }
-RESERVED = frozenset({*TOP_WORDS, *LATER, "in", "repeat"})  # name no label, no block and no parameter
-STRUCTURE = ("residual", "repeat", "from")  # stand where layers stand
+RESERVED = frozenset(
+    {*TOP_WORDS, *LATER, "for", "in", "if", "else", "and", "or", "not", "repeat"}
+)  # name no label, no block and no parameter
+STRUCTURE = ("residual", "repeat", "for", "if", "from")  # stand where layers stand
 CLAUSES = ("project",)  # stand behind the } of a residual
