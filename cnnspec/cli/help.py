@@ -41,7 +41,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     ),
     "Data and training": ("data", "train", "set", "--set"),
     "Expectations": ("expect", *METRICS),
-    "Words kept for later": ("cnnspec", "use", "sweep"),
+    "Words kept for later": ("cnnspec", "filter", "use", "sweep"),
 }  # fmt: skip
 KINDS = {  # in the order in which topics of one name are shown
     "layer": "Layers",
