@@ -139,6 +139,12 @@ class Compiler:
         return check(spec, errors, self.settings)
 
     @stage
+    def unjudged(self) -> Model:
+        """The checked net, whether its ``expect`` lines hold or not. Raises SpecError with every other error."""
+        spec, errors = self._parsed
+        return check(spec, errors, self.settings, judged=False)
+
+    @stage
     def summary(self) -> Summary:
         """Shapes, parameters and costs, layer by layer."""
         return summarize(self.model)

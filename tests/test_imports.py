@@ -183,7 +183,15 @@ def test_importing_loads_no_arrays(module: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    ["--help", "summary net.cnn", "check net.cnn", "layers conv", "new digits", "dump net.cnn --stage plan"],
+    [
+        "--help",
+        "summary net.cnn",
+        "check net.cnn",
+        "diff net.cnn net.cnn",
+        "layers conv",
+        "new digits",
+        "dump net.cnn --stage plan",
+    ],
 )
 def test_looking_at_a_spec_loads_no_arrays(arguments: str, tmp_path: Path) -> None:
     from cnnspec.cli.new import template

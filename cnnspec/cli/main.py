@@ -33,6 +33,7 @@ COMMANDS: dict[str, dict[str, str]] = {
     },
     "Look at it": {
         "summary": "Shapes, parameters, multiply-adds, layer by layer.",
+        "diff": "Show how two specs or runs differ.",
         "dump": "Print a stage of the compiler, from tree to plan.",
     },
     "Train and run": {

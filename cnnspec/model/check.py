@@ -39,7 +39,13 @@ MAX_REPORTED = 50
 T = TypeVar("T", bound=ast.Node)
 
 
-def check(spec: ast.Spec, syntax_errors: Sequence[Diagnostic] = (), settings: Mapping[str, str] | None = None) -> Model:
+def check(
+    spec: ast.Spec,
+    syntax_errors: Sequence[Diagnostic] = (),
+    settings: Mapping[str, str] | None = None,
+    *,
+    judged: bool = True,
+) -> Model:
     """Return the model that a spec describes.
 
     Parameters
@@ -47,13 +53,14 @@ def check(spec: ast.Spec, syntax_errors: Sequence[Diagnostic] = (), settings: Ma
     spec : from :func:`cnnspec.syntax.parser.parse`.
     syntax_errors : what the parser found; reported together with what is found here.
     settings : parameters and settings to change, by name, each as text (``--set width=0.5``).
+    judged : whether an ``expect`` line that fails is an error.
 
     Raises
     ------
     SpecError
         With every error found, in the order of the text.
     """
-    return _Checker(spec, list(syntax_errors), dict(settings or {})).model()
+    return _Checker(spec, list(syntax_errors), dict(settings or {}), judged).model()
 
 
 @dataclass
@@ -61,6 +68,7 @@ class _Checker:
     spec: ast.Spec
     diagnostics: list[Diagnostic]
     settings: dict[str, str]
+    judged: bool = True
     variables: dict[str, Value] = field(default_factory=dict)
     changed: bool = False  # whether --set changed a parameter of the net
     said: Statements = field(default_factory=dict)
@@ -123,7 +131,7 @@ class _Checker:
                 tuple(expects),
                 tuple(self.settings.items()),
             )
-            if not self.changed:  # an expectation speaks of the net as it is written
+            if self.judged and not self.changed:  # an expectation speaks of the net as it is written
                 for failed in judge(expects, static_metrics(model)):
                     self.report(failed)
         if self.errors or model is None:
