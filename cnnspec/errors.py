@@ -154,12 +154,12 @@ class ShapeRuleError(Exception):
     """Raised by an op's shape rule; the checker turns it into a diagnostic at the layer's span.
 
     ``message`` is one line; ``notes`` show the arithmetic; ``hint`` the mend; ``field`` names the op's
-    field at fault, so that the caret can point at its argument.
+    field at fault, so that the caret can point at its argument; ``code`` the kind of the error.
     """
 
-    def __init__(self, message: str, *notes: str, hint: str = "", field: str = "") -> None:
+    def __init__(self, message: str, *notes: str, hint: str = "", field: str = "", code: str = "shape") -> None:
         super().__init__(message)
-        self.message, self.notes, self.hint, self.field = message, notes, hint, field
+        self.message, self.notes, self.hint, self.field, self.code = message, notes, hint, field, code
 
 
 LONGEST_LINE = 2000

@@ -28,6 +28,7 @@ WORDS = re.findall(
     same none valid stride=2 pad=1 groups=2 bias=no a: a b for if in else use filter here.h in.c 3x3 28x28x1 64 0 -1
     1G 10% 0.5 ( ) [ ] { } | -> , = == >= < + - * / // % " # \\ ; ~ sgd adam lr=0.1 lr epochs 3 batch digits folders
     npz "x.npz" test.accuracy params Conv2D(32,(3,3)) nn.ReLU() kernel_size=3 padding='same' activation=relu limit
+    filters=[sobel_x, filters=[box(3),4] freeze=yes gabor(45,4) filters freeze
     reshape linear batchnorm fc source split val=10% normalize mean=0.5 keep best stop patience=3
     """,
 )
@@ -37,6 +38,8 @@ LAYERS = (
     "maxpool 3x3 stride=2", "dropout 0.2", "residual {{ conv here.c 3x3 -> bn -> relu }}",
     "concat {{ | conv {c} 3x3 | conv {c} 1x1 }}", "for k in [3, 1] {{ conv {c} k -> relu }}",
     "for i in 2 {{ if i > 0 and here.c != {c} {{ conv {c} 1x1 }} else {{ relu }} }}",
+    "conv filters=[sobel_x, mine, {c}] freeze=yes",
+    "conv filters=[{c}, gaussian, box] bias=no", "conv filters=[roberts_x, 1, roberts_y] pad=1 freeze=yes",
 )  # fmt: skip
 MOST_MACS = 3_000_000
 
@@ -79,6 +82,7 @@ def broken(rng: random.Random, texts: Sequence[str]) -> str:
 def whole(rng: random.Random) -> str:
     """Return a random small net, which need not be valid."""
     lines = [f"input {rng.randint(5, 17)}x{rng.randint(5, 17)}x{rng.choice((1, 2, 3, 8, 16))}"]
+    lines += ["filter mine {", *(" ".join(f"{rng.uniform(-2, 2):.2g}" for _ in range(3)) for _ in range(3)), "}"]
     lines += [rng.choice(LAYERS).format(c=rng.choice((1, 3, 8, 12, 16, 24, 33))) for _ in range(rng.randint(1, 7))]
     if rng.random() < 0.3:
         lines.append("avgpool global")

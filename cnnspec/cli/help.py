@@ -23,7 +23,7 @@ from ..model.expects import METRICS
 from ..model.settings import SECTIONS
 from ..text import some
 from . import render
-from .manual import Entry, about, catalogue, first_sentence, manual, page_width
+from .manual import NAMED, Entry, about, catalogue, first_sentence, manual, page_width
 from .pages import plain, sections
 
 assert ops  # importing the package registers the layers
@@ -35,16 +35,18 @@ WORDS: dict[str, tuple[str, ...]] = {
     "Labels, branches, from": ("label", ":", "from", "|", "row", "branch", "residual", "project", "skip"),
     "Blocks and repeats": ("block", "repeat"),
     "Loops and conditions": ("for", "if", "else", "and", "or", "not", "condition"),
+    "Filters made by hand": ("filter", "filters"),
     "Numbers, names, arithmetic": (
         "param", "round8", "round", "floor", "ceil", "min", "max", "in", "in.c", "in.h", "in.w", "here", "here.c",
         "here.h", "here.w", "classes", "number", "k", "M", "G", "%",
     ),
     "Data and training": ("data", "train", "set", "--set"),
     "Expectations": ("expect", *METRICS),
-    "Words kept for later": ("cnnspec", "filter", "use", "sweep"),
+    "Words kept for later": ("cnnspec", "use", "sweep"),
 }  # fmt: skip
 KINDS = {  # in the order in which topics of one name are shown
     "layer": "Layers",
+    "filter": "Built-in filters",
     "setting": "Settings of data and train",
     "word": "Words of a spec",
     "key": "Keys",
@@ -77,9 +79,9 @@ def _of_classes() -> Iterator[Topic]:
     for group, words in groupby(catalogue(), lambda e: e.group):
         entries = list(words)
         for e in entries:
-            kind = "layer" if group == "layers" else "setting"
+            kind = {"layers": "layer", "filters": "filter"}.get(group, "setting")
             yield Topic(group if e.is_one_form else e.word, kind, first_sentence(e.cls, LONGEST), partial(manual, e))
-        if group != "layers" and not any(e.is_one_form for e in entries):
+        if group not in NAMED and not any(e.is_one_form for e in entries):
             section = next(name for name, statements in SECTIONS.items() if group in statements)
             title = f"a statement of {section}: {', '.join(e.word for e in entries)}"
             yield Topic(group, "setting", title, partial(_choices, entries))

@@ -9,16 +9,18 @@ import click
 
 from ..errors import did_you_mean
 from ..ir.fields import REQUIRED
+from ..model.filter_library import FILTERS
 from ..model.forms import format_default
 from ..text import to_json
 from . import render
 from .help import answer
-from .manual import Entry, catalogue, first_sentence, manual
+from .manual import Entry, catalogue, example, first_sentence, manual
 from .target import json_option
 
 
 def as_dict(entry: Entry) -> dict[str, object]:
     """Return one word of the language as JSON-ready values."""
+    filter_numbers = {"numbers": example(entry.word).planes[0]} if entry.group == "filters" else {}
     return {
         "name": entry.word,
         "group": entry.group,
@@ -32,6 +34,7 @@ def as_dict(entry: Entry) -> dict[str, object]:
             }
             for a in entry.fields
         ],
+        **filter_numbers,
     }
 
 
@@ -66,12 +69,14 @@ def command(name: str | None, as_json: bool) -> None:
 
 def print_list() -> None:
     """Print every word with its first sentence, layers first."""
-    width = max(len(e.word) for e in catalogue())
+    width = max(len(e.word) for e in catalogue() if e.group != "filters")  # theirs are longer
     room = render.width() - width - 4
     for group, words in groupby((e for e in catalogue() if not e.is_one_form), lambda e: e.group):
-        render.show("layers" if group == "layers" else f"\n{group}: in the spec `{group} NAME ...`")
+        place = "conv filters=[NAME, ...]" if group == "filters" else f"{group} NAME ..."
+        render.show("layers" if group == "layers" else f"\n{group}: in the spec `{place}`")
         for e in words:
-            render.show(f"  {e.word:<{width}}  {first_sentence(e.cls, room)}")
+            wide = max(map(len, FILTERS)) if group == "filters" else width
+            render.show(f"  {e.word:<{wide}}  {first_sentence(e.cls, room + width - wide)}")
     render.show("\nother settings")
     for e in catalogue():
         if e.is_one_form:

@@ -10,16 +10,21 @@ from functools import cache
 from typing import NamedTuple
 
 from ..ir.fields import REQUIRED, Attr
+from ..ir.filters import Filter
 from ..ir.graph import Op
+from ..model.filter_library import FILTERS, built_in, call_form
 from ..model.forms import format_default, keys_of, signature, written
 from ..model.settings import SETTINGS
 from ..ops import LAYERS
 from ..text import plain
 from . import render
 
+NAMED = ("layers", "filters")  # groups whose words are names of their own
+EXAMPLES = {"gabor": (45, 4, 5)}  # of filters that are called: those whose numbers the manual shows
+
 
 class Entry(NamedTuple):
-    """A word that a spec may write: its group is ``layers``, or a statement such as ``optimizer``."""
+    """A word that a spec may write: its group is ``layers``, ``filters``, or a statement such as ``optimizer``."""
 
     group: str
     word: str
@@ -32,19 +37,28 @@ class Entry(NamedTuple):
     @property
     def is_one_form(self) -> bool:
         """Whether it is a statement that has no word to choose: ``batch 32``, ``stop patience=5``."""
-        return self.group != "layers" and self.word in ("", *keys_of(self.cls))
+        return self.group not in NAMED and self.word in ("", *keys_of(self.cls))
 
     @property
     def head(self) -> str:
         """How it begins in a spec: ``conv``, ``batch``, ``optimizer adam``."""
-        return self.word if self.group == "layers" else self.group if self.is_one_form else f"{self.group} {self.word}"
+        return self.word if self.group in NAMED else self.group if self.is_one_form else f"{self.group} {self.word}"
+
+    @property
+    def form(self) -> str:
+        """How it is written: ``conv OUT_CHANNELS SIZE [stride=1]``, ``gabor(ANGLE, WAVELENGTH, [SIZE])``."""
+        if self.group == "filters":
+            return f"conv filters=[{call_form(self.word)}, ...]"
+        return signature(self.head, self.cls) + (
+            " { | BRANCH | BRANCH ... }" if getattr(self.cls, "arity", 1) != 1 else ""
+        )
 
 
 @cache
 def catalogue() -> tuple[Entry, ...]:
     """Return the words that a spec may write, group by group: the layers, and the statements of its sections."""
     layers = dict(sorted(LAYERS.items(), key=lambda item: _rank(item[1])))
-    groups: dict[str, Mapping[str, type]] = {"layers": layers, **SETTINGS}
+    groups: dict[str, Mapping[str, type]] = {"layers": layers, "filters": FILTERS, **SETTINGS}
     return tuple(Entry(group, *item) for group, words in groups.items() for item in words.items())
 
 
@@ -97,9 +111,10 @@ def page_width() -> int:
 def manual(entry: Entry, width: int | None = None) -> str:
     """Return the manual page of one word as plain text: how it is written, its docstring, its arguments."""
     cls, head, width = entry.cls, entry.head, width or page_width()
-    form = signature(head, cls) + (" { | BRANCH | BRANCH ... }" if getattr(cls, "arity", 1) != 1 else "")
-    lines = textwrap.wrap(form, width, subsequent_indent=" " * (len(head) + 1))
+    lines = textwrap.wrap(entry.form, width, subsequent_indent=" " * (len(head) + 1))
     lines += ["", *("  " + line if line else "" for line in prose(cls, width - 2))]
+    if entry.group == "filters":
+        lines += ["", *numbers_of(entry.word)]
     if entry.fields:
         lines += ["", "  Arguments", "  ---------"]
         room = max(map(len, keys_of(cls)))
@@ -107,6 +122,20 @@ def manual(entry: Entry, width: int | None = None) -> str:
             first, *more = textwrap.wrap(about(a), width - room - 4)
             lines += [f"  {a.key:<{room}}  {first}", *(" " * (room + 4) + line for line in more)]
     return "\n".join(lines)
+
+
+def example(word: str) -> Filter:
+    """Return a built-in filter; of those that are called the one whose numbers the manual shows."""
+    return built_in(word, *EXAMPLES.get(word, ()))
+
+
+def numbers_of(word: str) -> list[str]:
+    """Return the numbers of a built-in filter as a spec writes them."""
+    made = example(word)
+    rows = [[f"{round(n, 4):g}" for n in row] for row in made.planes[0]]
+    wide = max(len(n) for row in rows for n in row)
+    title = [f"  {made}"] if word in EXAMPLES else []
+    return [*title, *("    " + " ".join(n.rjust(wide) for n in row) for row in rows)]
 
 
 def prose(cls: type, width: int) -> list[str]:

@@ -225,7 +225,7 @@ class TrainingView(CompileView, Reporter):
         splits = ("training", data.train), ("validation", data.val), ("test", data.test)
         parts = [f"{count(len(split))} {title}" for title, split in splits if split is not None]
         targets = math.prod(data.train.labels.shape[1:])
-        weights = sum(p.size for p in model.params.values() if p.trainable)
+        weights = sum(p.size - p.frozen_size() for p in model.params.values() if p.trainable)
         lines = [
             f"{model.source.name}: {count(weights)} weights to learn, {some(info.epochs, 'epoch')} of "
             f"{some(info.steps_per_epoch, 'step')}",

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from .filters import Filter
+
 if TYPE_CHECKING:
     from typing_extensions import dataclass_transform
 else:
@@ -33,7 +35,8 @@ class Attr:
     Kinds: ``int``, ``float``, ``bool`` (yes/no), ``word`` (one of ``choices``), ``size`` (3 or 3x5, a pair),
     ``window`` (a size, or the word ``global`` which is stored as None), ``padding`` (``same``, ``none``,
     an int or a size; stored as a pair, or as "same"), ``floats`` (one number, or one for each channel, as a tuple),
-    ``str`` (text in quotes), ``hidden`` (set by passes and builders, never written).
+    ``filters`` (a list of filters and of numbers of learned ones), ``str`` (text in quotes), ``hidden`` (set by passes
+    and builders, never written).
     """
 
     kind: str
@@ -44,6 +47,8 @@ class Attr:
     min: float | None = None
     max: float | None = None
     choices: tuple[str, ...] = ()
+    says: tuple[str, ...] = ()  # fields whose values follow from this one, so that they are not written beside it
+    function: bool = True  # whether the layer's function of equal weights depends on it
 
 
 def attr(
@@ -56,9 +61,11 @@ def attr(
     min: float | None = None,
     max: float | None = None,
     choices: Sequence[str] = (),
+    says: Sequence[str] = (),
+    function: bool = True,
 ) -> Any:
     """Declare one field of an op or a setting; see :class:`Attr`."""
-    meta = {"attr": Attr(kind, doc, key, positional, default, min, max, tuple(choices))}
+    meta = {"attr": Attr(kind, doc, key, positional, default, min, max, tuple(choices), tuple(says), function)}
     if default is REQUIRED:
         return dataclasses.field(metadata=meta)
     return dataclasses.field(default=default, metadata=meta)
@@ -81,6 +88,9 @@ class Param:
 
     ``init`` names an initialiser of runtime/initialize.py: ``zeros``, ``ones``, ``kaiming_uniform`` (He et al. 2015,
     with a = sqrt(5), which is uniform in +-1/sqrt(fan_in)). ``trainable`` is false for running statistics.
+    ``made`` has for each output channel the filter made by hand that it begins as (a bias as 0), or None where it is
+    drawn. Before the epoch ``frozen_until`` (inf: ever) training leaves the output channels ``held`` as they are; all
+    of them where none are named.
     """
 
     name: str
@@ -89,11 +99,27 @@ class Param:
     fan_in: int = 0
     trainable: bool = True
     groups: int = 1  # groups of the convolution that owns this weight
+    made: tuple[Filter | None, ...] = ()
+    held: tuple[int, ...] = ()
+    frozen_until: float = 0
 
     @property
     def size(self) -> int:
         """Number of elements."""
         return math.prod(self.shape)
+
+    def frozen_channels(self, epoch: int = 1) -> tuple[int, ...]:
+        """Return the output channels that an epoch leaves as they are, where it changes others."""
+        return self.held if epoch < self.frozen_until and not self.is_frozen(epoch) else ()
+
+    def is_frozen(self, epoch: int = 1) -> bool:
+        """Return whether an epoch leaves all of it as it is."""
+        return epoch < self.frozen_until and len(self.held) in (0, self.shape[-1])
+
+    def frozen_size(self, epoch: int = 1) -> int:
+        """Return how many elements an epoch leaves as they are."""
+        share = self.shape[-1] if self.is_frozen(epoch) else len(self.frozen_channels(epoch))
+        return self.size // self.shape[-1] * share
 
 
 T = TypeVar("T", bound=type)

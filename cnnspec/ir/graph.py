@@ -62,6 +62,11 @@ class Op:
         """Return the op's fields by name, in order."""
         return dict(vars(self))
 
+    @classmethod
+    def written(cls, values: dict[str, Any]) -> Op:
+        """Return the op that a spec writes with these fields; those that others say are filled in here."""
+        return cls(**values)
+
     # ---- of a layer -----------------------------------------------------------------------------
     def infer(self, *xs: Any, **_: Any) -> Shape:
         """Return the shape of one output sample. Raises ShapeRuleError, which names the shapes that do not fit."""

@@ -11,10 +11,12 @@ from typing import Any
 
 from ..errors import Diagnostic, Fix
 from ..ir.fields import REQUIRED, Attr, dims
+from ..ir.filters import Filter
 from ..source import Span
 from ..syntax import ast
 from ..text import plain
-from .findings import Report, hint_of, twice
+from .filter_library import FILTERS, built_in, counts
+from .findings import Report, guessed, hint_of, twice
 from .forms import written
 from .guess import meant
 from .misfits import (
@@ -22,6 +24,7 @@ from .misfits import (
     missing_argument,
     name_of,
     no_equals,
+    number_of_filters,
     product_for_size,
     surplus_argument,
     swapped,
@@ -29,6 +32,7 @@ from .misfits import (
 )
 from .values import UNKNOWN, Dims, Fault, LabelValue, NotKnown, Scope, Value, Word, describe, evaluate, unknown_name
 
+MOST_LEARNED = 1_000_000  # filters of a convolution
 YES_NO = {"yes": True, "no": False}
 NEARLY_YES_NO = {"true": "yes", "on": "yes", "false": "no", "off": "no", "none": "no"}
 
@@ -71,6 +75,8 @@ def bind(
         if id(argument) in pairs:
             told.add(id(pairs[id(argument)]))
             misfit = no_equals(name, argument, pairs[id(argument)])
+        elif target is not None and fields[target].kind == "filters" and isinstance(argument.value, ast.Number):
+            misfit = number_of_filters(name, argument)
         elif target is None and argument.key:
             misfit = unknown_key(name, cls, argument, by_key, arguments)
         elif target is None:
@@ -99,12 +105,24 @@ def bind(
                 return None
         except NotKnown:
             bound.known = False
+    said = {f: fields[g] for g in given for f in fields[g].says}
+    for f, by in said.items():
+        if f in given:
+            report(_said_already(name, fields[f], by, given[f]))
+            good = False
     for f, a in fields.items():
-        if a.default is REQUIRED and f not in given and f not in optional:
+        if a.default is REQUIRED and f not in given and f not in optional and f not in said:
             if good:  # a misfit above explains a gap better than the gap itself
                 report(missing_argument(name, cls, a, head))
             good = False
     return bound if good else None
+
+
+def _said_already(name: str, a: Attr, by: Attr, argument: ast.Argument) -> Diagnostic:
+    """Return the diagnostic for a field that follows from another one: ``conv 8 3x3 filters=[...]``."""
+    message = f"{name_of(name, a)} follows from `{by.key}`"
+    hint = f"delete it; a number among the {by.key} says how many are learned"
+    return Diagnostic("surplus-argument", message, argument.span, "said already", hint=hint)
 
 
 # ---- typing -------------------------------------------------------------------------------------
@@ -287,6 +305,48 @@ def _floats(given: _Given) -> tuple[float, ...]:
     return tuple(_float(replace(given, expr=part, value=item)) for part, item in zip(parts, items, strict=True))
 
 
+def _filters(given: _Given) -> tuple[Filter | int, ...]:
+    value, expr = given.value, given.expr
+    items = value if isinstance(value, tuple) else (value,)
+    parts = expr.items if isinstance(expr, ast.ListOf) else (expr,) * len(items)
+    found = [_filter(replace(given, expr=part, value=item)) for part, item in zip(parts, items, strict=True)]
+    made = [(f, part) for f, part in zip(found, parts, strict=True) if isinstance(f, Filter)]
+    if not made:
+        raise given.fault("has no filter made by hand", hint=f"write  {given.name} 6 3x3  for learned ones alone")
+    first = made[0][0]
+    for f, part in made:
+        if f.size != first.size:
+            label = f"{f} is {dims(f.size)}, and {first} is {dims(first.size)}"
+            message = f"{name_of(given.name, given.attr)} have one size"
+            hint = "put filters of another size into a convolution of their own"
+            raise Fault(Diagnostic("shape", message, part.span, label, hint=hint))
+    if sum(f for f in found if isinstance(f, int)) > MOST_LEARNED:
+        raise given.fault(f"has at most {MOST_LEARNED:,} learned ones", code="range")
+    return tuple(found)
+
+
+def _filter(given: _Given) -> Filter | int:
+    """Return one item of a list of filters."""
+    value, known = given.value, [k for k, v in given.scope.variables.items() if isinstance(v, Filter)]
+    if isinstance(value, Filter):
+        return value
+    if isinstance(value, int) and value > 0:
+        return value
+    name = value.name if isinstance(value, (Word, LabelValue)) else ""
+    if name in FILTERS:
+        if counts(name)[0]:
+            example = f"{name}(45, 4)"
+            raise given.fault(f"needs the numbers of {name}", hint=f"write  {example}; see  cnnspec layers {name}")
+        return built_in(name)
+    if name:
+        fix = meant(name, [*known, *FILTERS], given.expr.span)
+        otherwise = f"write its numbers:  filter {name} {{ ... }}; the built-in ones:  cnnspec layers filters"
+        message, label = f"unknown filter `{name}`", "neither written in this file nor built in"
+        raise Fault(guessed("unknown-name", message, given.expr.span, label, fix, otherwise))
+    label = f"expected a filter or a number of learned ones, found {describe(value)}"
+    raise given.fault("holds filters and whole numbers from 1", label, hint="write  filters=[sobel_x, sobel_y, 6]")
+
+
 _KINDS: dict[str, Callable[[_Given], Any]] = {
     "int": _int,
     "float": _float,
@@ -297,4 +357,5 @@ _KINDS: dict[str, Callable[[_Given], Any]] = {
     "padding": _padding,
     "str": _str,
     "floats": _floats,
+    "filters": _filters,
 }

@@ -23,6 +23,7 @@ from .data_and_train import data_settings, train_settings
 from .declarations import Declarations
 from .expand import Expander
 from .expects import METRICS, judge
+from .filter_statements import read_filters
 from .findings import guessed, twice
 from .guess import meant
 from .model import INPUT, Expect, Layer, Model
@@ -99,6 +100,7 @@ class _Checker:
         declared = Declarations(self.spec, self.scope, self.report)
         declared.version()
         overrides = self._parameters()
+        self.variables |= read_filters(self.of(ast.FilterStatement), self.variables, self.report)
         input_shape = declared.input(unread)
         data_reader, section = self._section(declared, "data", overrides)
         data = data_settings(data_reader, section, input_shape)
@@ -110,9 +112,6 @@ class _Checker:
         train_reader, section = self._section(declared, "train", overrides)
         train = train_settings(train_reader, section, data, {o.statement for o in overrides})
 
-        for f in self.of(ast.FilterStatement):
-            message, hint = "`filter` comes in a later version of the language", "write  conv 6 3x3  for learned ones"
-            self.report(Diagnostic("later", message, f.name_span, hint=hint))
         expects = self._expects()
         names, expander, end = self._net(declared, input_shape, unread)
         model = None

@@ -150,6 +150,15 @@ class Declarations:
                 message = f"a default is written with its key; `{bare.span.text[:40]}` has none"
                 self.report(Diagnostic("structure", message, bare.span, hint=f"write  defaults {name} key=value"))
                 continue
+            says = {a.key for a in written(LAYERS[name]).values() if a.says}
+            owner = next((a for a in statement.arguments[1:] if a.key in says), None)
+            if owner is not None:
+                message, hint = (
+                    f"`{owner.key}` belongs to one {name}, not to all",
+                    f"write it behind the {name} it is for",
+                )
+                self.report(Diagnostic("structure", message, owner.span, hint=hint))
+                continue
             bound = bind(
                 name,
                 LAYERS[name],

@@ -8,6 +8,7 @@ from functools import partial
 
 from ..errors import Diagnostic, Fix, ShapeRuleError
 from ..ir.fields import Shape, dims
+from ..ir.filters import Filter
 from ..ir.graph import Op
 from ..ops import LAYERS
 from ..source import Span
@@ -109,7 +110,8 @@ class Expander:
             message = f"the label `{flow.label}` is given twice"
             self.report(twice(message, flow.label_span, first.span, hint="choose another label"), env)
         elif flow.label in env.variables:
-            message = f"`{flow.label}` is already the name of a parameter"
+            what = "filter" if isinstance(env.variables[flow.label], Filter) else "parameter"
+            message = f"`{flow.label}` is already the name of a {what}"
             self.report(Diagnostic("duplicate", message, flow.label_span, hint="choose another label"), env)
 
     def step(self, step: ast.Step, cursor: Cursor, env: Env, label: str = "") -> Cursor:
@@ -206,7 +208,7 @@ class Expander:
         )
         if bound is None or inputs is None or not bound.known or any(c.shape is None for c in inputs):
             return LOST
-        return self.place(cls(**{**defaults, **bound.values}), step, inputs, env, label, bound.spans)
+        return self.place(cls.written({**defaults, **bound.values}), step, inputs, env, label, bound.spans)
 
     def place(
         self,
@@ -253,7 +255,7 @@ class Expander:
         if h in (1, 3) and w == c > 4:  # written channels first, as other libraries do
             notes = (*notes, f"the input is {h} high, {w} wide and {c} deep: channels come last")
             hint = f"was  input {w}x{c}x{h}  meant?"
-        return Diagnostic("shape", error.message, span, label, notes=notes, hint=hint, fix=fix)
+        return Diagnostic(error.code, error.message, span, label, notes=notes, hint=hint, fix=fix)
 
     def refuse_bodies(self, step: ast.Step, env: Env) -> None:
         if step.body is not None:

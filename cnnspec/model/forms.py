@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..ir.fields import REQUIRED, Attr, attrs_of, dims
+from ..ir.filters import Filter
 
 
 def written(cls: type) -> dict[str, Attr]:
@@ -19,10 +20,12 @@ def keys_of(cls: type) -> list[str]:
 
 def format_default(value: Any) -> str:
     """Return a default as a spec would write it; "" for one that no spec can write."""
-    if value is None:
+    if value is None or value == ():
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, tuple) and any(isinstance(part, Filter) for part in value):
+        return f"[{', '.join(map(str, value))}]"
     if isinstance(value, tuple):
         if value == (0, 0):
             return "none"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from ..errors import Fix, did_you_mean
 from ..ops import LAYERS
 from ..source import Span
 from ..syntax.words import CLAUSES, STRUCTURE
 from .elsewhere import word_elsewhere
+from .filter_library import FILTERS
 from .settings import SECTIONS, SETTINGS
 
 
@@ -30,7 +31,7 @@ def meant(word: str, candidates: Iterable[str], span: Span) -> Fix | None:
 
 def is_word_of_ours(word: str) -> bool:
     """Return whether a word is the name of a layer, a setting or one of its choices somewhere in the language."""
-    named = (LAYERS, STRUCTURE, CLAUSES, SECTIONS, SETTINGS, *SETTINGS.values())
+    named: tuple[Container[str], ...] = (LAYERS, FILTERS, STRUCTURE, CLAUSES, SECTIONS, SETTINGS, *SETTINGS.values())
     return any(word in words for words in named)
 
 

@@ -41,6 +41,14 @@ def no_equals(name: str, key: ast.Argument, value: ast.Argument) -> Diagnostic:
     )
 
 
+def number_of_filters(name: str, argument: ast.Argument) -> Diagnostic:
+    """Return the diagnostic for ``conv filters=64``, as other libraries write it: here the key lists filters."""
+    key = argument.key_span or argument.span
+    message, label = f"`{argument.key}` of {name} lists filters made by hand", "a number of learned ones stands first"
+    hint = f"write  {name} {argument.value.span.text} 3x3  for learned ones"
+    return Diagnostic("type", message, argument.span, label, hint=hint, fix=Fix(key, "out_channels", sure=True))
+
+
 def unknown_key(
     name: str,
     cls: type,

@@ -23,11 +23,12 @@ class Row:
     line : where it stands in the spec, from 1.
     inputs : names of the layers it reads.
     in_shape, out_shape : (H, W, C) or (F,); ``in_shape`` is that of the first input.
-    params : numbers that it learns; running statistics are no parameters.
+    params : numbers that it learns or that are frozen; running statistics are no parameters.
     macs : multiply-accumulates of one forward call.
     activation_bytes : of its output in float32.
     receptive_field : rows and columns of the input that one of its outputs sees, padding included.
     detail : its arguments as text, the padding always said: ``3x3 stride=2 pad=1``.
+    frozen : numbers among ``params`` that training leaves as they are, in its first epoch.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Row:
     activation_bytes: int
     receptive_field: Pair
     detail: str = ""
+    frozen: int = 0
 
     def to_json(self) -> dict[str, object]:
         """Return the row as JSON-ready values."""
@@ -52,6 +54,7 @@ class Row:
             "in": list(self.in_shape),
             "out": list(self.out_shape),
             "params": self.params,
+            "frozen_params": self.frozen,
             "macs": self.macs,
             "activation_bytes": self.activation_bytes,
             "receptive_field": list(self.receptive_field),
@@ -73,6 +76,11 @@ class Summary:
         return sum(row.params for row in self.rows)
 
     @property
+    def trainable_params(self) -> int:
+        """Those that training changes from its first epoch on."""
+        return self.params - sum(row.frozen for row in self.rows)
+
+    @property
     def macs(self) -> int:
         return sum(row.macs for row in self.rows)
 
@@ -92,6 +100,7 @@ class Summary:
         """Return the summary as JSON-ready values, as ``cnnspec summary --json`` prints it."""
         return {
             "params": self.params,
+            "trainable_params": self.trainable_params,
             "macs": self.macs,
             "activation_bytes": self.activation_bytes,
             "weight_bytes": self.weight_bytes,
@@ -134,6 +143,7 @@ def summarize(model: Model) -> Summary:
                 math.prod(layer.out_shape) * BYTES,
                 view.field,
                 describe_op(layer),
+                sum(p.frozen_size() for p in layer.params if p.trainable),
             )
         )
     return Summary(model.source.name, model.input_shape, model.output_shape, tuple(rows))

@@ -60,8 +60,11 @@ def summary_title(summary: Summary) -> str:
 
 def summary_totals(summary: Summary) -> list[str]:
     """Return the totals: what a reader compares with a paper, and what it costs in memory."""
+    frozen = summary.params - summary.trainable_params
+    apart = [("Trainable", count(summary.trainable_params)), ("Frozen", count(frozen))]
     lines = [
         ("Total params", count(summary.params)),
+        *(apart if frozen else []),
         ("Mult-Adds", f"{short(summary.macs)} an image"),
         ("Weights", size(summary.weight_bytes)),
         ("Activations", f"{size(summary.activation_bytes)} an image"),

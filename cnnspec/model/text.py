@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..ir.fields import attrs_of, dims
-from .forms import written
+from ..ir.filters import Filter
+from .forms import format_default, written
 from .model import Model
 
 
@@ -15,7 +16,10 @@ def print_model(model: Model) -> str:
     if model.classes is not None:
         lines.append(f"classes {model.classes}")
     for layer in model.layers:
-        fields = ", ".join(f"{name} = {_value(getattr(layer.op, name))}" for name in written(type(layer.op)))
+        said = [
+            name for name, a in written(type(layer.op)).items() if a.function or getattr(layer.op, name) != a.default
+        ]
+        fields = ", ".join(f"{name} = {_value(getattr(layer.op, name))}" for name in said)
         shapes = ", ".join(dims(s) for s in layer.in_shapes)
         trail = "".join(f" < {f.kind} {f.name}, line {f.span.line}" for f in reversed(layer.trail))
         lines.append(
@@ -41,7 +45,9 @@ def _value(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:g}"
-    return str(value)
+    return (
+        format_default(value) if isinstance(value, tuple) and any(isinstance(v, Filter) for v in value) else str(value)
+    )
 
 
 def _setting(setting: Any) -> str:

@@ -10,8 +10,11 @@ from typing import Any, TypeVar, Union
 
 from ..errors import Diagnostic, Fix, did_you_mean
 from ..ir.fields import Shape, dims
+from ..ir.filters import Filter
 from ..source import Span
 from ..syntax import ast
+from ..text import some
+from .filter_library import FILTERS, built_in, counts
 from .findings import Report, guessed
 from .guess import meant
 
@@ -46,7 +49,7 @@ class Unknown:
 
 
 T = TypeVar("T")
-Value = Union[int, float, str, Word, Dims, LabelValue, Unknown, tuple]  # noqa: UP007
+Value = Union[int, float, str, Word, Dims, LabelValue, Filter, Unknown, tuple]  # noqa: UP007
 UNKNOWN = Unknown()
 YES, NO = Word("yes"), Word("no")
 
@@ -96,6 +99,8 @@ def describe(value: Value) -> str:
         return f"the word `{value.name}`"
     if isinstance(value, Dims):
         return f"the size {dims(value.dims)}"
+    if isinstance(value, Filter):
+        return f"the filter `{value}`"
     if isinstance(value, LabelValue):
         return f"the label `{value.name}`"
     if isinstance(value, str):
@@ -341,7 +346,9 @@ FUNCTIONS: dict[str, tuple[Callable[..., int | float], int, int]] = {
 }
 
 
-def _call(expr: ast.Call, scope: Scope) -> int | float:
+def _call(expr: ast.Call, scope: Scope) -> int | float | Filter:
+    if expr.function in FILTERS:
+        return _built_in(expr, scope)
     if expr.function not in FUNCTIONS:
         near = did_you_mean(expr.function, FUNCTIONS)
         label, hint = f"known functions: {', '.join(FUNCTIONS)}", f"did you mean `{near}`?" if near else ""
@@ -351,3 +358,18 @@ def _call(expr: ast.Call, scope: Scope) -> int | float:
         wanted = "one number" if most == 1 else "one number or more"
         raise _fault("type", f"{expr.function} takes {wanted}, but gets {len(expr.arguments)}", expr.span)
     return _bounded(function(*(number(a, scope) for a in expr.arguments)), expr.span)
+
+
+def _built_in(expr: ast.Call, scope: Scope) -> Filter:
+    """Return a filter of the library that is called with its numbers: ``gabor(45, 4)``."""
+    word, (fewest, most) = expr.function, counts(expr.function)
+    if not fewest <= len(expr.arguments) <= most:
+        wanted = some(most, "number") if fewest == most else f"{fewest} to {most} numbers"
+        message = f"{word} takes {wanted if most else 'no numbers'}, but gets {len(expr.arguments)}"
+        hint = f"see  cnnspec layers {word}" if most else f"write  {word}"
+        raise _fault("type", message, expr.span, hint=hint)
+    numbers = [number(a, scope) for a in expr.arguments]
+    try:
+        return built_in(word, *numbers)
+    except ValueError as error:
+        raise _fault("range", f"{word}: {error}", expr.span) from None

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
 from ..errors import ShapeRuleError
 from ..ir.fields import Pair, Param, Shape, attr, declared
+from ..ir.filters import Filter
 from ..ir.graph import Builder, Node, Op, Results, Value, layer, op
+from ..text import some
 from .activation import before_activation
 from .reduce import ChannelSum
 from .shapes import InputGrad, WindowGrad, require_image, resolve_padding, slide, weight_and_bias
@@ -61,6 +68,11 @@ class Conv(Convolution):
     Output size: floor((size + 2*pad - dilation*(k - 1) - 1) / stride) + 1. Weights are HWIO,
     [kH, kW, C_in/groups, C_out]. ``pad=same`` puts k//2 zeros on each side; an even kernel must say its pad.
 
+    ``conv filters=[vertical, sobel_x, 6]`` has two filters made by hand and six learned ones, in this order. All have
+    one size. A filter without bars stands in every input channel with the numbers as they are written, and the
+    convolution adds the channels up; one with bars has its own numbers for each. Its bias begins at 0. Training goes
+    on from it, or with ``freeze=yes`` leaves it and its bias as they are, and changes the learned ones only.
+
     References
     ----------
     LeCun et al. 1998, "Gradient-based learning applied to document recognition", section II.
@@ -76,12 +88,32 @@ class Conv(Convolution):
     dilation: Pair = attr("size", "distance between the taps of a filter", default=(1, 1), min=1)
     groups: int = attr("int", "split channels into groups that do not see each other", default=1, min=1)
     bias: bool = attr("bool", "add a learned number to each output channel", default=True)
+    filters: tuple[Filter | int, ...] = attr(
+        "filters",
+        "filters made by hand, and numbers of learned ones beside them",
+        default=(),
+        says=("out_channels", "kernel_size"),
+        function=False,
+    )
+    freeze: bool = attr("bool", "leave the filters made by hand as they are", default=False, function=False)
     activation: str = attr("hidden", "activation fused into the kernel", default="")
     algorithm: str = attr("hidden", "direct, winograd or winograd staged", default="direct")
     addend: bool = attr("hidden", "whether the last input is added before the activation; Winograd only", default=False)
 
+    @classmethod
+    def written(cls, values: dict[str, Any]) -> Op:
+        made = [f for f in values.get("filters", ()) if isinstance(f, Filter)]
+        if made:
+            total = sum(1 if isinstance(f, Filter) else f for f in values["filters"])
+            values = {**values, "out_channels": total, "kernel_size": made[0].size}
+        return cls(**values)
+
+    def build(self, b: Builder, xs: Sequence[Value], params: Sequence[Value], training: bool) -> Value:
+        return b.add(replace(self, filters=(), freeze=False) if self.filters else self, *xs, *params)
+
     def infer(self, x: Shape) -> Shape:
         c = require_image(x, "conv")[2]
+        self._check_filters(c // self.groups)
         for what, channels in (("input", c), ("output", self.out_channels)):
             if channels % self.groups:
                 raise ShapeRuleError(
@@ -96,7 +128,31 @@ class Conv(Convolution):
     def params(self, x: Shape) -> tuple[Param, ...]:
         kh, kw = self.kernel_size
         inner = x[2] // self.groups
-        return weight_and_bias((kh, kw, inner, self.out_channels), kh * kw * inner, self.bias, self.groups)
+        own = weight_and_bias((kh, kw, inner, self.out_channels), kh * kw * inner, self.bias, self.groups)
+        made: list[Filter | None] = []
+        for f in self.filters:
+            made += [f] if isinstance(f, Filter) else [None] * f
+        if not made:
+            return own
+        held = tuple(k for k, f in enumerate(made) if f is not None) if self.freeze else ()
+        return tuple(replace(p, made=tuple(made), held=held, frozen_until=math.inf if held else 0) for p in own)
+
+    def _check_filters(self, channels: int) -> None:
+        if self.freeze and not self.filters:
+            raise ShapeRuleError(
+                "freeze=yes leaves filters made by hand as they are, and this convolution has none",
+                hint='write  freeze "NAME"  into the train section to freeze a whole layer',
+                field="freeze",
+                code="structure",
+            )
+        for f in self.filters:
+            if isinstance(f, Filter) and not f.every and len(f.planes) != channels:
+                per = " of each group" if self.groups > 1 else ""
+                raise ShapeRuleError(
+                    f"the filter {f} has {some(len(f.planes), 'channel')}, and the input{per} {channels}",
+                    hint="give it a bar for each input channel, or rows without bars for all of them",
+                    field="filters",
+                )
 
     def macs(self, xs: tuple[Shape, ...], y: Shape) -> int:
         kh, kw = self.kernel_size

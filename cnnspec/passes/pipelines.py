@@ -63,13 +63,17 @@ def training_graph(model: Model, options: Options = DEFAULT) -> Graph:
     Raises
     ------
     SpecError
-        If the net ends in an image [H, W, C], for which there is no loss.
+        If the net ends in an image [H, W, C], for which there is no loss, or if all its parameters are frozen.
     """
     if len(model.output_shape) != 1:
         raise SpecError([_no_loss(model)])
     graph = build_graph(model, training=True, target=options.target)
     forward = run_pipeline(graph, pipeline(FORWARD, options))
-    return run_pipeline(differentiate(forward), pipeline(TRAINING, options))
+    trainable = {name: p.param for name, p in forward.params.items() if p.param.trainable}
+    learning = tuple(name for name, param in trainable.items() if not param.is_frozen())
+    if trainable and not learning:
+        raise SpecError([_all_frozen(model)])
+    return run_pipeline(differentiate(forward, wanted=learning), pipeline(TRAINING, options))
 
 
 def traced_graph(
@@ -120,3 +124,9 @@ def _no_loss(model: Model) -> Diagnostic:
         trail=last.trail,
         hint="end with  flatten -> dense classes",
     )
+
+
+def _all_frozen(model: Model) -> Diagnostic:
+    first = next(layer for layer in model.layers if layer.params)
+    message, hint = "every parameter of the net is frozen, and training has none to change", "let a layer learn"
+    return Diagnostic("structure", message, first.span, trail=first.trail, hint=hint)

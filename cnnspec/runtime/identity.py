@@ -25,7 +25,7 @@ def net_lines(model: Model) -> tuple[str, ...]:
         fields = [
             f"{a.key}={_plain(getattr(layer.op, name))}"
             for name, a in attrs_of(type(layer.op)).items()
-            if a.kind != "hidden"
+            if a.kind != "hidden" and a.function
         ]
         words = [f"{layer.name}:", layer.op.name, *fields]
         lines.append(f"{' '.join(words)} of {', '.join(layer.inputs)} -> {dims(layer.out_shape)}")

@@ -25,6 +25,8 @@ def initial(param: Param, name: str, seed: int) -> np.ndarray:
     -------
     float32[param.shape]
 
+    Of an output channel that is made by hand, a weight has the numbers of its filter, and a bias is 0.
+
     Raises
     ------
     InternalError
@@ -50,6 +52,9 @@ def initial(param: Param, name: str, seed: int) -> np.ndarray:
         drawn = keyed(seed, "parameter", name).random(param.shape, dtype=np.float32)
         drawn *= 2 * bound
         drawn -= bound
+        for k, made in enumerate(param.made):
+            if made is not None:
+                drawn[..., k] = np.moveaxis(np.array(made.planes), 0, -1) if len(param.shape) > 1 else 0
         return drawn
     raise InternalError(f"parameter {name}: no initialiser is called {param.init!r}")
 

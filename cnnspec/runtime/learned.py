@@ -196,7 +196,7 @@ def _moved(model: Model, parameters: Mapping[str, np.ndarray]) -> float:
     """Return how far weights are from the seed's first values, as a share of these."""
     change = size = 0.0
     for name, param in model.params.items():
-        if param.trainable and len(param.shape) > 1:
+        if param.trainable and len(param.shape) > 1 and not param.is_frozen():
             first = initial(param, name, model.train.seed).ravel()
             now = np.ascontiguousarray(parameters[name]).ravel()
             for i in range(0, len(first), 1 << 20):  # not all at once in float64

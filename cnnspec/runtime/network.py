@@ -19,6 +19,7 @@ from ..plan.plan import STATE, Plan
 from ..turns import InTurn, in_turn
 from .checkpoint import STEPS
 from .heard import load_kernels
+from .held import Held
 from .initialize import initial_parameters
 from .pack import pack, unpack
 from .runner import NUMPY, TAKERS, WALKERS, Runner, allocate
@@ -99,6 +100,11 @@ class Network(InTurn):
         """The plan of a forward pass with running statistics."""
         return self._runner(self.compiler.inference_plan)
 
+    @cached_property
+    def _held(self) -> Held:
+        """The frozen output channels of parameters that learn."""
+        return Held(self._slots, 1)
+
     def _runner(self, plan: Plan) -> Runner:
         return Runner(plan, self._memory, self.threads)
 
@@ -134,10 +140,12 @@ class Network(InTurn):
         own = self.model.train.optimizer.step_numbers(self.steps + 1)
         step[STEP.inverse_batch], step[STEP.lr] = 1.0 / len(x), lr
         step[STEP.own : STEP.own + len(own)] = own
+        self._held.keep()
 
     def end_step(self, n: int) -> StepResult:
         """Return what a step on ``n`` samples gave, when its plan has run."""
         self._prepared = False
+        self._held.put_back()
         result = self._totals(self.training, n)
         if np.isfinite(result.loss):
             self.steps += 1

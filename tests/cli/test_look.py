@@ -338,3 +338,14 @@ def test_commands_on_nets_of_every_end(cli: Run, tmp_path: Path, net: str, comma
         assert "not enough memory" in result.err
     else:
         assert (result.code, result.err) == (0, "")
+
+
+def test_layers_prints_a_filter_as_it_is_written_and_the_group_of_all(cli) -> None:
+    assert cli("layers", "sobel_x").out.startswith("conv filters=[sobel_x, ...]\n")
+    assert "\n    -1  0  1\n    -2  0  2\n    -1  0  1\n" in cli("layers", "sobel_x").out
+    assert "  gabor(45, 4, 5)\n     0.7344  0.2927  -0.557 " in cli("layers", "gabor").out
+    everything = cli("layers", "filters").out
+    assert all(f"[{name}" in everything for name in ("vertical_edge", "roberts_y", "box(", "emboss"))
+    assert "did you mean 'sobel_x'" in cli("layers", "sobelx").err
+    [entry] = json.loads(cli("layers", "sobel_y", "--json").out)
+    assert entry["numbers"] == [[-1, -2, -1], [0, 0, 0], [1, 2, 1]]

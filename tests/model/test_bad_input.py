@@ -181,7 +181,6 @@ BAD = [
     Bad("while", "while here.c > 1 { relu }", 2, 1, ("there is no `while`",)),
     Bad("else alone", "relu\nelse { tanh }", 3, 1, ("`else` belongs to an `if`",)),
     Bad("a branch in a section", "relu\ntrain { if yes { epochs 3 } }", 3, 9, ("a section has no `if`",)),
-    Bad("filter", "filter vertical {\n 1 0 -1\n}\nrelu", 2, 8, ("`filter` comes in a later version",)),
     Bad("typographic arrow", "conv 6 5x5 → relu", 2, 12, ("U+2192", "an arrow is written ->")),
     Bad("epochs at top", "relu\nepochs 3", 3, 1, ("belongs in the train section",)),
     Bad("lost branch", "a: conv 4 3x3\nfrom input -> relu", 2, 4, ("goes nowhere",)),
