@@ -11,7 +11,6 @@ from ..errors import ShapeRuleError
 from ..ir.fields import Pair, Param, Shape, attr, declared
 from ..ir.filters import Filter
 from ..ir.graph import Builder, Node, Op, Results, Value, layer, op
-from ..text import some
 from .activation import before_activation
 from .reduce import ChannelSum
 from .shapes import InputGrad, WindowGrad, require_image, resolve_padding, slide, weight_and_bias
@@ -147,9 +146,9 @@ class Conv(Convolution):
             )
         for f in self.filters:
             if isinstance(f, Filter) and not f.every and len(f.planes) != channels:
-                per = " of each group" if self.groups > 1 else ""
+                per, n = " of each group" if self.groups > 1 else "", len(f.planes)
                 raise ShapeRuleError(
-                    f"the filter {f} has {some(len(f.planes), 'channel')}, and the input{per} {channels}",
+                    f"the filter {f} has {n} channel{'s' if n > 1 else ''}, and the input{per} {channels}",
                     hint="give it a bar for each input channel, or rows without bars for all of them",
                     field="filters",
                 )
