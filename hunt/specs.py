@@ -29,6 +29,7 @@ WORDS = re.findall(
     1G 10% 0.5 ( ) [ ] { } | -> , = == >= < + - * / // % " # \\ ; ~ sgd adam lr=0.1 lr epochs 3 batch digits folders
     npz "x.npz" test.accuracy params Conv2D(32,(3,3)) nn.ReLU() kernel_size=3 padding='same' activation=relu limit
     filters=[sobel_x, filters=[box(3),4] freeze=yes gabor(45,4) filters freeze
+    [0.1,0.2] train.epochs sweep and or not elif
     reshape linear batchnorm fc source split val=10% normalize mean=0.5 keep best stop patience=3
     """,
 )

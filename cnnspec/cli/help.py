@@ -41,8 +41,9 @@ WORDS: dict[str, tuple[str, ...]] = {
         "here.h", "here.w", "classes", "number", "k", "M", "G", "%",
     ),
     "Data and training": ("data", "train", "set", "--set"),
+    "Sweeps": ("sweep",),
     "Expectations": ("expect", *METRICS),
-    "Words kept for later": ("cnnspec", "use", "sweep"),
+    "Words kept for later": ("cnnspec", "use"),
 }  # fmt: skip
 KINDS = {  # in the order in which topics of one name are shown
     "layer": "Layers",

@@ -98,7 +98,7 @@ def statements_of(spec: ast.Spec) -> dict[str, tuple[ast.Step, ...]]:
     """Return the statements of all sections of a spec by name; of several of one name the first."""
     found: dict[str, tuple[ast.Step, ...]] = {}
     for section in spec.statements:
-        if isinstance(section, ast.Section) and isinstance(section.body, ast.Body):
+        if isinstance(section, ast.Section) and section.word in SECTIONS and isinstance(section.body, ast.Body):
             for statement in section.body.statements:
                 if isinstance(statement, ast.Flow):
                     found.setdefault(statement.steps[0].name, statement.steps)

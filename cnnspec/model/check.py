@@ -30,7 +30,9 @@ from .model import INPUT, Expect, Layer, Model
 from .names import NameScope
 from .overrides import full_names, read_overrides
 from .sections import Override, SectionReader
+from .settings import DataSettings
 from .summary import static_metrics
+from .sweeps import Sweep, SweepReader
 from .values import UNKNOWN, Scope, Unknown, Value, attempt, evaluate, number
 from .walk import LOST, Cursor, Env, Labels, Placed, TooMuch, Variables
 from .whole import judge_net
@@ -70,6 +72,7 @@ class _Checker:
     diagnostics: list[Diagnostic]
     settings: dict[str, str]
     judged: bool = True
+    is_trial: bool = False  # of one value of a sweep
     variables: dict[str, Value] = field(default_factory=dict)
     changed: bool = False  # whether --set changed a parameter of the net
     said: Statements = field(default_factory=dict)
@@ -112,6 +115,7 @@ class _Checker:
         train_reader, section = self._section(declared, "train", overrides)
         train = train_settings(train_reader, section, data, {o.statement for o in overrides})
 
+        sweep = self._sweep(declared, data)
         expects = self._expects()
         names, expander, end = self._net(declared, input_shape, unread)
         model = None
@@ -129,6 +133,7 @@ class _Checker:
                 train,
                 tuple(expects),
                 tuple(self.settings.items()),
+                sweep=sweep,
             )
             if self.judged and not self.changed:  # an expectation speaks of the net as it is written
                 for failed in judge(expects, static_metrics(model)):
@@ -190,6 +195,24 @@ class _Checker:
         reader = SectionReader(word, self.scope, self.report, self.said)
         reader.read(section, [o for o in overrides if o.section == word])
         return reader, section
+
+    def _sweep(self, declared: Declarations, data: DataSettings | None) -> Sweep | None:
+        """Return what the sweep of the spec varies, each of its values judged as ``--set`` would be."""
+        section = declared.once([s for s in self.of(ast.Section) if s.word == "sweep"], "sweep")
+        if section is None or self.is_trial:
+            return None
+
+        def change(override: Override) -> None:
+            reader, changed = self._section(declared, override.section, [override])
+            if override.section == "train":
+                train_settings(reader, changed, data, {override.statement})
+
+        def try_net(name: str, text: str) -> None:
+            if not self.errors:
+                _Checker(self.spec, [], {**self.settings, name: text}, is_trial=True).model()
+
+        parameters = {p.name for p in self.of(ast.ParamStatement)}
+        return SweepReader(parameters, self.report, change, try_net).read(section)
 
     def _blocks(self) -> dict[str, ast.Block]:
         blocks: dict[str, ast.Block] = {}

@@ -10,6 +10,7 @@ from ..ir.fields import Param, Shape
 from ..ir.graph import Op
 from ..source import Source, Span, Trail
 from .settings import DataSettings, TrainSettings
+from .sweeps import Sweep
 
 INPUT = "input"
 
@@ -71,6 +72,7 @@ class Model:
     expects: tuple[Expect, ...] = ()
     settings: tuple[tuple[str, str], ...] = ()  # what --set changed
     warnings: tuple[Diagnostic, ...] = ()  # what is whole but hardly meant
+    sweep: Sweep | None = None
 
     def layer(self, name: str) -> Layer:
         return self._by_name[name]

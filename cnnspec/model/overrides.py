@@ -133,17 +133,21 @@ def _malformed(said: str) -> Diagnostic:
     return Diagnostic("syntax", message, Span(source, 0, len(said)), hint="write  --set width=0.5")
 
 
-def _unknown(name: str, text: str, parameters: Collection[str], in_sections: Statements) -> Diagnostic:
+def nearest(name: str, parameters: Collection[str]) -> str | None:
+    """Return the parameter or the setting that a mistyped name is nearest to."""
     known = list(parameters)
     for section, statements in SECTIONS.items():
         for statement in statements:
             known.append(f"{section}.{statement}")
             for cls in SETTINGS[statement].values():
                 known += [f"{section}.{statement}.{key}" for key in keys_of(cls)]
-    several = settings_named(name)
     # `momentun` is nearer to a key than to its path; a statement comes before keys of the same name.
     short = {path.rpartition(".")[2]: path for path in sorted(known, key=lambda path: -path.count("."))}
-    near = did_you_mean(name, known) or short.get(did_you_mean(name, short) or "")
+    return did_you_mean(name, known) or short.get(did_you_mean(name, short) or "")
+
+
+def _unknown(name: str, text: str, parameters: Collection[str], in_sections: Statements) -> Diagnostic:
+    several, near = settings_named(name), nearest(name, parameters)
     place = belongs(name, text, in_sections)
     hint = f"parameters of this spec: {', '.join(parameters) or 'none'}; see  cnnspec help set"
     if len(several) > 1:

@@ -9,6 +9,7 @@ from ..ir.fields import Pair, Shape, dims
 from .branches import padding_of
 from .forms import format_default, written
 from .model import INPUT, Layer, Model
+from .sweeps import Sweep
 
 BYTES = 4  # of a float32
 
@@ -70,6 +71,7 @@ class Summary:
     input_shape: Shape
     output_shape: Shape
     rows: tuple[Row, ...]
+    sweep: Sweep | None = None
 
     @property
     def params(self) -> int:
@@ -108,7 +110,7 @@ class Summary:
             "input": list(self.input_shape),
             "output": list(self.output_shape),
             "layers": [row.to_json() for row in self.rows],
-        }
+        } | ({"sweep": self.sweep.to_json()} if self.sweep is not None else {})
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,7 @@ def summarize(model: Model) -> Summary:
                 sum(p.frozen_size() for p in layer.params if p.trainable),
             )
         )
-    return Summary(model.source.name, model.input_shape, model.output_shape, tuple(rows))
+    return Summary(model.source.name, model.input_shape, model.output_shape, tuple(rows), model.sweep)
 
 
 def _view_of(layer: Layer, behind: list[_View]) -> _View:

@@ -69,4 +69,6 @@ def summary_totals(summary: Summary) -> list[str]:
         ("Weights", size(summary.weight_bytes)),
         ("Activations", f"{size(summary.activation_bytes)} an image"),
     ]
+    if summary.sweep is not None:
+        lines.append(("Sweep", f"{summary.sweep}; not run yet"))
     return [f"{title:<13} {text}" for title, text in lines]

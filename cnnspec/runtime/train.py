@@ -139,6 +139,9 @@ def _remarks(model: Model, data: Dataset, *, anew: bool) -> list[str]:
     if old is not None:
         begins = "a new run begins with new weights; to go on with the old one: cnnspec train --resume"
         found.insert(0, f"{begins} {old.path}")
+    if model.sweep is not None:
+        values = "the values that the spec writes outside of `sweep`"
+        found.append(f"sweeps are not run yet: this is one run of {model.sweep.runs:,}, with {values}")
     if not scale_warnings(model) and not any(AS_IT_IS in note for note in data.notes):
         found += input_remarks(model, data)
     return [remark for remark in found if remark]

@@ -298,7 +298,7 @@ class ExpectStatement(Node):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Section(Node):
-    """``data { ... }`` or ``train { ... }``."""
+    """``data { ... }``, ``train { ... }`` or ``sweep { ... }``, by ``word``."""
 
     word: str
     word_span: Span

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-TOP_WORDS = ("input", "classes", "defaults", "param", "block", "filter", "expect", "data", "train", "cnnspec")
+TOP_WORDS = ("input", "classes", "defaults", "param", "block", "filter", "expect", "data", "train", "sweep", "cnnspec")
 LATER = {  # each with what to write until then
     "use": "copy the blocks you need into this file",
-    "sweep": "run  cnnspec train --set name=value  once for each value",
 }
 RESERVED = frozenset(
     {*TOP_WORDS, *LATER, "for", "in", "if", "else", "and", "or", "not", "repeat"}

@@ -49,6 +49,12 @@ def test_train_json_is_the_whole_output(cli: Run, room: Path) -> None:
     assert json.loads((Path(found["run"]) / "manifest.json").read_text())["seed"] == 7
 
 
+def test_a_sweep_is_not_run_and_train_says_so(cli: Run, room: Path) -> None:
+    (room / "net.cnn").write_text(SPEC + "sweep { train.optimizer.lr [0.3, 0.1] }\n")
+    note = "sweeps are not run yet: this is one run of 2, with the values that the spec writes outside of `sweep`"
+    assert note in json.loads(cli("train", "net.cnn", "--json", "--steps", "1").out)["notes"]
+
+
 def test_train_ends_with_code_1_when_the_spec_expected_more(cli: Run, room: Path) -> None:
     (room / "net.cnn").write_text(SPEC.replace(">= 50%", ">= 100%"))
     result = cli("train", "net.cnn")
