@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cnnspec.compiler import Compiler
+from cnnspec.draw.picture import picture_of
+from cnnspec.draw.svg import to_svg
 from cnnspec.errors import CnnSpecError, SpecError
 from cnnspec.mend import mend
 from cnnspec.options import Options
@@ -120,6 +122,8 @@ def mistakes(text: str) -> list[str]:
         compiler = Compiler.from_text(text, name="x.cnn")
         _ = compiler.model
         _ = compiler.summary
+        drawn = to_svg(picture_of(compiler.model))
+        assert drawn.startswith("<svg ") and drawn.endswith("</svg>\n"), "a drawing that is no SVG"
     except SpecError as error:
         assert error.diagnostics, "an error without a diagnostic"
         for d in error.diagnostics:

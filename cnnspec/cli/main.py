@@ -34,6 +34,7 @@ COMMANDS: dict[str, dict[str, str]] = {
     "Look at it": {
         "summary": "Shapes, parameters, multiply-adds, layer by layer.",
         "diff": "Show how two specs or runs differ.",
+        "draw": "Draw the net: SVG, DOT or Mermaid.",
         "dump": "Print a stage of the compiler, from tree to plan.",
     },
     "Train and run": {

@@ -61,6 +61,7 @@ def plain(markdown: str, width: int) -> str:
 
 def _block(block: str, width: int) -> Iterator[str]:
     """Yield the lines of a heading, a table, a list or a paragraph."""
+    block = re.sub(r"!\[([^]]*)\]\([^)]*\)", r"(picture: \1)", block)
     block = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", block)  # links
     lines = block.split("\n")
     if lines[0].startswith("#"):
