@@ -16,14 +16,16 @@ from functools import cached_property, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .errors import Diagnostic, SpecError
+from .errors import Diagnostic, InternalError, SpecError
 from .model.check import check
 from .model.model import Model
+from .model.shape_comments import misplaced, shape_comments, stale
 from .model.summary import Summary, summarize
 from .options import DEFAULT, Options
 from .source import Source
 from .syntax import ast
 from .syntax.parser import parse
+from .syntax.shape_comment import MARK
 from .syntax.spec_file import read_source
 
 if TYPE_CHECKING:
@@ -148,6 +150,41 @@ class Compiler:
     def summary(self) -> Summary:
         """Shapes, parameters and costs, layer by layer."""
         return summarize(self.model)
+
+    @stage
+    def findings(self) -> tuple[Diagnostic, ...]:
+        """The errors of the spec, shape comments that are not true among them, or the warnings of a whole net."""
+        try:
+            model, found = self.model, list(self.model.warnings)
+        except SpecError as error:
+            model, found = None, list(error.diagnostics)
+        if MARK not in self.source.text:
+            return tuple(found)
+        found += misplaced(self.source)
+        if model is not None and not any("." not in name for name, _ in model.settings):  # the net as it is written
+            found += stale(self.ast, self.summary, model)
+        return tuple(sorted(found, key=lambda d: d.span.start))
+
+    def formatted(self, *, shapes: bool = False) -> str:
+        """Return the spec in its canonical form, with the same meaning and the same comments.
+
+        Parameters
+        ----------
+        shapes : write verified shape comments: what each line makes, its parameters, what it sees.
+
+        Raises
+        ------
+        SpecError
+            Where the text cannot be read; with ``shapes``, where the net has a mistake.
+        """
+        from .syntax.format import format_spec
+
+        facts = shape_comments(self.ast, self.summary, self.model) if shapes else None
+        text = format_spec(self.ast, facts)
+        again, errors = parse(Source(self.source.name, text))
+        if errors or again.statements != self.ast.statements:
+            raise InternalError(f"{self.source.name}: the formatted text would mean something else")
+        return text
 
     # ---- graphs -----------------------------------------------------------------------------------
     @stage

@@ -58,8 +58,8 @@ def uncovered(source: Source, found: Sequence[Diagnostic], settings: Settings = 
 def findings(source: Source, settings: Settings = None) -> tuple[Diagnostic, ...]:
     """Return the diagnostics of a spec: its errors, or the warnings of a net that is whole."""
     try:
-        return Compiler(source, settings).model.warnings
-    except SpecError as error:
+        return Compiler(source, settings).findings
+    except SpecError as error:  # a text that cannot be looked at
         return error.diagnostics
 
 

@@ -19,6 +19,7 @@ from cnnspec.mend import mend
 from cnnspec.options import Options
 from cnnspec.source import Source
 
+from .programs import Programs, judge_layout
 from .tally import Tally
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -120,19 +121,19 @@ def mistakes(text: str) -> list[str]:
     """Return the messages of a text's errors, none for a whole one; AssertionError where one is out of place."""
     try:
         compiler = Compiler.from_text(text, name="x.cnn")
-        _ = compiler.model
+        found = compiler.findings
         _ = compiler.summary
         drawn = to_svg(picture_of(compiler.model))
         assert drawn.startswith("<svg ") and drawn.endswith("</svg>\n"), "a drawing that is no SVG"
     except SpecError as error:
         assert error.diagnostics, "an error without a diagnostic"
-        for d in error.diagnostics:
-            assert 0 <= d.span.start <= d.span.end <= len(d.span.source.text), f"a span outside the text: {d.message}"
-            shown = d.render()
-            assert len(shown) < 8000, f"a diagnostic of {len(shown)} characters"
-            d.as_dict()
-        return [d.message for d in error.diagnostics if d.severity == "error"]
-    return []
+        found = error.diagnostics
+    for d in found:
+        assert 0 <= d.span.start <= d.span.end <= len(d.span.source.text), f"a span outside the text: {d.message}"
+        shown = d.render()
+        assert len(shown) < 8000, f"a diagnostic of {len(shown)} characters"
+        d.as_dict()
+    return [d.message for d in found if d.severity == "error"]
 
 
 def numbers(text: str) -> tuple[str, list[str]]:
@@ -172,17 +173,23 @@ def numbers(text: str) -> tuple[str, list[str]]:
     return "compared", found
 
 
-def hunt(count: int, seed: int) -> tuple[Tally, Tally]:
-    """Break ``count`` specs, and compare the numbers of a fiftieth as many random nets."""
+def hunt(count: int, seed: int) -> tuple[Tally, Tally, Tally]:
+    """Break ``count`` specs, format as many programs, and compare the numbers of a fiftieth as many random nets."""
     rng, texts = random.Random(seed), examples()
     tally = Tally("specs", count)
     for _ in range(count):
         text = broken(rng, texts)
         outcome, found = judge(text)
+        found += judge_layout(text)[1] if outcome == "whole" else []
         tally.add(outcome, *(f"{finding}\n    {text!r}" for finding in found))
+    layouts = Tally("layouts", count)
+    for _ in range(count):
+        text = Programs(rng).program()
+        outcome, found = judge_layout(text)
+        layouts.add(outcome, *(f"{finding}\n    {text!r}" for finding in found))
     nets = Tally("nets", max(1, count // 50))
     for _ in range(nets.total):
         text = whole(rng)
         outcome, found = numbers(text)
         nets.add(outcome, *(f"{finding}\n    {text!r}" for finding in found))
-    return tally, nets
+    return tally, layouts, nets

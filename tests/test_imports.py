@@ -33,7 +33,7 @@ BELOW = {
     "layouts": "abi",
     "options": "",
     "kernels": "abi activations by_type places drafts sealed reading",
-    "syntax": "errors source reading places drafts sealed",
+    "syntax": "by_type errors source reading places drafts sealed",
     "ir": "errors",
     "ops": "activations by_type errors ir",
     "model": "errors source text syntax ir ops",
@@ -48,7 +48,8 @@ BELOW = {
     "shown": "errors text kernels runtime",
     "weighted": "errors turns model compiler runtime shown",
     "api": "weighted errors options model compiler runtime shown",
-    "cli": "errors options text places drafts sealed reading ops model draw ir compiler mend runtime kernels __init__",
+    "cli": "errors options text places drafts sealed reading syntax ops model draw ir compiler mend runtime kernels "
+    "__init__",
     "__init__": "api errors",
     "__main__": "cli",
 }
@@ -193,6 +194,7 @@ def test_importing_loads_no_arrays(module: str, tmp_path: Path) -> None:
         "layers conv",
         "new digits",
         "dump net.cnn --stage plan",
+        "fmt --shapes net.cnn",
     ],
 )
 def test_looking_at_a_spec_loads_no_arrays(arguments: str, tmp_path: Path) -> None:

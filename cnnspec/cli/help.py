@@ -43,6 +43,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "Data and training": ("data", "train", "set", "--set"),
     "Sweeps": ("sweep",),
     "Expectations": ("expect", *METRICS),
+    "One form": ("#:", "canonical form"),
     "Words kept for later": ("cnnspec", "use"),
 }  # fmt: skip
 KINDS = {  # in the order in which topics of one name are shown

@@ -106,6 +106,14 @@ def show(words: str, *, end: str = "\n") -> None:
     click.echo(visible(words, lines=True) + end, nl=False)
 
 
+def pass_on(content: bytes) -> None:
+    """Write the bytes of a text to stdout as they are; in a terminal, as :func:`show` does."""
+    if sys.stdout.isatty():
+        show(content.decode("utf-8-sig", "replace"), end="")
+    else:
+        click.echo(content, nl=False)
+
+
 SIMPLER = str.maketrans("━─┄·×", "=-..x")  # where a terminal lacks the sign
 
 

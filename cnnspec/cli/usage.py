@@ -56,7 +56,7 @@ def numbers_in_words(message: str) -> str:
 
 def what_is_there(error: click.MissingParameter) -> str:
     """Return an example with a run or a spec that is here, where the command was given none."""
-    if error.param is None or error.param.name != "target" or error.ctx is None:
+    if error.param is None or error.param.name not in ("target", "files") or error.ctx is None:
         return ""
     specs = sorted(Path().glob("*.cnn"))
     found = newest_runs(Path("runs")) if str(error.param.metavar).startswith("RUN") else specs

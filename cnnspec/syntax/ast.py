@@ -7,7 +7,7 @@ command more time than parsing does.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Union
+from typing import Any, Union
 
 from ..source import Source, Span
 
@@ -16,16 +16,17 @@ from ..source import Source, Span
 class Node:
     """Base of all nodes: ``span`` is the text the node was read from.
 
-    Nodes are equal when they mean the same, wherever they stand.
+    Nodes are equal when they mean the same, wherever they stand; an expression in parentheses means the expression.
     """
 
     span: Span
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self._meaning() == other._meaning()
+        one, two = _without_parentheses(self), _without_parentheses(other)
+        return type(one) is type(two) and one._meaning() == two._meaning()
 
     def __hash__(self) -> int:
-        return hash(self._meaning())
+        return hash(_without_parentheses(self)._meaning())
 
     def __repr__(self) -> str:
         said = ", ".join(f"{name}={value!r}" for name, value in self._meaning())
@@ -133,6 +134,12 @@ class Not(Node):
     """``not deep``."""
 
     operand: Expr
+
+
+def _without_parentheses(node: Any) -> Any:
+    while isinstance(node, Group):
+        node = node.inner
+    return node
 
 
 Expr = Union[  # noqa: UP007

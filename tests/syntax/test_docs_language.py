@@ -41,7 +41,7 @@ def report_of(code: str, entry: str, tmp_path: Path) -> str:
         if spec is None:
             WITHOUT_SPEC[code](tmp_path)
         else:
-            Compiler.from_text(spec.group(1), name="model.cnn").model  # noqa: B018
+            raise SpecError(Compiler.from_text(spec.group(1), name="model.cnn").findings)
     codes = {d.code for d in caught.value.diagnostics}
     assert codes == {code}, f"the spec of `{code}` shows {codes}"
     return str(caught.value).replace(str(tmp_path) + "/", "")
