@@ -84,7 +84,16 @@ class Programs:
     # ---- statements -----------------------------------------------------------------------------
     def statement(self) -> str:
         """Return a statement of any kind; flows come most."""
-        kinds = (self.opening, self.declaration, self.param, self.setting, self.block, self.expect, self.section)
+        kinds = (
+            self.opening,
+            self.declaration,
+            self.param,
+            self.setting,
+            self.block,
+            self.filter,
+            self.expect,
+            self.section,
+        )
         return self.rng.choice(kinds)() if self.chance(0.3) else self.flow()
 
     def opening(self) -> str:
@@ -108,6 +117,19 @@ class Programs:
         )
         said = f"({self.free}{parameters}{self.free})" if parameters or self.chance(0.5) else ""
         return f"block basic{said}{self.gap}{self.body()}"
+
+    def filter(self) -> str:
+        """Return rows of numbers, with bars before some of them or without."""
+
+        def row() -> str:
+            cells = [f"{self.some('- ', '-')}{self.rng.choice(NUMBERS)}" for _ in range(self.rng.randint(1, 4))]
+            return self.gap.join(cell + (self.touch + "/3" if self.chance(0.1) else "") for cell in cells)
+
+        many, bar = self.rng.randint(0, 4), self.rng.choice(("", "| "))
+        if self.chance(0.3):
+            return f"filter edges{self.gap}{{ {bar}{row()} }}"
+        rows = [f"{bar if not i or self.chance(0.5) else ''}{row()}{self.end}" for i in range(many)]
+        return f"filter edges{self.gap}{{{self.end}{'  '.join(['', *rows])}}}"
 
     def expect(self) -> str:
         said = (self.rng.choice(("params", "test.accuracy")), self.rng.choice(("==", "<=", "<", "!=")), self.value())

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .. import ast
+from . import filters
 from .page import LAYOUTS, Page
 from .statements import statements
 
 __all__ = ["LAYOUTS", "format_spec"]
+assert filters  # importing the module enters its layouts
 
 
 def format_spec(spec: ast.Spec, facts: Mapping[int, str] | None = None) -> str:

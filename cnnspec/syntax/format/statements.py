@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from ...source import Span
 from .. import ast
 from .alignment import alignments
 from .expressions import in_a_row, one_of_several
@@ -212,7 +213,7 @@ def _head(page: Page, name: str, arguments: Sequence[ast.Argument]) -> None:
 def _body(page: Page, node: ast.Body) -> None:
     words, page.words = page.words, False
     if page.is_strip:
-        _in_one_line(page, node)
+        in_one_line(node.span)
         nodes = with_openings(page, node.statements)
         if len(nodes) > 1:
             raise TooLong
@@ -224,13 +225,13 @@ def _body(page: Page, node: ast.Body) -> None:
     indent = page.indent
     page.put("{")
     statements(page, node.statements, indent + STEP, node.span.end, words)
-    _close(page, indent)
+    close(page, indent)
 
 
 @layout(ast.Table)
 def _table(page: Page, node: ast.Table) -> None:
     if page.is_strip:
-        _in_one_line(page, node)
+        in_one_line(node.span)
         page.put("{ ")
         for row in node.rows:
             write(page, row)
@@ -248,7 +249,7 @@ def _table(page: Page, node: ast.Table) -> None:
         page.put("|" if not row.statements else "| ")
         _lines(page, row.statements, indent + STEP + len("| "), begun=True)
     page.comments_before(node.span.end, indent + STEP, spaced=True)
-    _close(page, indent)
+    close(page, indent)
 
 
 @layout(ast.Row)
@@ -262,13 +263,13 @@ def _row(page: Page, node: ast.Row) -> None:
         write(page, statement)
 
 
-def _in_one_line(page: Page, node: ast.Body | ast.Table) -> None:
+def in_one_line(body: Span) -> None:
     """Refuse a body that its author wrote on several lines: it stays so, as blank lines do."""
-    if "\n" in node.span.text:
+    if "\n" in body.text:
         raise TooLong
 
 
-def _close(page: Page, indent: int) -> None:
+def close(page: Page, indent: int) -> None:
     page.newline(indent)
     page.put("}")
     page.indent = indent
