@@ -157,12 +157,42 @@ class Programs:
         return f"{before}->{after}"
 
     def step(self) -> str:
+        if self.depth < DEEPEST and self.chance(0.1):
+            return self.loop() if self.chance(0.5) else self.choice()
         step = self.rng.choice(WORDS) + (self.arguments() if self.chance(0.7) else "")
         if self.depth < DEEPEST and self.chance(0.2):
             step += self.gap + self.body()
             if self.chance(0.3):
                 step += f"{self.gap}project{self.gap}{self.body()}"
         return step
+
+    def loop(self) -> str:
+        if self.chance(0.3):
+            return f"for{self.gap}i{self.gap}in{self.gap}{self.value()}{self.gap}{self.body()}"
+        self.depth += 1
+        rows = [f"({self.free}{self.value()}{self.touch},{self.free}{self.value()}{self.free})" for _ in range(3)]
+        table = f",{self.free or ' '}".join(rows)
+        self.depth -= 1
+        return (
+            f"for{self.gap}a,{self.touch}b{self.gap}in{self.gap}[{self.free}{table}{self.free}]{self.gap}{self.body()}"
+        )
+
+    def choice(self) -> str:
+        text = f"if{self.gap}{self.condition()}{self.gap}{self.body()}"
+        if self.chance(0.3):
+            text += f"{self.gap}else{self.gap}if{self.gap}{self.condition()}{self.gap}{self.body()}"
+        return text + (f"{self.gap}else{self.gap}{self.body()}" if self.chance(0.5) else "")
+
+    def condition(self) -> str:
+        """Return a comparison, several, or a value."""
+        many = self.rng.choice((1, 1, 2, 3))
+        word = self.gap + self.rng.choice(("and", "or")) + self.gap
+        return word.join(self.rng.choice(("", "", "not ")) + self.comparison() for _ in range(many))
+
+    def comparison(self) -> str:
+        if self.chance(0.3):
+            return self.value()
+        return f"{self.value()}{self.gap}{self.rng.choice(('==', '!=', '<', '>='))}{self.gap}{self.value()}"
 
     def body(self) -> str:
         """Return statements or rows in braces, on one line or on several."""
@@ -209,7 +239,9 @@ class Programs:
         if kind == 6:
             return self.rng.choice(TEXTS)
         self.depth += 1
-        inside = self.value() if kind < 9 else self.items(0) + self.some(",")
+        inside = self.items(0) + self.some(",")
+        if kind < 9:
+            inside = self.condition() if self.chance(0.2) else self.value()
         self.depth -= 1
         return f"({self.free}{inside}{self.free})" if kind < 9 else f"[{self.free}{inside}{self.free}]"
 

@@ -67,19 +67,26 @@ def _first_place(node: ast.Statement) -> int:
 # ---- declarations -------------------------------------------------------------------------------
 @layout(ast.Declaration)
 def _declaration(page: Page, node: ast.Declaration) -> None:
+    page.wide = not page.is_strip
     _head(page, node.word, node.arguments)
 
 
 @layout(ast.ParamStatement)
 def _param(page: Page, node: ast.ParamStatement) -> None:
     page.put(f"param {node.name} = ")
-    write(page, node.value)
+    _value(page, node.value)
 
 
 @layout(ast.Setting)
 def _setting(page: Page, node: ast.Setting) -> None:
     page.put(f"{node.name} = ")
-    write(page, node.value)
+    _value(page, node.value)
+
+
+def _value(page: Page, node: ast.Expr) -> None:
+    page.wide = not page.is_strip
+    write(page, node)
+    page.wide = False
 
 
 @layout(ast.ExpectStatement)
@@ -139,10 +146,14 @@ def _broken(page: Page, steps: Sequence[ast.Step]) -> None:
     A step without arguments stays with the one before it, where it can: ``conv 64 3x3 -> bn -> relu`` is one thing.
     """
     start, hanging = page.indent, page.indent + STEP
-    first = page.alignment._replace(label=0, hang=0)
+    first_alignment = page.alignment._replace(label=0, hang=0)
     room = WIDTH - hanging - len(ARROW)
-    texts = [page.strip(step, room, first if i == 0 else PLAIN) for i, step in enumerate(steps)]
-    heads = [len(text or "") or _head_width(page, step) for step, text in zip(steps, texts, strict=True)]
+    texts = [page.strip(step, room, first_alignment if i == 0 else PLAIN) for i, step in enumerate(steps)]
+    firsts = [text or _head_of(page, step, room) for step, text in zip(steps, texts, strict=True)]
+    heads = [
+        len(first or _name(step)) + (0 if text else len(" {"))
+        for step, first, text in zip(steps, firsts, texts, strict=True)
+    ]
     is_long = _is_long(start, texts, heads)
     widths = heads.copy()  # of a step and those that stay with it
     for i in reversed(range(len(steps) - 1)):
@@ -160,7 +171,7 @@ def _broken(page: Page, steps: Sequence[ast.Step]) -> None:
                 page.put(ARROW.lstrip())
             else:
                 page.put(ARROW)
-        page.alignment = first if i == 0 else PLAIN
+        page.alignment, page.wide = first_alignment if i == 0 else PLAIN, firsts[i] is None
         page.put(text) if text is not None else write(page, step)
 
 
@@ -176,28 +187,33 @@ def _is_long(start: int, texts: Sequence[str | None], heads: Sequence[int]) -> b
     return False
 
 
-def _head_width(page: Page, step: ast.Step) -> int:
-    """Return how many characters the first line of a step has that takes several."""
-    head = page.strip_of(lambda strip: _head(strip, step.name, step.arguments))
-    return len(head if head is not None else step.name) + len(" {")
+def _head_of(page: Page, step: ast.Step, room: int) -> str | None:
+    """Return the name and the arguments of a step; None where they take several lines."""
+    return page.strip_of(lambda strip: _head(strip, _name(step), step.arguments), room)
 
 
 @layout(ast.Step)
 def _step(page: Page, node: ast.Step) -> None:
-    _head(page, node.name, node.arguments)
+    _head(page, _name(node), node.arguments)
     if node.body is not None:
         page.put(" ")
         write(page, node.body)
     for clause in node.clauses:
         page.put(f" {clause.name} ")
+        if clause.condition is not None:
+            write(page, clause.condition)
+            page.put(" ")
         write(page, clause.body)
+
+
+def _name(step: ast.Step) -> str:
+    """Return the name of a step, with the names that a loop gives."""
+    return f"{step.name} {', '.join(target.name for target in step.targets)} in" if step.targets else step.name
 
 
 def _head(page: Page, name: str, arguments: Sequence[ast.Argument]) -> None:
     """Write a name and its arguments."""
     alignment, page.alignment = page.alignment, PLAIN
-    if not page.is_strip:
-        page.wide = page.strip_of(lambda strip: _head(strip, name, arguments), WIDTH - page.column) is None
     page.put(name.ljust(alignment.word) if arguments else name)
     for i, argument in enumerate(arguments):
         page.put(" ")
