@@ -31,7 +31,7 @@ WORDS = re.findall(
     same none valid stride=2 pad=1 groups=2 bias=no a: a b for if in else use filter here.h in.c 3x3 28x28x1 64 0 -1
     1G 10% 0.5 ( ) [ ] { } | -> , = == >= < + - * / // % " # \\ ; ~ sgd adam lr=0.1 lr epochs 3 batch digits folders
     npz "x.npz" test.accuracy params Conv2D(32,(3,3)) nn.ReLU() kernel_size=3 padding='same' activation=relu limit
-    filters=[sobel_x, filters=[box(3),4] freeze=yes gabor(45,4) filters freeze
+    filters=[sobel_x, filters=[box(3),4] freeze=yes gabor(45,4) filters freeze "a*" unfreeze at=2
     [0.1,0.2] train.epochs sweep and or not elif
     reshape linear batchnorm fc source split val=10% normalize mean=0.5 keep best stop patience=3
     """,
@@ -91,7 +91,11 @@ def whole(rng: random.Random) -> str:
     if rng.random() < 0.3:
         lines.append("avgpool global")
     lines += ["flatten", f"dense {rng.randint(2, 40)}"]
-    return "\n".join(lines) + f"\ntrain {{\n  optimizer {rng.choice(('sgd lr=0.01', 'adam lr=0.001'))}\n  batch 6\n}}\n"
+    frozen = rng.choice(("", "", 'freeze "*.bias"', 'freeze "*.bn*"', 'freeze "conv*"'))
+    return (
+        "\n".join(lines)
+        + f"\ntrain {{\n  {frozen}\n  optimizer {rng.choice(('sgd lr=0.01', 'adam lr=0.001'))}\n  batch 6\n}}\n"
+    )
 
 
 def judge(text: str) -> tuple[str, list[str]]:
@@ -160,8 +164,8 @@ def numbers(text: str) -> tuple[str, list[str]]:
     alone = np.concatenate([fast.predict(x[i : i + 1]) for i in range(6)])
     pairs.append(("outputs one by one", alone, before))
     for step in range(2):
-        a = fast.train_step(x, y, lr=0.001, epoch=1)
-        b = plain.train_step(x.astype(np.float64), y, lr=0.001, epoch=1)
+        a = fast.train_step(x, y, lr=0.001)
+        b = plain.train_step(x.astype(np.float64), y, lr=0.001)
         pairs.append((f"loss of step {step + 1}", np.array(a.loss), np.array(b.loss)))
     if model.train.optimizer.word == "sgd":  # Adam makes steps of full length out of a gradient that is rounding alone
         slow = plain.parameters()

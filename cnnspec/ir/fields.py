@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -116,10 +116,20 @@ class Param:
         """Return whether an epoch leaves all of it as it is."""
         return epoch < self.frozen_until and len(self.held) in (0, self.shape[-1])
 
+    @property
+    def first_epoch(self) -> float:
+        """The first epoch that changes any of it."""
+        return self.frozen_until if self.is_frozen() else 1
+
     def frozen_size(self, epoch: int = 1) -> int:
         """Return how many elements an epoch leaves as they are."""
         share = self.shape[-1] if self.is_frozen(epoch) else len(self.frozen_channels(epoch))
         return self.size // self.shape[-1] * share
+
+
+def phases_of(params: Iterable[Param]) -> tuple[float, ...]:
+    """Return the epochs from which more of some parameters is trained than before, the first epoch among them."""
+    return (1, *sorted({p.frozen_until for p in params if p.trainable and 1 < p.frozen_until < math.inf}))
 
 
 T = TypeVar("T", bound=type)

@@ -198,6 +198,7 @@ class Graph:
 
 
 STEP_SIZE = 16  # elements of the input ``step``
+STEP_STRIDE = 8  # elements from the numbers of one phase of training to those of the next, in ``step``
 
 
 class Builder:

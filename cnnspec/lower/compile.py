@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from ..ir.graph import Graph
+from ..ir.fields import phases_of
+from ..ir.graph import STEP_STRIDE, Graph
 from ..ir.optimizer import Optimizer
 from ..plan.memory import find_lifetimes, place_arena, place_locals
 from ..plan.plan import PARAM, SHARDS, SHARED, STATE, Buffer, KernelCall, Kind, Operand, Plan, Segment
@@ -103,16 +104,19 @@ def _updates(
 ) -> list[KernelCall]:
     """Return one call for each parameter, all cut into the same number of blocks, so that they share one segment."""
     calls = []
+    params = {name: p.param for name, p in emit.graph.params.items() if p.param.trainable}
+    phases, step = phases_of(params.values()), emit.buffers["step"]  # each phase has its own numbers of a step
     for name, (gradient, number) in gradients.items():
         w = emit.buffers[name]
         block = w.elements // CHUNKS
         states = {state: emit.state(f"{name}@{state}", w.elements) for state in optimizer.states}
+        numbers = STEP_STRIDE * phases.index(params[name].first_epoch)
         operands = dict(
             gradients=Operand(gradient, 0, block, block),
             w=Operand(w, 0, block, block),
             **{state: Operand(b, 0, block, block) for state, b in states.items()},
             totals=totals,
-            step=emit.buffers["step"],
+            step=Operand(step, numbers, STEP_STRIDE) if numbers else step,
         )
         args = dict(elements=block, copy_stride=w.elements, copies=number, **optimizer.numbers)
         call = emit.made(optimizer.kernel, operands, args, CHUNKS)

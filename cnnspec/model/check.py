@@ -25,6 +25,7 @@ from .expand import Expander
 from .expects import METRICS, judge
 from .filter_statements import read_filters
 from .findings import guessed, twice
+from .frozen import freeze_layers
 from .guess import meant
 from .model import INPUT, Expect, Layer, Model
 from .names import NameScope
@@ -123,10 +124,11 @@ class _Checker:
             by_index = names.assign()
             judge_net(expander.placed, by_index, end, classes, classes_from, train, self.report)
             assert input_shape is not None
+            layers = freeze_layers(_layers(expander.placed, by_index), train_reader.repeated, train, self.report)
             model = Model(
                 self.spec.source,
                 input_shape,
-                _layers(expander.placed, by_index),
+                layers,
                 by_index[end.index],
                 classes,
                 data,

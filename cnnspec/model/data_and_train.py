@@ -92,7 +92,8 @@ def train_settings(
     # a statement of one form, such as `epochs 10`, has no word: its value is that of its one field
     said = {name: part.value if part.value.word else getattr(part.value, name) for name, part in found.items()}
     span = section.span if section is not None else None
-    settings = TrainSettings(**said, warmup_epochs=reader.warmup, span=span)
+    rules = tuple(statement.value for statement in reader.repeated)
+    settings = TrainSettings(**said, warmup_epochs=reader.warmup, frozen=rules, span=span)
     none_kept = data is not None and data.val == 0 and not getattr(data.source, "own_validation", False)
     for name, watch in (("keep", settings.keep), ("stop", settings.stop)):
         if watch is not None and watch.on.startswith("val.") and none_kept:

@@ -143,7 +143,8 @@ def product_for_size(name: str, a: Attr, expr: ast.Expr) -> Diagnostic | None:
 
 def missing_argument(name: str, cls: type, missing: Attr, head: Span) -> Diagnostic:
     examples = {"size": "3x3", "window": "2", "int": "64", "float": "0.1", "str": '"path"'}
-    example = "3" if name == "repeat" else examples.get(missing.kind, "...")
+    known = {"times": "3", "at": "3", "pattern": '"stage1.*"'}
+    example = known.get(missing.key) or examples.get(missing.kind, "...")
     end = Span(head.source, head.end, head.end)
     form = f"  {head.text} {'' if missing.positional else missing.key + '='}{example}"
     return Diagnostic(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ..errors import Diagnostic
-from ..ir.fields import Param, Shape
+from ..ir.fields import Param, Shape, phases_of
 from ..ir.graph import Op
 from ..source import Source, Span, Trail
 from .settings import DataSettings, TrainSettings
@@ -28,6 +28,7 @@ class Layer:
     in_shapes, out_shape : shapes of one sample, (H, W, C) or (F,).
     span : where it is written; ``trail`` how it was reached, outermost first.
     label : the innermost label that names this very layer, else "".
+    changed : its parameters, where the ``train`` section freezes some of them.
     """
 
     name: str
@@ -38,10 +39,16 @@ class Layer:
     span: Span
     trail: Trail = ()
     label: str = ""
+    changed: tuple[Param, ...] = ()
 
     @cached_property
     def params(self) -> tuple[Param, ...]:
-        return self.op.params(*self.in_shapes)
+        return self.changed or self.op.params(*self.in_shapes)
+
+    def is_frozen(self, epoch: int) -> bool:
+        """Return whether an epoch changes none of the parameters that the layer learns otherwise."""
+        learned = [p for p in self.params if p.trainable]
+        return bool(learned) and all(p.is_frozen(epoch) for p in learned)
 
     @property
     def macs(self) -> int:
@@ -80,6 +87,15 @@ class Model:
     @cached_property
     def _by_name(self) -> dict[str, Layer]:
         return {layer.name: layer for layer in self.layers}
+
+    @cached_property
+    def phases(self) -> tuple[int, ...]:
+        """The epochs from which more parameters learn than before: the first one, and those of ``unfreeze``."""
+        return tuple(map(int, phases_of(self.params.values())))
+
+    def phase(self, epoch: int) -> int:
+        """Return the epoch with which the phase of an epoch began."""
+        return max(begun for begun in self.phases if begun <= max(1, epoch))
 
     @property
     def output_shape(self) -> Shape:

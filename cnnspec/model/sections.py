@@ -17,7 +17,7 @@ from .elsewhere import word_elsewhere
 from .findings import Report, guessed, hint_of, twice
 from .forms import written
 from .guess import meant
-from .settings import SECTIONS, SETTINGS, Constant, TrainSettings, Warmup
+from .settings import REPEATED, SECTIONS, SETTINGS, Constant, TrainSettings, Warmup
 from .values import Scope
 
 
@@ -48,23 +48,35 @@ class SectionReader:
     report: Report
     said: Statements = field(default_factory=dict)  # of the whole spec, for hints
     found: dict[str, Statement] = field(default_factory=dict)
+    repeated: list[Statement] = field(default_factory=list)  # those that may stand more than once, in order
     warmup: int = 0
     lost: bool = False
 
     def read(self, section: ast.Section | None, overrides: Sequence[Override]) -> None:
         """Type every statement of the section, ``--set`` applied."""
         flows: dict[str, tuple[ast.Step, ...]] = {}
+        repeated: list[tuple[ast.Step, ...]] = []
         for steps in self._statements(section):
             name = steps[0].name
+            if name in REPEATED:
+                repeated.append(steps)
+                continue
             if name in flows:
                 again, first = steps[0].name_span, flows[name][0].name_span
                 self._report(twice(f"`{name}` is said twice", again, first, "said", "delete one of the two"))
                 continue
             flows[name] = steps
         for change in overrides:
-            flows[change.statement] = self._changed(flows.get(change.statement), change)
+            if change.statement in REPEATED:
+                repeated = self._changed_all(repeated, change)
+            else:
+                flows[change.statement] = self._changed(flows.get(change.statement), change)
         for name, steps in flows.items():
             self._statement(name, steps)
+        for steps in repeated:
+            part = self._part(steps[0].name, steps[0], first=True)
+            if part is not None:
+                self.repeated.append(Statement(part, steps[0].span))
 
     def _report(self, diagnostic: Diagnostic) -> None:
         self.lost = True
@@ -241,6 +253,14 @@ class SectionReader:
             cls = classes[last.arguments[0].key]
         rest = _with(cls, rest, argument) if cls is not None else (*rest, argument)
         return (*steps[:-1], replace(last, arguments=(*head, *rest)))
+
+    def _changed_all(self, lines: list[tuple[ast.Step, ...]], change: Override) -> list[tuple[ast.Step, ...]]:
+        """Return statements that may stand more than once, with one ``--set`` applied to all of its name."""
+        at = [i for i, steps in enumerate(lines) if steps[0].name == change.statement]
+        if change.key and at:
+            return [self._changed(steps, change) if i in at else steps for i, steps in enumerate(lines)]
+        others = [steps for i, steps in enumerate(lines) if i not in at[1:]]
+        return [*others[: at[0]], change.step, *others[at[0] + 1 :]] if at else [*lines, self._changed(None, change)]
 
     def _default_step(self, change: Override) -> ast.Step:
         """Return the statement that holds where the section does not say one: ``optimizer sgd``, ..."""

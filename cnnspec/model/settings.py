@@ -273,10 +273,36 @@ class Seed:
     seed: int = attr("int", "start of all randomness", positional=True, min=0, max=2**63 - 1)
 
 
+# ---- freeze, unfreeze: statements that may stand more than once, read in order ---------------------
+@setting("freeze", "")
+class Freeze:
+    """Layers or parameters that training leaves as they are, by a pattern of their names.
+
+    ``*`` stands for any letters, dots too: ``"stage1.*"``, ``"*.bias"``. A name also means all below it: ``"stage1"``
+    is a layer, a block or a line of that label with all its layers. No optimizer changes what is frozen, by weight
+    decay neither. A batch norm that is frozen normalises by its running statistics, and leaves them as they are.
+    """
+
+    pattern: str = attr("str", "names of layers or parameters, with * for any letters", positional=True)
+
+
+@setting("unfreeze", "")
+class Unfreeze:
+    """The epoch from which frozen layers or parameters learn after all, by a pattern as in ``freeze``.
+
+    Their states in the optimizer begin there, as those of all others begin in the first step.
+    """
+
+    pattern: str = attr("str", "names of layers or parameters, with * for any letters", positional=True)
+    epoch: int = attr("int", "the first epoch that changes them", key="at", min=2, max=1_000_000)
+
+
+REPEATED = ("freeze", "unfreeze")
+
 # which statements each section holds
 SECTIONS = {
     "data": ("source", "split", "normalize"),
-    "train": ("loss", "optimizer", "schedule", "epochs", "batch", "seed", "keep", "stop"),
+    "train": ("loss", "optimizer", "schedule", "epochs", "batch", "seed", "keep", "stop", *REPEATED),
 }
 
 
@@ -303,4 +329,5 @@ class TrainSettings:
     seed: int = 1
     keep: KeepBest | None = None
     stop: Patience | None = None
+    frozen: tuple[Freeze | Unfreeze, ...] = ()  # in the order in which they hold
     span: Span | None = None

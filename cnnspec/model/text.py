@@ -35,7 +35,7 @@ def print_model(model: Model) -> str:
     t = model.train
     lines.append(f"train {_setting(t.loss)} {_setting(t.optimizer)} {_setting(t.schedule)} warmup={t.warmup_epochs}")
     lines.append(f"  epochs={t.epochs} batch={t.batch} seed={t.seed}")
-    lines += [f"  {_setting(s)}" for s in (t.keep, t.stop) if s is not None]
+    lines += [f"  {_setting(s)}" for s in (t.keep, t.stop, *t.frozen) if s is not None]
     lines += [f"expect {e.metric} {e.relation} {e.value:.12g}" for e in model.expects]
     return "\n".join(lines) + "\n"
 

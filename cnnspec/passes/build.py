@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from ..ir.graph import STEP_SIZE, Builder, Graph, ParamValue, Value
+from ..ir.graph import STEP_SIZE, STEP_STRIDE, Builder, Graph, ParamValue, Value
 from ..model.model import INPUT, Model
 from ..ops.loss import CrossEntropyLoss, MeanSquaredErrorLoss
 
 
-def build_graph(model: Model, *, training: bool, target: str = "i32", watched: Collection[str] = ()) -> Graph:
+def build_graph(
+    model: Model, *, training: bool, target: str = "i32", watched: Collection[str] = (), epoch: int = 1
+) -> Graph:
     """Return the forward graph of a model.
 
     Parameters
@@ -19,6 +21,7 @@ def build_graph(model: Model, *, training: bool, target: str = "i32", watched: C
     target : dtype of the target, ``i32`` for class numbers [N] or ``f32`` for arrays [N, F] (mse only).
     watched : names of layers, or ``input``. The graph then has their outputs as further outputs ``layer:NAME``, which
         passes leave as they are.
+    epoch : of the training. Layers that are frozen in it, such as batch norms, compute what they do in inference.
 
     Returns
     -------
@@ -30,7 +33,7 @@ def build_graph(model: Model, *, training: bool, target: str = "i32", watched: C
         "x": Value("x", ("N", *model.input_shape)),
         "target": Value("target", ("N", 1) if target == "i32" else ("N", features), target),
         "keys": Value("keys", ("N", 1), "i64"),
-        "step": Value("step", (STEP_SIZE,)),
+        "step": Value("step", (max(STEP_SIZE, STEP_STRIDE * len(model.phases)),)),
     }
     b = Builder(inputs)
     params: dict[str, ParamValue] = {}
@@ -42,7 +45,8 @@ def build_graph(model: Model, *, training: bool, target: str = "i32", watched: C
             name = f"{layer.name}.{param.name}"
             params[name] = ParamValue(Value(name, param.shape), param)
             own.append(params[name].value)
-        made[layer.name] = layer.op.build(b, [made[name] for name in layer.inputs], own, training)
+        learns = training and not layer.is_frozen(epoch)
+        made[layer.name] = layer.op.build(b, [made[name] for name in layer.inputs], own, learns)
     b.layer = ""
     logits = made[model.output] if model.layers else inputs["x"]
     outputs = {"logits": logits}

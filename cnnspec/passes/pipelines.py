@@ -67,10 +67,10 @@ def training_graph(model: Model, options: Options = DEFAULT) -> Graph:
     """
     if len(model.output_shape) != 1:
         raise SpecError([_no_loss(model)])
-    graph = build_graph(model, training=True, target=options.target)
+    graph = build_graph(model, training=True, target=options.target, epoch=options.epoch)
     forward = run_pipeline(graph, pipeline(FORWARD, options))
     trainable = {name: p.param for name, p in forward.params.items() if p.param.trainable}
-    learning = tuple(name for name, param in trainable.items() if not param.is_frozen())
+    learning = tuple(name for name, param in trainable.items() if not param.is_frozen(options.epoch))
     if trainable and not learning:
         raise SpecError([_all_frozen(model)])
     return run_pipeline(differentiate(forward, wanted=learning), pipeline(TRAINING, options))
@@ -99,7 +99,7 @@ def traced_graph(
     if gradients and len(model.output_shape) != 1:
         raise SpecError([_no_loss(model)])
     layers = [name for name in names if name not in model.params]
-    graph = build_graph(model, training=training, target=options.target, watched=layers)
+    graph = build_graph(model, training=training, target=options.target, watched=layers, epoch=options.epoch)
     results = {f"layer:{name}": graph.outputs[f"layer:{name}"] for name in layers}
     if not gradients:
         graph = replace(graph, outputs=results, updates={})

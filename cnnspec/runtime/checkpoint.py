@@ -91,7 +91,7 @@ def load_checkpoint(path: Path | str, model: Model) -> Checkpoint:
     parameters = _parameters(path, tensors, model)
     optimizer = {name[len(_OPTIMIZER) :]: value for name, value in tensors.items() if name.startswith(_OPTIMIZER)}
     for name, value in optimizer.items():
-        optimizer[name] = (_count if name == STEPS else _float32)(path, name, value)
+        optimizer[name] = (_count if name.partition("@")[0] == STEPS else _float32)(path, name, value)
     state = content.get("progress")
     return Checkpoint(parameters, optimizer, progress_of(path, state) if state is not None else None)
 

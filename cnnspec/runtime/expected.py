@@ -27,7 +27,7 @@ def why_not_judged(model: Model, run: RunFolder | None = None) -> str:
         written = Compiler(model.source).model
     except SpecError:  # the spec is whole only with what was set
         return f"the spec does not say {given}"
-    before, now = train_settings(written.train, written.data), train_settings(model.train, model.data)
+    before, now = train_settings(written), train_settings(model)
     changed = [
         f"{key if key.startswith('data') else f'train.{key}'} is {now.get(key, 'not set')} instead of "
         f"{before.get(key, 'not set')}"

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..ir.fields import attrs_of, dims
 from ..model.model import Model
-from ..model.settings import DataSettings, TrainSettings
+from ..model.settings import Freeze, Unfreeze
 
 
 def net_lines(model: Model) -> tuple[str, ...]:
@@ -58,8 +58,9 @@ def used_as(model: Model) -> tuple[object, ...]:
     return net_lines(model), model.train.loss, *reading
 
 
-def train_settings(settings: TrainSettings, data: DataSettings | None = None) -> dict[str, str]:
+def train_settings(model: Model) -> dict[str, str]:
     """Return the settings that steer the course of training as texts by key, such as ``optimizer.lr``."""
+    settings, data = model.train, model.data
     found: dict[str, str] = {}
     for f in dataclasses.fields(settings):
         value = getattr(settings, f.name)
@@ -67,11 +68,23 @@ def train_settings(settings: TrainSettings, data: DataSettings | None = None) ->
         found[f.name] = _plain(value) if word is None else word
         if word is not None:
             found |= {f"{f.name}.{name}": _plain(getattr(value, name)) for name in attrs_of(type(value))}
-    del found["span"]
+    del found["span"], found["frozen"]
+    if settings.frozen:
+        found["freeze"] = "; ".join(map(_rule, settings.frozen))
+    held = [name for name, p in model.params.items() if p.held]
+    if held:
+        found["freeze=yes"] = ", ".join(held)
     if data is not None:
         found["data.val"] = _plain(data.val)
         found["data.normalize"] = _plain(data.normalize)
     return found
+
+
+def _rule(rule: Freeze | Unfreeze) -> str:
+    """Return a statement as a spec writes it."""
+    return f'{"unfreeze" if isinstance(rule, Unfreeze) else "freeze"} "{rule.pattern}"' + (
+        f" at={rule.epoch}" if isinstance(rule, Unfreeze) else ""
+    )
 
 
 def _plain(value: object) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..model.expects import judge
 from ..model.model import Model
+from ..text import count
 from . import threads as threading
 from .batch_size import fewest_samples
 from .checkpoint import Progress, load_checkpoint, save_checkpoint
@@ -182,6 +183,9 @@ class Run:
             else:
                 self.best_parameters = {k: np.array(v) for k, v in self.network.parameters().items()}
         progress.epoch, progress.step = progress.epoch + 1, 0
+        learning = self.network.begin_epoch(progress.epoch)
+        if learning and progress.epoch <= self.settings.epochs:
+            self._note(f"from epoch {progress.epoch} on {count(learning)} more weights learn")
         progress.loss_sum, progress.correct, progress.images = 0.0, 0, 0
         progress.seconds = progress.waited = 0.0
         if self.folder is not None:

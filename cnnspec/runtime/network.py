@@ -13,6 +13,7 @@ from ..abi import STEP
 from ..compiler import Compiler
 from ..errors import DataError
 from ..ir.fields import Param
+from ..ir.graph import STEP_STRIDE
 from ..kernels.effort import Progress
 from ..lower.values import parameter_size, parameter_space
 from ..plan.plan import STATE, Plan
@@ -80,6 +81,7 @@ class Network(InTurn):
         self.seed = self.model.train.seed if seed is None else seed
         self.threads = threads
         self.steps = 0
+        self._begun = {1: 0}  # the first epoch of each phase so far -> the steps before it
         self._prepared = False
         offsets, nbytes = parameter_space(self.model.params, compiler.options.dtype)
         self._memory = allocate(nbytes)
@@ -103,7 +105,7 @@ class Network(InTurn):
     @cached_property
     def _held(self) -> Held:
         """The frozen output channels of parameters that learn."""
-        return Held(self._slots, 1)
+        return Held(self._slots, self.compiler.options.epoch)
 
     def _runner(self, plan: Plan) -> Runner:
         return Runner(plan, self._memory, self.threads)
@@ -112,10 +114,33 @@ class Network(InTurn):
     def compile(self, progress: Progress | None = None, training: bool = True) -> None:
         """Load the kernels of training (and always of inference); ``progress(done, total, left)`` while any compile."""
         runners = [self.training, self.inference] if training else [self.inference]
-        names = [*(k for r in runners for k in r.plan.kernels), *WALKERS, *TAKERS]
+        later = [self._of_phase(phase).plan for phase in self.model.phases[1:]] if training else []
+        names = [*(k for plan in (*(r.plan for r in runners), *later) for k in plan.kernels), *WALKERS, *TAKERS]
         load_kernels(names, progress)
         for runner in runners:
             runner.compile()
+
+    def _of_phase(self, phase: int) -> Compiler:
+        """Return the compiler of the training steps from an epoch on."""
+        return self.compiler if phase == self.compiler.options.epoch else self.compiler.with_options(epoch=phase)
+
+    @in_turn
+    def begin_epoch(self, epoch: int) -> int:
+        """Take the plan of an epoch, where more parameters learn than before; return how many numbers these are.
+
+        Their states in the optimizer begin as zeros, and the steps that it counts for them begin here.
+        """
+        before, phase = self.compiler.options.epoch, self.model.phase(epoch)
+        if phase == before:
+            return 0
+        states = self.optimizer_state() if self.steps else {}
+        self.compiler = self._of_phase(phase)
+        self.__dict__.pop("training", None)
+        self.__dict__.pop("_held", None)
+        self._begun |= {begun: self.steps for begun in self.model.phases if before < begun <= phase}
+        slots = self._states() if states else {}
+        self._fill({name: slot for name, slot in slots.items() if name in states}, states)
+        return sum(p.frozen_size(before) - p.frozen_size(phase) for p in self.model.params.values() if p.trainable)
 
     # ---- steps ------------------------------------------------------------------------------------
     @in_turn
@@ -137,9 +162,11 @@ class Network(InTurn):
         """
         self._feed(self.training, x, target, draw)
         step = self.training.view(self.training.plan.inputs["step"])[0]
-        own = self.model.train.optimizer.step_numbers(self.steps + 1)
-        step[STEP.inverse_batch], step[STEP.lr] = 1.0 / len(x), lr
-        step[STEP.own : STEP.own + len(own)] = own
+        step[STEP.inverse_batch] = 1.0 / len(x)
+        for i, begun in enumerate(self._begun.values()):  # each phase counts its own steps
+            own, first = self.model.train.optimizer.step_numbers(self.steps - begun + 1), i * STEP_STRIDE
+            step[first + STEP.lr] = lr
+            step[first + STEP.own : first + STEP.own + len(own)] = own
         self._held.keep()
 
     def end_step(self, n: int) -> StepResult:
@@ -287,7 +314,8 @@ class Network(InTurn):
     def optimizer_state(self) -> dict[str, np.ndarray]:
         """Return the optimizer's states as arrays, and the steps taken."""
         states = {name: unpack(memory, p.shape, p.groups) for name, (memory, p) in self._states().items()}
-        return {STEPS: np.array(self.steps, np.int64), **states}
+        begun = {f"{STEPS}@{phase}": np.array(n, np.int64) for phase, n in self._begun.items() if phase > 1}
+        return {STEPS: np.array(self.steps, np.int64), **begun, **states}
 
     @in_turn
     def load_optimizer_state(self, arrays: Mapping[str, np.ndarray]) -> None:
@@ -298,6 +326,7 @@ class Network(InTurn):
             raise DataError("the states of the optimizer lack its count of steps", field=STEPS)
         self._fill(states, arrays)
         self.steps = int(arrays[STEPS])
+        self._begun = {phase: int(arrays.get(f"{STEPS}@{phase}", 0)) for phase in self._begun}
 
     def _states(self) -> Slots:
         """Return the optimizer's states by name, such as ``conv1.weight@velocity``."""

@@ -90,6 +90,7 @@ def restore(
         )
     if progress.best is not None:
         notes += _forget_a_lost_best(file.with_name(BEST), model, progress)
+    network.begin_epoch(progress.epoch)
     network.load_parameters(checkpoint.parameters)
     network.load_optimizer_state(checkpoint.optimizer)
     progress.settings = fresh.settings

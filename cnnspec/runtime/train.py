@@ -120,7 +120,7 @@ def _start(
 
     Remarks on the start are added to ``notes``.
     """
-    progress = Progress(seed=model.train.seed, settings=train_settings(model.train, model.data), data=data.fingerprint)
+    progress = Progress(seed=model.train.seed, settings=train_settings(model), data=data.fingerprint)
     if weights is not None:
         network.load_parameters(weights)
         notes.append("training goes on from the weights that the net has; restart=True begins anew")
