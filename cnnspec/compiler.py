@@ -27,6 +27,7 @@ from .syntax import ast
 from .syntax.parser import parse
 from .syntax.shape_comment import MARK
 from .syntax.spec_file import read_source
+from .syntax.uses import resolve
 
 if TYPE_CHECKING:
     from .ir.graph import Graph
@@ -119,6 +120,13 @@ class Compiler:
     def _parsed(self) -> tuple[ast.Spec, list[Diagnostic]]:
         return parse(self.source)
 
+    @stage
+    def _whole(self) -> tuple[ast.Spec, list[Diagnostic]]:
+        """The syntax tree with the statements of used files in it."""
+        spec, errors = self._parsed
+        whole, wrong = resolve(spec)
+        return whole, [*errors, *wrong]
+
     @property
     def ast(self) -> ast.Spec:
         """The syntax tree. Raises SpecError where the text cannot be read."""
@@ -137,13 +145,13 @@ class Compiler:
     @stage
     def model(self) -> Model:
         """The checked net. Raises SpecError with every error of the text."""
-        spec, errors = self._parsed
+        spec, errors = self._whole
         return check(spec, errors, self.settings)
 
     @stage
     def unjudged(self) -> Model:
         """The checked net, whether its ``expect`` lines hold or not. Raises SpecError with every other error."""
-        spec, errors = self._parsed
+        spec, errors = self._whole
         return check(spec, errors, self.settings, judged=False)
 
     @stage

@@ -89,9 +89,13 @@ class Diagnostic:
             "column": self.span.column,
             "label": self.label,
             "notes": list(self.notes),
-            "trail": [f"{f.kind} {f.name}, line {f.span.line}" for f in self.trail],
+            "trail": [f"{f.kind} {f.name}, {self._line_of(f.span)}" for f in self.trail],
             "hint": self.hint,
         }
+
+    def _line_of(self, span: Span) -> str:
+        """Return the line of a place; with its file where that is not the file of the finding."""
+        return f"line {span.line}" if span.source.name == self.span.source.name else f"{span.source.name}:{span.line}"
 
     def render(self, columns: int | None = None) -> str:
         """Return the diagnostic as plain text with source lines and carets; folded where ``columns`` are given."""
@@ -195,7 +199,10 @@ def _render(d: Diagnostic, columns: int | None) -> Iterable[str]:
     gap = min(columns or COLUMNS, CODE) - columns_of(title) - columns_of(where)
     for head in [title + " " * gap + where] if gap >= 2 else [title, f"  at {where}"]:
         yield from fold(head, columns, 2)
-    shown = [(d.span, d.label), *d.related]
+    shown = [(d.span, d.label)]
+    for span, text in d.related:
+        elsewhere = "" if span.source.name == d.span.source.name else f" ({span})"
+        shown.append((span, f"{text}{elsewhere}"))
     width = max(len(str(s.line)) for s, _ in shown)
     gutter = " " * (width + 3) + " | "
     longest = CODE if columns is None else max(20, min(CODE, columns - len(gutter) - len(CUT)))
@@ -220,7 +227,7 @@ def _render(d: Diagnostic, columns: int | None) -> Iterable[str]:
     for frame in reversed(d.trail):
         call = frame.span.source.line(frame.span.line).strip()
         verb = "called at" if frame.kind == "block" else "at"
-        way = f"  in {frame.kind} {frame.name}, {verb} line {frame.span.line}: {visible(call[:70])}"
+        way = f"  in {frame.kind} {frame.name}, {verb} {d._line_of(frame.span)}: {visible(call[:70])}"
         yield from fold(way, columns, 5)
     if d.hint:
         yield from fold(f"  fix: {visible(d.hint)}", columns, 7)

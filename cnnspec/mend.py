@@ -6,6 +6,7 @@ import codecs
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from .compiler import Compiler
@@ -101,7 +102,7 @@ def _follow(
         text, n = apply_fixes(source, [d for d in found if _key(d) not in known])
         if n == 0 or len(text) > MAX_BYTES:
             break
-        source, edits = Source(source.name, text), edits + n
+        source, edits = replace(source, text=text), edits + n
         found = findings(source, settings)
     return Mended(source, edits, found)
 
@@ -111,7 +112,7 @@ def _first_that_mends(source: Source, found: tuple[Diagnostic, ...], settings: S
     known = frozenset(map(_key, found))
     for d in [d for d in found if _is_sure(d, source)][:MAX_TRIALS]:
         text, edits = apply_fixes(source, [d])
-        after = Source(source.name, text)
+        after = replace(source, text=text)
         step = _follow(after, findings(after, settings), settings, known)
         if _is_better(step.remaining, found):
             return step._replace(edits=step.edits + edits)

@@ -5,14 +5,26 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Protocol
+
+
+class Files(Protocol):
+    """The files that a spec may use, by their path from its folder."""
+
+    def read(self, path: str) -> Source:
+        """Return the text of a file. Raises DataError or SpecError where it may not or cannot be read."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """The text of one spec and the name it is reported under (a path, or ``<text>``)."""
+    """The text of one spec and the name it is reported under (a path, or ``<text>``).
+
+    ``files`` are those that ``use`` may name; None where the spec is no file.
+    """
 
     name: str
     text: str = field(repr=False)
+    files: Files | None = field(default=None, repr=False, compare=False)
 
     @cached_property
     def _line_starts(self) -> list[int]:

@@ -92,6 +92,7 @@ class Programs:
             self.block,
             self.filter,
             self.expect,
+            self.use,
             self.section,
         )
         return self.rng.choice(kinds)() if self.chance(0.3) else self.flow()
@@ -103,6 +104,9 @@ class Programs:
     def declaration(self) -> str:
         word = self.rng.choice(("cnnspec", "classes", "defaults"))
         return word + self.arguments()
+
+    def use(self) -> str:
+        return f'use{self.gap}"{self.some("lib/")}blocks.cnn"'
 
     def param(self) -> str:
         return f"param{self.gap}{self.rng.choice('abc')}{self.touch}={self.touch}{self.value()}"

@@ -83,14 +83,14 @@ def read(path: Path, shapes: bool) -> Formatted:
             result.before = sys.stdin.buffer.read(MAX_BYTES + 1)
             if len(result.before) > MAX_BYTES:
                 raise too_large(HERE, len(result.before))
+            source = decode(result.name, result.before)
         else:
             if path.exists() and not path.is_file() and not path.is_dir():
                 hint = "cnnspec fmt -  reads standard input"
                 raise DataError("only a plain file can be written back", path=path, hint=hint)
-            read_source(path)  # tells what is no spec
+            source = read_source(path)
             result.before = path.read_bytes()
-        compiler = Compiler(decode(result.name, result.before))
-        text = compiler.formatted(shapes=shapes)
+        text = Compiler(source).formatted(shapes=shapes)
         result.after = encode(text, result.before)
     except CnnSpecError as error:
         if isinstance(error, InternalError):

@@ -44,7 +44,8 @@ WORDS: dict[str, tuple[str, ...]] = {
     "Sweeps": ("sweep",),
     "Expectations": ("expect", *METRICS),
     "One form": ("#:", "canonical form"),
-    "Words kept for later": ("cnnspec", "use"),
+    "Files that are used": ("use",),
+    "Reserved words": ("cnnspec",),
 }  # fmt: skip
 KINDS = {  # in the order in which topics of one name are shown
     "layer": "Layers",

@@ -14,7 +14,7 @@ from typing import TypeVar
 from ..errors import Diagnostic, Fix, SpecError
 from ..ir.fields import Shape
 from ..ops import LAYERS
-from ..source import Span
+from ..source import Source, Span
 from ..syntax import ast
 from ..syntax.words import CLAUSES, STRUCTURE
 from .belongs import SECTION_OF, Statements, belongs, statements_of
@@ -81,6 +81,8 @@ class _Checker:
 
     def report(self, d: Diagnostic) -> None:
         """Keep a diagnostic; the same one at the same place (in another round of a repeat) is kept once."""
+        if not self.spec.whole and d.code in ("unknown-layer", "unknown-name"):
+            return  # what a used file would have said
         key = (d.message, d.span.source.name, d.span.start)
         if key not in self._seen:
             self._seen.add(key)
@@ -136,13 +138,14 @@ class _Checker:
                 tuple(expects),
                 tuple(self.settings.items()),
                 sweep=sweep,
+                used=self.spec.used,
             )
             if self.judged and not self.changed:  # an expectation speaks of the net as it is written
                 for failed in judge(expects, static_metrics(model)):
                     self.report(failed)
         if self.errors or model is None:
-            raise SpecError(_in_order(self.errors))
-        return replace(model, warnings=tuple(_in_order(self.diagnostics)))
+            raise SpecError(_in_order(self.errors, self.spec.source))
+        return replace(model, warnings=tuple(_in_order(self.diagnostics, self.spec.source)))
 
     # ---- what stands around the net ---------------------------------------------------------------
     def _parameters(self) -> list[Override]:
@@ -300,9 +303,14 @@ def _layers(placed: Sequence[Placed], names: Mapping[int, str]) -> tuple[Layer, 
     )
 
 
-def _in_order(diagnostics: Sequence[Diagnostic]) -> list[Diagnostic]:
-    """Return diagnostics in the order of the text, too many cut off."""
-    ordered = sorted(diagnostics, key=lambda d: (d.span.source.name.startswith("--set"), d.span.start))
+def _in_order(diagnostics: Sequence[Diagnostic], source: Source) -> list[Diagnostic]:
+    """Return diagnostics in the order of the text, those of used files and of ``--set`` behind; too many cut off."""
+
+    def place(d: Diagnostic) -> tuple[bool, str, int]:
+        name = "" if d.span.source.name == source.name else d.span.source.name
+        return name.startswith("--set"), name, d.span.start
+
+    ordered = sorted(diagnostics, key=place)
     if len(ordered) > MAX_REPORTED:
         last = ordered[MAX_REPORTED - 1]
         more = len(ordered) - MAX_REPORTED

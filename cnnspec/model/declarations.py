@@ -127,8 +127,9 @@ class Declarations:
             )
         return int(n), f"line {statement.span.line}"
 
-    def defaults(self) -> dict[str, Bound]:
-        found: dict[str, Bound] = {}
+    def defaults(self) -> dict[tuple[str, str], Bound]:
+        """Return the defaults by the names of file and layer: they hold for the layers of their file."""
+        found: dict[tuple[str, str], Bound] = {}
         for statement in self.of("defaults"):
             first = statement.arguments[0].value if statement.arguments else None
             if not isinstance(first, ast.Name) or statement.arguments[0].key:
@@ -136,12 +137,13 @@ class Declarations:
                 self.report(Diagnostic("structure", "`defaults` needs a layer and keys", statement.span, hint=hint))
                 continue
             name, span = first.name, first.span
+            place = statement.span.source.name, name
             if name not in LAYERS:
                 fix = meant(name, LAYERS, span)
                 otherwise = "run  cnnspec layers  to see all layers"
                 self.report(guessed("unknown-layer", f"unknown layer `{name}`", span, "", fix, otherwise))
                 continue
-            if name in found:
+            if place in found:
                 message = f"the defaults of {name} are said twice"
                 self.report(Diagnostic("duplicate", message, statement.span, hint="put all keys on one line"))
                 continue
@@ -169,7 +171,7 @@ class Declarations:
                 optional=written(LAYERS[name]),
             )
             if bound is not None:
-                found[name] = bound
+                found[place] = bound
         return found
 
 

@@ -44,7 +44,7 @@ class Expander:
 
     tell: Report
     blocks: Mapping[str, ast.Block]
-    defaults: Mapping[str, Bound]
+    defaults: Mapping[tuple[str, str], Bound]  # by the file and the layer
     globals: dict[str, Value]
     recursive: frozenset[str]
     input_shape: Shape | None
@@ -202,7 +202,8 @@ class Expander:
         else:
             inputs = [cursor]
             self.refuse_bodies(step, env)
-        defaults = self.defaults[step.name].values if step.name in self.defaults else {}
+        said = self.defaults.get((step.span.source.name, step.name))
+        defaults = said.values if said is not None else {}
         bound = bind(
             step.name, cls, step.arguments, step.head, env.scope(cursor), self.reporter(env), optional=defaults
         )

@@ -80,6 +80,7 @@ class Model:
     settings: tuple[tuple[str, str], ...] = ()  # what --set changed
     warnings: tuple[Diagnostic, ...] = ()  # what is whole but hardly meant
     sweep: Sweep | None = None
+    used: tuple[tuple[str, Source], ...] = ()  # files that the spec uses, by their path from its folder
 
     def layer(self, name: str) -> Layer:
         return self._by_name[name]

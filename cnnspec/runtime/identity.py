@@ -47,8 +47,10 @@ def sha256_of_arrays(arrays: Mapping[str, np.ndarray]) -> str:
 
 
 def spec_sha256(model: Model) -> str:
-    """Return the sha256 of the spec's text and of what ``--set`` changed."""
-    return hashlib.sha256(json.dumps([model.source.text, list(model.settings)]).encode()).hexdigest()
+    """Return the sha256 of the spec's text, of what ``--set`` changed, and of the files that it uses."""
+    used = [[path, source.text] for path, source in model.used]
+    content = [model.source.text, list(model.settings), *([used] if used else [])]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def used_as(model: Model) -> tuple[object, ...]:

@@ -89,15 +89,15 @@ class RunFolder:
                 return False
         try:
             path.mkdir()
-            for name in FILES:
+            for name in (*FILES, *self._used()):
+                (path / name).parent.mkdir(parents=True, exist_ok=True)
                 with contextlib.suppress(FileNotFoundError):
                     os.replace(self.path / name, path / name)
         except FileExistsError:
             return False
         except OSError as error:
             raise cannot_write(path, error, 0) from None
-        with contextlib.suppress(OSError):
-            self.path.rmdir()
+        self._remove_folders()
         return True
 
     def clear_up(self) -> None:
@@ -110,10 +110,29 @@ class RunFolder:
         if self.wanted is None or not self.path.is_dir():
             return
         self.clear_up()
-        for name in FILES:
+        for name in (*FILES, *self._used()):
             (self.path / name).unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            self.path.rmdir()
+        self._remove_folders()
+
+    def keep(self, path: str, text: str) -> None:
+        """Keep a file that the spec uses where ``spec.cnn`` finds it."""
+        file = self.path / path
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise cannot_write(file, error, 0) from None
+        write_atomically(file, text.encode())
+
+    def _used(self) -> list[str]:
+        """Return the files of a draft that its spec uses, by their paths in it."""
+        return [str(p.relative_to(self.path)) for p in self.path.rglob("*.cnn") if p != self.spec_path]
+
+    def _remove_folders(self) -> None:
+        """Remove an empty draft, and the empty folders in it."""
+        below = sorted((p for p in self.path.rglob("*") if p.is_dir() and not p.is_symlink()), reverse=True)
+        for folder in (*below, self.path):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
     @property
     def last(self) -> Path:
@@ -237,6 +256,8 @@ def new_run_folder(
     if held is not None:
         held.callback(folder.discard)
     write_atomically(folder.spec_path, model.source.text.encode())
+    for path, source in model.used:
+        folder.keep(path, source.text)
     write_atomically(draft / MANIFEST, _json({**_manifest(model, trained_on), **entries}))
     return folder
 

@@ -313,16 +313,27 @@ class Section(Node):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+class Use(Node):
+    """``use "blocks.cnn"``."""
+
+    path: Text
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Broken(Node):
     """Stands where a statement could not be read; the parser has told why."""
 
 
-Statement = Union[Flow, Declaration, ParamStatement, Setting, Block, FilterStatement, ExpectStatement, Section, Broken]  # noqa: UP007
+Statement = Union[  # noqa: UP007
+    Flow, Declaration, ParamStatement, Setting, Block, FilterStatement, ExpectStatement, Section, Use, Broken
+]
 
 
 @dataclass(frozen=True)
 class Spec:
-    """A whole file."""
+    """A whole file; ``used`` are the files whose statements stand in it, by their path from its folder."""
 
     source: Source
     statements: tuple[Statement, ...]
+    used: tuple[tuple[str, Source], ...] = ()
+    whole: bool = True  # false where a used file could not be read: names are missing then

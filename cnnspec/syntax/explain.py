@@ -11,7 +11,7 @@ from .calls import explain_assigned, explain_call, explain_tuple
 from .filter_rows import explain_filter
 from .heads import explain_comparison, explain_head
 from .place import BRACKETS, Place
-from .words import LATER, TOP_WORDS
+from .words import TOP_WORDS
 
 VALUES = {"NUMBER", "SIZE", "STRING", "NAME", "LPAR", "LSQB"}
 HUMAN = {
@@ -96,10 +96,7 @@ def _word(place: Place) -> Diagnostic | None:
     if match is None:
         return None
     word, span = match.group(), place.span(len(match.group()))
-    if word in LATER and place.at_start:
-        message = f"`{word}` comes in a later version of the language"
-        return place.finding(message, "not known to this version", span=span, code="later", hint=LATER[word])
-    if word in LATER or word in ("for", "in", "if", "else", "and", "or", "not"):
+    if word in ("for", "in", "if", "else", "and", "or", "not"):
         message = f"`{word}` is a reserved word and cannot be a name"
         more = "; for the shape that enters write in.c, in.h or in.w" if word == "in" else ""
         return place.finding(message, span=span, code="reserved", hint=f"choose another name, such as {word}_{more}")
@@ -181,6 +178,13 @@ def _generic(place: Place) -> Diagnostic:
     if opening is not None and opening.type != "LBRACE" and {"RPAR", "RSQB"} & place.accepts:
         related = ((place.span_of(opening), "opened here"),)
     hint = "a path stands in double quotes" if place.first_word == "source" else ""
+    if place.first_word == "use" and len(place.partial) == 1:
+        path = re.compile(r"[\w./-]+").match(place.text, place.offset)
+        name = path.group() if path is not None else "blocks.cnn"
+        name = name if "." in name else f"{name}.cnn"
+        span = place.span(len(path.group())) if path is not None else None
+        put = f'"{name}"' if path is not None else None
+        return place.finding("`use` names a file in double quotes", span=span, hint=f'write  use "{name}"', put=put)
     if place.first_word in ("data", "train") and len(place.partial) == 1:
         hint = "write  data { source digits }" if place.first_word == "data" else "write  train { epochs 10 }"
     return replace(_diagnose(place, "this cannot be read", _wanted(place.accepts), hint), related=related)

@@ -70,7 +70,7 @@ def translate(call: str) -> tuple[str, bool, tuple[str, ...]] | None:
         if not isinstance(tree, python.Call):
             return None
         line = _read(tree)
-        written = _RULES[line.name](line)
+        written = RULES[line.name](line)
     except (ValueError, LookupError, SyntaxError, TypeError, RecursionError, MemoryError):
         return None
     if not written or line.positional:
@@ -261,7 +261,7 @@ def _dropout(line: Line) -> str:
     return f"dropout {float(rate):g}"
 
 
-_RULES: Mapping[str, Callable[[Line], str]] = {
+RULES: Mapping[str, Callable[[Line], str]] = {
     name: rule
     for names, rule in (
         ("Conv2D Convolution2D", _keras_conv),

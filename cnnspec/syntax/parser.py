@@ -51,7 +51,15 @@ def parse(source: Source) -> tuple[ast.Spec, list[Diagnostic]]:
     builder = _Builder(source)
     spec = builder.spec(tree)
     found = [*recovery.diagnostics, *builder.diagnostics]
+    if found and (told := _pasted(source)) is not None:
+        return ast.Spec(source, (ast.Broken(told.span),)), [told]
     return spec, sorted(found, key=lambda d: d.span.start)
+
+
+def _pasted(source: Source) -> Diagnostic | None:
+    from .pasted import explain_pasted  # rarely needed
+
+    return explain_pasted(source)
 
 
 def _refuse_what_is_no_spec(source: Source) -> None:
@@ -80,6 +88,11 @@ def _refuse_what_is_no_spec(source: Source) -> None:
                 raise SpecError([Diagnostic("nesting", message, here, hint="split the net into blocks")])
         elif match.group() in (")", "]", "}") and open_at:
             open_at.pop()
+
+
+def count_tokens(text: str) -> int:
+    """Return about how many words, numbers and signs a text holds, comments and texts as one each."""
+    return sum(1 for _ in _TOKENS.finditer(text))
 
 
 def too_large(name: str, nbytes: int, first_line: str = "") -> SpecError:
@@ -199,6 +212,11 @@ class _Builder:
         word, metric, relation, value = children
         expr = self.expr(value)
         return ast.ExpectStatement(self.span(word, expr), str(metric), self.span(metric), str(relation), expr)
+
+    def use(self, children: list[Any]) -> ast.Use:
+        word, path = children
+        text = self.text([path])
+        return ast.Use(self.span(word, text), text)
 
     def section(self, children: list[Any]) -> ast.Section:
         word, body_tree = children

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 from ..errors import DataError, Diagnostic, SpecError, did_you_mean
@@ -30,7 +32,35 @@ def read_source(path: Path) -> Source:
         size = max(len(data), os.fstat(file.fileno()).st_size)  # a pipe has no size of its own
     if size > MAX_BYTES:
         raise too_large(name, size, data[:80].decode("utf-8", "replace").split("\n")[0])
-    return decode(name, data)
+    return replace(decode(name, data), files=FolderFiles(path.parent) if path.is_file() else None)
+
+
+class FolderFiles:
+    """The specs in a folder and below, each read once: what was read stays, whatever becomes of the file.
+
+    A link that leads out of the folder is refused.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._read: dict[str, Source] = {}
+
+    def read(self, path: str) -> Source:
+        if path not in self._read:
+            self._read[path] = self._source(path)
+        return self._read[path]
+
+    def _source(self, path: str) -> Source:
+        file = self.folder / path
+        root, real = os.path.realpath(self.folder), os.path.realpath(file)
+        if os.path.commonpath([root, real]) != root:
+            raise DataError("it is a link that leads out of the folder", path=file, hint="copy the file itself there")
+        if not os.path.lexists(file):
+            names = [p.name for p in islice(self.folder.glob("*.cnn"), 500)]
+            near = did_you_mean(path, names)
+            raise DataError("there is no such file", path=file, hint=f"did you mean `{near}`?" if near else "")
+        with open_file(real, limit=MAX_BYTES) as opened:
+            return decode(str(file), opened.read(MAX_BYTES + 1))
 
 
 def decode(name: str, data: bytes) -> Source:

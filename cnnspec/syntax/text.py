@@ -47,6 +47,8 @@ def _statement(node: ast.Statement, depth: int) -> Iterator[str]:
                 yield _line(depth + 1, plane, "channel")
             for row in plane.rows:
                 yield _line(depth + 1 + node.barred, row, " ".join(map(print_expr, row.numbers)))
+    elif isinstance(node, ast.Use):
+        yield _line(depth, node, f'use "{node.path.value}"')
     elif isinstance(node, ast.Section):
         yield _line(depth, node, node.word)
         yield from _body(node.body, depth + 1)

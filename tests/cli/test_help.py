@@ -18,7 +18,7 @@ from cnnspec.model.settings import SECTIONS, SETTINGS
 from cnnspec.model.values import FUNCTIONS
 from cnnspec.ops import LAYERS
 from cnnspec.syntax.grammar import grammar_path
-from cnnspec.syntax.words import LATER, RESERVED, TOP_WORDS
+from cnnspec.syntax.words import RESERVED, TOP_WORDS
 
 Run = Callable[..., Any]
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -32,7 +32,7 @@ def words_of_the_language() -> list[str]:
     choices = ["same", "none", "global", "yes", "no"]
     structure = ["residual", "repeat", "from", "project", "label"]
     assert len(keywords) >= 9
-    return sorted({*keywords, *TOP_WORDS, *RESERVED, *LATER, *LAYERS, *SETTINGS, *settings, *SECTIONS, *keys,
+    return sorted({*keywords, *TOP_WORDS, *RESERVED, *LAYERS, *SETTINGS, *settings, *SECTIONS, *keys,
                    *choices, *structure, *METRICS, *FUNCTIONS})  # fmt: skip
 
 

@@ -55,6 +55,23 @@ def test_a_sweep_is_not_run_and_train_says_so(cli: Run, room: Path) -> None:
     assert note in json.loads(cli("train", "net.cnn", "--json", "--steps", "1").out)["notes"]
 
 
+def test_a_run_keeps_the_files_that_its_spec_uses(cli: Run, room: Path) -> None:
+    spec = (room / "net.cnn").read_text()
+    (room / "lib").mkdir()
+    (room / "lib" / "blocks.cnn").write_text("block act { relu }\n")
+    (room / "net.cnn").write_text('use "lib/blocks.cnn"\n' + spec.replace("relu", "act", 1))
+    made = Path(json.loads(cli("train", "net.cnn", "--json", "--steps", "3").out)["run"])
+    (room / "lib" / "blocks.cnn").write_text("block act { tanh }\n")
+    assert "relu" in cli("summary", made).out
+    shutil.rmtree(room / "lib")
+    (room / "net.cnn").unlink()
+    assert json.loads(cli("train", "--resume", made, "--json").out)["status"] == "finished"
+    assert cli("eval", made).code == 0
+    assert (made / "lib" / "blocks.cnn").read_text() == "block act { relu }\n"
+    again = json.loads(cli("train", made / "spec.cnn", "--json", "--steps", "1", "--out", "again").out)["run"]
+    assert (Path(again) / "lib" / "blocks.cnn").is_file()
+
+
 def test_train_ends_with_code_1_when_the_spec_expected_more(cli: Run, room: Path) -> None:
     (room / "net.cnn").write_text(SPEC.replace(">= 50%", ">= 100%"))
     result = cli("train", "net.cnn")

@@ -95,6 +95,12 @@ def _expect(page: Page, node: ast.ExpectStatement) -> None:
     write(page, node.value)
 
 
+@layout(ast.Use)
+def _use(page: Page, node: ast.Use) -> None:
+    page.put("use ")
+    write(page, node.path)
+
+
 @layout(ast.Block)
 def _block(page: Page, node: ast.Block) -> None:
     page.put(f"block {node.name}(")
