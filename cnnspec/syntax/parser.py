@@ -51,7 +51,8 @@ def parse(source: Source) -> tuple[ast.Spec, list[Diagnostic]]:
     builder = _Builder(source)
     spec = builder.spec(tree)
     found = [*recovery.diagnostics, *builder.diagnostics]
-    if found and (told := _pasted(source)) is not None:
+    is_python = source.text.lstrip().startswith(("import ", "from "))  # of which a line may be a layer and its argument
+    if (found or is_python) and (told := _pasted(source)) is not None:
         return ast.Spec(source, (ast.Broken(told.span),)), [told]
     return spec, sorted(found, key=lambda d: d.span.start)
 
