@@ -88,9 +88,9 @@ class Param:
 
     ``init`` names an initialiser of runtime/initialize.py: ``zeros``, ``ones``, ``kaiming_uniform`` (He et al. 2015,
     with a = sqrt(5), which is uniform in +-1/sqrt(fan_in)). ``trainable`` is false for running statistics.
-    ``made`` has for each output channel the filter made by hand that it begins as (a bias as 0), or None where it is
-    drawn. Before the epoch ``frozen_until`` (inf: ever) training leaves the output channels ``held`` as they are; all
-    of them where none are named.
+    ``made`` has the output channels that begin as filters made by hand (a bias as 0); the others are drawn. Before the
+    epoch ``frozen_until`` (inf: ever) training leaves the output channels ``held`` as they are; all of them where none
+    are named.
     """
 
     name: str
@@ -99,7 +99,7 @@ class Param:
     fan_in: int = 0
     trainable: bool = True
     groups: int = 1  # groups of the convolution that owns this weight
-    made: tuple[Filter | None, ...] = ()
+    made: tuple[tuple[int, Filter], ...] = ()
     held: tuple[int, ...] = ()
     frozen_until: float = 0
 

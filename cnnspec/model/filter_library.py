@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any, ClassVar
 
-from ..ir.fields import REQUIRED, attr, attrs_of, declared
+from ..ir.fields import REQUIRED, Pair, attr, attrs_of, declared
 from ..ir.filters import Filter, Rows
 
 LARGEST_SIDE = 99
@@ -19,8 +19,12 @@ class BuiltIn:
 
     word: ClassVar[str]
 
+    def shape(self) -> Pair:
+        """Return rows and columns. Raises ValueError for fields that no filter has."""
+        raise NotImplementedError
+
     def rows(self) -> Rows:
-        """Return the numbers, row by row. Raises ValueError for fields that no filter has."""
+        """Return the numbers, row by row."""
         raise NotImplementedError
 
 
@@ -34,7 +38,8 @@ def _register(word: str, cls: Any) -> None:
 
 def _fixed(word: str, doc: str, *rows: str, divisor: float = 1) -> None:
     numbers = tuple(tuple(float(n) / divisor for n in row.split()) for row in rows)
-    _register(word, type(word, (BuiltIn,), {"__doc__": doc, "rows": lambda _: numbers}))
+    size = len(numbers), len(numbers[0])
+    _register(word, type(word, (BuiltIn,), {"__doc__": doc, "shape": lambda _: size, "rows": lambda _: numbers}))
 
 
 PREWITT = 'Prewitt 1970, "Object enhancement and extraction".'
@@ -77,16 +82,16 @@ def _family(word: str) -> Any:
     return register
 
 
-def _side(size: float, least: int = 1) -> int:
-    if size != int(size) or not least <= size <= LARGEST_SIDE:
-        raise ValueError(f"its size is a whole number from {least} to {LARGEST_SIDE}, not {size:g}")
-    return int(size)
+def _side(size: float) -> Pair:
+    if size != int(size) or not 1 <= size <= LARGEST_SIDE:
+        raise ValueError(f"its size is a whole number from 1 to {LARGEST_SIDE}, not {size:g}")
+    return int(size), int(size)
 
 
-def _odd(size: float) -> int:
-    if _side(size) % 2 == 0:
+def _odd(size: float) -> Pair:
+    if _side(size)[0] % 2 == 0:
         raise ValueError(f"its size is odd, so that it has a centre, not {size:g}")
-    return int(size)
+    return _side(size)
 
 
 @_family("identity")
@@ -95,8 +100,11 @@ class IdentityFilter(BuiltIn):
 
     size: float = attr("int", "rows and columns, odd", positional=True, default=3)
 
+    def shape(self) -> Pair:
+        return _odd(self.size)
+
     def rows(self) -> Rows:
-        n = _odd(self.size)
+        n, _ = self.shape()
         return tuple(tuple(float(i == j == n // 2) for j in range(n)) for i in range(n))
 
 
@@ -106,8 +114,11 @@ class Box(BuiltIn):
 
     size: float = attr("int", "rows and columns", positional=True, default=3)
 
+    def shape(self) -> Pair:
+        return _side(self.size)
+
     def rows(self) -> Rows:
-        n = _side(self.size)
+        n, _ = self.shape()
         return ((1 / n**2,) * n,) * n
 
 
@@ -121,10 +132,13 @@ class Gaussian(BuiltIn):
     size: float = attr("int", "rows and columns", positional=True, default=3)
     sigma: float = attr("float", "width of the bell in pixels; 0 for the binomial one", positional=True, default=0)
 
-    def rows(self) -> Rows:
-        n = _side(self.size)
+    def shape(self) -> Pair:
         if not self.sigma >= 0:
             raise ValueError(f"its sigma is not negative, but {self.sigma:g}")
+        return _side(self.size)
+
+    def rows(self) -> Rows:
+        n, _ = self.shape()
         if self.sigma == 0:
             line = [math.comb(n - 1, i) / 2 ** (n - 1) for i in range(n)]
         else:
@@ -150,10 +164,13 @@ class Gabor(BuiltIn):
         "int", "rows and columns, odd; 0 for 2*wavelength + 1, rounded to odd", positional=True, default=0
     )
 
-    def rows(self) -> Rows:
+    def shape(self) -> Pair:
         if not 2 <= self.wavelength <= LARGEST_SIDE:
             raise ValueError(f"its wavelength is from 2 to {LARGEST_SIDE} pixels, not {self.wavelength:g}")
-        n = _odd(self.size or min(2 * round(self.wavelength) + 1, LARGEST_SIDE))
+        return _odd(self.size or min(2 * round(self.wavelength) + 1, LARGEST_SIDE))
+
+    def rows(self) -> Rows:
+        n, _ = self.shape()
         turn, sigma, far = math.radians(self.angle % 360), 0.56 * self.wavelength, n // 2
         numbers = []
         for y in range(far, -far - 1, -1):  # rows go down
@@ -168,7 +185,8 @@ class Gabor(BuiltIn):
 def built_in(word: str, *numbers: float) -> Filter:
     """Return a filter of the library. Raises ValueError, which says what is wrong, for numbers that it cannot have."""
     name = f"{word}({', '.join(f'{n:g}' for n in numbers)})" if numbers else word
-    return Filter(name, (FILTERS[word](*numbers).rows(),))
+    made = FILTERS[word](*numbers)
+    return Filter(name, made.shape(), made)
 
 
 def counts(word: str) -> tuple[int, int]:

@@ -55,7 +55,7 @@ def _read(f: ast.FilterStatement, report: Report) -> Filter | Unknown:
             label = f"this one is {dims((len(rows), len(rows[0])))}, and the first {dims(size)}"
             report(Diagnostic("shape", message, plane.rows[0].span, label))
             return UNKNOWN
-    return Filter(f.name, tuple(planes), not f.barred)
+    return Filter(f.name, size, tuple(planes), not f.barred)
 
 
 def _rows(plane: ast.FilterPlane, report: Report) -> Rows | None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from fnmatch import translate
 from itertools import accumulate
 
-from ..errors import Diagnostic
+from ..errors import Diagnostic, Fix
 from ..ir.fields import Param
 from .findings import Report, guessed
 from .guess import meant
@@ -33,12 +33,15 @@ def freeze_layers(
         report(Diagnostic("structure", message, rules[MOST_RULES].span, hint='write patterns such as  "stage1.*"'))
         return layers
     params: Named = {f"{layer.name}.{p.name}": p for layer in layers for p in layer.params if p.trainable}
-    before, below = dict(params), _below(params)
+    before, below, lost = dict(params), _below(params), False
     for rule in rules:
         found = _named(rule.value.pattern, below)
         wrong = _misfit(rule, found, params, layers, train)
-        if wrong is not None:
+        if wrong is not None and not (
+            found and lost
+        ):  # a line that freezes nothing explains one that unfreezes nothing
             report(wrong)
+        lost = lost or not found
         for name in found:
             p = params[name]
             if isinstance(rule.value, Freeze):
@@ -83,7 +86,8 @@ def _misfit(
         message, label = f'"{pattern[:40]}" has no parameters to freeze', "it learns nothing"
         return Diagnostic("structure", message, span, label, hint="see the parameters in  cnnspec summary")
     if not found:
-        near = meant(pattern, list(_below(params))[:2000], span)
+        longer = [name for name in _below(params) if name.startswith(pattern) and "." not in name[len(pattern) :]]
+        near = meant(pattern, list(_below(params))[:2000], span) if not longer else Fix(span, f"{pattern}*")
         word = span.text.partition(" ")[0]
         fix = replace(near, replacement=f'{word} "{near.replacement}"', sure=False) if near is not None else None
         message, label = f'no layer and no parameter is named "{pattern[:40]}"', "nothing in the net fits this name"

@@ -66,6 +66,9 @@ def unknown_key(
             before = arguments[-2].span.end if len(arguments) > 1 else argument.span.start
             fix = Fix(Span(span.source, before, argument.span.end), f" -> {value}", sure=len(arguments) > 1)
         return Diagnostic("unknown-key", message, span, label, hint=hint, fix=fix)
+    if argument.key in ("freeze", "frozen", "trainable", "requires_grad"):
+        hint = 'write  freeze "NAME"  in the train section, with the name of the layer'
+        return Diagnostic("unknown-key", message, span, "layers are frozen by name", hint=hint)
     elsewhere = key_elsewhere(argument.key)
     fix = meant(argument.key, known, span)
     if elsewhere is not None and elsewhere in known:

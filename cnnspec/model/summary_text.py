@@ -49,7 +49,7 @@ def detail(row: Row) -> str:
         words = words[1:]  # filters and units stand in the output shape
     words = [w for w in words if w != "bias=no" and not (w == "pad=0" and (row.kind != "conv" or "1x1" in words))]
     if row.frozen and row.frozen == row.params:
-        words.append("frozen")
+        words = [*(w for w in words if w != "freeze=yes"), "frozen"]
     if row.name.rpartition(".")[2].rstrip("0123456789") != row.kind:
         words.insert(0, row.kind)
     return " ".join(words)

@@ -128,12 +128,14 @@ class Conv(Convolution):
         kh, kw = self.kernel_size
         inner = x[2] // self.groups
         own = weight_and_bias((kh, kw, inner, self.out_channels), kh * kw * inner, self.bias, self.groups)
-        made: list[Filter | None] = []
+        made, channel = [], 0
         for f in self.filters:
-            made += [f] if isinstance(f, Filter) else [None] * f
+            if isinstance(f, Filter):
+                made.append((channel, f))
+            channel += 1 if isinstance(f, Filter) else f
         if not made:
             return own
-        held = tuple(k for k, f in enumerate(made) if f is not None) if self.freeze else ()
+        held = tuple(k for k, _ in made) if self.freeze else ()
         return tuple(replace(p, made=tuple(made), held=held, frozen_until=math.inf if held else 0) for p in own)
 
     def _check_filters(self, channels: int) -> None:
@@ -145,8 +147,8 @@ class Conv(Convolution):
                 code="structure",
             )
         for f in self.filters:
-            if isinstance(f, Filter) and not f.every and len(f.planes) != channels:
-                per, n = " of each group" if self.groups > 1 else "", len(f.planes)
+            if isinstance(f, Filter) and not f.every and f.channels != channels:
+                per, n = " of each group" if self.groups > 1 else "", f.channels
                 raise ShapeRuleError(
                     f"the filter {f} has {n} channel{'s' if n > 1 else ''}, and the input{per} {channels}",
                     hint="give it a bar for each input channel, or rows without bars for all of them",

@@ -52,9 +52,9 @@ def initial(param: Param, name: str, seed: int) -> np.ndarray:
         drawn = keyed(seed, "parameter", name).random(param.shape, dtype=np.float32)
         drawn *= 2 * bound
         drawn -= bound
-        for k, made in enumerate(param.made):
-            if made is not None:
-                drawn[..., k] = np.moveaxis(np.array(made.planes), 0, -1) if len(param.shape) > 1 else 0
+        for channel, made in param.made:
+            is_weight = len(param.shape) > 1  # [kH, kW, channels, or 1 for all]
+            drawn[..., channel] = np.moveaxis(np.array(made.planes), 0, -1) if is_weight else 0
         return drawn
     raise InternalError(f"parameter {name}: no initialiser is called {param.init!r}")
 

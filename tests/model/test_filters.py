@@ -171,3 +171,20 @@ def test_what_is_no_filter_is_told(line: str) -> None:
     if mend is not None:
         assert error.fix is not None
         assert (error.fix.replacement, error.fix.sure) == (mend, True)
+
+
+def test_a_check_works_out_no_numbers_of_built_in_filters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A spec may call for thousands of large ones."""
+    asked = []
+    monkeypatch.setattr(FILTERS["gabor"], "rows", lambda self: asked.append(self))
+    calls = ", ".join(f"gabor({i}, 40, 99)" for i in range(50))
+    summary = Compiler.from_text(f"input 99x99x1\nconv filters=[{calls}, 900000] freeze=yes").summary
+    assert summary.rows[0].frozen == 50 * (99 * 99 + 1)
+    assert not asked
+
+
+@pytest.mark.parametrize("key", ["trainable=no", "requires_grad=no", "frozen=yes", "freeze=yes"])
+def test_keys_of_other_libraries_lead_to_freeze(key: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        Compiler.from_text(f"input 8x8x1\nflatten -> dense 10 {key}").model  # noqa: B018
+    assert 'freeze "NAME"' in caught.value.diagnostics[0].hint

@@ -84,6 +84,8 @@ def test_set_changes_what_is_frozen() -> None:
 BAD = {
     'freeze "nothing"': (1, "no layer and no parameter is named"),
     'freeze "stm"': (1, "no layer and no parameter is named"),
+    'freeze "stage"': (1, "no layer and no parameter is named"),
+    'freeze "head1"\nunfreeze "head" at=2': (1, "no layer and no parameter is named"),
     'freeze "*"': (1, "every parameter is frozen"),
     'freeze "stem.relu"': (1, "has no parameters to freeze"),
     'unfreeze "stem" at=3': (1, "nothing of this name is frozen"),
@@ -104,8 +106,8 @@ def test_what_cannot_be_frozen_is_told_at_its_line(rules: str) -> None:
     line, words = BAD[rules]
     assert words in error.message
     assert error.span.line == NET.count("\n") + 1 + line
-    if rules == 'freeze "stm"':
-        assert error.hint == 'did you mean `freeze "stem"`?'
+    hints = {'freeze "stm"': 'did you mean `freeze "stem"`?', 'freeze "stage"': 'did you mean `freeze "stage*"`?'}
+    assert error.hint == hints.get(rules, error.hint)
 
 
 def test_an_epoch_that_never_comes_is_a_warning() -> None:
