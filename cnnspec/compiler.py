@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .errors import Diagnostic, InternalError, SpecError
-from .model.check import check
+from .model.check import check, draft
+from .model.draft import Draft
 from .model.model import Model
 from .model.shape_comments import misplaced, shape_comments, stale
 from .model.summary import Summary, summarize
@@ -153,6 +154,12 @@ class Compiler:
         """The checked net, whether its ``expect`` lines hold or not. Raises SpecError with every other error."""
         spec, errors = self._whole
         return check(spec, errors, self.settings, judged=False)
+
+    @property
+    def draft(self) -> Draft | None:
+        """What can be shown of a spec with mistakes: its layers, as far as they are known."""
+        spec, errors = self._whole
+        return draft(spec, errors, self.settings)
 
     @stage
     def summary(self) -> Summary:

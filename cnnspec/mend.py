@@ -11,13 +11,15 @@ from typing import NamedTuple
 
 from .compiler import Compiler
 from .errors import Diagnostic, SpecError
-from .source import Source
+from .source import Source, Span, Trail
 from .syntax.parser import MAX_BYTES
 
 MAX_ROUNDS = 60  # each mends what the one before uncovered
 MAX_TRIALS = 30  # edits that are tried one by one, where all together do not mend
 
 Settings = Mapping[str, str] | None
+Edit = tuple[int, int, str]  # start, end, replacement
+Place = tuple[Span, Trail]
 
 
 class Mended(NamedTuple):
@@ -64,6 +66,38 @@ def findings(source: Source, settings: Settings = None) -> tuple[Diagnostic, ...
         return error.diagnostics
 
 
+def suppose(source: Source, found: Sequence[Diagnostic], settings: Settings = None) -> tuple[Source, list[Place]]:
+    """Return the text with the edits that its diagnostics offer, guesses too, and where in it mistakes are or were.
+
+    The text is as it was where the edits would make it unreadable.
+    """
+    edits = _edits(source, found, guesses=True)
+    text = _edited(source.text, edits)
+    after = findings(Source(source.name, text), settings) if edits and len(text) <= MAX_BYTES else ()
+    if (
+        not edits
+        or len(text) > MAX_BYTES
+        or sum(d.code == "syntax" for d in after) > sum(d.code == "syntax" for d in found)
+    ):
+        edits, text, after = [], source.text, ()
+    mended = Source(source.name, text)
+    wrong = [d for d in found if d.severity == "error" and d.span.source == source]
+    moved = [Span(mended, _moved(d.span.start, edits), _moved(d.span.end, edits)) for d in wrong]
+    places = [(span, d.trail) for span, d in zip(moved, wrong, strict=True)]
+    return mended, [*places, *((d.span, d.trail) for d in after if d.severity == "error")]
+
+
+def _moved(position: int, edits: Sequence[Edit]) -> int:
+    """Return where a place of a text stands after edits."""
+    moved = position
+    for start, end, replacement in edits:
+        if end <= position:
+            moved += len(replacement) - (end - start)
+        elif start < position:
+            moved += start + len(replacement) - position
+    return moved
+
+
 def encode(text: str, like: bytes) -> bytes:
     """Return a text decoded from ``like``, and perhaps edited since, with its byte order mark and line ends."""
     ends = ["\r" if end == b"\r" else "\n" for end in re.findall(rb"\r\n|\r|\n", like)]
@@ -80,17 +114,27 @@ def apply_fixes(source: Source, diagnostics: Iterable[Diagnostic]) -> tuple[str,
 
     Edits that overlap one before them are left for another round.
     """
-    edits = sorted({(d.fix.span.start, d.fix.span.end, d.fix.replacement) for d in diagnostics
-                    if d.fix is not None and _is_sure(d, source)})  # fmt: skip
-    parts, position, applied = [], 0, 0
-    last_start = -1
+    edits = _edits(source, diagnostics)
+    return _edited(source.text, edits), len(edits)
+
+
+def _edits(source: Source, diagnostics: Iterable[Diagnostic], *, guesses: bool = False) -> list[Edit]:
+    """Return the edits of diagnostics in the order of the text, sure ones or all; of those that overlap the first."""
+    wanted = {(d.fix.span.start, d.fix.span.end, d.fix.replacement) for d in diagnostics
+              if d.fix is not None and d.fix.span.source == source and (guesses or d.fix.sure)}  # fmt: skip
+    edits: list[Edit] = []
+    for edit in sorted(wanted):
+        if not edits or (edit[0] >= edits[-1][1] and edit[0] != edits[-1][0]):
+            edits.append(edit)
+    return edits
+
+
+def _edited(text: str, edits: Sequence[Edit]) -> str:
+    parts, position = [], 0
     for start, end, replacement in edits:
-        if start < position or start == last_start:
-            continue
-        parts += [source.text[position:start], replacement]
-        position, last_start = end, start
-        applied += 1
-    return "".join([*parts, source.text[position:]]), applied
+        parts += [text[position:start], replacement]
+        position = end
+    return "".join([*parts, text[position:]])
 
 
 def _follow(

@@ -154,16 +154,19 @@ def note(line: str) -> None:
 
 
 # ---- tables -------------------------------------------------------------------------------------
-def print_table(lines: Sequence[str], *, dim: str = "", closed: bool = False) -> None:
+def print_table(lines: Sequence[str], *, dim: str = "", wrong: str = "", closed: bool = False) -> None:
     """Print the lines of :func:`cnnspec.text.table`: a bold head, a rule, the rows; where ``closed``, a rule again.
 
-    What matches ``dim`` is grey.
+    What matches ``dim`` is grey, what matches ``wrong`` red.
     """
     rule = "─" * max(map(columns, lines))
     say(lines[0], "bold")
     say(rule, "dim")
     for line in map(visible, lines[1:]):
-        click.echo(re.sub(dim, lambda match: styled(match.group(), "dim"), line) if dim else line)
+        for pattern, style in ((dim, "dim"), (wrong, "bold red")):
+            if pattern:
+                line = re.sub(pattern, lambda match, style=style: styled(match.group(), style), line)  # type: ignore[misc]
+        click.echo(line)
     if closed:
         say(rule, "dim")
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from ..errors import SpecError
 from ..text import to_json
 from . import render
 from .target import json_option, open_target, set_option
+
+if TYPE_CHECKING:
+    from ..compiler import Compiler
 
 
 @click.command(name="summary")
@@ -26,7 +31,13 @@ def command(target: Path, sets: tuple[str, ...], as_json: bool) -> None:
       cnnspec summary net.cnn
       cnnspec summary net.cnn --set width=0.5
     """
-    summary = open_target(target, sets).compiler.summary
+    compiler = open_target(target, sets).compiler
+    try:
+        summary = compiler.summary
+    except SpecError as error:
+        if not as_json:
+            show_draft(compiler, error)
+        raise
     if as_json:
         render.show(to_json(summary.to_json()))
         return
@@ -37,3 +48,22 @@ def command(target: Path, sets: tuple[str, ...], as_json: bool) -> None:
     render.print_table(summary_table(summary, render.width()), dim=r" -(?= |$)", closed=True)
     for line in summary_totals(summary):
         render.say(line)
+
+
+def show_draft(compiler: Compiler, error: SpecError) -> None:
+    """Print the table of a spec with mistakes, as far as shapes are known; nothing where none is."""
+    from ..mend import suppose
+    from ..model.summary_text import draft_table, draft_title
+
+    source, mistakes = suppose(compiler.source, error.diagnostics, compiler.settings)
+    draft = type(compiler)(source, compiler.settings).draft
+    if draft is None or all(row.out_shape is None for row, *_ in draft.rows):
+        return
+    render.say(draft_title(draft))
+    render.say()
+    lines = draft_table(draft, mistakes, render.width())
+    render.print_table(lines, dim=r" [-?](?= |$)", wrong=r" !(?= |$)", closed=True)
+    if source != compiler.source:
+        render.say("Shown as the edits below would mend it, guesses too.", hang=0)
+    render.say("! has a mistake, told below or when those are mended; ? is not known behind one.", hang=0)
+    render.say()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -21,6 +22,7 @@ from .belongs import SECTION_OF, Statements, belongs, statements_of
 from .blocks import find_recursion, walk_uncalled
 from .data_and_train import data_settings, train_settings
 from .declarations import Declarations
+from .draft import Draft, draft_of
 from .expand import Expander
 from .expects import METRICS, judge
 from .filter_statements import read_filters
@@ -67,6 +69,19 @@ def check(
     return _Checker(spec, list(syntax_errors), dict(settings or {}), judged).model()
 
 
+def draft(spec: ast.Spec, syntax_errors: Sequence[Diagnostic], settings: Mapping[str, str]) -> Draft | None:
+    """Return what can be shown of a spec with mistakes; None where no input is known, or the net is too large."""
+    checker = _Checker(spec, list(syntax_errors), dict(settings))
+    with suppress(SpecError):
+        checker.model()
+    if checker.walked is None:
+        return None
+    expander, names, missed = checker.walked
+    if expander.input_shape is None:
+        return None
+    return draft_of(spec.source.name, expander.input_shape, expander.placed, expander.missed[:missed], names.assign())
+
+
 @dataclass
 class _Checker:
     spec: ast.Spec
@@ -78,6 +93,7 @@ class _Checker:
     changed: bool = False  # whether --set changed a parameter of the net
     said: Statements = field(default_factory=dict)
     _seen: set[tuple[str, str, int]] = field(default_factory=set)
+    walked: tuple[Expander, NameScope, int] | None = None  # and how many steps it missed
 
     def report(self, d: Diagnostic) -> None:
         """Keep a diagnostic; the same one at the same place (in another round of a repeat) is kept once."""
@@ -272,6 +288,7 @@ class _Checker:
         flows = [s for s in self.spec.statements if isinstance(s, (ast.Flow, ast.Broken))]
         try:
             end = expander.statements(flows, end, env)
+            self.walked = expander, names, len(expander.missed)
             walk_uncalled(expander)
         except TooMuch:
             return names, expander, LOST

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -33,6 +34,7 @@ from .walk import (
     Cursor,
     Env,
     Label,
+    Missed,
     Placed,
     TooMuch,
 )
@@ -53,6 +55,8 @@ class Expander:
     latest: dict[str, ast.Step] = field(default_factory=dict)  # the last step of each layer's name
     called: set[str] = field(default_factory=set)
     looked_at: set[int] = field(default_factory=set)  # ids of bodies that were walked for their names alone
+    missed: list[Missed] = field(default_factory=list)
+    assumed: set[int] = field(default_factory=set)  # layers whose shapes rest on one behind a mistake
     steps: int = 0
     depth: int = 0
     errors: int = 0
@@ -82,6 +86,8 @@ class Expander:
                 cursor = self.flow(statement, cursor, env)
             elif isinstance(statement, ast.Broken):
                 cursor = LOST
+                self.errors += 1  # the parser has told it
+                self.miss(next(iter(statement.span.text.split()), "?")[:20], _whole_line(statement.span), None, env)
             else:
                 message = f"`{statement.span.text.split()[0]}` cannot stand inside braces"
                 label, hint = "it belongs to the file as a whole", "move it out of the braces"
@@ -116,6 +122,13 @@ class Expander:
 
     def step(self, step: ast.Step, cursor: Cursor, env: Env, label: str = "") -> Cursor:
         self.spend(step.head, env)
+        known = len(self.missed)
+        end = self._step(step, cursor, env, label)
+        if end.index == LOST.index and (step.name in LAYERS or len(self.missed) == known or end.shape is not None):
+            self.miss(label or step.name, step.head, end.shape, env)
+        return end
+
+    def _step(self, step: ast.Step, cursor: Cursor, env: Env, label: str) -> Cursor:
         if step.name in EXPANSIONS:
             return EXPANSIONS[step.name](self, step, cursor, env)
         if step.name in LAYERS:
@@ -182,6 +195,25 @@ class Expander:
             self.statements(body.statements, LOST, env.branch_not_taken())
         return LOST
 
+    def miss(self, name: str, span: Span, shape: Shape | None, env: Env) -> None:
+        """Keep a step that made no layer, for the table of a spec with mistakes."""
+        if not env.dead:
+            number = -3 - len(self.missed)
+            env.names.add_layer(name, number)
+            self.missed.append(Missed(number, len(self.placed), span, env.trail, shape))
+
+    def behind(self, op: Op, inputs: Sequence[Shape | None]) -> Cursor:
+        """Return where a flow stands behind a mistake: a sum has the shape of any branch, dense that of its units."""
+        shape = next((shape for shape in inputs if shape is not None), None) if op.name == "add" else None
+        with suppress(ShapeRuleError, ValueError, IndexError):
+            if shape is None and op.infer((1,)) == op.infer((2,)):
+                shape = op.infer((1,))
+        return Cursor(LOST.index, shape) if self.errors else LOST
+
+    def is_assumed(self, *cursors: Cursor) -> bool:
+        """Whether shapes rest on what stands behind a mistake; they are shown, but no reason for further findings."""
+        return any(c.index == LOST.index or c.index in self.assumed for c in cursors)
+
     def spend(self, span: Span, env: Env) -> None:
         """Count a step; one with much to work out counts as several."""
         self.steps += 1 + (span.end - span.start) // CHARACTERS_PER_STEP
@@ -207,9 +239,12 @@ class Expander:
         bound = bind(
             step.name, cls, step.arguments, step.head, env.scope(cursor), self.reporter(env), optional=defaults
         )
-        if bound is None or inputs is None or not bound.known or any(c.shape is None for c in inputs):
+        if bound is None or inputs is None or not bound.known:
             return LOST
-        return self.place(cls.written({**defaults, **bound.values}), step, inputs, env, label, bound.spans)
+        op = cls.written({**defaults, **bound.values})
+        if any(c.shape is None for c in inputs):
+            return self.behind(op, [c.shape for c in inputs])
+        return self.place(op, step, inputs, env, label, bound.spans)
 
     def place(
         self,
@@ -225,12 +260,16 @@ class Expander:
             out = op.infer(*shapes)
             op.params(*shapes)
         except ShapeRuleError as error:
-            return self.report(self._shape_error(error, op, step, shapes, spans), env)
+            if not self.is_assumed(*inputs):
+                self.report(self._shape_error(error, op, step, shapes, spans), env)
+            return self.behind(op, [None] * len(inputs))
         index = len(self.placed)
         if index >= MAX_LAYERS:
             self.too_much(step.head, env, f"the net has more than {MAX_LAYERS:,} layers")
         placed = Placed(op, tuple(c.index for c in inputs), shapes, out, step, env.trail, label, spans)
         self.placed.append(placed)
+        if self.is_assumed(*inputs):
+            self.assumed.add(index)
         env.names.add_layer(label or op.name, index)
         return Cursor(index, out)
 
@@ -290,6 +329,12 @@ class Expander:
                 continue
             ends.append(self.statements(row.statements, cursor, env.inner()))
         return ends
+
+
+def _whole_line(span: Span) -> Span:
+    """Return a span up to the end of its line, where the parser lost its way."""
+    end = span.source.text.find("\n", span.end)
+    return Span(span.source, span.start, end if end >= 0 else len(span.source.text))
 
 
 def _keys(cls: type) -> list[str]:

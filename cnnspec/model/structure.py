@@ -94,7 +94,8 @@ def expand_residual(x: Expander, step: ast.Step, cursor: Cursor, env: Env) -> Cu
     if project is not None and (end.shape is None or cursor.shape is None):
         x.statements(project.body.statements, LOST, env.inner())  # type: ignore[union-attr]
     if end.shape is None or cursor.shape is None or bound is None:
-        return LOST
+        sure = bound is not None and project is None and skip == "always"
+        return Cursor(LOST.index, cursor.shape) if sure and x.errors else LOST  # the body should end in this shape
     shortcut = cursor
     if end.shape != cursor.shape:
         if skip == "if_same":
@@ -105,10 +106,10 @@ def expand_residual(x: Expander, step: ast.Step, cursor: Cursor, env: Env) -> Cu
     if shortcut.shape is None:
         return LOST
     if shortcut.shape != end.shape:
-        return x.report(
-            residual_mismatch(step, project, cursor.shape, end.shape, shortcut.shape, x.placed[first:]),
-            env,
-        )
+        if not x.is_assumed(end, shortcut):
+            placed = x.placed[first:]
+            x.report(residual_mismatch(step, project, cursor.shape, end.shape, shortcut.shape, placed), env)
+        return LOST
     return x.place(LAYERS["add"](), step, [end, shortcut], env, "", {})
 
 

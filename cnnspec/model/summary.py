@@ -114,7 +114,7 @@ class Summary:
 
 
 @dataclass(frozen=True)
-class _View:
+class View:
     """What one element of a layer's output sees: ``field`` input rows and columns, its neighbour ``jump`` on.
 
     ``extent`` is how many positions lie behind it: the image's, also after flatten.
@@ -128,30 +128,33 @@ class _View:
 def summarize(model: Model) -> Summary:
     """Return the summary of a model."""
     h, w, _ = model.input_shape
-    views = {INPUT: _View((1, 1), (1, 1), (h, w))}
+    views = {INPUT: View((1, 1), (1, 1), (h, w))}
     rows = []
     for layer in model.layers:
-        view = views[layer.name] = _view_of(layer, [views[name] for name in layer.inputs])
-        rows.append(
-            Row(
-                layer.name,
-                layer.op.name,
-                layer.span.line,
-                layer.inputs,
-                layer.in_shapes[0],
-                layer.out_shape,
-                sum(p.size for p in layer.params if p.trainable),
-                layer.macs,
-                math.prod(layer.out_shape) * BYTES,
-                view.field,
-                describe_op(layer),
-                sum(p.frozen_size() for p in layer.params if p.trainable),
-            )
-        )
+        view = views[layer.name] = view_of(layer, [views[name] for name in layer.inputs])
+        rows.append(row_of(layer, view.field))
     return Summary(model.source.name, model.input_shape, model.output_shape, tuple(rows), model.sweep)
 
 
-def _view_of(layer: Layer, behind: list[_View]) -> _View:
+def row_of(layer: Layer, receptive_field: Pair) -> Row:
+    """Return a layer in numbers."""
+    return Row(
+        layer.name,
+        layer.op.name,
+        layer.span.line,
+        layer.inputs,
+        layer.in_shapes[0],
+        layer.out_shape,
+        sum(p.size for p in layer.params if p.trainable),
+        layer.macs,
+        math.prod(layer.out_shape) * BYTES,
+        receptive_field,
+        describe_op(layer),
+        sum(p.frozen_size() for p in layer.params if p.trainable),
+    )
+
+
+def view_of(layer: Layer, behind: list[View]) -> View:
     """Return the view of a layer: that of its inputs, widened by its window (Araujo et al. 2019, "Computing
     receptive fields of convolutional neural networks")."""
     field = _largest([v.field for v in behind])
@@ -166,7 +169,7 @@ def _view_of(layer: Layer, behind: list[_View]) -> _View:
         extent = (y[0], y[1])
     elif len(x) == 1 and len(layer.params) > 0 and layer.params[0].shape[:1] == x and len(layer.params[0].shape) == 2:
         field, extent = _grow(field, jump, extent), (1, 1)  # dense: every output sees every input
-    return _View(field, jump, extent)
+    return View(field, jump, extent)
 
 
 def _grow(field: Pair, jump: Pair, kernel: Pair) -> Pair:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..ir.fields import dims
 from ..text import as_tree, columns, count, short, size, table
+from .summary import Row
 
 if TYPE_CHECKING:
-    from .summary import Row, Summary
+    from ..source import Span, Trail
+    from .draft import Draft
+    from .summary import Summary
 
 NUMBERS = ("Output Shape", "Param #", "Mult-Adds", "Sees", "Line")
 
@@ -19,12 +23,37 @@ def summary_table(summary: Summary, width: int | None = None) -> list[str]:
     Each layer is one line under its full name. Where that is wider than ``width``, the names become a tree: a
     line for each stage or block, and its layers indented below.
     """
-    rows = [(row, numbers(row, summary.input_shape)) for row in summary.rows]
-    flat = [(row.name, detail(row), *cells) for row, cells in rows]
+    return _table([(row.name, detail(row), *numbers(row, summary.input_shape)) for row in summary.rows], width)
+
+
+def draft_table(draft: Draft, mistakes: Sequence[tuple[Span, Trail]], width: int | None = None) -> list[str]:
+    """Return the head and the lines of a spec with mistakes: rows as in a summary, ``!`` at those with a mistake."""
+    lines = []
+    for row, span, trail in draft.rows:
+        mark = "!" if any(_is_at(mistake, span, trail) for mistake in mistakes) else ""
+        if isinstance(row, Row):
+            cells = numbers(row, draft.input_shape)
+            sees = "?" if row.receptive_field == (0, 0) else cells[3]
+            lines.append((row.name, f"{mark} {detail(row)}".strip(), *cells[:3], sees, cells[4]))
+        else:
+            shape = "?" if row.out_shape is None else dims(row.out_shape)
+            lines.append((row.name, mark, shape, "?", "?", "?", str(row.line)))
+    return _table(lines, width)
+
+
+def _is_at(mistake: tuple[Span, Trail], span: Span, trail: Trail) -> bool:
+    """Whether a mistake is at a step, reached by the same blocks and rounds."""
+    place, way = mistake
+    touches = (place.start < span.end and span.start < place.end) or place.start == span.start
+    return touches and [(f.name, f.span.line) for f in way] == [(f.name, f.span.line) for f in trail]
+
+
+def _table(flat: Sequence[tuple[str, ...]], width: int | None) -> list[str]:
+    """Lay out rows of name, detail and numbers."""
     lines = table(("Layer", "", *NUMBERS), flat, "ll" + "r" * len(NUMBERS))
     if width is None or max(map(columns, lines)) <= width:
         return lines
-    tree = as_tree([(f"{row.name} {detail(row)}".rstrip(), *cells) for row, cells in rows])
+    tree = as_tree([(f"{name} {told}".rstrip(), *cells) for name, told, *cells in flat])
     head, align = ("Layer", *NUMBERS), "l" + "r" * len(NUMBERS)
     lines = table(head, tree, align)
     return lines if max(map(columns, lines)) <= width else table(head, tree, align, width=width, gap=1)
@@ -58,6 +87,12 @@ def detail(row: Row) -> str:
 def summary_title(summary: Summary) -> str:
     """Return what goes in and what comes out."""
     return f"{summary.name}: {dims(summary.input_shape)} -> {dims(summary.output_shape)}"
+
+
+def draft_title(draft: Draft) -> str:
+    """Return what goes in, and what comes out as far as it is known."""
+    end = draft.rows[-1][0].out_shape if draft.rows else None
+    return f"{draft.name}: {dims(draft.input_shape)} -> {'?' if end is None else dims(end)}"
 
 
 def summary_totals(summary: Summary) -> list[str]:

@@ -67,6 +67,24 @@ class Placed:
 
 
 @dataclass(frozen=True)
+class Missed:
+    """A step at or behind a mistake, of which no layer was made.
+
+    Attributes
+    ----------
+    number : what its name is asked for by, below those of layers.
+    behind : how many layers stand before it.
+    shape : of its output; None where it is not known.
+    """
+
+    number: int
+    behind: int
+    span: Span
+    trail: Trail
+    shape: Shape | None
+
+
+@dataclass(frozen=True)
 class Label:
     """What ``from`` reads under a name, and where the name was given."""
 
