@@ -12,7 +12,7 @@ from collections import Counter
 from importlib import import_module
 from pathlib import Path
 
-SPEC = Path(__file__).resolve().parent.parent / "specs" / "lenet5.cnn"
+SPEC = Path(__file__).resolve().parent.parent / "specs" / "zoo" / "lenet5.cnn"
 SHOWN = 8
 
 

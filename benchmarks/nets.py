@@ -30,9 +30,9 @@ class Net:
 NETS = {
     "lenet": Net("LeNet, 28x28x1", "specs/fashion.cnn", batches=(1, 8, 64, 256)),
     "vgg_small": Net("vgg_small, 32x32x3", "specs/vgg_small.cnn"),
-    "resnet20": Net("ResNet-20, 32x32x3", "specs/resnet20.cnn", batches=(1, 8, 64, 256)),
+    "resnet20": Net("ResNet-20, 32x32x3", "specs/zoo/resnet20.cnn", batches=(1, 8, 64, 256)),
     "mobilenetv2": Net("MobileNetV2 x0.5, 96x96x3", "benchmarks/specs/mobilenetv2_96.cnn", checked_rate=1e-4),
-    "resnet18": Net("ResNet-18, 224x224x3", "specs/resnet18.cnn", batch=8, checked_rate=1e-3),
+    "resnet18": Net("ResNet-18, 224x224x3", "specs/zoo/resnet18.cnn", batch=8, checked_rate=1e-3),
     "densenet40": Net("DenseNet-40, 32x32x3", "benchmarks/specs/densenet40.cnn"),
 }
 

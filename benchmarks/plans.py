@@ -58,8 +58,7 @@ def plans() -> Iterator[str]:
     """Yield the lines of both plans of each spec of the project."""
     from cnnspec.compiler import Compiler
 
-    specs = sorted([*(ROOT / "specs").glob("*.cnn"), *(ROOT / "benchmarks" / "specs").glob("*.cnn")])
-    for spec in specs:
+    for spec in sorted([*(ROOT / "specs").rglob("*.cnn"), *(ROOT / "benchmarks" / "specs").glob("*.cnn")]):
         for exact in (False, True):
             compiler = Compiler.from_path(spec)
             compiler = compiler.with_options(batch=min(compiler.model.train.batch, 64), exact=exact)

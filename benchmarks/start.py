@@ -58,7 +58,8 @@ print(json.dumps(found))
 
 def spec_of(net: str) -> Path:
     """Return the file of a net."""
-    return next(p for p in (ROOT / "specs" / f"{net}.cnn", ROOT / "benchmarks/specs" / f"{net}.cnn") if p.exists())
+    paths = (ROOT / folder / f"{net}.cnn" for folder in ("specs", "specs/zoo", "benchmarks/specs"))
+    return next(path for path in paths if path.exists())
 
 
 def start(contender: str, net: str, batch: int, what: str, cache: str) -> tuple[float, dict[str, Any]]:

@@ -1,9 +1,16 @@
-"""Folders of the user that cnnspec writes to without being asked: one place that says where they are."""
+"""Folders that cnnspec finds without being told: what it carries beside its code, where it keeps what it computes."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+
+
+def carried(inside: str, beside: str) -> Path:
+    """Return a folder that is no code: inside the package, as the wheel has it, else beside it, as in a checkout."""
+    package = Path(__file__).resolve().parent
+    found = package / inside
+    return found if found.is_dir() else package.parent / beside
 
 
 def cache_root() -> Path:

@@ -78,7 +78,7 @@ class WeightedSpec(InTurn):
         Examples
         --------
         >>> import cnnspec
-        >>> cnnspec.load("specs/lenet5.cnn").params
+        >>> cnnspec.load("specs/zoo/lenet5.cnn").params
         61706
         """
         return sum(p.size for p in self.model.params.values() if p.trainable)

@@ -50,7 +50,7 @@ MOST_MACS = 3_000_000
 
 def examples() -> list[str]:
     """Return the texts that are broken: the example specs, the templates, and the inputs of the golden cases."""
-    files = [*ROOT.glob("specs/*.cnn"), *ROOT.glob("cnnspec/cli/templates/*.cnn"), *ROOT.glob("tests/cases/*/*.txt")]
+    files = [*ROOT.glob("specs/**/*.cnn"), *ROOT.glob("cnnspec/cli/templates/*.cnn"), *ROOT.glob("tests/cases/*/*.txt")]
     texts = [path.read_text(encoding="utf-8").partition("=== output ===")[0] for path in sorted(files)]
     return [text for text in texts if re.search(r"\binput\s+\d", text)]
 

@@ -8,6 +8,7 @@ import pytest
 
 CASES = Path(__file__).parent / "cases"
 SPECS = Path(__file__).parent.parent / "specs"
+ZOO = SPECS / "zoo"
 MARKER = "=== output ===\n"
 
 
@@ -20,6 +21,6 @@ def cases(folder: str) -> list[object]:
 
 def example_specs() -> list[object]:
     """Return the example specs as test parameters."""
-    found = sorted(SPECS.glob("*.cnn"))
-    assert len(found) >= 8
+    found = sorted(SPECS.rglob("*.cnn"))
+    assert len(found) >= 18
     return [pytest.param(path, id=path.stem) for path in found]

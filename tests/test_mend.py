@@ -16,7 +16,7 @@ from cnnspec.model.guess import is_slip
 from cnnspec.source import Source
 
 TEMPLATES = Path(__file__).parent.parent / "cnnspec" / "cli" / "templates"
-EXAMPLES = [path.read_text(encoding="utf-8") for path in sorted([*SPECS.glob("*.cnn"), *TEMPLATES.glob("*.cnn")])]
+EXAMPLES = [path.read_text(encoding="utf-8") for path in sorted([*SPECS.rglob("*.cnn"), *TEMPLATES.glob("*.cnn")])]
 BROKEN = [path.read_text(encoding="utf-8").partition(MARKER)[0] for path in sorted(CASES.glob("[ef]*/*.txt"))]
 PIECES = (
     "", " ", "\n", "\r\n", "->", "=>", "→", "×", ",", "{", "}", "|", ":", "=", "'", '"', "(", ")", "3X3", "lr 0.1",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tarfile
@@ -44,6 +45,8 @@ def test_wheel_metadata_has_links(made: str) -> None:
         "cnnspec/datasets/digits.npz",
         "cnnspec/datasets/ATTRIBUTION.md",
         "cnnspec/cli/templates/digits.cnn",
+        "cnnspec/zoo/resnet18.cnn",
+        "cnnspec/zoo/convmixer.cnn",
         "cnnspec/py.typed",
         "cnnspec/manual/language.md",
         "cnnspec/manual/errors.md",
@@ -52,6 +55,17 @@ def test_wheel_metadata_has_links(made: str) -> None:
 )
 def test_wheel_holds(wheel: list[str], name: str) -> None:
     assert name in wheel
+
+
+def test_the_zoo_is_found_in_the_wheel(made: str, tmp_path: Path) -> None:
+    with zipfile.ZipFile(made) as archive:
+        archive.extractall(tmp_path / "there")
+    code = "import cnnspec; from cnnspec.cli.main import run; print(cnnspec.__file__, run(['new', '--list']))"
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "there")}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == f"{tmp_path / 'there' / 'cnnspec' / '__init__.py'} 0"
+    for path in (ROOT / "specs" / "zoo").glob("*.cnn"):
+        assert f"  {path.stem} " in done.stdout
 
 
 def test_wheel_holds_the_licence_and_nothing_of_the_tests(wheel: list[str]) -> None:
@@ -68,6 +82,7 @@ def test_source_archive_can_build_the_wheel_and_run_the_tests(tmp_path: Path) ->
     wanted = {
         "grammar/cnn.lark",
         "specs/digits.cnn",
+        "specs/zoo/resnet18.cnn",
         "tests/test_packaging.py",
         "pyproject.toml",
         "hatch_build.py",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from shlex import quote
@@ -11,7 +12,8 @@ from shlex import quote
 import click
 
 from ..errors import DataError, did_you_mean
-from ..text import listed, some
+from ..places import carried
+from ..text import listed, short, some
 from . import render
 
 TEMPLATES = {
@@ -24,34 +26,46 @@ TEMPLATES = {
 DEFAULT_FOLDER = "data/pictures"
 
 
+@cache
+def zoo() -> dict[str, str]:
+    """Return the nets of ``specs/zoo`` by name. The first line of each is its title, in a comment."""
+    return {path.stem: path.read_text(encoding="utf-8") for path in sorted(carried("zoo", "specs/zoo").glob("*.cnn"))}
+
+
 def template(name: str) -> str:
-    """Return the text of a template."""
+    """Return the text of a template, or of a net of the zoo."""
+    if name in zoo():
+        return zoo()[name]
     return (files("cnnspec.cli") / "templates" / f"{name}.cnn").read_text(encoding="utf-8")
 
 
 @click.command(name="new")
 @click.argument("name", metavar="[TEMPLATE]", required=False)
 @click.argument("path", metavar="[FILE]", required=False, type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--list", "only_list", is_flag=True, help="List the templates and the nets of the zoo, as without a TEMPLATE."
+)
 @click.option("--folder", metavar="DIR", help="Folder of your pictures, for `pictures` and `resnet`.")
 @click.option("--force", is_flag=True, help="Write over a file that is there.")
-def command(name: str | None, path: Path | None, folder: str | None, force: bool) -> None:
+def command(name: str | None, path: Path | None, only_list: bool, folder: str | None, force: bool) -> None:
     """Write a spec from TEMPLATE to FILE (TEMPLATE.cnn unless named; - for the terminal).
 
-    Without a TEMPLATE, list them.
+    A template has data and training; the zoo has published nets, and small ones to train. Without a TEMPLATE, list
+    them.
 
     \b
+      cnnspec new --list
       cnnspec new digits
+      cnnspec new resnet18
       cnnspec new pictures flowers.cnn --folder data/flowers
     """
-    if name is None:
-        for key, text in TEMPLATES.items():
-            render.say(f"  {key:<10} {text}", hang=13)
-        render.show("\nnext: cnnspec new digits")
+    if name is None or only_list:
+        show_list()
         return
-    if name not in TEMPLATES:
-        near = did_you_mean(name, TEMPLATES)
+    if name not in (names := (*TEMPLATES, *zoo())):
+        near = did_you_mean(name, names)
         raise click.UsageError(
-            f"no template {name!r}: {f'did you mean {near!r}?' if near else 'one of ' + ', '.join(TEMPLATES)}"
+            f"no template {name!r}: {f'did you mean {near!r}?' if near else 'cnnspec new --list names them'}"
         )
     text = template(name)
     to_screen = str(path) == "-"
@@ -59,7 +73,7 @@ def command(name: str | None, path: Path | None, folder: str | None, force: bool
     seen: list[str] = []
     if folder is not None:
         if DEFAULT_FOLDER not in text:
-            raise click.UsageError(f"--folder does not go with {name!r}, which has its own data")
+            raise click.UsageError(f"--folder does not go with {name!r}, but with 'pictures' and 'resnet'")
         text, seen = fill_in(text, Path(folder), Path() if to_screen else path.parent)
     if to_screen:
         render.show(text, end="")
@@ -69,7 +83,24 @@ def command(name: str | None, path: Path | None, folder: str | None, force: bool
     for line in seen:
         render.say(f"  {line}")
     render.say(f"next: cnnspec summary {quote(str(path))}")
-    render.say(f"      cnnspec train {quote(str(path))}")
+    if re.search(r"^data\b", text, re.MULTILINE):
+        render.say(f"      cnnspec train {quote(str(path))}")
+    else:
+        render.say("it has no data yet; to train it, add a source: cnnspec layers source")
+
+
+def show_list() -> None:
+    """Print a line for each template, and for each net of the zoo, the smallest first."""
+    render.say("with data and training:", "bold")
+    for name, words in TEMPLATES.items():
+        render.say(f"  {name:<18}{words}", hang=20)
+    render.say()
+    render.say("the zoo, with parameters:", "bold")
+    params = {name: int(re.findall(r"^expect params == (\d+)", text, re.MULTILINE)[0]) for name, text in zoo().items()}
+    for name in sorted(params, key=params.__getitem__):
+        title = zoo()[name].partition("\n")[0].lstrip("# ")
+        render.say(f"  {name:<18}{short(params[name]):>7}  {title}", hang=29)
+    render.show("\nnext: cnnspec new digits")
 
 
 def fill_in(text: str, folder: Path, base: Path) -> tuple[str, list[str]]:

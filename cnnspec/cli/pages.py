@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..places import carried
+
 NAMES = ("language", "data", "training", "cli", "python", "errors", "first-start")
 
 
@@ -26,9 +28,7 @@ class Section:
 
 def pages_folder() -> Path:
     """Return the folder of the pages: inside the package (as the wheel has it), else beside it (in a checkout)."""
-    package = Path(__file__).resolve().parent.parent
-    inside = package / "manual"
-    return inside if inside.is_dir() else package.parent / "docs"
+    return carried("manual", "docs")
 
 
 @functools.cache

@@ -21,7 +21,7 @@ from lark.grammar import Rule
 from lark.lexer import TerminalDef, Token
 
 from ..drafts import remove_left_behind
-from ..places import cache_root
+from ..places import cache_root, carried
 from ..sealed import read_sealed, write_sealed
 
 OPENING = {"LPAR", "LSQB"}
@@ -30,9 +30,7 @@ CLOSING = {"RPAR", "RSQB"}
 
 def grammar_path() -> Path:
     """Return the grammar: inside the package (as the wheel has it), else beside it (in a checkout)."""
-    package = Path(__file__).resolve().parent.parent
-    inside = package / "grammar" / "cnn.lark"
-    return inside if inside.is_file() else package.parent / "grammar" / "cnn.lark"
+    return carried("grammar", "grammar") / "cnn.lark"
 
 
 class DropNewlines:

@@ -96,8 +96,8 @@ def test_many_that_follow_are_counted(cli: Run) -> None:
 @pytest.mark.parametrize("width", (60, 80, 120))
 def test_no_line_is_wider_than_the_terminal(cli: Run, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(render, "terminal_width", lambda *, stderr=False: width)
-    shutil.copy(SPECS / "mobilenetv2.cnn", "mobile.cnn")
-    shutil.copy(SPECS / "resnet20.cnn", "a-name-that-is-longer-than-a-column.cnn")
+    shutil.copy(SPECS / "zoo" / "mobilenetv2.cnn", "mobile.cnn")
+    shutil.copy(SPECS / "zoo" / "resnet20.cnn", "a-name-that-is-longer-than-a-column.cnn")
     for arguments in (("mobile.cnn", "mobile.cnn", "--set", "width=0.5"),
                       ("mobile.cnn", "a-name-that-is-longer-than-a-column.cnn")):  # fmt: skip
         lines = cli("diff", *arguments).out.splitlines()

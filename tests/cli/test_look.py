@@ -13,28 +13,40 @@ from typing import Any
 import pytest
 
 from cnnspec.cli.dump import STAGES
-from cnnspec.cli.new import TEMPLATES, template
+from cnnspec.cli.new import TEMPLATES, template, zoo
 from cnnspec.compiler import Compiler
 from cnnspec.ops import LAYERS
 
 Run = Callable[..., Any]
 ROOT = Path(__file__).resolve().parent.parent.parent
-SPECS = sorted((ROOT / "specs").glob("*.cnn"))
+SPECS = sorted((ROOT / "specs").rglob("*.cnn"))
 
 
 # ---- new ----------------------------------------------------------------------------------------
 def test_new_lists_the_templates(cli: Run) -> None:
-    result = cli("new")
+    result = cli("new", "--list")
     assert result.code == 0
-    assert all(name in result.out for name in TEMPLATES)
+    lines = result.out.splitlines()
+    assert [line.split()[0] for line in lines if line.startswith("  ")][: len(TEMPLATES)] == [*TEMPLATES]
+    for name, text in zoo().items():
+        [line] = [line for line in lines if line.startswith(f"  {name} ")]
+        assert line.endswith(text.partition("\n")[0].removeprefix("# "))
+        assert len(line) <= 80
+    assert cli("new").out == result.out
 
 
-@pytest.mark.parametrize("name", TEMPLATES)
+@pytest.mark.parametrize("name", [*TEMPLATES, *zoo()])
 def test_every_template_is_a_spec_without_a_mistake(cli: Run, name: str, tmp_path: Path) -> None:
     assert cli("new", name).code == 0
     result = cli("check", f"{name}.cnn")
     assert (result.code, result.err) == (0, "")
     assert max(map(len, template(name).splitlines())) <= 100
+
+
+def test_new_says_whether_a_net_can_be_trained_yet(cli: Run) -> None:
+    assert "cnnspec train convmixer.cnn" in cli("new", "convmixer").out
+    bare = cli("new", "resnet18").out
+    assert "cnnspec train" not in bare and "add a source" in bare
 
 
 def test_new_keeps_a_file_that_is_there(cli: Run, tmp_path: Path) -> None:
@@ -104,6 +116,8 @@ def test_new_with_an_unknown_template(cli: Run) -> None:
     result = cli("new", "digit")
     assert result.code == 2
     assert "did you mean 'digits'?" in result.err
+    assert "did you mean 'resnet18'?" in cli("new", "resnet-18").err
+    assert "cnnspec new --list names them" in cli("new", "transformer").err
 
 
 # ---- check --------------------------------------------------------------------------------------
@@ -161,7 +175,7 @@ def test_check_json(cli: Run, tmp_path: Path) -> None:
         (2, 16, "unknown-layer"),
         (3, 13, "unknown-key"),
     ]
-    assert json.loads(cli("check", ROOT / "specs" / "lenet5.cnn", "--json").out)["ok"] is True
+    assert json.loads(cli("check", ROOT / "specs" / "zoo" / "lenet5.cnn", "--json").out)["ok"] is True
 
 
 def test_check_json_tells_files_that_cannot_be_read_as_a_spec(cli: Run, tmp_path: Path) -> None:
@@ -246,7 +260,7 @@ def test_summary_fits_80_columns_and_its_columns_add_up(cli: Run, path: Path) ->
 
 
 def test_summary_json_is_the_summary(cli: Run) -> None:
-    found = json.loads(cli("summary", ROOT / "specs" / "lenet5.cnn", "--json").out)
+    found = json.loads(cli("summary", ROOT / "specs" / "zoo" / "lenet5.cnn", "--json").out)
     assert found["params"] == 61706
     assert found["layers"][0]["kind"] == "conv"
     assert {"name", "line", "kind", "in", "out", "params", "macs", "receptive_field"} <= set(found["layers"][0])

@@ -38,7 +38,7 @@ def wide(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int
 
 def test_no_line_is_wider_than_the_terminal(cli: Run, room: Path, wide: int) -> None:
     (room / "wrong.cnn").write_text(WRONG)
-    (room / "resnet.cnn").write_text((SPECS / "resnet20.cnn").read_text())  # under a short name
+    (room / "resnet.cnn").write_text((SPECS / "zoo" / "resnet20.cnn").read_text())  # under a short name
     for command in (
         ("check", "wrong.cnn"),
         ("summary", "resnet.cnn"),

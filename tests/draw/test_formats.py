@@ -133,8 +133,8 @@ def test_names_of_strangers_are_text_in_every_format() -> None:
 
 
 def test_the_drawing_of_the_manual_is_that_of_today() -> None:
-    """Made by: cnnspec draw specs/resnet20.cnn -o docs/images/resnet20.svg"""
-    drawn = to_svg(picture_of(Compiler.from_path(ROOT / "specs" / "resnet20.cnn").model))
+    """Made by: cnnspec draw specs/zoo/resnet20.cnn -o docs/images/resnet20.svg"""
+    drawn = to_svg(picture_of(Compiler.from_path(ROOT / "specs" / "zoo" / "resnet20.cnn").model))
     assert (ROOT / "docs" / "images" / "resnet20.svg").read_text(encoding="utf-8") == drawn
 
 

@@ -13,7 +13,7 @@ from cnnspec.model import align as aligning
 from cnnspec.model.align import align, common
 from cnnspec.model.compare import CHANGES, Comparison, compare
 
-SPECS = sorted((Path(__file__).resolve().parent.parent.parent / "specs").glob("*.cnn"))
+SPECS = sorted((Path(__file__).resolve().parent.parent.parent / "specs").rglob("*.cnn"))
 NET = """\
 input 16x16x3
 stem: conv 8 3x3 -> relu

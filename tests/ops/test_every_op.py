@@ -67,7 +67,7 @@ def test_laws_reach_every_op() -> None:
             inference = layer_graph(good.op, good.inputs, training=False, loss=True)
             seen |= {node.op.name for node in with_gradients(inference).nodes}
     for loss in ("cross_entropy", "mse"):  # what passes make of the two nets with the most to rewrite
-        for spec in (SPECS / "resnet20.cnn", SPECS.parent / "benchmarks" / "specs" / "densenet40.cnn"):
+        for spec in (SPECS / "zoo" / "resnet20.cnn", SPECS.parent / "benchmarks" / "specs" / "densenet40.cnn"):
             compiler = Compiler.from_text(spec.read_text(encoding="utf-8"), settings={"train.loss": loss})
             seen |= {node.op.name for graph in (compiler.backward, compiler.inference) for node in graph.nodes}
     elsewhere = {name for name, cls in OPS.items() if cls.build is not Op.build}  # may build no node of their own

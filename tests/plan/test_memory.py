@@ -166,7 +166,7 @@ def test_what_lay_in_memory_does_not_matter(text: str, dtype: str) -> None:
 
 def test_sharing_saves_memory() -> None:
     """Training keeps what gradients need; the rest shares room. Inference needs room for a few layers at a time."""
-    text = (SPECS / "resnet20.cnn").read_text(encoding="utf-8")
+    text = (SPECS / "zoo" / "resnet20.cnn").read_text(encoding="utf-8")
     training, inference = plans(text, 32, "f32")
     apart = sum(b.nbytes * copies(b, 32) for b in training.buffers.values() if b.kind not in (*OF_THREAD, PARAM))
     assert training.arena < apart

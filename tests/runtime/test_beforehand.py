@@ -11,9 +11,10 @@ from cnnspec.compiler import Compiler
 from cnnspec.runtime.beforehand import kernels_of
 
 SPECS = Path(__file__).resolve().parent.parent.parent / "specs"
+LARGE = ("alexnet", "densenet121", "mnasnet", "regnety_400mf", "resnet18", "resnet34", "vgg16", "wide_resnet28_10")
 NETS = {
     **{name: template(name) for name in TEMPLATES},
-    **{path.stem: path.read_text() for path in SPECS.glob("*.cnn") if path.stem not in ("vgg16", "resnet18")},
+    **{path.stem: path.read_text() for path in SPECS.rglob("*.cnn") if path.stem not in LARGE},
     "mse": "input 9x9x3 -> conv 5 3x3 -> relu -> flatten -> dense 4\ntrain { loss mse\nbatch 7 }",
 }
 

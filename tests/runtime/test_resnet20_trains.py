@@ -9,7 +9,7 @@ import numpy as np
 from cnnspec.compiler import Compiler
 from cnnspec.runtime.network import Network
 
-SPEC = Path(__file__).parents[2] / "specs" / "resnet20.cnn"
+SPEC = Path(__file__).parents[2] / "specs" / "zoo" / "resnet20.cnn"
 
 
 def test_resnet20_learns_a_batch() -> None:

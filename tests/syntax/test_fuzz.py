@@ -16,7 +16,7 @@ from cnnspec.mend import mend
 from cnnspec.source import Source
 from cnnspec.syntax.spec_file import decode
 
-EXAMPLES = [p.read_text(encoding="utf-8") for p in sorted(Path(SPECS).glob("*.cnn"))]
+EXAMPLES = [p.read_text(encoding="utf-8") for p in sorted(Path(SPECS).rglob("*.cnn"))]
 WORDS = re.findall(
     r"\S+",
     """
