@@ -116,9 +116,10 @@ def fill_in(text: str, folder: Path, base: Path) -> tuple[str, list[str]]:
     seen = folder if folder.is_absolute() else Path(os.path.relpath(folder, base))
     text = text.replace(DEFAULT_FOLDER, seen.as_posix())
     names = tree.class_names
-    text = re.sub(r"^classes \d+ *", f"classes {len(names)}".ljust(31), text, count=1, flags=re.MULTILINE)
+    classes = f"classes {len(names)}"
+    text = re.sub(r"^classes \d+ *", lambda old: classes.ljust(len(old[0])), text, count=1, flags=re.MULTILINE)
     if "val" in tree.parts:
-        text = re.sub(r"^  split val=.*\n", "", text, count=1, flags=re.MULTILINE)
+        text = re.sub(r"^  split +val=.*\n", "", text, count=1, flags=re.MULTILINE)
     counts = {part: f"{sum(map(len, by_class.values())):,}" for part, by_class in tree.parts.items()}
     told = [
         f"{counts[part]} {title}" if tree.folders else counts[part] for part, title in PARTS.items() if part in counts

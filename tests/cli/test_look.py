@@ -65,7 +65,7 @@ def test_new_counts_the_classes_of_a_folder_and_writes_its_path_as_the_spec_sees
     (tmp_path / "specs").mkdir()
     assert cli("new", "pictures", "specs/p.cnn", "--folder", "pics").code == 0
     text = (tmp_path / "specs" / "p.cnn").read_text()
-    assert 'source folders "../pics"' in text
+    assert ' folders "../pics"\n' in text
     assert re.search(r"^classes 3 ", text, re.MULTILINE)
     assert cli("summary", "specs/p.cnn", "--json").code == 0
 
@@ -86,8 +86,9 @@ def test_new_looks_at_what_the_folder_holds(cli: Run, tmp_path: Path) -> None:
             assert words in result.out
         assert "no picture yet in c" in result.out and "2 hidden folders" in result.out
         text = (tmp_path / f"{name}.cnn").read_text()
-        assert "split" not in text and "keep best on=val.accuracy" in text
+        assert "split" not in text and re.search(r"^  keep +best on=val.accuracy$", text, re.MULTILINE)
         assert cli("check", f"{name}.cnn").code == 0
+        assert cli("fmt", "--check", f"{name}.cnn").code == 0
 
 
 def test_new_with_a_folder_whose_name_no_spec_can_hold(cli: Run, tmp_path: Path) -> None:
