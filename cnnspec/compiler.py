@@ -23,7 +23,7 @@ from .model.model import Model
 from .model.shape_comments import misplaced, shape_comments, stale
 from .model.summary import Summary, summarize
 from .options import DEFAULT, Options
-from .source import Source
+from .source import Source, Span
 from .syntax import ast
 from .syntax.parser import parse
 from .syntax.shape_comment import MARK
@@ -190,13 +190,19 @@ class Compiler:
         Raises
         ------
         SpecError
-            Where the text cannot be read; with ``shapes``, where the net has a mistake.
+            Where the text cannot be read, or the form is larger than a spec may be; with ``shapes``, where the net
+            has a mistake.
         """
         from .syntax.format import format_spec
 
         facts = shape_comments(self.ast, self.summary, self.model) if shapes else None
         text = format_spec(self.ast, facts)
-        again, errors = parse(Source(self.source.name, text))
+        try:
+            again, errors = parse(Source(self.source.name, text))
+        except SpecError:  # deep bodies stand far in
+            message, start = "in its one form the text would be larger than a spec may be", Span(self.source, 0, 1)
+            hint = "write what repeats by  repeat, for  or a block"
+            raise SpecError([Diagnostic("too-large", message, start, hint=hint)]) from None
         if errors or again.statements != self.ast.statements:
             raise InternalError(f"{self.source.name}: the formatted text would mean something else")
         return text

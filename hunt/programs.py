@@ -140,7 +140,7 @@ class Programs:
         return self.gap.join(("expect", *said))
 
     def section(self) -> str:
-        return f"{self.rng.choice(('data', 'train', 'sweep'))}{self.gap}{self.body()}"
+        return self.rng.choice(("data", "train", "sweep")) + self.gap + self.body()
 
     # ---- flows ----------------------------------------------------------------------------------
     def flow(self) -> str:

@@ -96,7 +96,7 @@ def _comments(source: Source) -> Iterator[tuple[Comment, Span]]:
 
 
 # ---- the facts of a net -------------------------------------------------------------------------
-Place = tuple[tuple[int, str], ...]  # the way to it: where each block and repeat stands, and its round
+Place = tuple[int, ...]  # the way to it: each call of a block and each round has a frame of its own
 
 
 def _facts(spec: ast.Spec, summary: Summary, model: Model) -> dict[int, Facts]:
@@ -144,15 +144,15 @@ def _flows_of(
     trail: Trail, span: Span, source: Source, flows: Mapping[int, tuple[ast.Flow, ...]]
 ) -> Iterator[tuple[ast.Flow, Place]]:
     """Yield the flows in which a layer stands, by its text or by that of a block or repeat on the way to it."""
-    way: list[tuple[int, str]] = []
+    way: list[int] = []
     seen: set[int] = set()
-    for part, name in [*((frame.span, frame.name) for frame in trail), (span, "")]:
+    for part, frame in [*((frame.span, id(frame)) for frame in trail), (span, 0)]:
         if part.source is source:
             for flow in flows.get(part.start, ()):
                 if flow.span.end not in seen:
                     seen.add(flow.span.end)
                     yield flow, tuple(way)
-        way.append((part.start, name))
+        way.append(frame)
 
 
 def _seen(row: Row, picture: Shape) -> str:

@@ -168,6 +168,12 @@ def test_a_text_that_cannot_be_read_is_refused() -> None:
         Compiler.from_text("input 8x8x1\nconv 8 ->\n").formatted()
 
 
+def test_a_form_larger_than_a_spec_may_be_is_refused() -> None:
+    text = ("concat { | " * 45 + "relu" + " }" * 45 + "\n") * 200
+    with pytest.raises(SpecError, match="in its one form the text would be larger"):
+        Compiler.from_text(text).formatted()
+
+
 # ---- shape comments -----------------------------------------------------------------------------
 NET = """\
 input 28x28x1
@@ -258,6 +264,13 @@ def test_a_line_that_stands_for_several_places() -> None:
     text = NET.replace("conv c 3x3 -> relu", "conv c 3x3 -> relu  #: 28x28x8 | 440 params")
     assert codes(text) == ["this line stands for several places, in which that is not the same"]
     assert codes(text.replace(" | 440 params", "")) == []
+
+
+def test_rounds_of_a_loop_are_places_of_their_own() -> None:
+    text = "input 8x8x4\nfor c in [4, 4] {\n  conv c 1x1\n}\nflatten -> dense 10\n"
+    lines = Compiler.from_text(text).formatted(shapes=True).split("\n")
+    assert lines[2].split("#: ")[1] == "8x8x4 | 20 params | sees 1x1"
+    assert lines[3].split("#: ")[1] == "8x8x4 | 40 params | sees 1x1"
 
 
 def test_stale_shape_comments_are_renewed_and_the_words_beside_stay() -> None:
