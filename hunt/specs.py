@@ -140,6 +140,23 @@ def mistakes(text: str) -> list[str]:
     return [d.message for d in found if d.severity == "error"]
 
 
+def shapes(text: str) -> list[str]:
+    """Return what is wrong with the shape comments of a whole net: they are true, and the net is the same."""
+    try:
+        compiler = Compiler.from_text(text, name="x.cnn")
+        shaped = Compiler.from_text(compiler.formatted(shapes=True), name="x.cnn")
+        found = [f"fmt --shapes makes a mistake: {d.message}" for d in shaped.findings if d.severity == "error"]
+        if not found and shaped.formatted(shapes=True) != shaped.source.text:
+            found.append("fmt --shapes twice is not once")
+        if not found and [(r.name, r.out_shape) for r in shaped.summary.rows] != [
+            (r.name, r.out_shape) for r in compiler.summary.rows
+        ]:
+            found.append("fmt --shapes makes another net")
+    except Exception as error:
+        return [f"fmt --shapes raises {type(error).__name__}: {error}"[:300]]
+    return found
+
+
 def numbers(text: str) -> tuple[str, list[str]]:
     """Compare a net's outputs and its weights after two steps: float32 as it runs, float64 by direct algorithms."""
     import numpy as np
@@ -184,7 +201,7 @@ def hunt(count: int, seed: int) -> tuple[Tally, Tally, Tally]:
     for _ in range(count):
         text = broken(rng, texts)
         outcome, found = judge(text)
-        found += judge_layout(text)[1] if outcome == "whole" else []
+        found += [*judge_layout(text)[1], *shapes(text)] if outcome == "whole" else []
         tally.add(outcome, *(f"{finding}\n    {text!r}" for finding in found))
     layouts = Tally("layouts", count)
     for _ in range(count):
