@@ -1,7 +1,7 @@
 """A process that compiles kernels: names come in, object code goes out.
 
-Started by workers.py. Each line of the input is a kernel's name; each answer is a line of JSON, followed by as many
-bytes of code as it says. The process ends with its input, so it outlives nobody.
+Started by workers.py, with the number of the pipe for answers. Each line of the input is a kernel's name; each answer
+is a line of JSON, followed by as many bytes of code as it says. The process ends with its input, so it outlives nobody.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ COLLECT_EVERY = 16  # kernels; between them the compiler's garbage may lie: coll
 
 def main(shared: bool = False) -> None:
     """Answer requests until there are no more; ``shared`` asks for code of a shared library."""
-    answers, requests = os.fdopen(os.dup(1), "wb"), sys.stdin.buffer
-    os.dup2(2, 1)  # whatever prints must not stand among the answers
+    answers, requests = os.fdopen(int(sys.argv[1]), "wb"), sys.stdin.buffer
     gc.disable()
     try:
         import_modules("cnnspec.kernels")  # fills the registry

@@ -96,21 +96,29 @@ class _Worker:
     def __init__(self, shared: bool, environment: Mapping[str, str], errors: IO[bytes] | int) -> None:
         if os.name != "posix" or not sys.executable or getattr(sys, "frozen", False):
             raise _CannotStart
-        paths = [os.path.abspath(path) for path in sys.path]
-        code = f"import sys; sys.path[:] = {paths!r}; from cnnspec.kernels.worker import main; main({shared})"
+        code = f"import sys; sys.path[:] = {_search_path()!r}; from cnnspec.kernels.worker import main; main({shared})"
+        read = write = -1
         try:
+            read, write = os.pipe()  # for answers: what Python runs at its start may print
             self.process = subprocess.Popen(
-                [sys.executable, "-c", code],
+                [sys.executable, "-c", code, str(write)],
                 stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
+                stdout=errors,
                 stderr=errors,
+                pass_fds=(write,),
+                cwd=os.sep,  # numba asks for the working folder, and that of this process may be gone
                 env=dict(environment),
                 start_new_session=True,  # Ctrl-C in a terminal goes to its whole session
             )
         except OSError as error:
+            if read >= 0:
+                os.close(read)
             raise _CannotStart from error
-        assert self.process.stdin is not None and self.process.stdout is not None
-        self.requests, self.answers = self.process.stdin, self.process.stdout
+        finally:
+            if write >= 0:
+                os.close(write)
+        assert self.process.stdin is not None
+        self.requests, self.answers = self.process.stdin, os.fdopen(read, "rb")
         self.name = ""  # of the kernel that it compiles
 
     def give(self, name: str) -> None:
@@ -135,6 +143,15 @@ class _Worker:
             with contextlib.suppress(OSError):
                 stream.close()
         return self.process.wait()
+
+
+def _search_path() -> list[str]:
+    """Return where modules are looked for, by whole paths; without the working folder where it has been removed."""
+    paths = []
+    for path in sys.path:
+        with contextlib.suppress(OSError, TypeError):  # Python itself passes over what is no path
+            paths.append(os.path.abspath(path))
+    return paths
 
 
 class _Pool:

@@ -20,7 +20,7 @@ import json, os, sys
 folder, dies = {folder!r}, {dies!r}
 
 def tell(head, code=b""):
-    os.write(1, json.dumps(head).encode() + b"\\n" + code)
+    os.write(int(sys.argv[-1]), json.dumps(head).encode() + b"\\n" + code)
 
 def count(name):
     with open(os.path.join(folder, name), "ab") as file:
@@ -116,6 +116,23 @@ def test_what_is_compiled_here_can_be_loaded_too(monkeypatch: pytest.MonkeyPatch
     monkeypatch.undo()
     [asked] = workers.compile_kernels(["fill.f32"], 0)
     assert objects.load(*asked) and asked[0] == here[0] == "fill.f32" and objects.load(*here) and objects.load(*there)
+
+
+def test_what_is_printed_when_python_starts_is_no_answer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("print('welcome')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    [(name, code)] = workers.compile_kernels(["fill.f32"], 1)
+    assert name == "fill.f32" and objects.load(name, code)
+
+
+def test_modules_are_found_from_a_working_folder_that_is_gone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    monkeypatch.setattr(sys, "path", ["", *sys.path, None])  # as in a notebook
+    [(name, _)] = workers.compile_kernels(["fill.f32"], 1)
+    assert name == "fill.f32"
 
 
 def test_an_unknown_name_is_told() -> None:
