@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -156,17 +157,18 @@ def evaluate(
     loss_sum, correct, done = 0.0, 0, 0
     confusion = np.zeros((classes, classes), np.int64) if classes else None
     mistakes: list[Mistake] = []
-    for part in batches(split, np.arange(len(split)), batch):
-        result = network.eval_step(part.x, part.y, outputs=confusion is not None)
-        if confusion is not None and result.outputs is not None:
-            predicted = result.outputs.argmax(axis=1)
-            np.add.at(confusion, (part.y, predicted), 1)
-            mistakes += _mistakes(split, part, softmax(result.outputs), predicted)
-        loss_sum += result.loss * len(part.y)
-        correct += result.correct
-        done += len(part.y)
-        if progress is not None:
-            progress(done, len(split))
+    with closing(batches(split, np.arange(len(split)), batch)) as parts:
+        for part in parts:
+            result = network.eval_step(part.x, part.y, outputs=confusion is not None)
+            if confusion is not None and result.outputs is not None:
+                predicted = result.outputs.argmax(axis=1)
+                np.add.at(confusion, (part.y, predicted), 1)
+                mistakes += _mistakes(split, part, softmax(result.outputs), predicted)
+            loss_sum += result.loss * len(part.y)
+            correct += result.correct
+            done += len(part.y)
+            if progress is not None:
+                progress(done, len(split))
     return Evaluation(
         loss_sum / len(split),
         correct / len(split) if is_classes else float("nan"),

@@ -15,9 +15,11 @@ from PIL import Image, ImageOps
 from runtime_fakes import FakeNetwork, digits_model
 
 import cnnspec
+from cnnspec.compiler import Compiler
 from cnnspec.errors import DataError
 from cnnspec.kernels.load import load_kernels
 from cnnspec.model.settings import SGD, DataSettings, Folders, TrainSettings
+from cnnspec.options import Options
 from cnnspec.runtime.data import ahead as ahead_of
 from cnnspec.runtime.data import decode, loader, normalize, open_data
 from cnnspec.runtime.data import split as limits
@@ -25,6 +27,7 @@ from cnnspec.runtime.data.levels import Decoding
 from cnnspec.runtime.data.loader import batches, epoch_order
 from cnnspec.runtime.data.normalize import Normalizer
 from cnnspec.runtime.data.split import ArraySplit
+from cnnspec.runtime.evaluate import evaluate
 from cnnspec.runtime.runner import TAKERS
 from cnnspec.runtime.train import train
 from cnnspec.runtime.trained import compare_spec, trained_on, weights_used
@@ -190,6 +193,20 @@ def test_ctrl_c_while_batches_are_made_saves_and_leaves_no_thread(tmp_path, monk
     result = train(model, data=data, out=tmp_path / "runs", make_network=FakeNetwork)
     assert result.status == "interrupted" and result.signal == signal.SIGINT
     assert (result.folder / "last.safetensors").exists() and not threads()
+
+
+def test_an_evaluation_that_ends_early_leaves_no_thread(tmp_path, monkeypatch):
+    """A traceback, as a notebook keeps it, would keep the threads and what they have made."""
+    data = streamed(monkeypatch, pictures(tmp_path))
+
+    def stop(done, of):
+        raise KeyboardInterrupt
+
+    network = FakeNetwork(Compiler.of(digits_model(units=2), Options(batch=4)))
+    network.compile()
+    with pytest.raises(KeyboardInterrupt) as caught:
+        evaluate(network, data.train, 4, progress=stop)
+    assert caught.tb and not threads()
 
 
 # ---- drafted JPEGs ----------------------------------------------------------------------------------
