@@ -96,7 +96,7 @@ def _opened(folder: Path) -> Shipped:
         return Shipped(level, ctypes.CDLL(str(path)), libraries[level.name]["kernels"])
     except FileNotFoundError:
         return Shipped(why="this installation has none")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         return Shipped(why=f"it cannot be loaded from {folder}: {error}")
 
 
