@@ -16,6 +16,7 @@ from .syntax.parser import MAX_BYTES
 
 MAX_ROUNDS = 60  # each mends what the one before uncovered
 MAX_TRIALS = 30  # edits that are tried one by one, where all together do not mend
+MAX_READ = 3_000_000  # characters that are read anew for all rounds, and for all trials
 
 Settings = Mapping[str, str] | None
 Edit = tuple[int, int, str]  # start, end, replacement
@@ -142,7 +143,7 @@ def _follow(
 ) -> Mended:
     """Make all sure edits and those that they uncover, except for diagnostics that are ``known``."""
     edits = 0
-    for _ in range(MAX_ROUNDS):
+    for _ in range(_affordable(MAX_ROUNDS, source)):
         text, n = apply_fixes(source, [d for d in found if _key(d) not in known])
         if n == 0 or len(text) > MAX_BYTES:
             break
@@ -151,10 +152,15 @@ def _follow(
     return Mended(source, edits, found)
 
 
+def _affordable(times: int, source: Source) -> int:
+    """Return how many times a text is read at most; a large one takes seconds each time."""
+    return max(1, min(times, MAX_READ // (len(source.text) + 1)))
+
+
 def _first_that_mends(source: Source, found: tuple[Diagnostic, ...], settings: Settings) -> Mended:
     """Make the first sure edit that, with what it uncovers, leaves fewer mistakes and no other."""
     known = frozenset(map(_key, found))
-    for d in [d for d in found if _is_sure(d, source)][:MAX_TRIALS]:
+    for d in [d for d in found if _is_sure(d, source)][: _affordable(MAX_TRIALS, source)]:
         text, edits = apply_fixes(source, [d])
         after = replace(source, text=text)
         step = _follow(after, findings(after, settings), settings, known)

@@ -12,6 +12,8 @@ from ..text import count, shorten, some, to_json
 from . import render
 from .target import Target, open_target, set_option
 
+AT_ONCE = 50_000  # characters of a spec that is read several times to say what --fix would do
+
 
 @click.command(name="check")
 @click.argument("target", metavar="SPEC|RUN", type=click.Path(path_type=Path))
@@ -90,6 +92,9 @@ def offer(opened: Target, target: Path, found: tuple[Diagnostic, ...]) -> None:
     """Say how many of the findings ``--fix`` would mend, where it mends any."""
     from ..mend import mend
 
+    if len(opened.compiler.source.text) > AT_ONCE:
+        render.note(f"cnnspec check {target} --fix  makes the edits that are sure")
+        return
     mended = mend(opened.compiler.source, opened.compiler.settings)
     gone = len(found) - sum(d.severity == "error" for d in mended.remaining)
     if mended.edits and gone > 0:

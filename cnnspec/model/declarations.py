@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import TypeVar
 
 from ..errors import Diagnostic, Fix
@@ -60,6 +61,11 @@ class Declarations:
                 first = Span(source, place.start, min(place.end, _end_of_line(source, place.start)))
                 message = "the spec does not say its input"
                 hint = "begin with a line such as  input 28x28x1  (height x width x channels)"
+                if (
+                    not any(isinstance(s, (ast.Flow, ast.Broken)) for s in self.spec.statements)
+                    and self.spec.statements
+                ):
+                    hint = f'a file of blocks alone is judged by a spec that says  use "{PurePath(source.name).name}"'
                 self.report(Diagnostic("missing-input", message, first, "expected input before the net", hint=hint))
             return None
         form = "write  input 28x28x1  (height x width x channels)"

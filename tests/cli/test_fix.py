@@ -144,3 +144,11 @@ def test_warnings_end_well_and_their_sure_edits_are_made(cli: Run, tmp_path: Pat
     assert "mean=0.498 std=0.251" in result.err
     assert cli("check", "net.cnn", "--fix").err == ""
     assert (tmp_path / "net.cnn").read_text() == text.replace("mean=127 std=64", "mean=0.498 std=0.251")
+
+
+def test_a_large_spec_is_offered_its_mends_without_a_trial(cli: Run, tmp_path: Path) -> None:
+    """Each trial reads the spec anew, which takes seconds where it is large."""
+    (tmp_path / "net.cnn").write_text(WRONG + "# a comment\n" * 10_000)
+    assert "note: cnnspec check net.cnn --fix  makes the edits that are sure" in cli("check", "net.cnn").err
+    (tmp_path / "net.cnn").write_text(WRONG)
+    assert "note: cnnspec check net.cnn --fix  mends 1 of 1" in cli("check", "net.cnn").err

@@ -164,3 +164,9 @@ def test_what_was_read_stays(tmp_path: Path) -> None:
     before = Compiler(source).model.params
     (tmp_path / "blocks.cnn").unlink()
     assert Compiler(source).model.params == before
+
+
+def test_a_file_of_blocks_alone_says_who_judges_it(tmp_path: Path) -> None:
+    lay_out(tmp_path, blocks=BLOCKS)
+    with pytest.raises(SpecError, match=r'judged by a spec that says  use "blocks\.cnn"'):
+        Compiler.from_path(tmp_path / "blocks.cnn").model  # noqa: B018
