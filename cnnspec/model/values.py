@@ -341,8 +341,8 @@ FUNCTIONS: dict[str, tuple[Callable[..., int | float], int, int]] = {
     "round": (lambda x: math.floor(x + 0.5), 1, 1),
     "floor": (math.floor, 1, 1),
     "ceil": (math.ceil, 1, 1),
-    "min": (min, 1, 99),
-    "max": (max, 1, 99),
+    "min": (lambda *numbers: min(numbers), 1, 99),  # Python's own takes one number for a list
+    "max": (lambda *numbers: max(numbers), 1, 99),
 }
 
 

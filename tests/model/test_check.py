@@ -144,6 +144,7 @@ def test_functions_and_arithmetic():
     assert channels("2 - -3") == 5
     assert channels("10 - 3 - 2") == 5
     assert channels("max(1, 5, min(9, 7))") == 7
+    assert channels("max(min(7))") == 7
     assert channels("ceil(2.1) + floor(2.9) + round(2.5)") == 8
     assert set(FUNCTIONS) == {"round8", "round", "floor", "ceil", "min", "max"}
 
