@@ -11,6 +11,7 @@ from .model import Expect
 
 STATIC = {
     "params": "all parameters, running statistics left out",
+    "trainable_params": "parameters that training changes from its first epoch on",
     "macs": "multiply-accumulates of one sample, forward",
     "layers": "layers after unrolling",
     "activation_bytes": "bytes of all layers' outputs for one sample, float32",

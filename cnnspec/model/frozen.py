@@ -37,9 +37,10 @@ def freeze_layers(
     for rule in rules:
         found = _named(rule.value.pattern, below)
         wrong = _misfit(rule, found, params, layers, train)
-        if wrong is not None and not (
-            found and lost
-        ):  # a line that freezes nothing explains one that unfreezes nothing
+        explained = (
+            bool(found) and lost
+        )  # `unfreeze` finds nothing frozen where a wrong `freeze` was meant to freeze it
+        if wrong is not None and not explained:
             report(wrong)
         lost = lost or not found
         for name in found:

@@ -202,6 +202,7 @@ def static_metrics(model: Model) -> dict[str, float]:
     summary = summarize(model)
     return {
         "params": summary.params,
+        "trainable_params": summary.trainable_params,
         "macs": summary.macs,
         "layers": len(summary.rows),
         "activation_bytes": summary.activation_bytes,

@@ -72,6 +72,7 @@ def test_the_summary_counts_what_is_frozen_apart() -> None:
     row = next(row for row in summary.rows if row.name == "stem.conv")
     assert (summary.params, row.frozen, row.params) == (plain.params, 76, 76)
     assert plain.params - plain.trainable_params == 37  # a filter over four channels, and its bias
+    Compiler.from_text(f"{NET}expect trainable_params == {plain.trainable_params}").model  # noqa: B018
     assert summary.trainable_params == plain.trainable_params - 76 - 8
 
 

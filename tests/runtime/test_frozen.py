@@ -151,6 +151,19 @@ def test_unfreeze_begins_with_its_epoch_and_changes_nothing_before(optimizer: st
     assert kept == [own, {"stem.conv.weight", "stem.conv.bias"}, {"stem.conv.weight", "stem.conv.bias"}, set()]
 
 
+def test_what_learned_before_keeps_its_states_and_its_count_of_steps() -> None:
+    network = staged('freeze "stem"\n unfreeze "stem" at=2', "adam lr=0.01")
+    epochs(network, 1)
+    before = network.optimizer_state()
+    assert network.begin_epoch(2) == 8 * 18 + 8 + 16
+    after = network.optimizer_state()
+    assert same(before, {name: after[name] for name in before}) == before.keys()
+    new = {name for name in after if name.startswith("stem.")}
+    assert len(new) == 8 and not any(after[name].any() for name in new)
+    assert after.keys() == before.keys() | new | {"steps@2"}
+    assert (int(after["steps"]), int(after["steps@2"])) == (2, 2)
+
+
 def test_adam_counts_its_steps_for_what_is_unfrozen_from_there() -> None:
     """The first step of Adam is one learning rate long; a count of earlier steps would make it three times longer."""
     network = staged('freeze "stem"\n unfreeze "stem" at=3', "adam lr=0.01")
