@@ -37,9 +37,7 @@ def freeze_layers(
     for rule in rules:
         found = _named(rule.value.pattern, below)
         wrong = _misfit(rule, found, params, layers, train)
-        explained = (
-            bool(found) and lost
-        )  # `unfreeze` finds nothing frozen where a wrong `freeze` was meant to freeze it
+        explained = bool(found) and lost  # by a wrong line above, which was meant to freeze it
         if wrong is not None and not explained:
             report(wrong)
         lost = lost or not found
