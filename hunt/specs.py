@@ -16,6 +16,8 @@ from cnnspec.draw.picture import picture_of
 from cnnspec.draw.svg import to_svg
 from cnnspec.errors import CnnSpecError, SpecError
 from cnnspec.mend import mend
+from cnnspec.model.compare import compare
+from cnnspec.model.linting import lint
 from cnnspec.options import Options
 from cnnspec.source import Source
 
@@ -34,6 +36,7 @@ WORDS = re.findall(
     filters=[sobel_x, filters=[box(3),4] freeze=yes gabor(45,4) filters freeze "a*" unfreeze at=2
     [0.1,0.2] train.epochs sweep and or not elif
     reshape linear batchnorm fc source split val=10% normalize mean=0.5 keep best stop patience=3
+    #lint:off #lint:off,bias-before-bn if{ else{ project{ repeat{
     """,
 )
 LAYERS = (
@@ -128,6 +131,8 @@ def mistakes(text: str) -> list[str]:
         found = compiler.findings
         _ = compiler.summary
         drawn = to_svg(picture_of(compiler.model))
+        assert compare(compiler.model, compiler.model).is_equal, "a model that differs from itself"
+        found = (*found, *lint(compiler.ast, compiler.model).findings)
         assert drawn.startswith("<svg ") and drawn.endswith("</svg>\n"), "a drawing that is no SVG"
     except SpecError as error:
         assert error.diagnostics, "an error without a diagnostic"

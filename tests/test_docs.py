@@ -25,7 +25,7 @@ from cnnspec.places import cache_root
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-CHEAP = ("new", "check", "fmt", "layers", "help", "summary", "draw", "dump", "cache")
+CHEAP = ("new", "check", "fmt", "lint", "layers", "help", "summary", "draw", "dump", "cache")
 CACHE = str(cache_root())
 NAMES = [name for section in COMMANDS.values() for name in section]
 

@@ -36,7 +36,7 @@ BELOW = {
     "syntax": "by_type errors source reading places drafts sealed",
     "ir": "errors",
     "ops": "activations by_type errors ir",
-    "model": "errors source text syntax ir ops",
+    "model": "by_type errors source text syntax ir ops",
     "draw": "text ir model",
     "autodiff": "ir ops",
     "passes": "activations errors options layouts ir ops model autodiff",

@@ -50,6 +50,7 @@ def test_wheel_metadata_has_links(made: str) -> None:
         "cnnspec/py.typed",
         "cnnspec/manual/language.md",
         "cnnspec/manual/errors.md",
+        "cnnspec/manual/lint.md",
         "cnnspec/manual/first-start.md",
     ],
 )

@@ -121,7 +121,7 @@ def print_layers(changes: Sequence[LayerChange]) -> None:
         for sign, row, other in (("-", c.old, c.new), ("+", c.new, c.old)):
             if row is not None:
                 fate = c.change if row is c.old or c.old is None else ""
-                rows.append((_written(row, other, c.rewired), f"{fate:<8} {sign}", *_numbers(row)))
+                rows.append((_written(c, row, other), f"{fate:<8} {sign}", *_numbers(row)))
     lines = _laid_out(rows, render.width())
     signs = {"-": "red", "+": "green", "": ""}
     print_signed(lines, dict(enumerate((signs[line[9:10].strip()] for line in lines[1:]), 1)))
@@ -148,16 +148,21 @@ def print_signed(lines: Sequence[str], styles: Mapping[int, str]) -> None:
         render.say(line, "bold" if i == 0 else styles.get(i, ""))
 
 
-def _written(row: Row, other: Row | None, rewired: bool) -> str:
+def _written(change: LayerChange, row: Row, other: Row | None) -> str:
     """Return how a layer is written: its name, its kind where the name does not tell it, its arguments.
 
     Padding and bias are said where they are the difference.
     """
-    named = row.name.rpartition(".")[2].rstrip("0123456789").rstrip("_") == row.kind
+    words = [row.name]
+    if row.name.rpartition(".")[2].rstrip("0123456789").rstrip("_") != row.kind:
+        words.append(row.kind)
     same = row.detail.split() if other is None else other.detail.split()
-    words = [w for w in row.detail.split() if not (w.startswith(("pad=", "bias=")) and w in same)]
-    reads = f"reads {', '.join(row.inputs)}" if rewired else ""
-    return " ".join(filter(None, [row.name, "" if named else row.kind, *words, reads]))
+    words += [w for w in row.detail.split() if not (w.startswith(("pad=", "bias=")) and w in same)]
+    if change.rewired:
+        words.append(f"reads {', '.join(row.inputs)}")
+    elif change.change == "changed" and row is change.new and other is not None and other.detail == row.detail:
+        words.append("other numbers")  # those of a filter
+    return " ".join(words)
 
 
 def _numbers(row: Row) -> tuple[str, ...]:

@@ -55,6 +55,7 @@ KINDS = {  # in the order in which topics of one name are shown
     "key": "Keys",
     "command": "Commands",
     "error": "Errors",
+    "rule": "Rules of lint",
     "manual": "Sections of the manual",
 }
 LONGEST = 200  # signs of a title; who prints it cuts what does not fit
@@ -142,9 +143,10 @@ def _command(name: str) -> str:
 def _of_pages() -> Iterator[Topic]:
     for s in sections():
         text = partial(_page, s.title, s.text)
-        if s.page == "errors" and s.title != "Errors":
+        kind = {"errors": "error", "lint": "rule"}.get(s.page, "manual")
+        if kind != "manual" and s.title.islower():  # its page's own title is not
             first = plain(s.text, 1000).split("\n")[0]
-            yield Topic(s.title.lower(), "error", textwrap.shorten(first, LONGEST, placeholder=" ..."), text)
+            yield Topic(s.title.lower(), kind, textwrap.shorten(first, LONGEST, placeholder=" ..."), text)
         else:
             yield Topic(s.title.lower(), "manual", f"docs/{s.page}.md", text)
 

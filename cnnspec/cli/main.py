@@ -29,6 +29,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "new": "Start a spec from a template.",
         "check": "Find every mistake, say how to mend it; --fix does.",
         "fmt": "Set a spec in its one form; comments stay.",
+        "lint": "Tell what is valid and hardly wise, and why.",
         "layers": "List the layers, or read the manual of one.",
         "help": "Explain a word, a setting, an error or a command.",
     },

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ..places import carried
 
-NAMES = ("language", "data", "training", "cli", "python", "errors", "first-start")
+NAMES = ("language", "data", "training", "cli", "python", "errors", "lint", "first-start")
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,21 @@ def sections() -> tuple[Section, ...]:
             text = (pages_folder() / f"{page}.md").read_text(encoding="utf-8")
         except OSError:
             continue
-        for part in re.split(r"^(?=#{1,2} )", text, flags=re.MULTILINE):
+        for part in _parts(text):
             heading, _, body = part.partition("\n")
             if heading:
                 found.append(Section(page, heading.lstrip("# ").replace("`", ""), body.strip("\n")))
     return tuple(found)
+
+
+def _parts(text: str) -> Iterator[str]:
+    """Yield a page in parts that begin with a heading; a comment in a block of code is none."""
+    held = ""
+    for part in re.split(r"^(?=#{1,2} )", text, flags=re.MULTILINE):
+        held += part
+        if held.count("```") % 2 == 0:
+            yield held
+            held = ""
 
 
 def plain(markdown: str, width: int) -> str:

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from itertools import chain
 
 from ..ir.fields import dims
+from ..ir.graph import Op
 from .align import Pairs, align, between
 from .forms import format_default, keys_of, written
 from .model import INPUT, Layer, Model
+from .settings import Unfreeze
 from .summary import Row, Summary, summarize
 
 # what a comparison calls the fate of a layer
@@ -88,10 +90,13 @@ class _Known:
 
     row: Row
     path: str
+    op: Op
 
     @property
-    def written(self) -> tuple[str, str]:
-        return self.row.kind, self.row.detail
+    def written(self) -> tuple[object, ...]:
+        """Its kind and its arguments; the padding as numbers, and made filters number by number."""
+        said = (getattr(self.op, field) for field, a in written(type(self.op)).items() if a.kind != "padding")
+        return self.row.kind, self.row.detail, *said
 
     @property
     def costs(self) -> tuple[object, ...]:
@@ -108,7 +113,7 @@ KEYS: tuple[Callable[[_Known], Hashable], ...] = (
 
 
 def _known(model: Model, summary: Summary) -> list[_Known]:
-    return [_Known(row, path_of(layer)) for layer, row in zip(model.layers, summary.rows, strict=True)]
+    return [_Known(row, path_of(layer), layer.op) for layer, row in zip(model.layers, summary.rows, strict=True)]
 
 
 def path_of(layer: Layer) -> str:
@@ -189,6 +194,12 @@ def settings_of(model: Model) -> dict[str, str]:
     for name, value in (("keep", t.keep), ("stop", t.stop)):
         if value is not None:
             found.update(_of_statement(f"train.{name}", value))
+    if t.frozen:
+        found["train.freeze"] = ", ".join(
+            f"{r.pattern} at={r.epoch}" if isinstance(r, Unfreeze) else r.pattern for r in t.frozen
+        )
+    for varied, values in model.sweep.values if model.sweep is not None else ():
+        found[f"sweep {varied}"] = f"[{', '.join(values)}]"
     for e in model.expects:
         name = f"expect {e.metric} {e.relation}"
         found[name] = ", ".join([*filter(None, [found.get(name)]), f"{e.value:.12g}"])

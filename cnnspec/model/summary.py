@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from ..ir.fields import Pair, Shape, dims
@@ -127,12 +128,8 @@ class View:
 
 def summarize(model: Model) -> Summary:
     """Return the summary of a model."""
-    h, w, _ = model.input_shape
-    views = {INPUT: View((1, 1), (1, 1), (h, w))}
-    rows = []
-    for layer in model.layers:
-        view = views[layer.name] = view_of(layer, [views[name] for name in layer.inputs])
-        rows.append(row_of(layer, view.field))
+    views = views_of(model)
+    rows = [row_of(layer, views[layer.name].field) for layer in model.layers]
     return Summary(model.source.name, model.input_shape, model.output_shape, tuple(rows), model.sweep)
 
 
@@ -154,11 +151,20 @@ def row_of(layer: Layer, receptive_field: Pair) -> Row:
     )
 
 
-def view_of(layer: Layer, behind: list[View]) -> View:
+def views_of(model: Model, of: Callable[[Iterable[int]], int] = max) -> dict[str, View]:
+    """Return what each layer sees, and the input, by name; ``of`` chooses among branches that meet."""
+    h, w, _ = model.input_shape
+    views = {INPUT: View((1, 1), (1, 1), (h, w))}
+    for layer in model.layers:
+        views[layer.name] = view_of(layer, [views[name] for name in layer.inputs], of)
+    return views
+
+
+def view_of(layer: Layer, behind: list[View], of: Callable[[Iterable[int]], int] = max) -> View:
     """Return the view of a layer: that of its inputs, widened by its window (Araujo et al. 2019, "Computing
     receptive fields of convolutional neural networks")."""
-    field = _largest([v.field for v in behind])
-    jump = _largest([v.jump for v in behind])
+    field = of(v.field[0] for v in behind), of(v.field[1] for v in behind)
+    jump = of(v.jump[0] for v in behind), of(v.jump[1] for v in behind)
     extent = behind[0].extent
     x, y = layer.in_shapes[0], layer.out_shape
     window = layer.op.window(x) if len(x) == 3 else None
@@ -174,10 +180,6 @@ def view_of(layer: Layer, behind: list[View]) -> View:
 
 def _grow(field: Pair, jump: Pair, kernel: Pair) -> Pair:
     return field[0] + (kernel[0] - 1) * jump[0], field[1] + (kernel[1] - 1) * jump[1]
-
-
-def _largest(pairs: list[Pair]) -> Pair:
-    return max(p[0] for p in pairs), max(p[1] for p in pairs)
 
 
 def describe_op(layer: Layer) -> str:

@@ -14,6 +14,7 @@ from cnnspec.cli.main import COMMANDS
 from cnnspec.cli.pages import NAMES, pages_folder, plain, sections
 from cnnspec.ir.fields import attrs_of
 from cnnspec.model.expects import METRICS
+from cnnspec.model.linting import rules
 from cnnspec.model.settings import SECTIONS, SETTINGS
 from cnnspec.model.values import FUNCTIONS
 from cnnspec.ops import LAYERS
@@ -42,6 +43,7 @@ def test_every_word_has_a_topic() -> None:
     assert {name for group in COMMANDS.values() for name in group} <= names
     codes = re.findall(r"^## `([a-z-]+)`$", (ROOT / "docs" / "errors.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert set(codes) <= names
+    assert {rule.name for rule in rules()} == {topic.name for topic in helping.topics() if topic.kind == "rule"}
     assert len(codes) > 20
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import re
+from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,7 +13,9 @@ import pytest
 from cnnspec.compiler import Compiler
 from cnnspec.model import align as aligning
 from cnnspec.model.align import align, common
-from cnnspec.model.compare import CHANGES, Comparison, compare
+from cnnspec.model.compare import CHANGES, Comparison, compare, settings_of
+from cnnspec.model.model import Model
+from cnnspec.model.settings import DataSettings, TrainSettings
 
 SPECS = sorted((Path(__file__).resolve().parent.parent.parent / "specs").rglob("*.cnn"))
 NET = """\
@@ -108,6 +112,9 @@ def test_what_follows_has_other_numbers_only() -> None:
         ('"a.npz" }', '"a.npz"\n normalize mean=[0.5] std=[0.25] }', ("data.normalize.mean", None, "[0.5]")),
         ("flatten", "classes 10\nflatten", ("classes", None, "10")),
         ("params > 0", "params > 1", ("expect params >", "0", "1")),
+        ("epochs 3", 'epochs 3\n  freeze "stem"', ("train.freeze", None, "stem")),
+        ("epochs 3", 'epochs 3\n  freeze "s*"\n  unfreeze "stem" at=2', ("train.freeze", None, "s*, stem at=2")),
+        ("expect params", "sweep { train.epochs [1, 2] }\nexpect params", ("sweep train.epochs", None, "[1, 2]")),
     ],
 )  # fmt: skip
 def test_settings_that_differ_are_named_as_set_writes_them(
@@ -117,6 +124,28 @@ def test_settings_that_differ_are_named_as_set_writes_them(
     found = compared(NET, NET.replace(before, after))
     assert not found.layers
     assert expected in [(s.name, s.old, s.new) for s in found.settings]
+
+
+def test_every_setting_is_compared() -> None:
+    """A field that is added to data, training or model has a name here, or says why not."""
+    text = NET.replace("epochs 3", 'epochs 3\n keep best on=train.loss\n stop patience=2 on=train.loss\n freeze "stem"')
+    text = text.replace('"a.npz"', '"a.npz"\n normalize mean=[0.5] std=[1]\n').replace("flatten", "classes 10\nflatten")
+    text += "sweep { train.epochs [1, 2] }\n"
+    names = {part for name in settings_of(Compiler.from_text(text).unjudged) for part in re.split("[. ]", name)}
+    called = {"warmup_epochs": "warmup", "frozen": "freeze", "input_shape": "input", "expects": "expect"}
+    # places, the net, and how a spec came to its values
+    elsewhere = {"span", "layers", "output", "settings", "warnings", "used"}
+    known = {f.name for cls in (TrainSettings, DataSettings, Model) for f in fields(cls)} - elsewhere
+    assert {called.get(name, name) for name in known} <= names
+
+
+def test_filters_are_compared_by_their_numbers() -> None:
+    text = "input 8x8x1\nfilter v { 1 0 -1 }\nconv filters=[v, 3] pad=none\n"
+    [change] = compared(text, text.replace("1 0 -1", "2 0 -2")).layers
+    assert change.change == "changed"
+    assert compared(text, text.replace("1 0 -1", "1  0.0 -1")).is_equal
+    [change] = compared(text, text.replace("pad=none", "pad=none freeze=yes")).layers
+    assert change.change == "changed"
 
 
 def test_every_change_has_a_word() -> None:
@@ -149,6 +178,7 @@ def test_what_is_common_is_as_long_as_can_be(monkeypatch: pytest.MonkeyPatch) ->
         assert is_a_pairing(aligning._rising(a, b), a, b)
     monkeypatch.setattr(aligning, "MOST", 2)
     assert is_a_pairing(common("abcabc", "cbabacbb"), "abcabc", "cbabacbb")
+    assert common("abcabcabc", "xbcybczbc") == [(i, i) for i in (1, 2, 4, 5, 7, 8)]
 
 
 def test_a_longer_repeat_ends_in_what_is_new() -> None:
