@@ -103,7 +103,7 @@ class _Worker:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", code, str(write)],
                 stdin=subprocess.PIPE,
-                stdout=errors,
+                stdout=subprocess.DEVNULL,
                 stderr=errors,
                 pass_fds=(write,),
                 cwd=os.sep,  # numba asks for the working folder, and that of this process may be gone
@@ -207,6 +207,14 @@ class _Pool:
         """Do without a process that has ended or given up: the others have more memory now."""
         if head.get("error") == "unknown":
             raise KeyError(head["words"])
+        want = address_limit() or "memory" in head.get("words", "").lower()
+        if head.get("error") == "start" and not want:
+            raise MachineError(
+                "the compiler of kernels does not start",
+                field="numba",
+                found=head["words"],
+                hint="pip install --force-reinstall numba",
+            )
         if head.get("error") == "failed":
             raise RuntimeError(f"the kernel {worker.name!r} does not compile: {head['words']}")
         code = self._dismiss(worker)

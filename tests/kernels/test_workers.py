@@ -99,6 +99,15 @@ def test_processes_that_are_killed_at_the_start_are_an_error_of_the_machine(fake
     assert gone(folder)
 
 
+def test_a_compiler_that_cannot_be_imported_is_no_want_of_memory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "numba.py").write_text("raise ImportError('it needs another NumPy')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(MachineError, match=r"(?s)does not start.*needs another NumPy.*pip install"):
+        list(workers.compile_kernels(["fill.f32"], 1))
+
+
 @pytest.mark.parametrize("program", ["", "/no/such/program", "/bin/false", "frozen"])
 def test_where_no_python_can_be_started_this_process_compiles(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
     if program == "frozen":
