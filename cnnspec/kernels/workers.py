@@ -101,7 +101,7 @@ class _Worker:
         try:
             read, write = os.pipe()  # for answers: what Python runs at its start may print
             self.process = subprocess.Popen(
-                [sys.executable, "-c", code, str(write)],
+                [sys.executable, *_flags(), "-c", code, str(write)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
@@ -143,6 +143,12 @@ class _Worker:
             with contextlib.suppress(OSError):
                 stream.close()
         return self.process.wait()
+
+
+def _flags() -> list[str]:
+    """Return the flags by which this process hears no variables of Python's, and no user's own packages."""
+    given = {"-I": sys.flags.isolated, "-E": sys.flags.ignore_environment, "-s": sys.flags.no_user_site}
+    return [flag for flag, is_on in given.items() if is_on]
 
 
 def _search_path() -> list[str]:

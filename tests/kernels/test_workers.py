@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -132,6 +134,20 @@ def test_what_is_printed_when_python_starts_is_no_answer(monkeypatch: pytest.Mon
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     [(name, code)] = workers.compile_kernels(["fill.f32"], 1)
     assert name == "fill.f32" and objects.load(name, code)
+
+
+def test_a_python_that_hears_no_variables_starts_such_ones(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    code = f"""if True:
+        import sys
+        sys.path[:] = {sys.path!r}
+        from cnnspec.kernels import workers
+        print(*(name for name, _ in workers.compile_kernels(["fill.f32"], 1)))"""
+    for flags, ran in (["-I"], False), (["-E"], False), ([], True):
+        environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+        command = [sys.executable, *flags, "-c", code]
+        assert subprocess.run(command, env=environment, capture_output=True, text=True).stdout == "fill.f32\n"
+        assert (tmp_path / "ran").exists() == ran, flags
 
 
 def test_modules_are_found_from_a_working_folder_that_is_gone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
