@@ -8,7 +8,7 @@ from typing import get_args
 
 import pytest
 from golden import CASES
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cnnspec.compiler import Compiler
@@ -40,8 +40,6 @@ def test_the_specs_of_the_project_are_in_canonical_form(path: Path) -> None:
 
 @settings(max_examples=200)
 @given(st.integers(0, 2**32))
-@example(5577)
-@example(6093)
 def test_programs_keep_meaning_and_comments_and_stay_once_formatted(seed: int) -> None:
     text = Programs(random.Random(seed)).program()
     outcome, found = judge_layout(text)
