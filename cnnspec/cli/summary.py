@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import SpecError
-from ..text import to_json
+from ..text import size, to_json
 from . import render
 from .target import json_option, open_target, set_option
 
@@ -18,9 +18,12 @@ if TYPE_CHECKING:
 
 @click.command(name="summary")
 @click.argument("target", metavar="SPEC|RUN", type=click.Path(path_type=Path))
+@click.option("--depth", type=click.IntRange(1), metavar="N",
+              help="Show N levels of labels and blocks, deeper ones folded, and equal ones once: x 3.")  # fmt: skip
+@click.option("--memory", is_flag=True, help="Show the memory of training and inference, too.")
 @set_option
 @json_option
-def command(target: Path, sets: tuple[str, ...], as_json: bool) -> None:
+def command(target: Path, depth: int | None, memory: bool, sets: tuple[str, ...], as_json: bool) -> None:
     """Show what each layer of SPEC makes, how many parameters it has and what it costs.
 
     Mult-Adds are multiply-accumulates of one image, forward. Sees is the receptive field: the rows and
@@ -29,6 +32,7 @@ def command(target: Path, sets: tuple[str, ...], as_json: bool) -> None:
 
     \b
       cnnspec summary net.cnn
+      cnnspec summary net.cnn --depth 2
       cnnspec summary net.cnn --set width=0.5
     """
     compiler = open_target(target, sets).compiler
@@ -38,16 +42,36 @@ def command(target: Path, sets: tuple[str, ...], as_json: bool) -> None:
         if not as_json:
             show_draft(compiler, error)
         raise
+    needed = memory_of(compiler) if memory else {}
     if as_json:
-        render.show(to_json(summary.to_json()))
+        render.show(to_json(summary.to_json() | ({"memory": needed} if memory else {})))
         return
-    from ..model.summary_text import summary_table, summary_title, summary_totals
+    from ..model.outline import outline
+    from ..model.summary_text import folded_table, summary_table, summary_title, summary_totals
+
+    table = summary_table(summary, render.width())
+    if depth is not None:
+        table = folded_table(summary, outline(compiler.model), depth, render.width())
 
     render.say(summary_title(summary))
     render.say()
-    render.print_table(summary_table(summary, render.width()), dim=r" -(?= |$)", closed=True)
+    render.print_table(table, dim=r" -(?= |$)", closed=True)
     for line in summary_totals(summary):
         render.say(line)
+    if memory:
+        render.say(f"Training      {size(needed['training'])} for batches of {needed['batch']}, with weights")
+        render.say(f"Inference     {size(needed['inference'])} for one image, with weights")
+
+
+def memory_of(compiler: Compiler) -> dict[str, int]:
+    """Return the bytes of the plans of training and of inference: arena, weights, and in training optimizer states.
+
+    What each thread has for itself, the interpreter and the data come on top.
+    """
+    plans = {"training": compiler.plan, "inference": compiler.with_options(batch=1).inference_plan}
+    return {name: plan.arena + plan.parameters + plan.states for name, plan in plans.items()} | {
+        "batch": compiler.batch
+    }
 
 
 def show_draft(compiler: Compiler, error: SpecError) -> None:

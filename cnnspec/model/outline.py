@@ -20,10 +20,12 @@ class Group:
     ----------
     name : path of the first unit, such as ``stage1.basic1``; "" for the body of a loop, and for the whole net.
     units : what the group holds; more than one where equal groups follow each other, each reading the one before it.
+    line : where the first unit is called or, of a label, begins; 0 for the whole net.
     """
 
     name: str
     units: tuple[tuple[Item, ...], ...]
+    line: int = 0
 
     @property
     def items(self) -> tuple[Item, ...]:
@@ -106,12 +108,13 @@ class _Outliner:
                 stop += 1
             prefix = _group(layers[start], depth)
             if frame is not None and (not prefix or prefix != _group(layers[stop - 1], depth)):
-                items += self.loop(self.rounds(layers[start:stop], depth, known))
+                items += self.loop(self.rounds(layers[start:stop], depth, known), frame.span.line)
             elif prefix:  # a label that holds a whole loop has one name in all rounds
                 while stop < len(layers) and _group(layers[stop], depth) == prefix:
                     stop += 1
                 part = layers[start:stop]
-                items.append(Group(prefix, (tuple(self.level(part, depth + 1, _common(part, known))),)))
+                inner = tuple(self.level(part, depth + 1, _common(part, known)))
+                items.append(Group(prefix, (inner,), _line(layers[start], known)))
             else:
                 items.append(layers[start])
             start = stop
@@ -124,14 +127,14 @@ class _Outliner:
             found.append(self.level([*part], depth, known + 1))
         return found
 
-    def loop(self, rounds: list[list[Item]]) -> list[Item]:
+    def loop(self, rounds: list[list[Item]], line: int) -> list[Item]:
         """Return the items of a loop: equal rounds as one group, others as they are."""
         found: list[Item] = []
         for run in self.runs(rounds):
             if len(run) == 1 or (len(run[0]) == 1 and isinstance(run[0][0], Group) and run[0][0].times == 1):
                 found += [item for unit in run for item in unit]  # `calls` counts blocks
             else:
-                found.append(Group("", tuple(map(tuple, run))))
+                found.append(Group("", tuple(map(tuple, run)), line))
         return found
 
     def calls(self, items: list[Item]) -> list[Item]:
@@ -140,7 +143,7 @@ class _Outliner:
         for run in self.runs([[item] for item in items]):
             first = run[0][0]
             if len(run) > 1 and isinstance(first, Group) and first.name:
-                found.append(Group(first.name, tuple(unit for [item] in run for unit in item.units)))  # type: ignore[union-attr]
+                found.append(Group(first.name, tuple(unit for [item] in run for unit in item.units), first.line))  # type: ignore[union-attr]
             else:
                 found += [item for [item] in run]
         return found
@@ -198,6 +201,11 @@ def _round(layer: Layer, known: int) -> Frame | None:
 def _is_of_loop(frame: Frame, layer: Layer, known: int) -> bool:
     found = _round(layer, known)
     return found is not None and found.span == frame.span
+
+
+def _line(layer: Layer, known: int) -> int:
+    """Return the line of what led to a layer, next below the frames that are known; else that of the layer."""
+    return (layer.trail[known].span if len(layer.trail) > known else layer.span).line
 
 
 def _group(layer: Layer, depth: int) -> str:

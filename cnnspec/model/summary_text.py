@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..ir.fields import dims
-from ..text import as_tree, columns, count, short, size, table
+from ..text import as_tree, columns, count, short, size, some, table
+from .outline import Group, Item
 from .summary import Row
 
 if TYPE_CHECKING:
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from .draft import Draft
     from .summary import Summary
 
+LEAST = 16  # columns of a name that other columns give way to
 NUMBERS = ("Output Shape", "Param #", "Mult-Adds", "Sees", "Line")
 
 
@@ -53,10 +56,50 @@ def _table(flat: Sequence[tuple[str, ...]], width: int | None) -> list[str]:
     lines = table(("Layer", "", *NUMBERS), flat, "ll" + "r" * len(NUMBERS))
     if width is None or max(map(columns, lines)) <= width:
         return lines
-    tree = as_tree([(f"{name} {told}".rstrip(), *cells) for name, told, *cells in flat])
-    head, align = ("Layer", *NUMBERS), "l" + "r" * len(NUMBERS)
-    lines = table(head, tree, align)
-    return lines if max(map(columns, lines)) <= width else table(head, tree, align, width=width, gap=1)
+    return _tree(as_tree([(f"{name} {told}".rstrip(), *cells) for name, told, *cells in flat]), width)
+
+
+def _tree(rows: Sequence[Sequence[str]], width: int | None) -> list[str]:
+    """Lay out rows of an indented name and numbers; the last columns give way where the terminal is narrow."""
+    lines = table(("Layer", *NUMBERS), rows, "l" + "r" * len(NUMBERS))
+    if width is None or max(map(columns, lines)) <= width:
+        return lines
+    for shown in range(len(NUMBERS), 0, -1):
+        head = ("Layer", *NUMBERS[:shown])
+        cut = [row[: shown + 1] for row in rows]
+        taken = sum(max(columns(row[i]) for row in (head, *cut)) + 1 for i in range(1, shown + 1))
+        if width - taken >= min(LEAST, max(columns(row[0]) for row in cut)):
+            break
+    return table(head, cut, "l" + "r" * shown, width=width, gap=1)
+
+
+def folded_table(summary: Summary, whole: Group, depth: int, width: int | None = None) -> list[str]:
+    """Return the head and the lines of a summary with labels and blocks opened ``depth - 1`` levels deep.
+
+    Equal blocks that follow each other stand once, under a line with their number and what they cost together.
+    """
+    rows = {row.name: row for row in summary.rows}
+    return _tree([*_folded(whole.items, rows, summary.input_shape, depth, 0)], width)
+
+
+def _folded(
+    items: Sequence[Item], rows: Mapping[str, Row], picture: tuple[int, ...], depth: int, indent: int
+) -> Iterator[tuple[str, ...]]:
+    """Yield the lines of items, ``depth`` levels of which are shown."""
+    for item in items:
+        if not isinstance(item, Group):
+            row = rows[item.name]
+            name = item.name.rpartition(".")[2]
+            yield (f"{' ' * indent}{name} {detail(row)}".rstrip(), *numbers(row, picture))
+            continue
+        inside = [rows[layer.name] for layer in item.layers]
+        params, macs = sum(row.params for row in inside), sum(row.macs for row in inside)
+        total = numbers(replace(inside[-1], params=params, macs=macs, line=item.line), picture)
+        closed = bool(item.name) and depth == 1
+        title = f"{item.title} ({some(len(inside), 'layer')})" if closed else item.title
+        yield (" " * indent + title, *(total if closed or item.times > 1 else [""] * len(total)))
+        if not closed:
+            yield from _folded(item.items, rows, picture, depth - bool(item.name), indent + 1)
 
 
 def numbers(row: Row, picture: tuple[int, ...]) -> tuple[str, ...]:

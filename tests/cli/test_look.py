@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 
+from cnnspec.cli import render
 from cnnspec.cli.dump import STAGES
 from cnnspec.cli.new import TEMPLATES, template, zoo
 from cnnspec.compiler import Compiler
 from cnnspec.ops import LAYERS
+from cnnspec.text import size
 
 Run = Callable[..., Any]
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -296,6 +298,64 @@ def test_set_changes_parameters_and_settings(cli: Run, tmp_path: Path) -> None:
     assert result.code == 1
     assert "did you mean `width`?" in result.err
     assert cli("summary", "net.cnn", "--set", "width").code == 2
+
+
+def test_summary_folds_labels_and_blocks(cli: Run, tmp_path: Path) -> None:
+    (tmp_path / "net.cnn").write_text(
+        "input 8x8x4\nblock b(c) { conv c 3x3 -> relu }\nstem: conv 4 1x1 -> relu\nbody: b 8\n"
+        "      repeat 3 { b 8 }\nrepeat 2 { conv 8 1x1 -> relu }\nflatten -> dense 2\n"
+    )
+    assert cli("summary", "net.cnn", "--depth", "1").out.splitlines()[4:12] == [
+        "stem (2 layers)             8x8x4       20     1.02 k   1x1     3",
+        "body (2 layers)             8x8x8      296     18.4 k   3x3     4",
+        "b1-3 x 3 (6 layers)         8x8x8    1,752      111 k   all     5",
+        "x 2                         8x8x8      144     8.19 k   all     6",
+        " conv1 1x1                  8x8x8       72     4.10 k   all     6",
+        " relu1                      8x8x8        -          -   all     6",
+        "flatten                       512        -          -   all     7",
+        "dense                           2    1,026     1.02 k   all     7",
+    ]
+    opened = cli("summary", "net.cnn", "--depth", "2").out.splitlines()
+    at = next(i for i, line in enumerate(opened) if line.startswith("b1-3 x 3"))
+    assert opened[at].split()[-6:] == ["8x8x8", "1,752", "111", "k", "all", "5"]
+    assert [line.split()[:2] for line in opened[at + 1 : at + 3]] == [["conv", "3x3"], ["relu", "8x8x8"]]
+    assert cli("summary", "net.cnn", "--depth", "0").code == 2
+    assert cli("summary", "net.cnn", "--json", "--depth", "1").out == cli("summary", "net.cnn", "--json").out
+
+
+@pytest.mark.parametrize("path", SPECS, ids=lambda p: p.stem)
+def test_lines_at_the_top_of_a_folded_summary_add_up(path: Path) -> None:
+    from cnnspec.model.outline import outline
+    from cnnspec.model.summary_text import folded_table
+
+    compiler = Compiler.from_path(path)
+    lines = folded_table(compiler.summary, outline(compiler.model), 1)
+    end = lines[0].index("Param #") + len("Param #")
+    params = [line[:end].split()[-1].replace(",", "") for line in lines[1:] if not line.startswith(" ")]
+    assert sum(int(n) for n in params if n != "-") == compiler.summary.params
+
+
+def test_summary_has_room_in_any_terminal(cli: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "net.cnn").write_text((ROOT / "specs" / "resnet20.cnn").read_text())
+    for width in (40, 45, 50, 60):
+        monkeypatch.setattr(render, "terminal_width", lambda *, stderr=False, width=width: width)
+        for more in ((), ("--depth", "2")):
+            lines = cli("summary", "net.cnn", *more).out.splitlines()
+            assert max(map(len, lines)) <= width
+            assert any("conv" in line or "layers" in line for line in lines)  # no name is cut down to nothing
+            assert ("Line" in lines[2]) == (width >= 60)
+
+
+def test_summary_tells_the_memory_of_the_plans_that_run(cli: Run, tmp_path: Path) -> None:
+    (tmp_path / "net.cnn").write_text("input 8x8x1\nconv 4 3x3 -> relu\nflatten -> dense 2\ntrain { batch 6 }\n")
+    found = json.loads(cli("summary", "net.cnn", "--memory", "--json").out)["memory"]
+    plan = Compiler.from_path(tmp_path / "net.cnn").plan
+    assert found["batch"] == plan.batch == 6
+    assert found["training"] == plan.arena + plan.parameters + plan.states > found["inference"] > 4 * 554
+    lines = cli("summary", "net.cnn", "--memory").out.splitlines()
+    assert lines[-2] == f"Training      {size(found['training'])} for batches of 6, with weights"
+    assert lines[-1] == f"Inference     {size(found['inference'])} for one image, with weights"
+    assert "memory" not in json.loads(cli("summary", "net.cnn", "--json").out)
 
 
 # ---- dump ---------------------------------------------------------------------------------------
