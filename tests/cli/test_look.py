@@ -336,7 +336,7 @@ def test_lines_at_the_top_of_a_folded_summary_add_up(path: Path) -> None:
 
 
 def test_summary_has_room_in_any_terminal(cli: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "net.cnn").write_text((ROOT / "specs" / "resnet20.cnn").read_text())
+    (tmp_path / "net.cnn").write_text((ROOT / "specs" / "zoo" / "resnet20.cnn").read_text())
     for width in (40, 45, 50, 60):
         monkeypatch.setattr(render, "terminal_width", lambda *, stderr=False, width=width: width)
         for more in ((), ("--depth", "2")):
