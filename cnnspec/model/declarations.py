@@ -61,10 +61,8 @@ class Declarations:
                 first = Span(source, place.start, min(place.end, _end_of_line(source, place.start)))
                 message = "the spec does not say its input"
                 hint = "begin with a line such as  input 28x28x1  (height x width x channels)"
-                if (
-                    not any(isinstance(s, (ast.Flow, ast.Broken)) for s in self.spec.statements)
-                    and self.spec.statements
-                ):
+                kinds = {type(statement) for statement in self.spec.statements}
+                if ast.Block in kinds and not kinds & {ast.Flow, ast.Section, ast.Broken}:
                     hint = f'a file of blocks alone is judged by a spec that says  use "{PurePath(source.name).name}"'
                 self.report(Diagnostic("missing-input", message, first, "expected input before the net", hint=hint))
             return None

@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 from tiny import SPEC
 
+from cnnspec import load
+
 Run = Callable[..., Any]
 TIMED = ("seconds", "waiting")  # what of an epoch no two runs have alike
 
@@ -67,6 +69,7 @@ def test_a_run_keeps_the_files_that_its_spec_uses(cli: Run, room: Path) -> None:
     (room / "net.cnn").unlink()
     assert json.loads(cli("train", "--resume", made, "--json").out)["status"] == "finished"
     assert cli("eval", made).code == 0
+    assert load(made).output_shape == (10,)
     assert (made / "lib" / "blocks.cnn").read_text() == "block act { relu }\n"
     again = json.loads(cli("train", made / "spec.cnn", "--json", "--steps", "1", "--out", "again").out)["run"]
     assert (Path(again) / "lib" / "blocks.cnn").is_file()
