@@ -12,7 +12,7 @@ from typing import NamedTuple
 from .compiler import Compiler
 from .errors import Diagnostic, SpecError
 from .source import Source, Span, Trail
-from .syntax.parser import MAX_BYTES
+from .syntax.guards import MAX_BYTES
 
 MAX_ROUNDS = 60  # each mends what the one before uncovered
 MAX_TRIALS = 30  # edits that are tried one by one, where all together do not mend

@@ -72,7 +72,7 @@ def command(files: tuple[Path, ...], check: bool, diff: bool, shapes: bool, as_j
 def read(path: Path, shapes: bool) -> Formatted:
     """Return a file and its canonical form, or the error that it has."""
     from ..compiler import Compiler
-    from ..syntax.parser import MAX_BYTES, too_large
+    from ..syntax.guards import MAX_BYTES, too_large
     from ..syntax.spec_file import decode, read_source
 
     result = Formatted(path, HERE if path == STDIN else str(path))

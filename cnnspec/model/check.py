@@ -37,7 +37,7 @@ from .settings import DataSettings
 from .summary import static_metrics
 from .sweeps import Sweep, SweepReader
 from .values import UNKNOWN, Scope, Unknown, Value, attempt, evaluate, number
-from .walk import LOST, Cursor, Env, Labels, Placed, TooMuch, Variables
+from .walk import LOST, MAX_STEPS, Cursor, Env, Labels, Placed, TooMuch, Variables
 from .whole import judge_net
 
 MAX_REPORTED = 50
@@ -89,6 +89,7 @@ class _Checker:
     settings: dict[str, str]
     judged: bool = True
     is_trial: bool = False  # of one value of a sweep
+    steps: int = 0  # of the walk through the net, and of the trials of a sweep
     variables: dict[str, Value] = field(default_factory=dict)
     changed: bool = False  # whether --set changed a parameter of the net
     said: Statements = field(default_factory=dict)
@@ -134,7 +135,7 @@ class _Checker:
         train_reader, section = self._section(declared, "train", overrides)
         train = train_settings(train_reader, section, data, {o.statement for o in overrides})
 
-        sweep = self._sweep(declared, data)
+        sweeps, sweep = self._sweep(declared, data)
         expects = self._expects()
         names, expander, end = self._net(declared, input_shape, unread)
         model = None
@@ -159,6 +160,8 @@ class _Checker:
             if self.judged and not self.changed:  # an expectation speaks of the net as it is written
                 for failed in judge(expects, static_metrics(model)):
                     self.report(failed)
+            if not self.errors:
+                sweeps.try_parameters()
         if self.errors or model is None:
             raise SpecError(_in_order(self.errors, self.spec.source))
         return replace(model, warnings=tuple(_in_order(self.diagnostics, self.spec.source)))
@@ -217,11 +220,9 @@ class _Checker:
         reader.read(section, [o for o in overrides if o.section == word])
         return reader, section
 
-    def _sweep(self, declared: Declarations, data: DataSettings | None) -> Sweep | None:
-        """Return what the sweep of the spec varies, each of its values judged as ``--set`` would be."""
+    def _sweep(self, declared: Declarations, data: DataSettings | None) -> tuple[SweepReader, Sweep | None]:
+        """Return what the sweep of the spec varies, each value of a setting judged as ``--set`` would be."""
         section = declared.once([s for s in self.of(ast.Section) if s.word == "sweep"], "sweep")
-        if section is None or self.is_trial:
-            return None
 
         def change(override: Override) -> None:
             reader, changed = self._section(declared, override.section, [override])
@@ -229,11 +230,16 @@ class _Checker:
                 train_settings(reader, changed, data, {override.statement})
 
         def try_net(name: str, text: str) -> None:
-            if not self.errors:
-                _Checker(self.spec, [], {**self.settings, name: text}, is_trial=True).model()
+            if self.steps < MAX_STEPS:  # of all trials together
+                trial = _Checker(self.spec, [], {**self.settings, name: text}, is_trial=True)
+                try:
+                    trial.model()
+                finally:
+                    self.steps += trial.steps
 
         parameters = {p.name for p in self.of(ast.ParamStatement)}
-        return SweepReader(parameters, self.report, change, try_net).read(section)
+        reader = SweepReader(parameters, self.report, change, try_net)
+        return reader, None if self.is_trial else reader.read(section)
 
     def _blocks(self) -> dict[str, ast.Block]:
         blocks: dict[str, ast.Block] = {}
@@ -292,6 +298,8 @@ class _Checker:
             walk_uncalled(expander)
         except TooMuch:
             return names, expander, LOST
+        finally:
+            self.steps += expander.steps
         if not expander.placed and not self.errors and not unread:
             source = self.spec.source
             where = self.spec.statements[-1].span if self.spec.statements else Span(source, 0, 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..errors import Diagnostic, SpecError
 from ..source import Span
@@ -48,6 +48,7 @@ class SweepReader:
     report: Report
     change: Callable[[Override], None]
     try_net: Try
+    waiting: list[tuple[str, str, ast.Expr]] = field(default_factory=list)  # values of parameters, not yet tried
 
     def read(self, section: ast.Section | None) -> Sweep | None:
         """Return the sweep of a section, or None where there is none or nothing of it can be read."""
@@ -59,7 +60,6 @@ class SweepReader:
             return None
         found: dict[str, tuple[str, ...]] = {}
         seen: dict[str, Span] = {}
-        trials = 0
         for statement in section.body.statements:
             step = self._step(statement)
             name = self._name(step) if step is not None else None
@@ -74,9 +74,8 @@ class SweepReader:
             for item, text in zip(items, found[name], strict=True):
                 if name not in self.parameters:
                     self.change(_override(name, step, item))
-                elif trials < MAX_TRIALS:
-                    trials += 1
-                    self._try(name, text, item)
+                else:
+                    self.waiting.append((name, text, item))
         sweep = Sweep(tuple(found.items()))
         if sweep.runs > MAX_RUNS:
             message, label = "a sweep of so many runs is hardly meant", f"expected at most {MAX_RUNS:,} runs"
@@ -131,14 +130,16 @@ class SweepReader:
             seen.setdefault(item, item.span)
         return value.items
 
-    def _try(self, name: str, text: str, item: ast.Expr) -> None:
-        try:
-            self.try_net(name, text)
-        except SpecError as error:
-            first = error.diagnostics[0]
-            message, label = f"with {name}={text} the spec has a mistake: {first.message}", first.label
-            related = ((first.span, label or "here"),) if not first.span.source.name.startswith("--set") else ()
-            self.report(Diagnostic(first.code, message, item.span, related=related, hint=first.hint))
+    def try_parameters(self) -> None:
+        """Judge the net, which is whole as it is written, with each value of a parameter."""
+        for name, text, item in self.waiting[:MAX_TRIALS]:
+            try:
+                self.try_net(name, text)
+            except SpecError as error:
+                first = error.diagnostics[0]
+                message, label = f"with {name}={text} the spec has a mistake: {first.message}", first.label
+                related = ((first.span, label or "here"),) if not first.span.source.name.startswith("--set") else ()
+                self.report(Diagnostic(first.code, message, item.span, related=related, hint=first.hint))
 
 
 def _override(name: str, step: ast.Step, item: ast.Expr) -> Override:

@@ -11,7 +11,7 @@ from pathlib import Path
 from ..errors import DataError, Diagnostic, SpecError, did_you_mean
 from ..reading import open_file
 from ..source import Source, Span
-from .parser import MAX_BYTES, too_large
+from .guards import MAX_BYTES, too_large
 
 _LONE_RETURN = re.compile("\r(?!\n)")  # ends the lines of old Macs
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from ..errors import CnnSpecError, DataError, Diagnostic, Fix, SpecError
 from ..source import Source, Span
 from . import ast
-from .parser import MAX_BYTES, MAX_TOKENS, count_tokens, parse
+from .guards import MAX_BYTES, MAX_TOKENS, count_tokens
+from .parser import parse
 
 MAX_FILES = 50
 SUFFIX = ".cnn"

@@ -88,3 +88,17 @@ def test_the_net_is_that_of_the_spec() -> None:
     assert plain.model.sweep is None
     assert summary_totals(swept.summary)[-1] == "Sweep         2 runs: width [0.5, 2]; not run yet"
     assert "sweep" not in plain.summary.to_json()
+
+
+def test_a_mistake_of_the_net_is_none_of_the_sweep() -> None:
+    for wrong in ("relo", "softmax"):  # found in the walk, and in the judgement of the whole
+        with pytest.raises(SpecError) as caught:
+            Compiler.from_text(f"{HEAD}{wrong}\nsweep {{ width [0.5, 2] }}\n").model  # noqa: B018
+        assert [d.span.line for d in caught.value.diagnostics] == [7]
+
+
+def test_trials_are_bounded_together() -> None:
+    """Each of the values alone is a net of the largest size."""
+    values = ", ".join(str(9_000 + i) for i in range(40))
+    text = f"param n = 1\ninput 8x8x1\nrepeat n {{ relu -> relu }}\nsweep {{ n [{values}] }}"
+    assert Compiler.from_text(text).model.sweep.runs == 40
