@@ -76,6 +76,19 @@ def test_layers_are_told_by_what_became_of_them(before: str, after: str, expecte
     assert sorted(changes(compared(new, NET))) == sorted(back)
 
 
+@pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)
+def test_each_layer_has_one_fate_between_any_two_nets(path: Path) -> None:
+    old = Compiler.from_path(path).unjudged
+    for other in SPECS[::4]:
+        new = Compiler.from_path(other).unjudged
+        found = compare(old, new)
+        fates = [c.change for c in found.layers]
+        assert len(new.layers) - len(old.layers) == fates.count("added") - fates.count("removed")
+        for rows in ([c.old for c in found.layers], [c.new for c in found.layers]):
+            names = [row.name for row in rows if row is not None]
+            assert len(names) == len({*names})
+
+
 def test_what_reads_another_layer_has_changed() -> None:
     text = "input 8x8x1\na: conv 4 3x3\nb: conv 4 3x3\nc: conv 4 3x3\nadd { | identity | from a }\n"
     [change] = compared(text, text.replace("from a", "from b")).layers
