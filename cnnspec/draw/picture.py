@@ -15,7 +15,7 @@ from ..model.outline import Group, Item, outline
 from ..model.summary import describe_op
 from ..text import count, short, shorten, some, visible
 
-LONGEST = 34  # columns of the text of a row
+LONGEST = 44  # columns of the text of a row
 STACKED = ("activation", "norm", "dropout")  # families that stand in the box of the layer before
 PLAIN, BLOCK = "plain", "block"
 FAMILIES = {  # by the module of cnnspec/ops that a layer's class stands in; others are PLAIN
