@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -73,6 +74,13 @@ def test_every_net_of_the_parity_script_is_a_checked_spec_that_has_what_is_shown
         assert set(case.shows) <= {"y", *model.params}, case.title
     error = parity.Error.of(np.array([1.0, 2.5], np.float32), np.array([1.0, 2.0]), 2.0)
     assert error.most == 0.25 and error.rms == pytest.approx(0.25 / np.sqrt(2))
+
+
+def test_the_nets_of_the_zoo_that_name_torchvision_are_compared_with_it(bench):
+    texts = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "specs" / "zoo").glob("*.cnn")}
+    named = {name: re.findall(r"# torchvision, (\w+)$", text, re.MULTILINE) for name, text in texts.items()}
+    expected = {name: [other] for name, other in bench("zoo").THEIRS.items()}
+    assert {name: found for name, found in named.items() if found} == expected
 
 
 def test_every_layer_of_the_benchmark_has_a_twin_and_another_is_named(bench):
