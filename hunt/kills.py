@@ -159,6 +159,6 @@ def two_at_once(folder: Path) -> list[str]:
 
 
 def rows_of(run: Path) -> list[dict[str, object]]:
-    """Return the rows of metrics.jsonl without their times."""
+    """Return the rows of metrics.jsonl without what a clock measured."""
     lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    return [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in lines]
+    return [{k: v for k, v in json.loads(line).items() if k not in ("seconds", "waiting")} for line in lines]
