@@ -108,12 +108,12 @@ class Run:
         """Take the steps that are left of the epoch, or as many as come before a stop."""
         progress, train = self.progress, self.data.train
         order = epoch_order(len(train), self.settings.seed, progress.epoch)
-        clock = asked = time.perf_counter()
+        clock = asked = time.monotonic()
         with closing(batches(train, order, self.settings.batch, progress.step, self.fewest)) as coming:
             for batch in coming:
-                progress.waited += time.perf_counter() - asked
+                progress.waited += time.monotonic() - asked
                 self._step(batch)
-                now = time.perf_counter()
+                now = time.monotonic()
                 progress.seconds += now - clock
                 clock = now
                 self._report()
@@ -121,7 +121,7 @@ class Run:
                     return
                 if self.folder is not None and time.monotonic() - self.saved >= self.checkpoint_seconds:
                     self._save()
-                asked = time.perf_counter()
+                asked = time.monotonic()
 
     def _step(self, batch: Batch) -> None:
         progress = self.progress
