@@ -15,7 +15,9 @@ Run = Callable[..., Any]
 
 def test_a_terminal_shows_a_live_line_that_is_gone_in_the_end(trained: Path, tmp_path: Path) -> None:
     (tmp_path / "net.cnn").write_text(SPEC)
-    code, drawn = in_a_terminal(["train", "net.cnn", "--epochs", "12"], tmp_path)
+    code, drawn = in_a_terminal(
+        ["train", "net.cnn", "--epochs", "12"], tmp_path, COLUMNS="110"
+    )  # room for a bar and more
     assert code == 0
     assert re.search(r"epoch \d+/12.*━.*loss.*images/s.*left", drawn)
     assert "\x1b[2K" in drawn  # the line is erased before it is drawn again
