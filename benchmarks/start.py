@@ -1,6 +1,6 @@
 """The first start: installations of cnnspec in turn, each from an empty cache, to the first step of a training.
 
-    python -m benchmarks.start old=OLD/.venv/bin/python:OLD new=.venv/bin/python:. wheel=/tmp/env/bin/python
+    python -m benchmarks.start old=OLD/.venv/bin/python:OLD new=.venv/bin/python:. wheel=ENV/bin/python
 
 A contender is LABEL=PYTHON, with :TREE where cnnspec is read from a checkout. For each it prints the seconds from the
 start of a process to the end of its first training step, with an empty cache and again with the cache that this left;
