@@ -1,21 +1,18 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
 import json
-import os
-import signal
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from runtime_fakes import FakeNetwork, digits_model, with_train
+from training_runs import FULL, VAL, Recorder, run, same_weights, untimed
 
-from cnnspec.errors import DataError, MachineError
+from cnnspec.errors import DataError
 from cnnspec.model.model import Expect
 from cnnspec.model.settings import (
     SGD,
-    Cosine,
     DataSettings,
     Digits,
     Folders,
@@ -23,62 +20,13 @@ from cnnspec.model.settings import (
     Normalize,
     Npz,
     Patience,
-    TrainSettings,
 )
 from cnnspec.runtime import loop
 from cnnspec.runtime.data import dataset_of_arrays, open_data
 from cnnspec.runtime.data.loader import batches
-from cnnspec.runtime.diverged import TrainingDiverged
-from cnnspec.runtime.events import Reporter
 from cnnspec.runtime.metrics import has_stalled, is_better
 from cnnspec.runtime.run_folder import open_run_folder
 from cnnspec.runtime.train import train
-
-VAL = DataSettings(Digits(), val=0.1)
-FULL = TrainSettings(
-    epochs=4,
-    batch=100,
-    optimizer=SGD(lr=0.5, momentum=0.9),
-    schedule=Cosine(),
-    warmup_epochs=1,
-    keep=KeepBest(),
-)
-
-
-class Recorder(Reporter):
-    def __init__(self):
-        self.events, self.notes, self.steps = [], [], []
-
-    def on_start(self, info):
-        self.events.append(("start", info.epoch, info.step))
-
-    def on_compile(self, done, total, left):
-        self.events.append(("compile", done, total))
-
-    def on_step(self, *values):
-        self.steps.append(values)
-
-    def on_epoch(self, row):
-        self.events.append(("epoch", row["epoch"]))
-
-    def on_note(self, text):
-        self.notes.append(text)
-
-    def on_end(self, result):
-        self.events.append(("end", result.status))
-
-
-def run(model, tmp_path=None, *, network=FakeNetwork, **more):
-    return train(model, out=tmp_path, make_network=network, **more)
-
-
-def untimed(history):
-    return [{k: v for k, v in row.items() if k not in ("seconds", "waiting")} for row in history]
-
-
-def same_weights(a, b):
-    pa, pb = a.parameters(), b.parameters()
-    return pa.keys() == pb.keys() and all((pa[k] == pb[k]).all() for k in pa)
 
 
 def test_it_learns_and_writes_one_folder(tmp_path):
@@ -288,99 +236,6 @@ def test_arrays_come_to_a_validation_set_as_an_argument():
     with pytest.raises(DataError, match="no validation split") as caught:
         train(model, data=data, out=None, make_network=FakeNetwork)
     assert caught.value.hint.startswith("net.train(x, y, validation=(x_val, y_val))")
-
-
-def test_nan_stops_with_the_layer_its_line_and_the_checkpoint(tmp_path):
-    class Explodes(FakeNetwork):
-        nan_at = (2, 5)
-
-    model = digits_model(FULL, VAL)
-    with pytest.raises(TrainingDiverged) as caught:
-        run(model, tmp_path, network=Explodes)
-    error = caught.value
-    text = str(error)
-    assert (error.epoch, error.step, error.layer) == (2, 5, "dense1")
-    assert "the loss became NaN in epoch 2, step 5 of 13" in text
-    assert "digits.cnn:3:1" in text and "dense classes" in text
-    assert "dense1 is the first layer whose output is not finite" in text
-    assert "lr=0.05 instead of lr=0.5" in text
-    assert str(error.checkpoint) in text and error.checkpoint.is_file()
-    stopped = run(model, resume=error.checkpoint.parent, stop_after_steps=0)
-    assert len(stopped.history) == 1  # what was kept is the end of epoch 1
-
-
-def test_infinite_validation_loss_stops_too(tmp_path):
-    class Explodes(FakeNetwork):
-        def eval_step(self, x, target, *, outputs=False):
-            return dataclasses.replace(super().eval_step(x, target), loss=float("inf"))
-
-    with pytest.raises(TrainingDiverged, match="infinite in validation after epoch 1"):
-        run(digits_model(FULL, VAL), tmp_path, network=Explodes)
-
-
-def test_a_disk_that_fills_up_ends_the_run_and_loses_nothing(tmp_path, monkeypatch):
-    model = digits_model(FULL, VAL)
-    real, written = os.fsync, []
-
-    def fills_up(handle):
-        written.append(handle)
-        if len(written) > 16:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        real(handle)
-
-    monkeypatch.setattr(os, "fsync", fills_up)
-    with pytest.raises(MachineError, match="disk is full") as caught:
-        run(model, tmp_path / "full")
-    monkeypatch.undo()
-    folder = next((tmp_path / "full").iterdir())
-    assert caught.value.path.parent == folder and "--out" in caught.value.hint
-    assert not [p.name for p in folder.iterdir() if p.name.endswith(".part")]
-    resumed = run(model, resume=folder)
-    assert 0 < len(resumed.network.calls) < 52
-    assert same_weights(resumed.network, run(model).network)
-
-
-def test_first_ctrl_c_finishes_the_step_saves_and_says_so(tmp_path):
-    class Interrupted(FakeNetwork):
-        def after_step(self):
-            if len(self.calls) == 5:
-                os.kill(os.getpid(), signal.SIGINT)
-
-    model = digits_model(FULL, VAL)
-    recorder = Recorder()
-    before = signal.getsignal(signal.SIGINT)
-    result = run(model, tmp_path, network=Interrupted, reporter=recorder)
-    assert signal.getsignal(signal.SIGINT) is before
-    assert result.status == "interrupted" and recorder.events[-1] == ("end", "interrupted")
-    assert recorder.notes[-1] == "stopped in epoch 1 after step 5 of 13, and saved"
-    assert same_weights(run(model, resume=result.folder).network, run(model).network)
-
-
-def test_second_ctrl_c_ends_at_once(tmp_path):
-    class Impatient(FakeNetwork):
-        def after_step(self):
-            os.kill(os.getpid(), signal.SIGINT)
-            os.kill(os.getpid(), signal.SIGINT)
-
-    with pytest.raises(KeyboardInterrupt):
-        run(digits_model(FULL, VAL), tmp_path, network=Impatient)
-
-
-def test_ctrl_c_while_kernels_compile_leaves_no_run_folder(tmp_path):
-    class Interrupted(FakeNetwork):
-        def compile(self, progress=None, training=True):
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run(digits_model(FULL, VAL), tmp_path, network=Interrupted)
-    assert not list(tmp_path.iterdir())
-
-
-def test_bad_data_leaves_no_run_folder(tmp_path):
-    model = digits_model(data=DataSettings(Folders(str(tmp_path / "nothing"))))
-    with pytest.raises(DataError):
-        run(model, tmp_path / "runs")
-    assert not (tmp_path / "runs").exists()
 
 
 def test_expect_lines_are_judged_by_the_weights_that_are_kept(tmp_path):
