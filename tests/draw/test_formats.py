@@ -7,11 +7,12 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
+from contrast import contrast
 
 from cnnspec.compiler import Compiler
 from cnnspec.draw.dot import to_dot
 from cnnspec.draw.mermaid import to_mermaid
-from cnnspec.draw.palette import DARK, LIGHT, Ground, contrast
+from cnnspec.draw.palette import DARK, LIGHT, Ground
 from cnnspec.draw.picture import FAMILIES, LONGEST, PLAIN, Picture, picture_of
 from cnnspec.draw.svg import to_svg
 from cnnspec.ops import LAYERS
